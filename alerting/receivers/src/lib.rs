@@ -1,0 +1,1 @@
+//! One file per receiver: a pure render of the notification and a thin send.

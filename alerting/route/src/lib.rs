@@ -1,0 +1,1 @@
+//! Route tree and grouping: whether, when and why a notification is sent.

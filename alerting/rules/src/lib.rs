@@ -1,0 +1,1 @@
+//! Rule groups: file types, the state machine of alerts as a step function, annotation templates.

@@ -1,0 +1,1 @@
+//! Runs rule groups and notifications: schedule, notification log, resend, HTTP surface.

@@ -1,0 +1,1 @@
+//! Scaling decisions as pure functions: replicas, behaviour windows, reasons.

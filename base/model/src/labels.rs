@@ -1,0 +1,272 @@
+//! A set of labels: sorted by name, shared cheaply, compared by content.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+/// The label that holds the metric's name.
+pub const METRIC_NAME: &str = "__name__";
+
+/// Label names and values of one series, sorted by name in byte order, each name once, no empty value
+/// (in Prometheus' model an empty value is the same as an absent label). Cloning copies a pointer.
+///
+/// All text stands in one string, with the end of each name and value beside it.
+#[derive(Clone)]
+pub struct Labels(Arc<Packed>);
+
+struct Packed {
+    text: Box<str>,
+    /// Ends in `text`: of name 0, value 0, name 1, value 1 …
+    ends: Box<[u32]>,
+}
+
+impl Labels {
+    /// The set without labels.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self(Arc::new(Packed { text: Box::default(), ends: Box::default() }))
+    }
+
+    /// Builds a set from pairs in any order; of a repeated name the last value counts, empty values drop out.
+    pub fn from_pairs<N: AsRef<str>, V: AsRef<str>>(
+        pairs: impl IntoIterator<Item = (N, V)>,
+    ) -> Self {
+        let mut builder = LabelsBuilder::default();
+        for (name, value) in pairs {
+            builder.set(name.as_ref(), value.as_ref());
+        }
+        builder.build()
+    }
+
+    /// Builds a set from pairs already sorted by name, each once, without empty values.
+    ///
+    /// # Panics
+    /// When the order is broken or the text exceeds 4 GiB: callers check input first.
+    pub fn from_sorted<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        let mut text = String::new();
+        let mut ends = Vec::new();
+        let mut last: Option<&str> = None;
+        for (name, value) in pairs {
+            assert!(last.is_none_or(|last| last < name), "label names sorted, each once");
+            assert!(!value.is_empty(), "an empty value is an absent label");
+            last = Some(name);
+            for part in [name, value] {
+                text.push_str(part);
+                ends.push(u32::try_from(text.len()).expect("label text below 4 GiB"));
+            }
+        }
+        Self(Arc::new(Packed { text: text.into(), ends: ends.into() }))
+    }
+
+    /// Number of labels, the metric's name included.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.ends.len() / 2
+    }
+
+    /// Whether there are no labels.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.ends.is_empty()
+    }
+
+    /// Names and values, sorted by name.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> + Clone {
+        (0..self.len()).map(|idx| self.at(idx))
+    }
+
+    fn at(&self, idx: usize) -> (&str, &str) {
+        let ends = &self.0.ends;
+        let start = if idx == 0 { 0 } else { ends[2 * idx - 1] as usize };
+        let (middle, end) = (ends[2 * idx] as usize, ends[2 * idx + 1] as usize);
+        (&self.0.text[start..middle], &self.0.text[middle..end])
+    }
+
+    /// The value of `name`, if set.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.iter().find(|(candidate, _)| *candidate == name).map(|(_, value)| value)
+    }
+
+    /// The metric's name, if set.
+    #[must_use]
+    pub fn metric_name(&self) -> Option<&str> {
+        self.get(METRIC_NAME)
+    }
+
+    /// A builder that starts from these labels.
+    #[must_use]
+    pub fn to_builder(&self) -> LabelsBuilder {
+        LabelsBuilder {
+            pairs: self.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        }
+    }
+
+    /// These labels without those whose name fails `keep`.
+    #[must_use]
+    pub fn filtered(&self, mut keep: impl FnMut(&str) -> bool) -> Self {
+        Self::from_sorted(self.iter().filter(|(name, _)| keep(name)))
+    }
+
+    /// Bytes of text, without structure: what limits count.
+    #[must_use]
+    pub fn text_bytes(&self) -> usize {
+        self.0.text.len()
+    }
+}
+
+/// Collects labels in any order.
+#[derive(Clone, Debug, Default)]
+pub struct LabelsBuilder {
+    /// Sorted by name.
+    pairs: Vec<(String, String)>,
+}
+
+impl LabelsBuilder {
+    /// Sets a label; an empty value removes it.
+    pub fn set(&mut self, name: &str, value: &str) -> &mut Self {
+        match self.pairs.binary_search_by(|(candidate, _)| candidate.as_str().cmp(name)) {
+            Ok(idx) if value.is_empty() => drop(self.pairs.remove(idx)),
+            Ok(idx) => value.clone_into(&mut self.pairs[idx].1),
+            Err(_) if value.is_empty() => {}
+            Err(idx) => self.pairs.insert(idx, (name.to_owned(), value.to_owned())),
+        }
+        self
+    }
+
+    /// Removes a label.
+    pub fn remove(&mut self, name: &str) -> &mut Self {
+        self.set(name, "")
+    }
+
+    /// The value of `name` so far.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        let idx =
+            self.pairs.binary_search_by(|(candidate, _)| candidate.as_str().cmp(name)).ok()?;
+        Some(&self.pairs[idx].1)
+    }
+
+    /// Names and values so far, sorted by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.pairs.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// The finished set.
+    #[must_use]
+    pub fn build(&self) -> Labels {
+        Labels::from_sorted(self.iter())
+    }
+}
+
+impl Default for Labels {
+    fn default() -> Self {
+        Self::empty()
+    }
+}
+
+impl PartialEq for Labels {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+            || (self.0.ends == other.0.ends && self.0.text == other.0.text)
+    }
+}
+
+impl Eq for Labels {}
+
+impl PartialOrd for Labels {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Labels {
+    /// Byte order over the (name, value) pairs; a set that is a prefix of another comes first.
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.iter().cmp(other.iter())
+    }
+}
+
+impl Hash for Labels {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.text.hash(state);
+        self.0.ends.hash(state);
+    }
+}
+
+impl fmt::Debug for Labels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+impl fmt::Display for Labels {
+    /// Prints as Prometheus does: `name{a="b", c="d"}`; a name that is no classic identifier is quoted inside the braces.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.metric_name();
+        let bare_name = name.filter(|name| is_bare_metric_name(name));
+        f.write_str(bare_name.unwrap_or(""))?;
+        let quoted_name = if bare_name.is_none() { name } else { None };
+        let rest = self.iter().filter(|(label, _)| *label != METRIC_NAME);
+        if bare_name.is_some() && rest.clone().next().is_none() {
+            return Ok(());
+        }
+        f.write_str("{")?;
+        let mut separator = "";
+        if let Some(name) = quoted_name {
+            write!(f, "{name:?}")?;
+            separator = ", ";
+        }
+        for (label, value) in rest {
+            if is_bare_label_name(label) {
+                write!(f, "{separator}{label}={value:?}")?;
+            } else {
+                write!(f, "{separator}{label:?}={value:?}")?;
+            }
+            separator = ", ";
+        }
+        f.write_str("}")
+    }
+}
+
+/// Whether a metric name can stand without quotes: `[a-zA-Z_:][a-zA-Z0-9_:]*`.
+fn is_bare_metric_name(name: &str) -> bool {
+    !name.is_empty()
+        && !name.starts_with(|first: char| first.is_ascii_digit())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b':')
+}
+
+/// Whether a label name can stand without quotes: a metric name without colons.
+fn is_bare_label_name(name: &str) -> bool {
+    is_bare_metric_name(name) && !name.contains(':')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pairs_are_sorted_and_empty_values_dropped() {
+        let labels =
+            Labels::from_pairs([("b", "2"), ("a", "1"), ("c", ""), ("b", "3"), (METRIC_NAME, "m")]);
+        assert_eq!(labels.to_string(), r#"m{a="1", b="3"}"#);
+        assert_eq!(labels.get("c"), None);
+        assert_eq!(labels.len(), 3);
+    }
+
+    #[test]
+    fn order_is_by_pairs_and_prefix_first() {
+        let short = Labels::from_pairs([("a", "1")]);
+        let long = Labels::from_pairs([("a", "1"), ("b", "0")]);
+        let other = Labels::from_pairs([("a", "2")]);
+        assert!(short < long && long < other);
+        assert_ne!(Labels::from_pairs([("ab", "c")]), Labels::from_pairs([("a", "bc")]));
+    }
+
+    #[test]
+    fn names_outside_the_classic_set_are_quoted() {
+        let labels = Labels::from_pairs([(METRIC_NAME, "my.name"), ("a.b", "x\"y")]);
+        assert_eq!(labels.to_string(), r#"{"my.name", "a.b"="x\"y"}"#);
+    }
+}

@@ -1,0 +1,32 @@
+//! The ground vocabulary of Swell: time, labels, matchers, samples, native histograms, quantities,
+//! and the traits that samples cross on their way in ([`SampleSink`], [`Pass`]) and out ([`SeriesSource`]).
+//!
+//! Nothing here reads a clock, a file or the environment, and nothing here is serialisable: shapes for
+//! the wire live in `swell-wire` and in the crates that own a protocol.
+
+mod histogram;
+mod ids;
+mod labels;
+mod matcher;
+mod pass;
+mod quantity;
+mod sample;
+mod sink;
+mod source;
+mod time;
+
+pub use histogram::{CounterResetHint, NativeHistogram, Span};
+pub use ids::{ByteCount, CpuMilli, Ratio, SeriesRef};
+pub use labels::{Labels, LabelsBuilder, METRIC_NAME};
+pub use matcher::{MatchOp, Matcher, MatcherError};
+pub use pass::{Pass, PassDelta, SeriesNumber};
+pub use quantity::{Quantity, QuantityError};
+pub use sample::{STALE_NAN_BITS, SampleValue, is_stale_nan, stale_nan};
+pub use sink::{
+    AppendError, AppendReport, Batch, HistogramSample, MetricKind, MetricMetadata, Row, SampleSink,
+};
+pub use source::{
+    FloatColumn, HistogramColumn, LabelsIter, SelectError, SelectHints, SeriesData, SeriesIter,
+    SeriesSource,
+};
+pub use time::{DurationMs, DurationParseError, TimeRange, TimestampMs};

@@ -1,0 +1,1 @@
+//! Serde and prost shapes of model values and configuration scalars; no logic.

@@ -1,0 +1,1 @@
+//! Kernels timed with divan; see `benches/`.

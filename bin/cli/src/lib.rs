@@ -1,0 +1,1 @@
+//! The client verbs: a library of the one binary.

@@ -1,0 +1,2 @@
+//! The one binary: composition root of every role.
+fn main() {}

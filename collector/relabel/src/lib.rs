@@ -1,0 +1,1 @@
+//! Relabel rules as a function from labels to labels.

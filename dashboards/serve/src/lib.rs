@@ -1,0 +1,1 @@
+//! Embeds the built web app and serves what its pages need.

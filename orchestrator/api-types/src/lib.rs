@@ -1,0 +1,1 @@
+//! Kubernetes API objects: resource registry, defaulting, validation, selectors.

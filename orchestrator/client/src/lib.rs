@@ -1,0 +1,1 @@
+//! Typed client of the Kubernetes-style API over HTTPS or in process, reflector cache and work queue.

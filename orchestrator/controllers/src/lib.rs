@@ -1,0 +1,1 @@
+//! Runs reconcile and schedule: cache, queue, plan, apply, status, event.

@@ -1,0 +1,1 @@
+//! User-space service proxy over ready endpoints, measuring requests, latency and concurrency per service.

@@ -1,0 +1,1 @@
+//! The ContainerRuntime trait and its backends; here ordinary processes under a shim.

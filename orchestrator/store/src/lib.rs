@@ -1,0 +1,1 @@
+//! A revisioned object store with optimistic transactions and watch; embedded on redb.

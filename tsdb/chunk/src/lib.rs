@@ -1,0 +1,1 @@
+//! How a column becomes bytes: timestamps, decimal floats, raw floats, native histograms; estimate, encode, decode.

@@ -1,0 +1,1 @@
+//! The Prometheus-compatible HTTP API over the engine and PromQL.

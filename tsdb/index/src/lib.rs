@@ -1,0 +1,1 @@
+//! Symbols, postings and set algebra: from matchers to series references over byte slices.

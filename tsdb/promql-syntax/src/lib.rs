@@ -1,0 +1,1 @@
+//! Lexer, parser, AST with source positions, and printer of PromQL.

@@ -1,0 +1,1 @@
+//! Plans and evaluates PromQL over columns; pure, without clock or IO.
