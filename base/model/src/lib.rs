@@ -19,7 +19,7 @@ pub use histogram::{CounterResetHint, NativeHistogram, Span};
 pub use ids::{ByteCount, CpuMilli, Ratio, SeriesRef};
 pub use labels::{Labels, LabelsBuilder, METRIC_NAME};
 pub use matcher::{MatchOp, Matcher, MatcherError};
-pub use pass::{Pass, PassDelta, SeriesNumber};
+pub use pass::{Pass, PassDelta, PassSeries, SeriesNumber};
 pub use quantity::{Quantity, QuantityError};
 pub use sample::{STALE_NAN_BITS, SampleValue, is_stale_nan, stale_nan};
 pub use sink::{

@@ -85,6 +85,18 @@ impl Pass {
         self.record(series, value);
     }
 
+    /// Samples recorded in this tick so far.
+    #[must_use]
+    pub fn recorded_count(&self) -> usize {
+        self.values.len()
+    }
+
+    /// Series announced in this tick so far.
+    #[must_use]
+    pub fn announced_count(&self) -> usize {
+        self.announced.len()
+    }
+
     /// Ends the tick. Series recorded in the last tick and not in this one get a staleness marker and are retired.
     pub fn finish(&mut self, timestamp: TimestampMs) -> PassDelta {
         let mut samples = std::mem::take(&mut self.values);
@@ -119,10 +131,56 @@ impl Pass {
     }
 }
 
+/// A series that a collector records again and again: its labels, and the number they have in the pass.
+/// A tick in which it was not recorded retires the number; the next [`PassSeries::record`] announces it anew.
+/// Belongs to one pass: numbers of another would be mixed up.
+#[derive(Clone, Debug)]
+pub struct PassSeries {
+    labels: Labels,
+    number: Option<SeriesNumber>,
+}
+
+impl PassSeries {
+    /// A series not announced yet.
+    #[must_use]
+    pub const fn new(labels: Labels) -> Self {
+        Self { labels, number: None }
+    }
+
+    /// Its labels.
+    #[must_use]
+    pub const fn labels(&self) -> &Labels {
+        &self.labels
+    }
+
+    /// Records a value in this tick.
+    pub fn record(&mut self, pass: &mut Pass, value: f64) {
+        let number = match self.number {
+            Some(number) if pass.is_live(number) => number,
+            _ => *self.number.insert(pass.series(&self.labels)),
+        };
+        pass.record(number, value);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::is_stale_nan;
+
+    #[test]
+    fn a_kept_series_comes_back_under_a_new_number_after_a_pause() {
+        let mut pass = Pass::new();
+        let mut series = PassSeries::new(Labels::from_pairs([("x", "a")]));
+        series.record(&mut pass, 1.0);
+        let first = pass.finish(TimestampMs(1000));
+        assert_eq!(pass.finish(TimestampMs(2000)).retired, [first.announced[0].0]);
+        series.record(&mut pass, 2.0);
+        assert_eq!((pass.recorded_count(), pass.announced_count()), (1, 1));
+        let third = pass.finish(TimestampMs(3000));
+        assert_ne!(third.announced[0].0, first.announced[0].0);
+        assert_eq!(third.announced[0].1, first.announced[0].1);
+    }
 
     #[test]
     fn a_series_that_stops_is_marked_stale_once_and_retired() {
