@@ -1,0 +1,253 @@
+//! A local copy of one kind, kept by list and watch.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures::StreamExt as _;
+use parking_lot::RwLock;
+use tokio::sync::watch;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::client::{Client, ListParams, ObjectList};
+use crate::error::ClientError;
+use crate::paths::Object;
+use crate::queue::BackOff;
+use crate::watch::WatchEvent;
+
+/// Namespace (empty for a cluster-wide kind) and name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectKey {
+    /// Namespace, empty for a cluster-wide kind.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+}
+
+impl ObjectKey {
+    /// The key of a namespaced object.
+    #[must_use]
+    pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
+        Self { namespace: namespace.into(), name: name.into() }
+    }
+
+    /// The key of `object`.
+    #[must_use]
+    pub fn of<K: Object>(object: &K) -> Self {
+        let metadata = object.metadata();
+        Self {
+            namespace: metadata.namespace.clone().unwrap_or_default(),
+            name: metadata.name.clone().unwrap_or_default(),
+        }
+    }
+}
+
+impl std::fmt::Display for ObjectKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.namespace.is_empty() {
+            f.write_str(&self.name)
+        } else {
+            write!(f, "{}/{}", self.namespace, self.name)
+        }
+    }
+}
+
+/// A copy of a collection that follows the server. Clones share the copy; it stops following when the
+/// last one is dropped or its token is cancelled.
+pub struct Cache<K> {
+    state: Arc<State<K>>,
+    changed: watch::Receiver<u64>,
+    follower: Arc<DropGuard>,
+}
+
+impl<K> Clone for Cache<K> {
+    fn clone(&self) -> Self {
+        Self {
+            state: Arc::clone(&self.state),
+            changed: self.changed.clone(),
+            follower: Arc::clone(&self.follower),
+        }
+    }
+}
+
+impl<K> std::fmt::Debug for Cache<K> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cache")
+            .field("len", &self.state.objects.read().len())
+            .finish_non_exhaustive()
+    }
+}
+
+struct State<K> {
+    /// The copy; the lock is held for single map operations only.
+    objects: RwLock<BTreeMap<ObjectKey, Arc<K>>>,
+}
+
+impl<K: Object> Cache<K> {
+    /// Starts to follow a collection; must be called inside a tokio runtime.
+    #[must_use]
+    pub fn start(
+        client: Client,
+        namespace: Option<&str>,
+        params: ListParams,
+        shutdown: CancellationToken,
+    ) -> Self {
+        let state = Arc::new(State { objects: RwLock::new(BTreeMap::new()) });
+        let (bump, changed) = watch::channel(0);
+        let stop = shutdown.child_token();
+        let follower = Follower {
+            client,
+            namespace: namespace.map(str::to_owned),
+            params,
+            state: Arc::clone(&state),
+            bump,
+        };
+        let task_stop = stop.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = task_stop.cancelled() => {}
+                () = follower.run() => {}
+            }
+        });
+        Self { state, changed, follower: Arc::new(stop.drop_guard()) }
+    }
+
+    /// The object of this name, as last seen. Namespace is empty for a cluster-wide kind.
+    #[must_use]
+    pub fn get(&self, namespace: &str, name: &str) -> Option<Arc<K>> {
+        self.get_key(&ObjectKey::new(namespace, name))
+    }
+
+    /// The object of this key, as last seen.
+    #[must_use]
+    pub fn get_key(&self, key: &ObjectKey) -> Option<Arc<K>> {
+        self.state.objects.read().get(key).cloned()
+    }
+
+    /// All objects, ordered by namespace and name.
+    #[must_use]
+    pub fn list(&self) -> Vec<Arc<K>> {
+        self.state.objects.read().values().cloned().collect()
+    }
+
+    /// The objects of one namespace, ordered by name.
+    #[must_use]
+    pub fn list_namespace(&self, namespace: &str) -> Vec<Arc<K>> {
+        let objects = self.state.objects.read();
+        objects
+            .range(ObjectKey::new(namespace, "")..)
+            .take_while(|(key, _)| key.namespace == namespace)
+            .map(|(_, object)| Arc::clone(object))
+            .collect()
+    }
+
+    /// A counter that rises with each change of the copy: a wake-up that says *look*. Zero until the first list.
+    #[must_use]
+    pub fn changed(&self) -> watch::Receiver<u64> {
+        self.changed.clone()
+    }
+
+    /// Whether the collection was read in full at least once.
+    #[must_use]
+    pub fn is_synced(&self) -> bool {
+        *self.changed.borrow() > 0
+    }
+
+    /// Waits until the collection was read in full; false when the cache stopped before.
+    pub async fn synced(&self) -> bool {
+        self.changed.clone().wait_for(|count| *count > 0).await.is_ok()
+    }
+}
+
+struct Follower<K> {
+    client: Client,
+    namespace: Option<String>,
+    params: ListParams,
+    state: Arc<State<K>>,
+    bump: watch::Sender<u64>,
+}
+
+impl<K: Object> Follower<K> {
+    /// Lists, then watches; resumes a watch that ended, lists again after `Gone`, backs off after errors.
+    async fn run(self) {
+        let mut failures = 0;
+        let mut revision: Option<String> = None;
+        loop {
+            let outcome = match revision.take() {
+                None => self.relist().await.map(Some),
+                Some(from) => match self.follow(from).await {
+                    (reached, Ok(())) => Ok(Some(reached)),
+                    (_, Err(ClientError::Gone { .. })) => Ok(None),
+                    (reached, Err(error)) => {
+                        revision = Some(reached);
+                        Err(error)
+                    }
+                },
+            };
+            match outcome {
+                Ok(reached) => {
+                    revision = reached;
+                    failures = 0;
+                }
+                Err(error) => {
+                    failures += 1;
+                    let wait = BackOff::RECONNECT.delay_with_jitter(failures);
+                    tracing::warn!(
+                        kind = K::KIND,
+                        error = swell_telemetry::chain(&error),
+                        wait_ms = wait.as_millis(),
+                        "following a collection failed"
+                    );
+                    tokio::time::sleep(wait).await;
+                }
+            }
+        }
+    }
+
+    async fn relist(&self) -> Result<String, ClientError> {
+        let ObjectList { items, resource_version } =
+            self.client.list::<K>(self.namespace.as_deref(), &self.params).await?;
+        let fresh: BTreeMap<_, _> =
+            items.into_iter().map(|object| (ObjectKey::of(&object), Arc::new(object))).collect();
+        *self.state.objects.write() = fresh;
+        self.notify();
+        Ok(resource_version)
+    }
+
+    /// Watches until the stream ends; returns the revision reached.
+    async fn follow(&self, from: String) -> (String, Result<(), ClientError>) {
+        let mut reached = from;
+        let namespace = self.namespace.as_deref();
+        let mut events = match self.client.watch::<K>(namespace, &self.params, &reached).await {
+            Ok(events) => events,
+            Err(error) => return (reached, Err(error)),
+        };
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(WatchEvent::Added(object) | WatchEvent::Modified(object)) => {
+                    note_revision(&mut reached, &object);
+                    let key = ObjectKey::of(&object);
+                    self.state.objects.write().insert(key, Arc::new(object));
+                    self.notify();
+                }
+                Ok(WatchEvent::Deleted(object)) => {
+                    note_revision(&mut reached, &object);
+                    self.state.objects.write().remove(&ObjectKey::of(&object));
+                    self.notify();
+                }
+                Ok(WatchEvent::Bookmark { resource_version }) => reached = resource_version,
+                Err(error) => return (reached, Err(error)),
+            }
+        }
+        (reached, Ok(()))
+    }
+
+    fn notify(&self) {
+        self.bump.send_modify(|count| *count += 1);
+    }
+}
+
+fn note_revision<K: Object>(reached: &mut String, object: &K) {
+    if let Some(version) = &object.metadata().resource_version {
+        reached.clone_from(version);
+    }
+}
