@@ -1,6 +1,11 @@
-//! The doors to the outside: [`Clock`], files with explicit sync (`Dir`) and seeded randomness, each as a
-//! real, an in-memory and a fault-injecting version.
+//! The doors to the outside: [`Clock`] and [`Dir`] (files with explicit sync), each as a real, an in-memory
+//! and, for `Dir`, a fault-injecting version.
 
 mod clock;
+pub mod dir;
 
 pub use clock::{Clock, ManualClock, Monotonic, SystemClock};
+pub use dir::{
+    AppendFile, Dir, DirEntry, DirLock, Fault, FaultDir, FsDir, LockError, MemDir, ReadFile,
+    read_whole,
+};
