@@ -1,1 +1,31 @@
-//! Lexer, parser, AST with source positions, and printer of PromQL.
+//! PromQL as text: tokens, the tree with source positions on every node, type checks, and the printer.
+//!
+//! [`parse`] takes a query of at most [`QUERY_BYTES_MAX`] bytes and gives a tree at most [`DEPTH_MAX`] deep, or a
+//! [`ParseError`] that names line, column and what was expected. Printing an [`Expr`] gives text that parses to
+//! the same tree. The language is that of Prometheus 3.14; whether an experimental part of it may be used is for
+//! the evaluation to decide.
+
+mod ast;
+mod check;
+mod error;
+mod functions;
+mod literal;
+mod parser;
+mod printer;
+mod span;
+#[cfg(test)]
+mod tests;
+mod token;
+
+pub use ast::{
+    Aggregate, AggregateOp, AtModifier, Binary, BinaryOp, Boundary, Call, Cardinality,
+    DurationExpr, DurationKind, Expr, ExprKind, MatrixSelector, NumberLiteral, Subquery, Unary,
+    UnaryOp, ValueType, VectorMatching, VectorSelector,
+};
+pub use error::ParseError;
+pub use functions::{Function, Variadic};
+pub use literal::{
+    format_float, format_float_short, parse_duration_seconds, parse_number, quote, unquote,
+};
+pub use parser::{DEPTH_MAX, QUERY_BYTES_MAX, parse, parse_selector};
+pub use span::{Position, Span};

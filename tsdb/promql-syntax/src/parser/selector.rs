@@ -1,0 +1,146 @@
+//! Vector selectors: a name, matchers in braces.
+
+use swell_model::{METRIC_NAME, MatchOp, Matcher};
+
+use super::Parser;
+use crate::ast::{Boundary, Expr, ExprKind, VectorSelector};
+use crate::error::ParseError;
+use crate::literal;
+use crate::span::Span;
+use crate::token::{Token, TokenKind};
+
+/// Whether a word in lower case has a meaning of its own somewhere in the language.
+pub(super) fn is_keyword(word: &str) -> bool {
+    is_reserved(word)
+        || matches!(
+            word,
+            "by" | "without"
+                | "offset"
+                | "anchored"
+                | "smoothed"
+                | "fill"
+                | "fill_left"
+                | "fill_right"
+                | "start"
+                | "end"
+                | "step"
+                | "range"
+        )
+}
+
+/// Whether a word in lower case cannot be a metric's name without quotes.
+pub(super) fn is_reserved(word: &str) -> bool {
+    matches!(word, "bool" | "on" | "ignoring" | "group_left" | "group_right" | "atan2")
+}
+
+impl Parser<'_> {
+    /// A selector without modifiers. `may_be_empty` lifts the rule that it must name something.
+    pub(super) fn vector_selector(&mut self, may_be_empty: bool) -> Result<Expr, ParseError> {
+        let start = self.token();
+        let mut matchers = Vec::new();
+        let mut name = None;
+        if start.kind == TokenKind::Ident {
+            let text = self.text(start).to_owned();
+            matchers.push(Matcher::equal(METRIC_NAME, text.clone()));
+            name = Some(text);
+            self.take();
+        } else if start.kind != TokenKind::LeftBrace {
+            return Err(self.unexpected("", ""));
+        }
+        let mut span = start.span;
+        if self.take_if(TokenKind::LeftBrace).is_some() {
+            let close = self.label_matchers(&mut name, &mut matchers)?;
+            span = span.to(close);
+        }
+        if !may_be_empty && matchers.iter().all(Matcher::matches_empty) {
+            let message = "vector selector must contain at least one non-empty matcher";
+            return Err(self.fault(span, message));
+        }
+        let selector =
+            VectorSelector { name, matchers, offset: None, at: None, boundary: Boundary::Plain };
+        Ok(Expr { span, kind: ExprKind::Vector(Box::new(selector)) })
+    }
+
+    /// Conditions up to the closing brace, whose span is given.
+    fn label_matchers(
+        &mut self,
+        name: &mut Option<String>,
+        matchers: &mut Vec<Matcher>,
+    ) -> Result<Span, ParseError> {
+        const CONTEXT: &str = "label matching";
+        loop {
+            if let Some(close) = self.take_if(TokenKind::RightBrace) {
+                return Ok(close.span);
+            }
+            let label = self.token();
+            let (label_name, quoted) = match label.kind {
+                TokenKind::Ident => (self.text(label).to_owned(), false),
+                TokenKind::Text => (self.unquoted(label)?, true),
+                _ => return Err(self.unexpected(CONTEXT, "identifier or \"}\"")),
+            };
+            self.take();
+            match self.match_op() {
+                Some(op) => {
+                    self.take();
+                    matchers.push(self.matcher(label, label_name, op, name.as_deref())?);
+                }
+                None if quoted
+                    && matches!(self.kind(), TokenKind::Comma | TokenKind::RightBrace) =>
+                {
+                    if let Some(first) = name.as_deref() {
+                        return Err(self.name_twice(label.span, first, &label_name));
+                    }
+                    matchers.push(Matcher::equal(METRIC_NAME, label_name.clone()));
+                    *name = Some(label_name);
+                }
+                None => return Err(self.unexpected(CONTEXT, "label matching operator")),
+            }
+            if self.kind() != TokenKind::RightBrace {
+                self.expect(TokenKind::Comma, CONTEXT, "\",\" or \"}\"")?;
+            }
+        }
+    }
+
+    fn match_op(&self) -> Option<MatchOp> {
+        Some(match self.kind() {
+            TokenKind::Assign => MatchOp::Equal,
+            TokenKind::NotEqual => MatchOp::NotEqual,
+            TokenKind::RegexEqual => MatchOp::Regex,
+            TokenKind::RegexNotEqual => MatchOp::NotRegex,
+            _ => return None,
+        })
+    }
+
+    fn matcher(
+        &mut self,
+        label: Token,
+        label_name: String,
+        op: MatchOp,
+        name: Option<&str>,
+    ) -> Result<Matcher, ParseError> {
+        let token = self.expect(TokenKind::Text, "label matching", "string")?;
+        let value = self.unquoted(token)?;
+        if label_name == METRIC_NAME
+            && op == MatchOp::Equal
+            && let Some(first) = name
+        {
+            return Err(self.name_twice(label.span, first, &value));
+        }
+        Matcher::new(label_name, op, value).map_err(|error| {
+            let detail = error.source.to_string();
+            let last_line = detail.lines().last().unwrap_or("").trim();
+            self.fault(token.span, format!("invalid regular expression: {error}: {last_line}"))
+        })
+    }
+
+    fn name_twice(&self, span: Span, first: &str, second: &str) -> ParseError {
+        self.fault(
+            span,
+            format!(
+                "metric name must not be set twice: {} or {}",
+                literal::quote(first),
+                literal::quote(second)
+            ),
+        )
+    }
+}
