@@ -1,1 +1,25 @@
 //! Listeners, TLS, request limits, error bodies and draining for every HTTP surface; each domain contributes a router.
+//!
+//! [`bind`] opens a socket, [`Server`] serves an `axum::Router` on it with the [`limits`] every surface shares,
+//! [`pki`] makes the certificates.
+
+pub mod limits;
+pub mod pki;
+
+mod bearer;
+mod bind;
+mod body;
+mod error;
+mod metrics;
+mod patience;
+mod peer;
+mod port_holder;
+mod requests;
+mod server;
+
+pub use bearer::{NoRandomness, SecretToken, bearer_token};
+pub use bind::{BindError, bind};
+pub use error::ErrorBody;
+pub use metrics::HttpMetrics;
+pub use peer::{Peer, PeerCertificate};
+pub use server::Server;

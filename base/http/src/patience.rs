@@ -1,0 +1,182 @@
+//! The patience of a connection: a reader that ends it when the client is slow with a request's head,
+//! stands idle too long, or does not take what is sent to it. Bodies have their own rule (`body.rs`).
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::limits::{HEADER_READ_TIMEOUT, IDLE_TIMEOUT, WRITE_STALL_TIMEOUT};
+
+/// First bytes of an HTTP/2 connection.
+const H2_PREFACE_START: &[u8] = b"PRI ";
+
+/// Requests of a connection that are not answered to their last byte.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct InFlight(Arc<AtomicUsize>);
+
+/// One request under way; dropping it ends it.
+#[derive(Debug)]
+pub(crate) struct RequestGuard(Arc<AtomicUsize>);
+
+impl InFlight {
+    pub(crate) fn begin(&self) -> RequestGuard {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        RequestGuard(Arc::clone(&self.0))
+    }
+
+    fn is_none(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == 0
+    }
+}
+
+impl Drop for RequestGuard {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What the connection waits for on its reading side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Waiting {
+    /// Rest of a head that began.
+    Head,
+    /// The next request.
+    Idle,
+    /// Nothing: a request is under way.
+    Answer,
+}
+
+/// A stream with deadlines.
+#[derive(Debug)]
+pub(crate) struct PatientStream<S> {
+    stream: S,
+    in_flight: InFlight,
+    waiting: Waiting,
+    is_h2: Option<bool>,
+    read_timer: Pin<Box<Sleep>>,
+    write_timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S> PatientStream<S> {
+    /// The first head is due within [`HEADER_READ_TIMEOUT`] from now.
+    pub(crate) fn new(stream: S, in_flight: InFlight) -> Self {
+        let read_timer = Box::pin(sleep_until(Instant::now() + HEADER_READ_TIMEOUT));
+        Self {
+            stream,
+            in_flight,
+            waiting: Waiting::Head,
+            is_h2: None,
+            read_timer,
+            write_timer: None,
+        }
+    }
+
+    fn received(&mut self, bytes: &[u8]) {
+        let is_h2 = *self.is_h2.get_or_insert_with(|| bytes.starts_with(H2_PREFACE_START));
+        if is_h2 {
+            self.wait_for(Waiting::Idle);
+        } else if self.waiting == Waiting::Idle {
+            self.wait_for(Waiting::Head);
+        }
+    }
+
+    fn wait_for(&mut self, what: Waiting) {
+        self.waiting = what;
+        let patience = match what {
+            Waiting::Head => HEADER_READ_TIMEOUT,
+            Waiting::Idle => IDLE_TIMEOUT,
+            Waiting::Answer => return,
+        };
+        self.read_timer.as_mut().reset(Instant::now() + patience);
+    }
+
+    fn poll_read_deadline(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match (self.in_flight.is_none(), self.waiting) {
+            (false, Waiting::Answer) => return Poll::Pending,
+            (false, _) => {
+                self.wait_for(Waiting::Answer);
+                return Poll::Pending;
+            }
+            (true, Waiting::Answer) => self.wait_for(Waiting::Idle),
+            (true, _) => {}
+        }
+        match self.read_timer.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(Err(io::Error::from(io::ErrorKind::TimedOut))),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn write_outcome<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        outcome: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if outcome.is_ready() {
+            self.write_timer = None;
+            return outcome;
+        }
+        let timer = self
+            .write_timer
+            .get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + WRITE_STALL_TIMEOUT)));
+        match timer.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(Err(io::Error::from(io::ErrorKind::TimedOut))),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for PatientStream<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        match Pin::new(&mut self.stream).poll_read(cx, buffer) {
+            Poll::Ready(outcome) => {
+                self.received(&buffer.filled()[before..]);
+                Poll::Ready(outcome)
+            }
+            Poll::Pending => self.poll_read_deadline(cx),
+        }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for PatientStream<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.write_outcome(cx, outcome)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.write_outcome(cx, outcome)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let outcome = Pin::new(&mut self.stream).poll_flush(cx);
+        self.write_outcome(cx, outcome)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let outcome = Pin::new(&mut self.stream).poll_shutdown(cx);
+        self.write_outcome(cx, outcome)
+    }
+}

@@ -1,0 +1,101 @@
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+
+use super::{Identity, PkiError};
+
+/// What a server asks of its clients during the handshake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientAuth {
+    /// No certificate is asked for.
+    Off,
+    /// A certificate is checked when the client shows one; others authenticate by other means.
+    Optional,
+    /// The handshake fails without a certificate of the authority.
+    Required,
+}
+
+/// Protocols offered in the handshake: HTTP/2 first.
+const ALPN_HTTP: [&[u8]; 2] = [b"h2", b"http/1.1"];
+
+/// The TLS side of a server that shows `identity` and checks client certificates against `ca_pem`.
+///
+/// # Errors
+/// [`PkiError::Pem`] when a text is no PEM, [`PkiError::Tls`] when certificate and key do not belong together.
+pub fn server_config(
+    identity: &Identity,
+    ca_pem: &str,
+    client_auth: ClientAuth,
+) -> Result<Arc<ServerConfig>, PkiError> {
+    let (chain, key) = parts(identity)?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(|source| PkiError::Tls { source })?;
+    let builder = match client_auth {
+        ClientAuth::Off => builder.with_no_client_auth(),
+        ClientAuth::Optional | ClientAuth::Required => {
+            let verifier =
+                WebPkiClientVerifier::builder_with_provider(Arc::new(roots(ca_pem)?), provider);
+            let verifier = match client_auth {
+                ClientAuth::Optional => verifier.allow_unauthenticated(),
+                ClientAuth::Off | ClientAuth::Required => verifier,
+            };
+            builder.with_client_cert_verifier(
+                verifier.build().map_err(|source| PkiError::Verifier { source })?,
+            )
+        }
+    };
+    let mut config =
+        builder.with_single_cert(chain, key).map_err(|source| PkiError::Tls { source })?;
+    config.alpn_protocols = ALPN_HTTP.iter().map(|protocol| protocol.to_vec()).collect();
+    Ok(Arc::new(config))
+}
+
+/// The TLS side of a client that trusts `ca_pem` alone and shows `identity` when it has one. Without
+/// ALPN: HTTP clients add the protocols they speak.
+///
+/// # Errors
+/// [`PkiError::Pem`] when a text is no PEM, [`PkiError::Tls`] when certificate and key do not belong together.
+pub fn client_config(ca_pem: &str, identity: Option<&Identity>) -> Result<ClientConfig, PkiError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|source| PkiError::Tls { source })?
+        .with_root_certificates(roots(ca_pem)?);
+    match identity {
+        None => Ok(builder.with_no_client_auth()),
+        Some(identity) => {
+            let (chain, key) = parts(identity)?;
+            builder.with_client_auth_cert(chain, key).map_err(|source| PkiError::Tls { source })
+        }
+    }
+}
+
+fn parts(
+    identity: &Identity,
+) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), PkiError> {
+    let chain = CertificateDer::pem_slice_iter(identity.certificate_pem().as_bytes())
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|source| PkiError::Pem { what: "the certificate", source })?;
+    let key = PrivateKeyDer::from_pem_slice(identity.key_pem().as_bytes())
+        .map_err(|source| PkiError::Pem { what: "the private key", source })?;
+    Ok((chain, key))
+}
+
+fn roots(ca_pem: &str) -> Result<RootCertStore, PkiError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(ca_pem.as_bytes()) {
+        let certificate = certificate
+            .map_err(|source| PkiError::Pem { what: "the authority's certificate", source })?;
+        roots.add(certificate).map_err(|source| PkiError::Tls { source })?;
+    }
+    if roots.is_empty() {
+        let source = rustls::pki_types::pem::Error::NoItemsFound;
+        return Err(PkiError::Pem { what: "the authority's certificate", source });
+    }
+    Ok(roots)
+}

@@ -1,0 +1,226 @@
+//! A real listener on loopback: plain, TLS with client certificates, slow clients, limits, drain.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::Extension;
+use axum::routing::{get, post};
+use axum::{Router, body::Body};
+use prometheus::Registry;
+use rustls::pki_types::ServerName;
+use swell_http::limits::{BODY_BYTES_MAX, HEADER_BYTES_MAX, HEADER_COUNT_MAX};
+use swell_http::pki::{self, Authority, ClientAuth, Identity};
+use swell_http::{HttpMetrics, Peer, Server, bind};
+use swell_model::TimestampMs;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsConnector;
+use tokio_util::sync::CancellationToken;
+
+const NOW: TimestampMs = TimestampMs(1_790_000_000_000);
+
+struct Running {
+    address: SocketAddr,
+    registry: Registry,
+    shutdown: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+async fn whoami(Extension(peer): Extension<Peer>) -> String {
+    peer.certificate.map_or_else(
+        || "nobody".to_owned(),
+        |certificate| format!("{} of {:?}", certificate.common_name, certificate.organizations),
+    )
+}
+
+async fn start(tls: Option<Arc<rustls::ServerConfig>>) -> Running {
+    let router = Router::new()
+        .route("/whoami", get(whoami))
+        .route("/length", post(async |body: Bytes| body.len().to_string()))
+        .route("/panic", get(async || -> String { panic!("on purpose") }))
+        .route(
+            "/slow",
+            get(async || {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                "done"
+            }),
+        )
+        .route(
+            "/endless",
+            get(async || {
+                Body::from_stream(tokio_stream::pending::<Result<Bytes, std::io::Error>>())
+            }),
+        )
+        .layer(axum::extract::DefaultBodyLimit::max(BODY_BYTES_MAX));
+    let registry = Registry::new();
+    let metrics = HttpMetrics::register(&registry).expect("fresh registry");
+    let any = "127.0.0.1:0".parse().expect("valid address");
+    let listener = bind(any, "--listen-test").await.expect("a free port");
+    let mut server = Server::new("test", listener, router, &metrics);
+    if let Some(tls) = tls {
+        server = server.tls(tls);
+    }
+    let address = server.local_addr().expect("bound");
+    let shutdown = CancellationToken::new();
+    let task = tokio::spawn(server.run(shutdown.clone()));
+    Running { address, registry, shutdown, task }
+}
+
+async fn exchange(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), request: &str) -> String {
+    stream.write_all(request.as_bytes()).await.expect("write");
+    read_to_end(stream).await
+}
+
+/// What the server sends until it closes; a reset after the answer counts as closing.
+async fn read_to_end(stream: &mut (impl AsyncRead + Unpin)) -> String {
+    let mut answer = Vec::new();
+    let mut buffer = [0; 4096];
+    loop {
+        match stream.read(&mut buffer).await {
+            Ok(0) | Err(_) => break,
+            Ok(count) => answer.extend_from_slice(&buffer[..count]),
+        }
+    }
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+async fn get_once(address: SocketAddr, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.expect("connect");
+    exchange(&mut stream, &format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"))
+        .await
+}
+
+#[tokio::test]
+async fn plain_requests_are_answered_and_counted() {
+    let running = start(None).await;
+    let answer = get_once(running.address, "/whoami").await;
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("nobody"), "{answer}");
+    assert!(get_once(running.address, "/nowhere").await.starts_with("HTTP/1.1 404"));
+    let answer = get_once(running.address, "/panic").await;
+    assert!(answer.starts_with("HTTP/1.1 500") && answer.contains("\"internal\""), "{answer}");
+    let requests = running
+        .registry
+        .gather()
+        .into_iter()
+        .find(|family| family.name() == "swell_http_requests_total")
+        .expect("registered");
+    let total: f64 = requests.get_metric().iter().map(|m| m.get_counter().get_value()).sum();
+    assert!((total - 3.0).abs() < f64::EPSILON, "{total}");
+}
+
+async fn tls_get(
+    address: SocketAddr,
+    authority: &Authority,
+    identity: Option<&Identity>,
+) -> Result<String, std::io::Error> {
+    let config = pki::client_config(authority.certificate_pem(), identity).expect("valid parts");
+    let stream = TcpStream::connect(address).await?;
+    let name = ServerName::try_from("localhost").expect("valid name");
+    let mut stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await?;
+    stream.write_all(b"GET /whoami HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    Ok(answer)
+}
+
+#[tokio::test]
+async fn client_certificates_reach_the_handler() {
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let authority = Authority::load_or_create(directory.path(), NOW).expect("new authority");
+    let server =
+        authority.issue_server("swell-server", &["localhost", "127.0.0.1"], NOW).expect("issued");
+    let config = pki::server_config(&server, authority.certificate_pem(), ClientAuth::Optional)
+        .expect("valid parts");
+    let running = start(Some(config)).await;
+    let admin = authority.issue_client("admin", "system:masters", NOW).expect("issued");
+    let answer = tls_get(running.address, &authority, Some(&admin)).await.expect("answered");
+    assert!(answer.ends_with("admin of [\"system:masters\"]"), "{answer}");
+    let answer = tls_get(running.address, &authority, None).await.expect("answered");
+    assert!(answer.ends_with("nobody"), "{answer}");
+
+    let stranger = Authority::in_memory(NOW).expect("new authority");
+    let forged = stranger.issue_client("admin", "system:masters", NOW).expect("issued");
+    assert!(tls_get(running.address, &authority, Some(&forged)).await.is_err());
+    assert!(tls_get(running.address, &stranger, None).await.is_err());
+
+    let again = Authority::load_or_create(directory.path(), NOW).expect("stored authority");
+    assert_eq!(again.certificate_pem(), authority.certificate_pem());
+    let later = again.issue_client("node", "system:nodes", NOW).expect("issued");
+    let answer = tls_get(running.address, &again, Some(&later)).await.expect("answered");
+    assert!(answer.ends_with("node of [\"system:nodes\"]"), "{answer}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn slow_heads_and_idle_connections_are_cut() {
+    let running = start(None).await;
+    for sent in ["", "GET /who", "GET /whoami HTTP/1.1\r\nhost: x\r\n"] {
+        let mut stream = TcpStream::connect(running.address).await.expect("connect");
+        let answer = exchange(&mut stream, sent).await;
+        assert_eq!(answer, "", "{sent:?}");
+    }
+    let mut stream = TcpStream::connect(running.address).await.expect("connect");
+    let start = tokio::time::Instant::now();
+    let answer = exchange(&mut stream, "GET /whoami HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    assert!(answer.ends_with("nobody"), "kept alive, then closed: {answer}");
+    assert!(start.elapsed() >= Duration::from_secs(100), "idle ones stay longer");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_trickles_is_cut_and_a_long_answer_is_not() {
+    let running = start(None).await;
+    let mut stream = TcpStream::connect(running.address).await.expect("connect");
+    let head = "POST /length HTTP/1.1\r\nhost: x\r\ncontent-length: 100000\r\n\r\nfirst";
+    let answer = exchange(&mut stream, head).await;
+    assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+
+    let mut stream = TcpStream::connect(running.address).await.expect("connect");
+    stream.write_all(b"GET /endless HTTP/1.1\r\nhost: x\r\n\r\n").await.expect("write");
+    let mut buffer = [0; 1024];
+    let count = stream.read(&mut buffer).await.expect("head");
+    assert!(buffer[..count].starts_with(b"HTTP/1.1 200"));
+    let waited = tokio::time::timeout(Duration::from_secs(600), stream.read(&mut buffer)).await;
+    assert!(waited.is_err(), "a stream without data for ten minutes is still open");
+}
+
+#[tokio::test]
+async fn oversized_requests_are_refused() {
+    let running = start(None).await;
+    for (request, code) in [
+        (
+            format!(
+                "POST /length HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n",
+                BODY_BYTES_MAX + 1
+            ),
+            "413",
+        ),
+        (
+            format!("GET / HTTP/1.1\r\nhost: x\r\nbig: {}\r\n\r\n", "x".repeat(HEADER_BYTES_MAX)),
+            "431",
+        ),
+        (format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(HEADER_COUNT_MAX + 1)), "431"),
+        ("\u{1}\u{2} garbage\r\n\r\n".to_owned(), "400"),
+    ] {
+        let mut stream = TcpStream::connect(running.address).await.expect("connect");
+        stream.write_all(request.as_bytes()).await.expect("write");
+        stream.shutdown().await.expect("half close");
+        let answer = read_to_end(&mut stream).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {code}")), "{code}: {answer}");
+    }
+    assert!(get_once(running.address, "/whoami").await.starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn shutdown_lets_requests_end() {
+    let running = start(None).await;
+    let mut stream = TcpStream::connect(running.address).await.expect("connect");
+    stream.write_all(b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n").await.expect("write");
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    running.shutdown.cancel();
+    let answer = read_to_end(&mut stream).await;
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("done"), "{answer}");
+    running.task.await.expect("the server ended");
+    assert!(TcpStream::connect(running.address).await.is_err(), "nobody listens any more");
+}
