@@ -17,6 +17,14 @@ pub struct Scratch {
     bytes: Vec<u8>,
 }
 
+impl Scratch {
+    /// The first `len` bytes of the last read, for an owner that keeps a buffer to one file.
+    #[must_use]
+    pub fn filled(&self, len: usize) -> &[u8] {
+        &self.bytes[..len.min(self.bytes.len())]
+    }
+}
+
 /// Why a kernel file gave nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
