@@ -1,0 +1,351 @@
+//! A column of integers: differences of order 0, 1 or 2, divided by what all share, bit-packed by 128 with
+//! exceptions. All arithmetic wraps, so that every input comes back.
+//!
+//! ```text
+//! head   byte     order (bits 0-1), scaled (bit 2)
+//!        zigzag   first value
+//!        zigzag   first difference, order 2 and at least two values
+//!        varint   scale, if scaled
+//! body   for each 128 residuals, the last block shorter:
+//!        byte     width 0-64 (bits 0-6), zigzag (bit 7) or above a base
+//!        byte     number of exceptions
+//!        zigzag   base, unless zigzag
+//!        packed residuals (bitpack.rs)
+//!        positions of the exceptions, a byte each
+//!        varint   bits above the width, one for each exception
+//! ```
+
+use crate::bitpack::{BLOCK_LEN, pack, packed_len, unpack};
+use crate::bytes::{Cursor, put_varint, put_zigzag, unzigzag, varint_len, zigzag};
+use crate::error::DecodeError;
+
+const SCALED: u8 = 1 << 2;
+const ZIGZAG: u8 = 1 << 7;
+
+/// How a column will be encoded, and what it will take.
+#[derive(Clone, Debug)]
+pub(crate) struct IntPlan {
+    order: u8,
+    scale: u64,
+    /// Bytes of the body.
+    pub(crate) body_bytes: usize,
+}
+
+/// Chooses the order of differences that takes the fewest bytes.
+pub(crate) fn plan(values: &[i64]) -> IntPlan {
+    let scale = shared_scale(values);
+    let mut residuals = Vec::with_capacity(values.len());
+    let mut best = IntPlan { order: 0, scale, body_bytes: usize::MAX };
+    for order in 0..=2 {
+        residuals_of(values, order, scale, &mut residuals);
+        let body_bytes = residuals.chunks(BLOCK_LEN).map(|block| Shape::of(block).bytes).sum();
+        if body_bytes < best.body_bytes {
+            best = IntPlan { order, scale, body_bytes };
+        }
+    }
+    best
+}
+
+/// Encodes in the way that was planned for the same values.
+pub(crate) fn encode(plan: &IntPlan, values: &[i64], head: &mut Vec<u8>, body: &mut Vec<u8>) {
+    let Some(first) = values.first() else { return };
+    let scaled = plan.scale > 1;
+    head.push(plan.order | if scaled { SCALED } else { 0 });
+    put_zigzag(head, *first);
+    if plan.order == 2 && values.len() > 1 {
+        put_zigzag(head, divided(values[1].wrapping_sub(*first), plan.scale));
+    }
+    if scaled {
+        put_varint(head, plan.scale);
+    }
+    let mut residuals = Vec::with_capacity(values.len());
+    residuals_of(values, plan.order, plan.scale, &mut residuals);
+    for block in residuals.chunks(BLOCK_LEN) {
+        encode_block(block, body);
+    }
+}
+
+/// Decodes as many integers as `out` has room for.
+pub(crate) fn decode(
+    head: &mut Cursor<'_>,
+    body: &mut Cursor<'_>,
+    out: &mut [i64],
+) -> Result<(), DecodeError> {
+    let Some((first_out, rest)) = out.split_first_mut() else { return Ok(()) };
+    let flags = head.u8()?;
+    let order = flags & 3;
+    if flags & !(SCALED | 3) != 0 || order == 3 {
+        return Err(head.fault("the kind of differences is unknown"));
+    }
+    let first = head.zigzag()?;
+    let first_delta = if order == 2 && !rest.is_empty() { head.zigzag()? } else { 0 };
+    let scale = if flags & SCALED == 0 { 1 } else { head.varint()?.cast_signed() };
+    *first_out = first;
+    let mut last = first;
+    let mut delta = first_delta;
+    let mut rest = rest;
+    if order == 2 && !rest.is_empty() {
+        last = last.wrapping_add(delta.wrapping_mul(scale));
+        rest[0] = last;
+        rest = &mut rest[1..];
+    }
+    let mut unpacked = [0u64; BLOCK_LEN];
+    for block in rest.chunks_mut(BLOCK_LEN) {
+        let base = decode_block(body, &mut unpacked[..block.len()])?;
+        let residuals = unpacked.iter().map(|packed| match base {
+            Some(base) => base.wrapping_add(packed.cast_signed()),
+            None => unzigzag(*packed),
+        });
+        match order {
+            0 => {
+                for (value, residual) in block.iter_mut().zip(residuals) {
+                    *value = first.wrapping_add(residual.wrapping_mul(scale));
+                }
+            }
+            1 => {
+                for (value, residual) in block.iter_mut().zip(residuals) {
+                    last = last.wrapping_add(residual.wrapping_mul(scale));
+                    *value = last;
+                }
+            }
+            _ => {
+                for (value, residual) in block.iter_mut().zip(residuals) {
+                    delta = delta.wrapping_add(residual);
+                    last = last.wrapping_add(delta.wrapping_mul(scale));
+                    *value = last;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Moves past the head of a column of `count` integers.
+pub(crate) fn skip_head(head: &mut Cursor<'_>, count: usize) -> Result<(), DecodeError> {
+    if count == 0 {
+        return Ok(());
+    }
+    let flags = head.u8()?;
+    head.zigzag()?;
+    if flags & 3 == 2 && count > 1 {
+        head.zigzag()?;
+    }
+    if flags & SCALED != 0 {
+        head.varint()?;
+    }
+    Ok(())
+}
+
+/// The largest number that divides all differences; 1 when there is nothing to gain.
+fn shared_scale(values: &[i64]) -> u64 {
+    let mut shared: u64 = 0;
+    for pair in values.windows(2) {
+        let delta = pair[1].wrapping_sub(pair[0]).unsigned_abs();
+        if delta != 0 {
+            shared = greatest_common_divisor(delta, shared);
+            if shared == 1 {
+                return 1;
+            }
+        }
+    }
+    if shared == 0 || shared > i64::MAX.unsigned_abs() { 1 } else { shared }
+}
+
+const fn greatest_common_divisor(mut a: u64, mut b: u64) -> u64 {
+    while b != 0 {
+        (a, b) = (b, a % b);
+    }
+    a
+}
+
+fn divided(delta: i64, scale: u64) -> i64 {
+    if scale == 1 { delta } else { delta / scale.cast_signed() }
+}
+
+/// What is left after the values the head holds: `len - 1` residuals, or `len - 2` at order 2.
+fn residuals_of(values: &[i64], order: u8, scale: u64, out: &mut Vec<i64>) {
+    out.clear();
+    match order {
+        // Differences from the first need not be multiples of the scale once they wrap, so wrap after dividing.
+        0 => {
+            let mut sum: i64 = 0;
+            out.extend(values.windows(2).map(|pair| {
+                sum = sum.wrapping_add(divided(pair[1].wrapping_sub(pair[0]), scale));
+                sum
+            }));
+        }
+        1 => {
+            out.extend(values.windows(2).map(|pair| divided(pair[1].wrapping_sub(pair[0]), scale)))
+        }
+        _ => out.extend(values.windows(3).map(|three| {
+            divided(three[2].wrapping_sub(three[1]), scale)
+                .wrapping_sub(divided(three[1].wrapping_sub(three[0]), scale))
+        })),
+    }
+}
+
+/// How one block is packed.
+#[derive(Clone, Copy, Debug)]
+struct Shape {
+    width: u32,
+    /// Residuals stand above it; `None`: zigzag.
+    base: Option<i64>,
+    bytes: usize,
+}
+
+impl Shape {
+    fn of(block: &[i64]) -> Self {
+        let base = block.iter().copied().min().unwrap_or_default();
+        let above = Self::narrowest(
+            block.iter().map(|r| r.wrapping_sub(base).cast_unsigned()),
+            block.len(),
+        );
+        let folded = Self::narrowest(block.iter().map(|r| zigzag(*r)), block.len());
+        let above_bytes = above.1 + varint_len(zigzag(base));
+        if folded.1 <= above_bytes {
+            Self { width: folded.0, base: None, bytes: folded.1 + 2 }
+        } else {
+            Self { width: above.0, base: Some(base), bytes: above_bytes + 2 }
+        }
+    }
+
+    /// The width with the fewest bytes for packed values and exceptions.
+    fn narrowest(values: impl Iterator<Item = u64>, count: usize) -> (u32, usize) {
+        let mut of_len = [0usize; 65];
+        let mut len_max = 0;
+        for value in values {
+            let len = 64 - value.leading_zeros();
+            of_len[len as usize] += 1;
+            len_max = len_max.max(len);
+        }
+        let mut best = (len_max, packed_len(count, len_max));
+        for width in (0..len_max).rev() {
+            let exceptions = of_len[width as usize + 1..].iter().enumerate();
+            let exception_bytes: usize =
+                exceptions.map(|(extra, n)| n * (1 + (extra + 1).div_ceil(7))).sum();
+            let bytes = packed_len(count, width) + exception_bytes;
+            if bytes < best.1 {
+                best = (width, bytes);
+            }
+        }
+        best
+    }
+}
+
+fn encode_block(block: &[i64], body: &mut Vec<u8>) {
+    let shape = Shape::of(block);
+    let mut packed = [0u64; BLOCK_LEN];
+    for (packed, residual) in packed.iter_mut().zip(block) {
+        *packed = match shape.base {
+            Some(base) => residual.wrapping_sub(base).cast_unsigned(),
+            None => zigzag(*residual),
+        };
+    }
+    let packed = &packed[..block.len()];
+    let exceeds = |value: &u64| shape.width < 64 && value >> shape.width != 0;
+    let exception_count = packed.iter().filter(|value| exceeds(value)).count();
+    let width = u8::try_from(shape.width).expect("at most 64");
+    body.push(width | if shape.base.is_none() { ZIGZAG } else { 0 });
+    body.push(u8::try_from(exception_count).expect("at most a block"));
+    if let Some(base) = shape.base {
+        put_zigzag(body, base);
+    }
+    pack(packed, shape.width, body);
+    let exceptions = || packed.iter().enumerate().filter(|(_, value)| exceeds(value));
+    body.extend(exceptions().map(|(idx, _)| u8::try_from(idx).expect("below a block")));
+    exceptions().for_each(|(_, value)| put_varint(body, value >> shape.width));
+}
+
+/// Fills `out` with packed residuals and gives their base, `None` for zigzag.
+fn decode_block(body: &mut Cursor<'_>, out: &mut [u64]) -> Result<Option<i64>, DecodeError> {
+    let flags = body.u8()?;
+    let width = u32::from(flags & !ZIGZAG);
+    let exception_count = usize::from(body.u8()?);
+    if width > 64 || exception_count > out.len() || (width == 64 && exception_count > 0) {
+        return Err(body.fault("a block's width or number of exceptions is impossible"));
+    }
+    let base = if flags & ZIGZAG == 0 { Some(body.zigzag()?) } else { None };
+    unpack(body.take(packed_len(out.len(), width))?, width, out);
+    for position in body.take(exception_count)? {
+        let high = body.varint()?;
+        let value = out
+            .get_mut(usize::from(*position))
+            .ok_or_else(|| body.fault("an exception lies outside its block"))?;
+        *value |= high << width;
+    }
+    Ok(base)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn encoded(values: &[i64]) -> (Vec<u8>, Vec<u8>) {
+        let (mut head, mut body) = (Vec::new(), Vec::new());
+        let plan = plan(values);
+        encode(&plan, values, &mut head, &mut body);
+        assert_eq!(body.len(), plan.body_bytes, "the estimate is exact");
+        (head, body)
+    }
+
+    fn check(values: &[i64], body_max_bytes: usize) {
+        let (head, body) = encoded(values);
+        assert!(body.len() <= body_max_bytes, "{} > {body_max_bytes} bytes", body.len());
+        let mut back = vec![7; values.len()];
+        let (mut head, mut body) = (Cursor::new(&head), Cursor::new(&body));
+        decode(&mut head, &mut body, &mut back).expect("decodes");
+        assert_eq!(back, values);
+        assert!(head.finish().is_ok() && body.finish().is_ok());
+    }
+
+    #[test]
+    fn regular_columns_take_almost_nothing() {
+        check(&[], 0);
+        check(&[5], 0);
+        check(&[5, 6], 2);
+        check(&[42; 1000], 16);
+        check(&(0..1000).map(|i| 1_700_000_000_000 + i * 15_000).collect::<Vec<_>>(), 24);
+        check(&(0..1000).map(|i| i * 4096 + (i % 2) * 4096).collect::<Vec<_>>(), 160);
+    }
+
+    #[test]
+    fn outliers_are_exceptions() {
+        let mut counter: Vec<i64> = (0..500).map(|i| 1_000_000 + i * 3 + (i % 3)).collect();
+        counter.extend((0..500).map(|i| i * 3 + (i % 3)));
+        check(&counter, 400);
+        check(&[i64::MIN, i64::MAX, 0, i64::MIN, -1], 60);
+    }
+
+    proptest! {
+        #[test]
+        fn any_integers_come_back(values in prop::collection::vec(any::<i64>(), 0..400)) {
+            check(&values, usize::MAX);
+        }
+
+        #[test]
+        fn scaled_steps_come_back(
+            steps in prop::collection::vec(-1000i64..1000, 0..400),
+            scale in prop::sample::select(vec![1i64, 3, 4096, 1 << 40, i64::MAX]),
+            start in any::<i64>(),
+        ) {
+            let mut last = start;
+            let values: Vec<i64> = steps.iter().map(|s| { last = last.wrapping_add(s.wrapping_mul(scale)); last }).collect();
+            check(&values, usize::MAX);
+        }
+
+        #[test]
+        fn garbage_is_refused_or_decoded_but_never_panics(
+            head in prop::collection::vec(any::<u8>(), 0..20),
+            body in prop::collection::vec(any::<u8>(), 0..400),
+            count in 0usize..400,
+        ) {
+            let mut out = vec![0; count];
+            let mut body = Cursor::new(&body);
+            if decode(&mut Cursor::new(&head), &mut body, &mut out).is_ok() {
+                prop_assert!(count < 2 || body.offset() > 0);
+            }
+        }
+    }
+}

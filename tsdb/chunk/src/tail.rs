@@ -1,0 +1,292 @@
+//! The open end of a column in memory: values are appended one by one, most of them as a longer run or one byte.
+//!
+//! Positions are rows of the target's timestamps. A series that misses a row has a gap there.
+//!
+//! ```text
+//! tokens, each a varint whose lowest two bits are its kind, n the rest:
+//!   0  run      n + 1 repeats of the last value
+//!   1  delta    n is the zigzag difference between this and the last difference of mantissas
+//!   2  gap      n + 1 rows without a value
+//!   3  n = 0    8 bytes: a value bit for bit
+//!      n = 1    the staleness marker
+//!      n = 2+e  the exponent is e from here on; zigzag mantissa; the last difference is 0
+//! ```
+
+use swell_model::STALE_NAN_BITS;
+
+use crate::bytes::{Cursor, put_varint, put_zigzag, unzigzag, zigzag};
+use crate::decimal::{EXPONENT_MAX, exact_exponent, exact_mantissa, float_of};
+use crate::error::DecodeError;
+
+const RUN: u64 = 0;
+const DELTA: u64 = 1;
+const GAP: u64 = 2;
+const ESCAPE: u64 = 3;
+
+const ESCAPE_BITS: u64 = 0;
+const ESCAPE_STALE: u64 = 1;
+const ESCAPE_EXPONENT: u64 = 2;
+
+/// Differences of differences below this fit beside the kind in 64 bits.
+const DELTA_LIMIT: u64 = 1 << 62;
+
+/// The open end of one series. 64 bytes, and no others while the value stays what it was.
+#[derive(Clone, Debug, Default)]
+pub struct Tail {
+    tokens: Vec<u8>,
+    last_bits: u64,
+    mantissa: i64,
+    delta: i64,
+    /// Repeats of the last value that are not among the tokens yet.
+    run: u32,
+    /// First row after the last value.
+    next_row: u32,
+    count: u32,
+    /// Exponent plus one; 0 before the first decimal.
+    exponent_code: u8,
+}
+
+impl Tail {
+    /// Appends the value of a row after all rows so far.
+    ///
+    /// # Panics
+    /// When the row is not after the last.
+    pub fn push(&mut self, row: u32, value: f64) {
+        assert!(row >= self.next_row, "rows rise");
+        if row > self.next_row {
+            self.end_run();
+            put_varint(&mut self.tokens, u64::from(row - self.next_row - 1) << 2 | GAP);
+        }
+        let bits = value.to_bits();
+        if self.count > 0 && bits == self.last_bits {
+            self.run += 1;
+        } else {
+            self.end_run();
+            self.push_change(value);
+            self.last_bits = bits;
+        }
+        self.next_row = row + 1;
+        self.count += 1;
+    }
+
+    fn end_run(&mut self) {
+        if self.run > 0 {
+            put_varint(&mut self.tokens, u64::from(self.run - 1) << 2 | RUN);
+            self.run = 0;
+        }
+    }
+
+    fn push_change(&mut self, value: f64) {
+        if let Some(exponent) = self.exponent_code.checked_sub(1)
+            && let Some(mantissa) = exact_mantissa(value, exponent)
+        {
+            let delta = mantissa - self.mantissa;
+            let change = zigzag(delta - self.delta);
+            assert!(change < DELTA_LIMIT, "mantissas are below 2^53");
+            put_varint(&mut self.tokens, change << 2 | DELTA);
+            (self.mantissa, self.delta) = (mantissa, delta);
+            return;
+        }
+        let bits = value.to_bits();
+        // An exponent that grows stays: the values before needed no more than this one.
+        let exponent = exact_exponent(value, self.exponent_code.min(EXPONENT_MAX))
+            .or_else(|| exact_exponent(value, 0));
+        match exponent.and_then(|exponent| Some((exponent, exact_mantissa(value, exponent)?))) {
+            Some((exponent, mantissa)) => {
+                let n = ESCAPE_EXPONENT + u64::from(exponent);
+                put_varint(&mut self.tokens, n << 2 | ESCAPE);
+                put_zigzag(&mut self.tokens, mantissa);
+                (self.mantissa, self.delta) = (mantissa, 0);
+                self.exponent_code = exponent + 1;
+            }
+            None if bits == STALE_NAN_BITS => {
+                put_varint(&mut self.tokens, ESCAPE_STALE << 2 | ESCAPE);
+            }
+            None => {
+                put_varint(&mut self.tokens, ESCAPE_BITS << 2 | ESCAPE);
+                self.tokens.extend_from_slice(&bits.to_le_bytes());
+            }
+        }
+    }
+
+    /// Number of values.
+    #[must_use]
+    pub const fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// The last value, meaningful once there is one.
+    #[must_use]
+    pub const fn last_value(&self) -> f64 {
+        f64::from_bits(self.last_bits)
+    }
+
+    /// Appends a copy of the tokens for [`TailColumn::read`].
+    pub fn copy_tokens(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.tokens);
+        if self.run > 0 {
+            put_varint(out, u64::from(self.run - 1) << 2 | RUN);
+        }
+    }
+
+    /// Heap bytes in use.
+    #[must_use]
+    pub const fn heap_bytes(&self) -> usize {
+        self.tokens.capacity()
+    }
+
+    /// Starts again at row 0 without values.
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+}
+
+/// What a tail decodes to: the values, and the rows they stand in.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TailColumn {
+    /// Values in rising order of their rows.
+    pub values: Vec<f64>,
+    /// Runs of rows that have a value, as first row and length; they rise and do not touch.
+    pub runs: Vec<(u32, u32)>,
+}
+
+impl TailColumn {
+    /// Decodes what [`Tail::copy_tokens`] gave.
+    ///
+    /// # Errors
+    /// [`DecodeError`] when the bytes are no tokens, or go beyond `row_count` rows.
+    pub fn read(&mut self, tokens: &[u8], row_count: u32) -> Result<(), DecodeError> {
+        self.values.clear();
+        self.runs.clear();
+        let mut cursor = Cursor::new(tokens);
+        let mut last = 0.0;
+        let (mut mantissa, mut delta): (i64, i64) = (0, 0);
+        let mut exponent = None;
+        let mut row: u32 = 0;
+        while cursor.remaining() > 0 {
+            let token = cursor.varint()?;
+            let n = token >> 2;
+            let step = match token & 3 {
+                RUN | GAP => u32::try_from(n + 1).ok(),
+                _ => Some(1),
+            };
+            let step = step.filter(|step| *step <= row_count - row);
+            let step = step.ok_or_else(|| cursor.fault("a tail has more rows than its target"))?;
+            match token & 3 {
+                GAP => {}
+                RUN if self.values.is_empty() => {
+                    return Err(cursor.fault("a tail starts with a repeat"));
+                }
+                RUN => {}
+                DELTA => {
+                    let exponent =
+                        exponent.ok_or_else(|| cursor.fault("a difference has no exponent"))?;
+                    delta = delta.wrapping_add(unzigzag(n));
+                    mantissa = mantissa.wrapping_add(delta);
+                    last = float_of(mantissa, exponent);
+                }
+                _ if n == ESCAPE_BITS => last = f64::from_bits(cursor.u64()?),
+                _ if n == ESCAPE_STALE => last = f64::from_bits(STALE_NAN_BITS),
+                _ => {
+                    let code = u8::try_from(n - ESCAPE_EXPONENT).ok();
+                    let code = code.filter(|code| *code <= EXPONENT_MAX);
+                    let code =
+                        code.ok_or_else(|| cursor.fault("an exponent is larger than any written"))?;
+                    exponent = Some(code);
+                    mantissa = cursor.zigzag()?;
+                    delta = 0;
+                    last = float_of(mantissa, code);
+                }
+            }
+            if token & 3 != GAP {
+                self.values.resize(self.values.len() + step as usize, last);
+                match self.runs.last_mut() {
+                    Some((first, len)) if *first + *len == row => *len += step,
+                    _ => self.runs.push((row, step)),
+                }
+            }
+            row += step;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use swell_model::stale_nan;
+
+    use super::*;
+
+    fn check(rows: &[Option<f64>], max_bytes: usize) {
+        let mut tail = Tail::default();
+        for (row, value) in rows.iter().enumerate() {
+            if let Some(value) = value {
+                tail.push(u32::try_from(row).expect("short"), *value);
+                assert_eq!(tail.last_value().to_bits(), value.to_bits());
+            }
+        }
+        let mut tokens = Vec::new();
+        tail.copy_tokens(&mut tokens);
+        assert!(tokens.len() <= max_bytes, "{} > {max_bytes} bytes", tokens.len());
+        let mut column = TailColumn::default();
+        column.read(&tokens, u32::try_from(rows.len()).expect("short")).expect("decodes");
+        let mut back = vec![None; rows.len()];
+        let mut values = column.values.iter();
+        for (first, len) in &column.runs {
+            for row in *first..first + len {
+                back[row as usize] = values.next().map(|v| v.to_bits());
+            }
+        }
+        let expected: Vec<Option<u64>> = rows.iter().map(|v| v.map(f64::to_bits)).collect();
+        assert_eq!(back, expected);
+        assert_eq!(tail.count() as usize, column.values.len());
+        assert!(column.runs.windows(2).all(|pair| pair[0].0 + pair[0].1 < pair[1].0));
+    }
+
+    #[test]
+    fn tokens_are_few() {
+        check(&[], 0);
+        check(&[Some(1.0); 250], 4);
+        check(&(0..250).map(|i| Some(f64::from(i) * 3.0)).collect::<Vec<_>>(), 254);
+        let mut gone = vec![Some(7.0); 20];
+        gone.extend([Some(stale_nan()), None, None, None, Some(7.0)]);
+        check(&gone, 9);
+        assert_eq!(std::mem::size_of::<Tail>(), 64);
+    }
+
+    #[test]
+    fn tokens_beyond_the_rows_are_refused() {
+        let mut tail = Tail::default();
+        (0..10).for_each(|row| tail.push(row, 1.0));
+        let mut tokens = Vec::new();
+        tail.copy_tokens(&mut tokens);
+        assert!(TailColumn::default().read(&tokens, 9).is_err());
+    }
+
+    fn any_row() -> impl Strategy<Value = Option<f64>> {
+        prop_oneof![
+            1 => Just(None),
+            4 => (-100_000i32..100_000, 0i32..4).prop_map(|(m, e)| Some(f64::from(m) / 10f64.powi(e))),
+            4 => Just(Some(1.0)),
+            1 => any::<u64>().prop_map(|bits| Some(f64::from_bits(bits))),
+            1 => Just(Some(stale_nan())),
+            1 => Just(Some(-0.0)),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn any_rows_come_back(rows in prop::collection::vec(any_row(), 0..300)) {
+            check(&rows, usize::MAX);
+        }
+
+        #[test]
+        fn garbage_never_panics_nor_exceeds_the_rows(tokens in prop::collection::vec(any::<u8>(), 0..200), rows in 0u32..300) {
+            let mut column = TailColumn::default();
+            if column.read(&tokens, rows).is_ok() {
+                prop_assert!(column.values.len() <= rows as usize);
+            }
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! A column of timestamps, shared by all series of a target: an integer column, head and body in one.
+
+use crate::bytes::Cursor;
+use crate::error::DecodeError;
+use crate::ints;
+
+/// Timestamps in one column; more would let few damaged bytes ask for much memory.
+pub const TIMES_MAX: usize = 1 << 22;
+
+/// Appends the column.
+///
+/// # Panics
+/// With more than [`TIMES_MAX`] timestamps.
+pub fn write_times(timestamps_ms: &[i64], out: &mut Vec<u8>) {
+    assert!(timestamps_ms.len() <= TIMES_MAX, "callers cut columns");
+    let mut body = Vec::new();
+    ints::encode(&ints::plan(timestamps_ms), timestamps_ms, out, &mut body);
+    out.extend_from_slice(&body);
+}
+
+/// Reads a column of `count` timestamps and checks that they rise.
+///
+/// # Errors
+/// [`DecodeError`] when the bytes are not what [`write_times`] writes for that many rising timestamps.
+pub fn read_times(bytes: &[u8], count: usize) -> Result<Vec<i64>, DecodeError> {
+    let mut cursor = Cursor::new(bytes);
+    if count > TIMES_MAX {
+        return Err(cursor.fault("a column has more timestamps than any written"));
+    }
+    let mut out = vec![0; count];
+    read_head_and_body(&mut cursor, &mut out)?;
+    cursor.finish()?;
+    if out.is_sorted_by(|a, b| a < b) {
+        Ok(out)
+    } else {
+        Err(cursor.fault("timestamps do not rise"))
+    }
+}
+
+fn read_head_and_body(cursor: &mut Cursor<'_>, out: &mut [i64]) -> Result<(), DecodeError> {
+    // The head's length shows only while it is read, so it is read twice: alone, then with its body behind.
+    let mut head = cursor.clone();
+    ints::skip_head(&mut head, out.len())?;
+    let mut body = head;
+    ints::decode(cursor, &mut body, out)?;
+    *cursor = body;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn check(times: &[i64], max_bytes: usize) {
+        let mut bytes = Vec::new();
+        write_times(times, &mut bytes);
+        assert!(bytes.len() <= max_bytes, "{} > {max_bytes} bytes", bytes.len());
+        assert_eq!(read_times(&bytes, times.len()).expect("decodes"), times);
+    }
+
+    #[test]
+    fn a_steady_target_costs_next_to_nothing() {
+        check(&[], 0);
+        check(&[-5], 2);
+        check(&(0..480).map(|i| 1_780_000_000_000 + i * 15_000).collect::<Vec<_>>(), 24);
+        check(
+            &(0..1800).map(|i| 1_780_000_000_123 + i * 1000 + (i * 7) % 4).collect::<Vec<_>>(),
+            800,
+        );
+    }
+
+    #[test]
+    fn times_that_do_not_rise_are_refused() {
+        let mut bytes = Vec::new();
+        write_times(&[1, 2, 2], &mut bytes);
+        assert!(read_times(&bytes, 3).is_err());
+        assert!(read_times(&[], usize::MAX).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn rising_times_come_back(times in prop::collection::btree_set(any::<i64>(), 0..400)) {
+            check(&times.into_iter().collect::<Vec<_>>(), usize::MAX);
+        }
+
+        #[test]
+        fn garbage_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..300), count in 0usize..5000) {
+            if let Ok(times) = read_times(&bytes, count) {
+                prop_assert!(times.len() == count && times.is_sorted());
+            }
+        }
+    }
+}
