@@ -1,5 +1,18 @@
 //! Native histograms in float form: exponential buckets (schema −4…8) or custom bounds (schema −53).
 
+mod arithmetic;
+mod buckets;
+mod kahan;
+mod sum;
+#[cfg(test)]
+mod tests;
+mod trim;
+
+pub use buckets::Bucket;
+pub use kahan::KahanSum;
+pub use sum::{CombineNotes, HistogramSum, IncompatibleSchema};
+pub use trim::Keep;
+
 /// What is known about a counter reset before this histogram.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CounterResetHint {

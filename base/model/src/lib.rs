@@ -15,7 +15,10 @@ mod sink;
 mod source;
 mod time;
 
-pub use histogram::{CounterResetHint, NativeHistogram, Span};
+pub use histogram::{
+    Bucket, CombineNotes, CounterResetHint, HistogramSum, IncompatibleSchema, KahanSum, Keep,
+    NativeHistogram, Span,
+};
 pub use ids::{ByteCount, CpuMilli, Ratio, SeriesRef};
 pub use labels::{Labels, LabelsBuilder, METRIC_NAME};
 pub use matcher::{MatchOp, Matcher, MatcherError};
