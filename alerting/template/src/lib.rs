@@ -24,4 +24,4 @@ pub use parse::ParseError;
 pub use printf::{format_float, sprintf};
 pub use quote::{UnquoteError, quote, unquote};
 pub use time::{GoDuration, GoTime};
-pub use value::{Object, Value};
+pub use value::{Object, Record, Value};

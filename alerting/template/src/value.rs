@@ -55,6 +55,42 @@ pub trait Object: fmt::Debug + Send + Sync {
     }
 }
 
+/// A struct without methods: a name that is not among its fields is an error, as in Go.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// Go's name of the type.
+    pub type_name: &'static str,
+    /// Fields in order.
+    pub fields: Vec<(&'static str, Value)>,
+}
+
+impl Record {
+    /// The value of a field.
+    #[must_use]
+    pub fn field(&self, name: &str) -> Option<&Value> {
+        self.fields.iter().find(|(known, _)| *known == name).map(|(_, value)| value)
+    }
+}
+
+impl Object for Record {
+    fn type_name(&self) -> &'static str {
+        self.type_name
+    }
+
+    fn member(&self, name: &str, arguments: &[Value]) -> Option<Result<Value, String>> {
+        let value = self.field(name)?;
+        if arguments.is_empty() {
+            return Some(Ok(value.clone()));
+        }
+        Some(Err(format!("{name} has arguments but cannot be invoked as function")))
+    }
+
+    fn print(&self) -> Option<String> {
+        let values: Vec<String> = self.fields.iter().map(|(_, value)| value.to_string()).collect();
+        Some(format!("{{{}}}", values.join(" ")))
+    }
+}
+
 impl Value {
     /// A text.
     pub fn str(text: impl AsRef<str>) -> Self {
@@ -83,6 +119,12 @@ impl Value {
     /// An object.
     pub fn object(object: impl Object + 'static) -> Self {
         Self::Object(Arc::new(object))
+    }
+
+    /// A struct without methods.
+    #[must_use]
+    pub fn record(type_name: &'static str, fields: Vec<(&'static str, Self)>) -> Self {
+        Self::object(Record { type_name, fields })
     }
 
     /// Go's name of the type.
