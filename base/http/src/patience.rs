@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
+use futures::task::AtomicWaker;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -17,26 +18,35 @@ const H2_PREFACE_START: &[u8] = b"PRI ";
 
 /// Requests of a connection that are not answered to their last byte.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct InFlight(Arc<AtomicUsize>);
+pub(crate) struct InFlight(Arc<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    /// Requests under way.
+    open: AtomicUsize,
+    /// Requests so far.
+    begun: AtomicUsize,
+    /// The connection's task, which sets a new deadline when the last answer is out.
+    reader: AtomicWaker,
+}
 
 /// One request under way; dropping it ends it.
 #[derive(Debug)]
-pub(crate) struct RequestGuard(Arc<AtomicUsize>);
+pub(crate) struct RequestGuard(Arc<Counts>);
 
 impl InFlight {
     pub(crate) fn begin(&self) -> RequestGuard {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.0.open.fetch_add(1, Ordering::AcqRel);
+        self.0.begun.fetch_add(1, Ordering::AcqRel);
         RequestGuard(Arc::clone(&self.0))
-    }
-
-    fn is_none(&self) -> bool {
-        self.0.load(Ordering::Relaxed) == 0
     }
 }
 
 impl Drop for RequestGuard {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        if self.0.open.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.reader.wake();
+        }
     }
 }
 
@@ -57,6 +67,7 @@ pub(crate) struct PatientStream<S> {
     stream: S,
     in_flight: InFlight,
     waiting: Waiting,
+    begun_seen: usize,
     is_h2: Option<bool>,
     read_timer: Pin<Box<Sleep>>,
     write_timer: Option<Pin<Box<Sleep>>>,
@@ -70,6 +81,7 @@ impl<S> PatientStream<S> {
             stream,
             in_flight,
             waiting: Waiting::Head,
+            begun_seen: 0,
             is_h2: None,
             read_timer,
             write_timer: None,
@@ -96,14 +108,15 @@ impl<S> PatientStream<S> {
     }
 
     fn poll_read_deadline(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match (self.in_flight.is_none(), self.waiting) {
-            (false, Waiting::Answer) => return Poll::Pending,
-            (false, _) => {
-                self.wait_for(Waiting::Answer);
-                return Poll::Pending;
-            }
-            (true, Waiting::Answer) => self.wait_for(Waiting::Idle),
-            (true, _) => {}
+        self.in_flight.0.reader.register(cx.waker());
+        if self.in_flight.0.open.load(Ordering::Acquire) > 0 {
+            self.waiting = Waiting::Answer;
+            return Poll::Pending;
+        }
+        let begun = self.in_flight.0.begun.load(Ordering::Acquire);
+        if begun != self.begun_seen || self.waiting == Waiting::Answer {
+            self.begun_seen = begun;
+            self.wait_for(Waiting::Idle);
         }
         match self.read_timer.as_mut().poll(cx) {
             Poll::Ready(()) => Poll::Ready(Err(io::Error::from(io::ErrorKind::TimedOut))),

@@ -16,6 +16,7 @@ use swell_http::{HttpMetrics, Peer, Server, bind};
 use swell_model::TimestampMs;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
@@ -27,6 +28,7 @@ struct Running {
     registry: Registry,
     shutdown: CancellationToken,
     task: JoinHandle<()>,
+    gate: Arc<Gate>,
 }
 
 async fn whoami(Extension(peer): Extension<Peer>) -> String {
@@ -36,25 +38,34 @@ async fn whoami(Extension(peer): Extension<Peer>) -> String {
     )
 }
 
+/// Answers when the test lets it.
+async fn slow(Extension(gate): Extension<Arc<Gate>>) -> &'static str {
+    gate.entered.notify_one();
+    gate.release.notified().await;
+    "done"
+}
+
+#[derive(Debug, Default)]
+struct Gate {
+    entered: Notify,
+    release: Notify,
+}
+
 async fn start(tls: Option<Arc<rustls::ServerConfig>>) -> Running {
+    let gate = Arc::new(Gate::default());
     let router = Router::new()
         .route("/whoami", get(whoami))
         .route("/length", post(async |body: Bytes| body.len().to_string()))
         .route("/panic", get(async || -> String { panic!("on purpose") }))
-        .route(
-            "/slow",
-            get(async || {
-                tokio::time::sleep(Duration::from_secs(1)).await;
-                "done"
-            }),
-        )
+        .route("/slow", get(slow))
         .route(
             "/endless",
             get(async || {
                 Body::from_stream(tokio_stream::pending::<Result<Bytes, std::io::Error>>())
             }),
         )
-        .layer(axum::extract::DefaultBodyLimit::max(BODY_BYTES_MAX));
+        .layer(axum::extract::DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(Extension(Arc::clone(&gate)));
     let registry = Registry::new();
     let metrics = HttpMetrics::register(&registry).expect("fresh registry");
     let any = "127.0.0.1:0".parse().expect("valid address");
@@ -66,7 +77,7 @@ async fn start(tls: Option<Arc<rustls::ServerConfig>>) -> Running {
     let address = server.local_addr().expect("bound");
     let shutdown = CancellationToken::new();
     let task = tokio::spawn(server.run(shutdown.clone()));
-    Running { address, registry, shutdown, task }
+    Running { address, registry, shutdown, task, gate }
 }
 
 async fn exchange(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), request: &str) -> String {
@@ -217,8 +228,9 @@ async fn shutdown_lets_requests_end() {
     let running = start(None).await;
     let mut stream = TcpStream::connect(running.address).await.expect("connect");
     stream.write_all(b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n").await.expect("write");
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    running.gate.entered.notified().await;
     running.shutdown.cancel();
+    running.gate.release.notify_one();
     let answer = read_to_end(&mut stream).await;
     assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("done"), "{answer}");
     running.task.await.expect("the server ended");
