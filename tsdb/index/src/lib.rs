@@ -1,1 +1,19 @@
-//! Symbols, postings and set algebra: from matchers to series references over byte slices.
+//! Symbols, postings and set algebra: from matchers to series indices over byte slices, and over an index in
+//! memory that grows and shrinks.
+//!
+//! Series are dense indices (`u32`) within one index; what they mean outside is the engine's business.
+
+mod memory;
+mod pattern;
+mod postings;
+mod select;
+pub mod sets;
+mod slice;
+mod symbols;
+
+#[cfg(test)]
+mod tests;
+
+pub use memory::MemoryIndex;
+pub use select::{LabelIndex, select};
+pub use slice::{IndexError, SliceIndex, write_index};

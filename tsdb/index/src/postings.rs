@@ -1,0 +1,108 @@
+//! A list of series indices as bytes: varint count, then the shorter of two forms.
+//!
+//! ```text
+//! varint  count * 2 + form
+//! form 0  varint distance of each member from the one before (the first from 0)
+//! form 1  runs of neighbours: varint distance from the end of the last run, varint length - 1
+//! ```
+
+use swell_chunk::{Cursor, put_varint, varint_len};
+
+use crate::slice::IndexError;
+
+/// Appends a sorted list.
+pub(crate) fn write(members: &[u32], out: &mut Vec<u8>) {
+    let runs: Vec<&[u32]> = members.chunk_by(|a, b| a + 1 == *b).collect();
+    let mut by_runs = Vec::new();
+    let mut end = 0;
+    for run in &runs {
+        put_varint(&mut by_runs, u64::from(run[0] - end));
+        put_varint(&mut by_runs, run.len() as u64 - 1);
+        end = run[0] + u32::try_from(run.len()).expect("below 2^32 series");
+    }
+    let mut last = 0;
+    let single_bytes: usize = members
+        .iter()
+        .map(|member| varint_len(u64::from(member - std::mem::replace(&mut last, *member))))
+        .sum();
+    let use_runs = by_runs.len() <= single_bytes;
+    put_varint(out, members.len() as u64 * 2 + u64::from(use_runs));
+    if use_runs {
+        out.extend_from_slice(&by_runs);
+    } else {
+        let mut last = 0;
+        for member in members {
+            put_varint(out, u64::from(member - last));
+            last = *member;
+        }
+    }
+}
+
+/// Reads a list whose members are below `series_count`.
+pub(crate) fn read(cursor: &mut Cursor<'_>, series_count: u32) -> Result<Vec<u32>, IndexError> {
+    const OUTSIDE: IndexError = IndexError::at("a posting lies outside the block");
+    let count_max = usize::try_from(series_count).expect("64-bit or 32-bit target") * 2 + 1;
+    let header = cursor.count(count_max)?;
+    let (count, by_runs) = (header / 2, header & 1 == 1);
+    let mut members = Vec::with_capacity(count);
+    let mut end: u32 = 0;
+    while members.len() < count {
+        let distance = cursor.varint_u32()?;
+        let first =
+            end.checked_add(distance).filter(|first| *first < series_count).ok_or(OUTSIDE)?;
+        if by_runs {
+            let extra = cursor.count(count - members.len() - 1)?;
+            let last = u32::try_from(extra).ok().and_then(|extra| first.checked_add(extra));
+            let last = last.filter(|last| *last < series_count).ok_or(OUTSIDE)?;
+            members.extend(first..=last);
+            end = last + 1;
+        } else {
+            if distance == 0 && !members.is_empty() {
+                return Err(IndexError::at("postings do not rise"));
+            }
+            members.push(first);
+            end = first;
+        }
+    }
+    Ok(members)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn check(members: &[u32], max_bytes: usize) {
+        let mut bytes = Vec::new();
+        write(members, &mut bytes);
+        assert!(bytes.len() <= max_bytes, "{} > {max_bytes}", bytes.len());
+        let series_count = members.last().map_or(0, |last| last + 1);
+        assert_eq!(read(&mut Cursor::new(&bytes), series_count).expect("decodes"), members);
+        if series_count > 0 {
+            assert!(read(&mut Cursor::new(&bytes), series_count - 1).is_err());
+        }
+    }
+
+    #[test]
+    fn neighbours_are_runs() {
+        check(&[], 1);
+        check(&(0..10_000).collect::<Vec<_>>(), 8);
+        check(&(0..10_000).step_by(3).collect::<Vec<_>>(), 3340);
+    }
+
+    proptest! {
+        #[test]
+        fn any_list_comes_back(members in prop::collection::btree_set(0u32..100_000, 0..200)) {
+            check(&members.into_iter().collect::<Vec<_>>(), usize::MAX);
+        }
+
+        #[test]
+        fn garbage_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..100), series_count in 0u32..1000) {
+            if let Ok(members) = read(&mut Cursor::new(&bytes), series_count) {
+                prop_assert!(members.is_sorted_by(|a, b| a < b));
+                prop_assert!(members.iter().all(|member| *member < series_count));
+            }
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Both indices answer as a scan over all labels does.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use swell_model::{Labels, MatchOp, Matcher};
+
+use crate::{LabelIndex, MemoryIndex, SliceIndex, select, write_index};
+
+fn any_labels() -> impl Strategy<Value = Labels> {
+    let value =
+        prop::sample::select(vec!["", "a", "b", "ab", "web-1", "web-2", "web-30", "x.y", "é"]);
+    prop::collection::btree_map("[a-d]", value, 0..4).prop_map(Labels::from_pairs)
+}
+
+fn any_matcher() -> impl Strategy<Value = Matcher> {
+    let equality = prop::sample::select(vec!["", "a", "ab", "web-1", "nothing"]);
+    let pattern = prop::sample::select(vec![
+        "",
+        ".*",
+        ".+",
+        "a|b",
+        "a|",
+        "web-.*",
+        "web-[12]",
+        "(a|web-30)",
+        r"x\.y",
+        "x.y",
+        "[^a]+",
+        "a?b?",
+    ]);
+    prop_oneof![
+        ("[a-e]", equality.clone(), any::<bool>()).prop_map(|(name, value, negative)| {
+            let op = if negative { MatchOp::NotEqual } else { MatchOp::Equal };
+            Matcher::new(name, op, value).expect("no pattern")
+        }),
+        ("[a-e]", pattern, any::<bool>()).prop_map(|(name, value, negative)| {
+            let op = if negative { MatchOp::NotRegex } else { MatchOp::Regex };
+            Matcher::new(name, op, value).expect("valid pattern")
+        }),
+    ]
+}
+
+fn scan<'a>(series: impl IntoIterator<Item = (u32, &'a Labels)>, matchers: &[Matcher]) -> Vec<u32> {
+    let satisfies = |labels: &Labels| {
+        matchers.iter().all(|m| m.matches(labels.get(&m.name).unwrap_or_default()))
+    };
+    let mut found: Vec<u32> =
+        series.into_iter().filter(|(_, labels)| satisfies(labels)).map(|(idx, _)| idx).collect();
+    found.sort_unstable();
+    found
+}
+
+fn numbered(series: &[Labels]) -> impl Iterator<Item = (u32, &Labels)> {
+    (0u32..).zip(series)
+}
+
+fn bytes_of(series: &[Labels]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    write_index(series, &mut bytes);
+    bytes
+}
+
+proptest! {
+    #[test]
+    fn the_index_of_a_block_answers_as_a_scan(
+        series in prop::collection::btree_set(any_labels(), 0..80),
+        matchers in prop::collection::vec(any_matcher(), 0..4),
+    ) {
+        let series: Vec<Labels> = series.into_iter().collect();
+        let index = SliceIndex::new(bytes_of(&series)).expect("reads back");
+        prop_assert_eq!(select(&index, &matchers).expect("sound"), scan(numbered(&series), &matchers));
+        let all: Vec<u32> = index.all().expect("sound");
+        prop_assert_eq!(index.labels(&all).expect("sound"), series.clone());
+        let backwards: Vec<u32> = all.into_iter().rev().collect();
+        let labels = index.labels(&backwards).expect("sound");
+        prop_assert!(labels.iter().rev().eq(series.iter()));
+        for name in ["a", "b", "z"] {
+            let values: std::collections::BTreeSet<&str> = series.iter().filter_map(|l| l.get(name)).collect();
+            prop_assert!(index.values(name).expect("sound").iter().map(String::as_str).eq(values));
+        }
+    }
+
+    #[test]
+    fn the_index_in_memory_answers_as_a_scan(
+        steps in prop::collection::vec((any_labels(), any::<bool>()), 0..80),
+        matchers in prop::collection::vec(any_matcher(), 0..4),
+    ) {
+        let mut index = MemoryIndex::default();
+        let mut model: BTreeMap<Labels, u32> = BTreeMap::new();
+        for (labels, removes) in steps {
+            prop_assert_eq!(index.find(&labels), model.get(&labels).copied());
+            match model.get(&labels).copied() {
+                None => drop(model.insert(labels.clone(), index.insert(&labels))),
+                Some(idx) if removes => {
+                    model.remove(&labels);
+                    index.remove(&[idx, idx]);
+                }
+                Some(idx) => prop_assert_eq!(index.labels(idx), Some(labels)),
+            }
+        }
+        let Ok(found) = select(&index, &matchers);
+        prop_assert_eq!(found, scan(model.iter().map(|(labels, idx)| (*idx, labels)), &matchers));
+        prop_assert_eq!(index.series_count(), model.len());
+        let pairs: std::collections::BTreeSet<(&str, &str)> = model.keys().flat_map(Labels::iter).collect();
+        prop_assert_eq!(index.pair_count(), pairs.len());
+        let names: std::collections::BTreeSet<&str> = pairs.iter().map(|(name, _)| *name).collect();
+        prop_assert!(index.names().eq(names));
+    }
+
+    #[test]
+    fn a_damaged_index_never_panics(
+        series in prop::collection::btree_set(any_labels(), 1..60),
+        matchers in prop::collection::vec(any_matcher(), 0..3),
+        flips in prop::collection::vec((any::<prop::sample::Index>(), 1u8..), 1..4),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let mut bytes = bytes_of(&series.into_iter().collect::<Vec<_>>());
+        for (at, mask) in flips {
+            let at = at.index(bytes.len());
+            bytes[at] ^= mask;
+        }
+        let cut = cut.index(bytes.len());
+        for bytes in [&bytes[..], &bytes[..cut]] {
+            if let Ok(index) = SliceIndex::new(bytes) {
+                if let Ok(found) = select(&index, &matchers) {
+                    prop_assert!(found.iter().all(|idx| *idx < index.series_count()));
+                    if let Ok(labels) = index.labels(&found) {
+                        prop_assert_eq!(labels.len(), found.len());
+                    }
+                }
+                if let Ok(values) = index.values("a") {
+                    prop_assert!(values.len() <= bytes.len());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn many_values_and_series_are_found_through_the_skip_lists() {
+    let series: Vec<Labels> = (0..5000)
+        .map(|i| Labels::from_pairs([("__name__", "up"), ("pod", &format!("pod-{i:05}"))]))
+        .collect();
+    let bytes = bytes_of(&series);
+    assert!(bytes.len() < 5000 * 18, "{} bytes", bytes.len());
+    let index = SliceIndex::new(bytes).expect("reads back");
+    for idx in [0, 1, 63, 64, 65, 4095, 4999] {
+        let found =
+            select(&index, &[Matcher::equal("pod", format!("pod-{idx:05}"))]).expect("sound");
+        assert_eq!(found, [idx]);
+    }
+    let prefix = Matcher::new("pod", MatchOp::Regex, "pod-012.*").expect("valid");
+    assert_eq!(select(&index, &[prefix]).expect("sound"), (1200..1300).collect::<Vec<_>>());
+    assert_eq!(index.values("pod").expect("sound").len(), 5000);
+}
