@@ -96,6 +96,11 @@ impl LogWriter {
             Stream::Stdout => b" stdout ",
             Stream::Stderr => b" stderr ",
         };
+        let line_len = stamp.len() + name.len() + 3 + self.pending[stream as usize].len();
+        let buffered = (self.formatted.len() + line_len) as u64;
+        if self.file_bytes + buffered > self.spec.file_bytes_max {
+            self.flush();
+        }
         let out = &mut self.formatted;
         out.extend_from_slice(stamp);
         out.extend_from_slice(name);
