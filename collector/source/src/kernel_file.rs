@@ -85,6 +85,11 @@ impl KernelFile {
         &self.path
     }
 
+    /// Closes it; the next read opens it again. For owners of more files than may stay open.
+    pub fn close(&mut self) {
+        self.file = None;
+    }
+
     /// The whole content.
     ///
     /// # Errors
