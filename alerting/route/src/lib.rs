@@ -1,1 +1,30 @@
 //! Route tree and grouping: whether, when and why a notification is sent.
+//!
+//! [`parse_config`] makes a checked [`Config`] out of an Alertmanager configuration. [`RouteTree::matches`] says which
+//! routes an alert takes, [`Dispatcher`] collects alerts into groups and says which are due, [`decide`] compares a due
+//! group with the notification log and says whether and why to notify. [`inhibited_by`] says which alert mutes another.
+//!
+//! Absent on purpose: sending (receivers), the log's file, silences' store, a clock.
+
+mod alert;
+mod config;
+mod decide;
+mod dispatch;
+mod inhibit;
+mod matchers;
+mod tree;
+
+pub use alert::{Alert, AlertStore, Fingerprint};
+pub use config::{
+    AtConfig, Authorization, Config, ConfigFault, DingTalkConfig, DingTalkMessageType, HttpConfig,
+    Integration, PagerDutyConfig, PagerDutyImage, PagerDutyLink, Receiver, Secret, SecretSource,
+    SlackAction, SlackConfig, SlackField, WebhookConfig, parse_config,
+};
+pub use decide::{Decision, LogEntry, NotifyReason, SkipReason, decide};
+pub use dispatch::{Dispatcher, Flush, Group, GroupId, GroupView};
+pub use inhibit::{InhibitRule, inhibited_by};
+pub use matchers::{
+    FallbackVerdict, MatchersError, canonical, matches_all, parse_classic, parse_fallback,
+    parse_utf8,
+};
+pub use tree::{GroupBy, Route, RouteId, RouteTree};

@@ -102,7 +102,7 @@ fn faults_name_the_place() {
     check(
         "groups:\n- name: g\n  rules:\n  - {alert: A, expr: x, annotations: {d: '{{ $label.a }}'}}\n",
         &[
-            r#"line 4, column 43: group "g", rule 1, alert "A": template of annotation "d": line 1: undefined variable "$label""#,
+            r#"line 4, column 42: group "g", rule 1, alert "A": template of annotation "d": line 1: undefined variable "$label""#,
         ],
     );
     check(
