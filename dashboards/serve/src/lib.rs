@@ -1,1 +1,10 @@
-//! Embeds the built web app and serves what its pages need.
+//! Embeds the built web app and serves what its pages need beyond the Prometheus and Kubernetes APIs.
+//!
+//! [`router`] has the app at `/` and its pages' addresses, and `/api/swell/v1/{overview,workloads/…}`. The views
+//! ([`view`]) are pure functions of the objects.
+
+mod app;
+mod observe;
+pub mod view;
+
+pub use observe::{ObjectViews, router};
