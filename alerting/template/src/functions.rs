@@ -280,10 +280,9 @@ pub fn to_json(value: &Value) -> Result<String, String> {
                 .collect();
             format!("{{{}}}", entries?.join(","))
         }
-        Value::Object(object) => match object.member("json", &[]) {
-            Some(Ok(Value::Str(text))) => text.to_string(),
-            _ => return Err(format!("json: unsupported type: {}", object.type_name())),
-        },
+        Value::Object(object) => object
+            .json()
+            .ok_or_else(|| format!("json: unsupported type: {}", object.type_name()))?,
     })
 }
 

@@ -49,6 +49,11 @@ pub trait Object: fmt::Debug + Send + Sync {
         None
     }
 
+    /// The object as JSON, for what is no map or list beneath.
+    fn json(&self) -> Option<String> {
+        None
+    }
+
     /// How the object prints, where that is not how the value beneath prints.
     fn print(&self) -> Option<String> {
         None

@@ -108,7 +108,7 @@ fn faults_name_the_place() {
     check(
         "groups:\n- name: g\n  rules:\n  - {alert: A, expr: x, for: -1m}\n",
         &[
-            r#"line 4, column 31: group "g", rule 1, alert "A": for: "-1m" is not a duration such as 30s or 1h30m: a number is missing before a unit"#,
+            r#"line 4, column 30: group "g", rule 1, alert "A": for: "-1m" is not a duration such as 30s or 1h30m: a number is missing before a unit"#,
         ],
     );
     assert_eq!(check_rules("groups: [").len(), 1);
