@@ -20,7 +20,7 @@ pub enum ExprKind {
     /// `1.5`, `0x1f`, `5m` (300)
     Number(NumberLiteral),
     /// `"text"`
-    Text(String),
+    Text(TextLiteral),
     /// `metric{label="value"} offset 5m @ 10`
     Vector(Box<VectorSelector>),
     /// `metric[5m]`
@@ -66,6 +66,27 @@ impl PartialEq for NumberLiteral {
     fn eq(&self, other: &Self) -> bool {
         let both_nan = self.value.is_nan() && other.value.is_nan();
         (self.value == other.value || both_nan) && self.is_duration == other.is_duration
+    }
+}
+
+/// A text, which escapes may have made something else than UTF-8.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TextLiteral {
+    /// The bytes between the quotes, escapes resolved.
+    pub bytes: Vec<u8>,
+}
+
+impl TextLiteral {
+    /// The text, if it is UTF-8.
+    #[must_use]
+    pub fn as_str(&self) -> Option<&str> {
+        std::str::from_utf8(&self.bytes).ok()
+    }
+
+    /// The text with anything that is not UTF-8 replaced.
+    #[must_use]
+    pub fn to_string_lossy(&self) -> std::borrow::Cow<'_, str> {
+        String::from_utf8_lossy(&self.bytes)
     }
 }
 

@@ -30,7 +30,7 @@ fn check_node(query: &str, expr: &Expr) -> Result<(), ParseError> {
         | ExprKind::Paren(_) => Ok(()),
         ExprKind::Subquery(subquery) => {
             let got = subquery.expr.value_type();
-            if got == ValueType::Vector || got == ValueType::Scalar {
+            if got == ValueType::Vector {
                 return Ok(());
             }
             let message = format!(

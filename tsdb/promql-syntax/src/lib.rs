@@ -19,13 +19,14 @@ mod token;
 
 pub use ast::{
     Aggregate, AggregateOp, AtModifier, Binary, BinaryOp, Boundary, Call, Cardinality,
-    DurationExpr, DurationKind, Expr, ExprKind, MatrixSelector, NumberLiteral, Subquery, Unary,
-    UnaryOp, ValueType, VectorMatching, VectorSelector,
+    DurationExpr, DurationKind, Expr, ExprKind, MatrixSelector, NumberLiteral, Subquery,
+    TextLiteral, Unary, UnaryOp, ValueType, VectorMatching, VectorSelector,
 };
 pub use error::ParseError;
 pub use functions::{Function, Variadic};
 pub use literal::{
-    format_float, format_float_short, parse_duration_seconds, parse_number, quote, unquote,
+    format_float, format_float_short, parse_duration_seconds, parse_number, quote, quote_bytes,
+    unquote, unquote_bytes,
 };
 pub use parser::{DEPTH_MAX, QUERY_BYTES_MAX, parse, parse_selector};
 pub use span::{Position, Span};

@@ -80,13 +80,25 @@ pub fn parse_duration_seconds(text: &str) -> Option<f64> {
 /// # Errors
 /// What is wrong, when the text is no string literal or does not denote UTF-8 text.
 pub fn unquote(literal: &str) -> Result<String, &'static str> {
+    String::from_utf8(unquote_bytes(literal)?).map_err(|_| "string is not UTF-8")
+}
+
+/// Reads a quoted string like [`unquote`], whatever bytes it denotes.
+///
+/// # Errors
+/// What is wrong, when the text is no string literal.
+pub fn unquote_bytes(literal: &str) -> Result<Vec<u8>, &'static str> {
     let quote = literal.chars().next().ok_or("invalid syntax")?;
     if literal.len() < 2 || !literal.ends_with(quote) || !matches!(quote, '"' | '\'' | '`') {
         return Err("invalid syntax");
     }
     let body = &literal[1..literal.len() - 1];
     if quote == '`' {
-        return if body.contains('`') { Err("invalid syntax") } else { Ok(body.to_owned()) };
+        return if body.contains('`') {
+            Err("invalid syntax")
+        } else {
+            Ok(body.as_bytes().to_vec())
+        };
     }
     let mut bytes = Vec::with_capacity(body.len());
     let mut chars = body.chars();
@@ -98,7 +110,7 @@ pub fn unquote(literal: &str) -> Result<String, &'static str> {
             c => bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
         }
     }
-    String::from_utf8(bytes).map_err(|_| "string is not UTF-8")
+    Ok(bytes)
 }
 
 fn unescape(
@@ -155,8 +167,25 @@ fn unescape(
 /// Writes a string literal that [`unquote`] reads back.
 #[must_use]
 pub fn quote(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 2);
+    quote_bytes(text.as_bytes())
+}
+
+/// Writes a string literal that [`unquote_bytes`] reads back.
+#[must_use]
+pub fn quote_bytes(bytes: &[u8]) -> String {
+    let mut out = String::with_capacity(bytes.len() + 2);
     out.push('"');
+    for chunk in bytes.utf8_chunks() {
+        quote_into(&mut out, chunk.valid());
+        for byte in chunk.invalid() {
+            out.push_str(&format!("\\x{byte:02x}"));
+        }
+    }
+    out.push('"');
+    out
+}
+
+fn quote_into(out: &mut String, text: &str) {
     for c in text.chars() {
         match c {
             '"' => out.push_str("\\\""),
@@ -168,8 +197,6 @@ pub fn quote(text: &str) -> String {
             c => out.push(c),
         }
     }
-    out.push('"');
-    out
 }
 
 /// Prints a float as Prometheus does (`strconv.FormatFloat(v, 'f', -1, 64)`): shortest digits, no exponent,
@@ -185,11 +212,11 @@ pub fn format_float(value: f64) -> String {
     format!("{value}")
 }
 
-/// Prints a float as Go's `%g` does: shortest digits, an exponent below 1e-4 and from 1e21 on.
+/// Prints a float as Go's `%g` does: shortest digits, an exponent below 1e-4 and from 1e6 on.
 #[must_use]
 pub fn format_float_short(value: f64) -> String {
     let size = value.abs();
-    if !value.is_finite() || size == 0.0 || (1e-4..1e21).contains(&size) {
+    if !value.is_finite() || size == 0.0 || (1e-4..1e6).contains(&size) {
         return format_float(value);
     }
     let text = format!("{value:e}");

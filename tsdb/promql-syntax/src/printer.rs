@@ -8,13 +8,13 @@ use crate::ast::{
     Aggregate, AtModifier, Binary, Boundary, Cardinality, DurationExpr, DurationKind, Expr,
     ExprKind, NumberLiteral, Subquery, UnaryOp, VectorMatching, VectorSelector,
 };
-use crate::literal::{format_float, quote};
+use crate::literal::{format_float, quote, quote_bytes};
 
 impl Display for Expr {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match &self.kind {
             ExprKind::Number(number) => write!(f, "{number}"),
-            ExprKind::Text(text) => f.write_str(&quote(text)),
+            ExprKind::Text(text) => f.write_str(&quote_bytes(&text.bytes)),
             ExprKind::Vector(selector) => {
                 print_series(f, selector)?;
                 print_selector_modifiers(f, selector)

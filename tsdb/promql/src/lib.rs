@@ -1,1 +1,25 @@
-//! Plans and evaluates PromQL over columns; pure, without clock or IO.
+//! Evaluates PromQL over columns. No clock, no IO: samples come from a [`swell_model::SeriesSource`], time and
+//! limits are arguments.
+//!
+//! [`evaluate`] plans (checks switches, resolves durations and times, finds what each selector needs), selects each
+//! series once, and evaluates node by node for all steps at a time with sliding windows.
+
+mod aggregate;
+mod annotations;
+mod binary;
+mod error;
+mod eval;
+mod functions;
+mod histogram_text;
+mod params;
+mod plan;
+mod value;
+
+pub use annotations::Annotation;
+pub use error::EvalError;
+pub use eval::evaluate;
+pub use histogram_text::histogram_text;
+pub use params::{Budget, EvalParams, Features, QueryKind};
+pub use value::{
+    FloatPoint, HistogramPoint, MatrixSeries, QueryOutput, QueryStats, QueryValue, VectorSample,
+};

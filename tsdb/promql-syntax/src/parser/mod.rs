@@ -7,7 +7,9 @@ mod matching;
 mod modifiers;
 mod selector;
 
-use crate::ast::{AggregateOp, Binary, BinaryOp, Expr, ExprKind, NumberLiteral, Unary, UnaryOp};
+use crate::ast::{
+    AggregateOp, Binary, BinaryOp, Expr, ExprKind, NumberLiteral, TextLiteral, Unary, UnaryOp,
+};
 use crate::check;
 use crate::error::ParseError;
 use crate::literal;
@@ -315,7 +317,9 @@ impl<'a> Parser<'a> {
             }
             TokenKind::Text => {
                 self.take();
-                let kind = ExprKind::Text(self.unquoted(token)?);
+                let bytes = literal::unquote_bytes(self.text(token))
+                    .map_err(|what| self.unquote_fault(token, what))?;
+                let kind = ExprKind::Text(TextLiteral { bytes });
                 Ok(Parsed::leaf(Expr { span: token.span, kind }))
             }
             TokenKind::LeftParen => {
@@ -358,8 +362,11 @@ impl<'a> Parser<'a> {
     }
 
     fn unquoted(&self, token: Token) -> Result<String, ParseError> {
-        literal::unquote(self.text(token)).map_err(|what| {
-            self.fault(token.span, format!("error unquoting string {}: {what}", self.text(token)))
-        })
+        literal::unquote(self.text(token)).map_err(|what| self.unquote_fault(token, what))
+    }
+
+    fn unquote_fault(&self, token: Token, what: &str) -> ParseError {
+        let shown: String = self.text(token).chars().take(80).collect();
+        self.fault(token.span, format!("error unquoting string {shown}: {what}"))
     }
 }

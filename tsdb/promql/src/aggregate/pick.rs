@@ -1,0 +1,161 @@
+//! Operators that pick series of each group and leave them as they are: `topk`, `bottomk`, `limitk`, `limit_ratio`.
+
+use swell_model::Labels;
+use swell_promql_syntax::{AggregateOp, format_float, format_float_short};
+
+use super::{Group, note_ignored_histograms};
+use crate::error::EvalError;
+use crate::eval::{Column, Evaluator, Grid, Series};
+use crate::functions::nan_last;
+use crate::plan::AggregateNode;
+
+/// Picks at each step; series are ordered by value when there is one step only.
+pub(super) fn pick(
+    ev: &mut Evaluator<'_>,
+    node: &AggregateNode,
+    op: AggregateOp,
+    input: Vec<Series>,
+    groups: &[Group],
+    param: &[f64],
+    grid: &Grid,
+) -> Result<Vec<Series>, EvalError> {
+    let span = node.param.as_ref().map_or(node.input.span, |param| param.outer);
+    let mut kept: Vec<Column> = input.iter().map(|_| Column::absent(grid.count)).collect();
+    let mut order: Vec<usize> = Vec::new();
+    for (step, param) in param.iter().enumerate() {
+        let mut keep = |picked: Vec<usize>| {
+            for idx in &picked {
+                if let Some(point) = input[*idx].column.get(step) {
+                    kept[*idx].set(step, point.to_owned());
+                }
+            }
+            if grid.count == 1 {
+                order.extend(picked);
+            }
+        };
+        if op == AggregateOp::LimitRatio {
+            let ratio = checked_ratio(ev, node, *param)?;
+            for group in groups {
+                let picked = group.members.iter().copied();
+                keep(picked.filter(|idx| in_ratio(ratio, &input[*idx].labels)).collect());
+            }
+            continue;
+        }
+        let most = checked_count(*param).map_err(|message| EvalError::query(span, message))?;
+        if most == 0 {
+            continue;
+        }
+        for group in groups {
+            let present =
+                group.members.iter().copied().filter(|idx| input[*idx].column.is_present(step));
+            if op == AggregateOp::LimitK {
+                keep(present.take(most).collect());
+                continue;
+            }
+            let mut floats: Vec<(f64, usize)> = Vec::new();
+            for idx in present {
+                match input[idx].column.float(step) {
+                    Some(value) => floats.push((value, idx)),
+                    None => note_ignored_histograms(ev, node),
+                }
+            }
+            let descending = op == AggregateOp::TopK;
+            floats.sort_by(|one, two| nan_last(one.0, two.0, descending));
+            keep(floats.into_iter().take(most).map(|(_, idx)| idx).collect());
+        }
+    }
+    let mut result: Vec<Option<Series>> = input
+        .into_iter()
+        .zip(kept)
+        .map(|(one, column)| (!column.is_empty()).then_some(Series { column, ..one }))
+        .collect();
+    if grid.count == 1 {
+        return Ok(order.into_iter().filter_map(|idx| result[idx].take()).collect());
+    }
+    Ok(result.into_iter().flatten().collect())
+}
+
+/// How many to pick: whole, not negative.
+fn checked_count(param: f64) -> Result<usize, String> {
+    if param.is_nan() {
+        return Err("Parameter value is NaN".to_owned());
+    }
+    // 2^63, the first float that is no i64.
+    const BOUND: f64 = 9_223_372_036_854_775_808.0;
+    if param >= BOUND {
+        return Err(format!("Scalar value {} overflows int64", format_float(param)));
+    }
+    if param <= -BOUND {
+        return Err(format!("Scalar value {} underflows int64", format_float(param)));
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "checked just above")]
+    let count = param as i64;
+    Ok(usize::try_from(count).unwrap_or(0))
+}
+
+/// A share between -1 and 1; others are capped and warned of.
+fn checked_ratio(
+    ev: &mut Evaluator<'_>,
+    node: &AggregateNode,
+    ratio: f64,
+) -> Result<f64, EvalError> {
+    let span = node.param.as_ref().map_or(node.input.span, |param| param.outer);
+    if ratio.is_nan() {
+        return Err(EvalError::query(span, "Ratio value is NaN"));
+    }
+    let capped = ratio.clamp(-1.0, 1.0);
+    if capped != ratio {
+        let text = format!(
+            "ratio value should be between -1 and 1, got {}, capping to {}",
+            format_float_short(ratio),
+            format_float_short(capped)
+        );
+        ev.annotations.warn(span, text);
+    }
+    Ok(capped)
+}
+
+/// Whether a series falls into a share of all series. A series is in the share r or in the share -(1-r), never in both.
+fn in_ratio(ratio: f64, labels: &Labels) -> bool {
+    let place = place_of(labels);
+    if ratio >= 0.0 { place < ratio } else { place >= 1.0 + ratio }
+}
+
+/// A place in 0…1 that depends on the labels only: FNV-1a with a final mix.
+fn place_of(labels: &Labels) -> f64 {
+    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+    for (name, value) in labels.iter() {
+        for byte in name.bytes().chain([0xff]).chain(value.bytes()).chain([0xff]) {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+    hash ^= hash >> 33;
+    hash = hash.wrapping_mul(0xff51_afd7_ed55_8ccd);
+    hash ^= hash >> 33;
+    #[expect(clippy::cast_precision_loss, reason = "53 bits are enough to tell series apart")]
+    let place = (hash >> 11) as f64 / (1_u64 << 53) as f64;
+    place
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_and_its_complement_hold_each_series_once() {
+        for idx in 0..1000 {
+            let labels = Labels::from_pairs([("i", idx.to_string())]);
+            assert_ne!(in_ratio(0.3, &labels), in_ratio(-0.7, &labels), "{labels}");
+            assert!(in_ratio(1.0, &labels) && !in_ratio(0.0, &labels) && in_ratio(-1.0, &labels));
+        }
+    }
+
+    #[test]
+    fn counts_must_be_numbers_of_64_bits() {
+        assert_eq!(checked_count(2.9), Ok(2));
+        assert_eq!(checked_count(-3.0), Ok(0));
+        for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            assert!(checked_count(value).is_err(), "{value}");
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! Evaluation node by node, each for all steps at a time.
+
+mod column;
+mod output;
+mod selector;
+mod window;
+
+use rustc_hash::FxHashMap;
+use swell_model::{Labels, METRIC_NAME, SeriesSource};
+use swell_promql_syntax::Expr;
+
+use crate::annotations::Annotations;
+use crate::error::EvalError;
+use crate::params::{Budget, EvalParams, QueryKind};
+use crate::plan::{Node, NodeKind, plan};
+use crate::value::{QueryOutput, QueryStats};
+use crate::{aggregate, binary, functions};
+
+pub(crate) use column::{Column, Grid, Point, PointRef, Series, Value};
+pub(crate) use selector::{SampleTime, seconds};
+pub(crate) use window::{RangeSeries, WindowView};
+
+/// Evaluates an expression.
+///
+/// # Errors
+/// [`EvalError`]: the query does not fit its arguments or data, a limit was passed, the query was cancelled, or the
+/// storage failed.
+pub fn evaluate(
+    expr: &Expr,
+    source: &dyn SeriesSource,
+    params: &EvalParams,
+    budget: &Budget,
+) -> Result<QueryOutput, EvalError> {
+    let grid = grid_of(params, budget)?;
+    let node = plan(expr, params)?;
+    let mut evaluator = Evaluator {
+        source,
+        params,
+        budget,
+        annotations: Annotations::default(),
+        stats: QueryStats::default(),
+        samples_held: 0,
+    };
+    let value = evaluator.output(&node, &grid)?;
+    let (warnings, infos) = evaluator.annotations.into_parts();
+    Ok(QueryOutput { value, warnings, infos, stats: evaluator.stats })
+}
+
+fn grid_of(params: &EvalParams, budget: &Budget) -> Result<Grid, EvalError> {
+    if params.kind == QueryKind::Instant {
+        return Ok(Grid { start_ms: params.start.0, step_ms: 1, count: 1 });
+    }
+    if params.step.0 <= 0 {
+        return Err(EvalError::BadRange(
+            "zero or negative query resolution step widths are not accepted. Try a positive integer",
+        ));
+    }
+    let span_ms = params.end.0.saturating_sub(params.start.0);
+    if span_ms < 0 {
+        return Err(EvalError::BadRange("end timestamp must not be before start time"));
+    }
+    let count = usize::try_from(span_ms / params.step.0).unwrap_or(usize::MAX);
+    if count >= budget.steps_max {
+        return Err(EvalError::TooManySteps { steps_max: budget.steps_max });
+    }
+    Ok(Grid { start_ms: params.start.0, step_ms: params.step.0, count: count + 1 })
+}
+
+/// State of one query's evaluation.
+pub(crate) struct Evaluator<'a> {
+    pub(crate) source: &'a dyn SeriesSource,
+    pub(crate) params: &'a EvalParams,
+    pub(crate) budget: &'a Budget,
+    pub(crate) annotations: Annotations,
+    pub(crate) stats: QueryStats,
+    samples_held: usize,
+}
+
+impl Evaluator<'_> {
+    /// Evaluates a node at all steps of a grid.
+    pub(crate) fn eval(&mut self, node: &Node, grid: &Grid) -> Result<Value, EvalError> {
+        self.budget.check_cancelled()?;
+        if node.invariant && grid.count > 1 && !matches!(node.kind, NodeKind::Number(_)) {
+            let value = self.eval(node, &grid.first_only())?;
+            return Ok(broadcast(value, grid.count));
+        }
+        match &node.kind {
+            NodeKind::Number(value) => Ok(Value::Scalar(vec![*value; grid.count])),
+            NodeKind::Text(text) => Ok(Value::Text(text.clone())),
+            NodeKind::Selector(selector) => {
+                self.selector(selector, node.span, grid, SampleTime::Value).map(Value::Vector)
+            }
+            NodeKind::Window(_) => Err(EvalError::query(
+                node.span,
+                "range vectors cannot be evaluated at several steps",
+            )),
+            NodeKind::Call { function, args } => functions::call(self, node, function, args, grid),
+            NodeKind::Aggregate(aggregate) => {
+                aggregate::aggregate(self, aggregate, grid).map(Value::Vector)
+            }
+            NodeKind::Binary(operation) => binary::binary(self, node, operation, grid),
+            NodeKind::Negate(operand) => self.negate(node, operand, grid),
+        }
+    }
+
+    /// Evaluates a node that gives a vector.
+    pub(crate) fn vector(&mut self, node: &Node, grid: &Grid) -> Result<Vec<Series>, EvalError> {
+        match self.eval(node, grid)? {
+            Value::Vector(series) => Ok(series),
+            Value::Scalar(_) | Value::Text(_) => {
+                Err(EvalError::query(node.span, "expected an instant vector"))
+            }
+        }
+    }
+
+    /// Evaluates a node that gives a scalar.
+    pub(crate) fn scalar(&mut self, node: &Node, grid: &Grid) -> Result<Vec<f64>, EvalError> {
+        match self.eval(node, grid)? {
+            Value::Scalar(values) => Ok(values),
+            Value::Vector(_) | Value::Text(_) => {
+                Err(EvalError::query(node.span, "expected a scalar"))
+            }
+        }
+    }
+
+    fn negate(&mut self, node: &Node, operand: &Node, grid: &Grid) -> Result<Value, EvalError> {
+        match self.eval(operand, grid)? {
+            Value::Scalar(mut values) => {
+                for value in &mut values {
+                    *value = -*value;
+                }
+                Ok(Value::Scalar(values))
+            }
+            Value::Vector(mut series) => {
+                for one in &mut series {
+                    for step in 0..one.column.len() {
+                        match one.column.get(step) {
+                            Some(PointRef::Float(value)) => one.column.set_float(step, -value),
+                            Some(PointRef::Histogram(value)) => {
+                                let value = value.scaled(-1.0);
+                                one.column.set_histogram(step, value.into());
+                            }
+                            None => {}
+                        }
+                    }
+                    self.mark_nameless(one);
+                }
+                Ok(Value::Vector(merge_same_labels(series, node)?))
+            }
+            Value::Text(_) => Err(EvalError::query(node.span, "a string cannot be negated")),
+        }
+    }
+
+    /// The operation that made this series drops its name: now, or at the end when removal is delayed.
+    pub(crate) fn mark_nameless(&self, series: &mut Series) {
+        if self.params.features.delayed_name_removal {
+            series.drop_name = true;
+        } else {
+            series.labels = without_metadata(&series.labels);
+        }
+    }
+
+    /// Counts samples that are held from now on against the budget.
+    pub(crate) fn hold(&mut self, samples: usize) -> Result<(), EvalError> {
+        self.samples_held = self.samples_held.saturating_add(samples);
+        self.stats.samples_peak = self.stats.samples_peak.max(self.samples_held);
+        if self.samples_held > self.budget.samples_max {
+            return Err(EvalError::TooManySamples { samples_max: self.budget.samples_max });
+        }
+        Ok(())
+    }
+
+    /// Samples that are no longer held.
+    pub(crate) fn release(&mut self, samples: usize) {
+        self.samples_held = self.samples_held.saturating_sub(samples);
+    }
+
+    /// Refuses results whose columns alone would pass the budget, before they are allocated.
+    pub(crate) fn check_columns(&self, series: usize, steps: usize) -> Result<(), EvalError> {
+        // A column holds a slot per step, also where nothing is present: allow for sparse ones.
+        const SPARSENESS: usize = 8;
+        let slots_max = self.budget.samples_max.saturating_mul(SPARSENESS);
+        if series.saturating_mul(steps) > slots_max {
+            return Err(EvalError::TooManySamples { samples_max: self.budget.samples_max });
+        }
+        Ok(())
+    }
+}
+
+/// Labels that say what a metric is, and that no longer hold once it is computed with.
+pub(crate) fn is_metadata_label(name: &str) -> bool {
+    matches!(name, METRIC_NAME | "__type__" | "__unit__")
+}
+
+/// The labels without name, type and unit.
+pub(crate) fn without_metadata(labels: &Labels) -> Labels {
+    if labels.iter().any(|(name, _)| is_metadata_label(name)) {
+        labels.filtered(|name| !is_metadata_label(name))
+    } else {
+        labels.clone()
+    }
+}
+
+fn broadcast(value: Value, count: usize) -> Value {
+    match value {
+        Value::Scalar(values) => {
+            Value::Scalar(vec![values.first().copied().unwrap_or(f64::NAN); count])
+        }
+        Value::Vector(mut series) => {
+            for one in &mut series {
+                one.column = one.column.broadcast(count);
+            }
+            Value::Vector(series)
+        }
+        Value::Text(text) => Value::Text(text),
+    }
+}
+
+/// Joins series that came to have the same labels. They may not both be present at a step.
+pub(crate) fn merge_same_labels(
+    series: Vec<Series>,
+    node: &Node,
+) -> Result<Vec<Series>, EvalError> {
+    let mut place: FxHashMap<Labels, usize> = FxHashMap::default();
+    place.reserve(series.len());
+    let mut merged: Vec<Series> = Vec::with_capacity(series.len());
+    for one in series {
+        match place.entry(one.labels.clone()) {
+            std::collections::hash_map::Entry::Vacant(slot) => {
+                slot.insert(merged.len());
+                merged.push(one);
+            }
+            std::collections::hash_map::Entry::Occupied(slot) => {
+                let target = &mut merged[*slot.get()];
+                for step in 0..one.column.len() {
+                    let Some(point) = one.column.get(step) else { continue };
+                    if target.column.is_present(step) {
+                        return Err(EvalError::query(node.span, SAME_LABELSET));
+                    }
+                    target.column.set(step, point.to_owned());
+                }
+                target.drop_name |= one.drop_name;
+            }
+        }
+    }
+    Ok(merged)
+}
+
+/// Prometheus' words for two samples of one series at one time.
+pub(crate) const SAME_LABELSET: &str = "vector cannot contain metrics with the same labelset";

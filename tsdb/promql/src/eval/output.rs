@@ -1,0 +1,154 @@
+//! The outermost value in the shape the caller gets.
+
+use std::sync::Arc;
+
+use swell_model::{SampleValue, TimestampMs};
+use swell_promql_syntax::ValueType;
+
+use super::{Evaluator, Grid, PointRef, Series, Value, merge_same_labels, without_metadata};
+use crate::error::EvalError;
+use crate::params::QueryKind;
+use crate::plan::{Node, NodeKind};
+use crate::value::{FloatPoint, HistogramPoint, MatrixSeries, QueryValue, VectorSample};
+
+impl Evaluator<'_> {
+    /// Evaluates the root.
+    pub(super) fn output(&mut self, node: &Node, grid: &Grid) -> Result<QueryValue, EvalError> {
+        if let NodeKind::Window(window) = &node.kind {
+            if self.params.kind == QueryKind::Range {
+                return Err(EvalError::query(
+                    node.span,
+                    "invalid expression type \"range vector\" for range query, must be Scalar or instant Vector",
+                ));
+            }
+            return self.window_output(node, window, grid);
+        }
+        if node.value_type == ValueType::Text && self.params.kind == QueryKind::Range {
+            return Err(EvalError::query(
+                node.span,
+                "invalid expression type \"string\" for range query, must be Scalar or instant Vector",
+            ));
+        }
+        match (self.eval(node, grid)?, self.params.kind) {
+            (Value::Text(text), _) => Ok(QueryValue::String(
+                TimestampMs(grid.start_ms),
+                String::from_utf8_lossy(&text).into_owned(),
+            )),
+            (Value::Scalar(values), QueryKind::Instant) => {
+                let value = values.first().copied().unwrap_or(f64::NAN);
+                Ok(QueryValue::Scalar(FloatPoint { timestamp: TimestampMs(grid.start_ms), value }))
+            }
+            (Value::Scalar(values), QueryKind::Range) => {
+                let floats = values
+                    .into_iter()
+                    .enumerate()
+                    .map(|(step, value)| FloatPoint {
+                        timestamp: TimestampMs(grid.at(step)),
+                        value,
+                    })
+                    .collect();
+                Ok(QueryValue::Matrix(vec![MatrixSeries { floats, ..MatrixSeries::default() }]))
+            }
+            (Value::Vector(series), QueryKind::Instant) => {
+                let series = self.with_names_dropped(series, node)?;
+                Ok(QueryValue::Vector(vector_samples(&series, grid)))
+            }
+            (Value::Vector(series), QueryKind::Range) => {
+                let series = self.with_names_dropped(series, node)?;
+                let mut matrix: Vec<_> = series
+                    .iter()
+                    .filter(|one| !one.column.is_empty())
+                    .map(|one| matrix_series(one, grid))
+                    .collect();
+                matrix.sort_by(|one, two| one.labels.cmp(&two.labels));
+                Ok(QueryValue::Matrix(matrix))
+            }
+        }
+    }
+
+    /// Drops the names whose removal was delayed. Series that become the same must not meet at a step.
+    fn with_names_dropped(
+        &self,
+        mut series: Vec<Series>,
+        node: &Node,
+    ) -> Result<Vec<Series>, EvalError> {
+        if series.iter().any(|one| one.drop_name) {
+            for one in series.iter_mut().filter(|one| one.drop_name) {
+                one.labels = without_metadata(&one.labels);
+            }
+        }
+        merge_same_labels(series, node)
+    }
+
+    fn window_output(
+        &mut self,
+        node: &Node,
+        window: &crate::plan::Window,
+        grid: &Grid,
+    ) -> Result<QueryValue, EvalError> {
+        let series = self.window_series(window, node.span, grid)?;
+        let mut matrix = Vec::new();
+        for one in &series {
+            let view = one.window(window, grid.start_ms, self.params.lookback.0);
+            let floats = view
+                .times
+                .iter()
+                .zip(view.floats)
+                .map(|(at, value)| FloatPoint { timestamp: TimestampMs(*at), value: *value })
+                .collect::<Vec<_>>();
+            let histograms = view
+                .histogram_times
+                .iter()
+                .zip(view.histograms)
+                .map(|(at, value)| HistogramPoint {
+                    timestamp: TimestampMs(*at),
+                    value: Arc::clone(value),
+                })
+                .collect::<Vec<_>>();
+            if floats.is_empty() && histograms.is_empty() {
+                continue;
+            }
+            let labels =
+                if one.drop_name { without_metadata(&one.labels) } else { one.labels.clone() };
+            matrix.push(MatrixSeries { labels, floats, histograms });
+        }
+        matrix.sort_by(|one, two| one.labels.cmp(&two.labels));
+        if matrix.windows(2).any(|pair| pair[0].labels == pair[1].labels) {
+            return Err(EvalError::query(node.span, super::SAME_LABELSET));
+        }
+        Ok(QueryValue::Matrix(matrix))
+    }
+}
+
+fn vector_samples(series: &[Series], grid: &Grid) -> Vec<VectorSample> {
+    series
+        .iter()
+        .filter_map(|one| {
+            let value = match one.column.get(0)? {
+                PointRef::Float(value) => SampleValue::Float(value),
+                PointRef::Histogram(value) => SampleValue::Histogram(Arc::clone(value)),
+            };
+            Some(VectorSample {
+                labels: one.labels.clone(),
+                timestamp: TimestampMs(grid.start_ms),
+                value,
+            })
+        })
+        .collect()
+}
+
+fn matrix_series(one: &Series, grid: &Grid) -> MatrixSeries {
+    let mut floats = Vec::new();
+    let mut histograms = Vec::new();
+    for step in 0..one.column.len() {
+        let timestamp = TimestampMs(grid.at(step));
+        match one.column.get(step) {
+            Some(PointRef::Float(value)) => floats.push(FloatPoint { timestamp, value }),
+            Some(PointRef::Histogram(value)) => {
+                histograms.push(HistogramPoint { timestamp, value: Arc::clone(value) });
+            }
+            None => {}
+        }
+    }
+    MatrixSeries { labels: one.labels.clone(), floats, histograms }
+}

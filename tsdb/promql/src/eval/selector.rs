@@ -1,0 +1,164 @@
+//! Instant vectors from storage: per step the newest sample inside the lookback.
+
+use std::sync::Arc;
+
+use swell_model::{
+    Matcher, NativeHistogram, SelectHints, SeriesData, TimeRange, TimestampMs, is_stale_nan,
+};
+use swell_promql_syntax::{Boundary, Span};
+
+use super::{Column, Evaluator, Grid, Series};
+use crate::error::EvalError;
+use crate::functions::smoothing;
+use crate::plan::{Selector, TimeShift};
+
+/// What of the chosen sample becomes the value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SampleTime {
+    /// Its value.
+    Value,
+    /// Its time, in seconds.
+    Timestamp,
+    /// Its start time, in seconds; 0 when it has none.
+    Start,
+}
+
+impl Evaluator<'_> {
+    /// Selects series with all samples in a time range, sorted by labels.
+    pub(crate) fn fetch(
+        &mut self,
+        matchers: &[Matcher],
+        first_ms: i64,
+        last_ms: i64,
+    ) -> Result<Vec<SeriesData>, EvalError> {
+        let range = TimeRange { start_incl: TimestampMs(first_ms), end_incl: TimestampMs(last_ms) };
+        let mut all = Vec::new();
+        for series in self.source.select(matchers, &SelectHints::range(range))? {
+            self.budget.check_cancelled()?;
+            all.push(series?);
+            self.check_columns(all.len(), 1)?;
+        }
+        all.sort_by(|one, two| one.labels.cmp(&two.labels));
+        self.stats.series_selected += all.len();
+        Ok(all)
+    }
+
+    /// Evaluates an instant vector selector.
+    pub(crate) fn selector(
+        &mut self,
+        selector: &Selector,
+        span: Span,
+        grid: &Grid,
+        what: SampleTime,
+    ) -> Result<Vec<Series>, EvalError> {
+        let lookback = self.params.lookback.0;
+        let (first, last) = looked_at(&selector.time, grid);
+        let ahead = if selector.boundary == Boundary::Smoothed { lookback } else { 0 };
+        let first = first.saturating_sub(lookback).saturating_add(1);
+        let data = self.fetch(&selector.matchers, first, last.saturating_add(ahead))?;
+        self.check_columns(data.len(), grid.count)?;
+        let mut result = Vec::with_capacity(data.len());
+        for one in data {
+            let column = if selector.boundary == Boundary::Smoothed {
+                smoothing::instant(self, &one, &selector.time, span, grid)
+            } else {
+                newest(&one, &selector.time, grid, lookback, what)
+            };
+            if column.is_empty() {
+                continue;
+            }
+            let weight = column.weight();
+            self.stats.samples_total += weight as u64;
+            self.hold(weight)?;
+            result.push(Series { labels: one.labels, drop_name: false, column });
+        }
+        Ok(result)
+    }
+}
+
+/// The first and last time that the steps of a grid look at.
+pub(crate) fn looked_at(time: &TimeShift, grid: &Grid) -> (i64, i64) {
+    (time.apply(grid.start_ms), time.apply(grid.last()))
+}
+
+/// Walks through a rising column of times: how many are at or before a rising bound.
+struct Cursor<'a> {
+    times: &'a [i64],
+    passed: usize,
+}
+
+impl Cursor<'_> {
+    /// Index of the newest time at or before `at`, if it is after `after`.
+    fn newest(&mut self, at: i64, after: i64) -> Option<usize> {
+        while self.times.get(self.passed).is_some_and(|time| *time <= at) {
+            self.passed += 1;
+        }
+        let idx = self.passed.checked_sub(1)?;
+        (self.times[idx] > after).then_some(idx)
+    }
+}
+
+fn newest(
+    data: &SeriesData,
+    time: &TimeShift,
+    grid: &Grid,
+    lookback: i64,
+    what: SampleTime,
+) -> Column {
+    let mut column = Column::absent(grid.count);
+    let mut floats = Cursor { times: &data.floats.timestamps, passed: 0 };
+    let mut histograms = Cursor { times: &data.histograms.timestamps, passed: 0 };
+    for step in 0..grid.count {
+        let at = time.apply(grid.at(step));
+        let after = at.saturating_sub(lookback);
+        let float = floats.newest(at, after);
+        let histogram = histograms.newest(at, after);
+        let histogram_wins = match (float, histogram) {
+            (Some(float), Some(histogram)) => {
+                data.histograms.timestamps[histogram] > data.floats.timestamps[float]
+            }
+            (None, Some(_)) => true,
+            (_, None) => false,
+        };
+        if let (true, Some(idx)) = (histogram_wins, histogram) {
+            let value = &data.histograms.values[idx];
+            if is_stale_nan(value.sum) {
+                continue;
+            }
+            match what {
+                SampleTime::Value => {
+                    column.set_histogram(step, Arc::<NativeHistogram>::clone(value))
+                }
+                SampleTime::Timestamp => {
+                    column.set_float(step, seconds(data.histograms.timestamps[idx]));
+                }
+                SampleTime::Start => {
+                    let starts = data.histograms.starts.as_deref();
+                    column.set_float(step, starts.map_or(0.0, |starts| seconds(starts[idx])));
+                }
+            }
+        } else if let Some(idx) = float {
+            let value = data.floats.values[idx];
+            if is_stale_nan(value) {
+                continue;
+            }
+            column.set_float(
+                step,
+                match what {
+                    SampleTime::Value => value,
+                    SampleTime::Timestamp => seconds(data.floats.timestamps[idx]),
+                    SampleTime::Start => {
+                        let starts = data.floats.starts.as_deref();
+                        starts.map_or(0.0, |starts| seconds(starts[idx]))
+                    }
+                },
+            );
+        }
+    }
+    column
+}
+
+/// Milliseconds as PromQL shows times.
+pub(crate) fn seconds(millis: i64) -> f64 {
+    TimestampMs(millis).as_seconds()
+}

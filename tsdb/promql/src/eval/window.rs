@@ -1,0 +1,308 @@
+//! Range vectors: series with their raw samples, looked at through a window that slides from step to step.
+
+use std::sync::Arc;
+
+use swell_model::{Labels, NativeHistogram, SeriesData, is_stale_nan};
+use swell_promql_syntax::{Boundary, Span};
+
+use super::column::histogram_weight;
+use super::selector::looked_at;
+use super::{Evaluator, Grid, PointRef};
+use crate::error::EvalError;
+use crate::plan::{Window, WindowSource};
+
+/// A series with the samples of all windows; no staleness markers among them.
+#[derive(Debug)]
+pub(crate) struct RangeSeries {
+    pub(crate) labels: Labels,
+    pub(crate) drop_name: bool,
+    times: Arc<[i64]>,
+    floats: Arc<[f64]>,
+    starts: Option<Arc<[i64]>>,
+    histogram_times: Vec<i64>,
+    histograms: Vec<Arc<NativeHistogram>>,
+    histogram_starts: Option<Vec<i64>>,
+}
+
+/// The samples of one series in the window of one step.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WindowView<'a> {
+    /// Start of the window, which does not belong to it.
+    pub(crate) start_ms: i64,
+    /// End of the window, which belongs to it.
+    pub(crate) end_ms: i64,
+    pub(crate) times: &'a [i64],
+    pub(crate) floats: &'a [f64],
+    /// Start times, 0 where a sample has none.
+    pub(crate) starts: Option<&'a [i64]>,
+    pub(crate) histogram_times: &'a [i64],
+    pub(crate) histograms: &'a [Arc<NativeHistogram>],
+    pub(crate) histogram_starts: Option<&'a [i64]>,
+    /// Index of the first float in the series' column, for figures precomputed over it.
+    pub(crate) first_float: usize,
+}
+
+/// A rising bound in a rising column of times.
+#[derive(Clone, Copy, Debug, Default)]
+struct Bound(usize);
+
+impl Bound {
+    /// Moves to the first time after `limit`.
+    fn advance(&mut self, times: &[i64], limit: i64) -> usize {
+        while times.get(self.0).is_some_and(|time| *time <= limit) {
+            self.0 += 1;
+        }
+        self.0
+    }
+}
+
+/// Slides over one series; steps must rise.
+#[derive(Debug)]
+pub(crate) struct Slider<'a> {
+    series: &'a RangeSeries,
+    before_ms: i64,
+    after_ms: i64,
+    low: Bound,
+    high: Bound,
+    histogram_low: Bound,
+    histogram_high: Bound,
+}
+
+impl<'a> Slider<'a> {
+    /// The window that ends at `end_ms` and starts `range_ms` before.
+    pub(crate) fn window(&mut self, range_ms: i64, end_ms: i64) -> WindowView<'a> {
+        let start_ms = end_ms.saturating_sub(range_ms);
+        let low_limit = start_ms.saturating_sub(self.before_ms);
+        let high_limit = end_ms.saturating_add(self.after_ms);
+        let series = self.series;
+        let low = self.low.advance(&series.times, low_limit);
+        let high = self.high.advance(&series.times, high_limit).max(low);
+        let histogram_low = self.histogram_low.advance(&series.histogram_times, low_limit);
+        let histogram_high =
+            self.histogram_high.advance(&series.histogram_times, high_limit).max(histogram_low);
+        WindowView {
+            start_ms,
+            end_ms,
+            times: &series.times[low..high],
+            floats: &series.floats[low..high],
+            starts: series.starts.as_deref().map(|starts| &starts[low..high]),
+            histogram_times: &series.histogram_times[histogram_low..histogram_high],
+            histograms: &series.histograms[histogram_low..histogram_high],
+            histogram_starts: series
+                .histogram_starts
+                .as_deref()
+                .map(|starts| &starts[histogram_low..histogram_high]),
+            first_float: low,
+        }
+    }
+}
+
+impl WindowView<'_> {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.floats.is_empty() && self.histograms.is_empty()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.floats.len() + self.histograms.len()
+    }
+}
+
+impl RangeSeries {
+    /// A cursor over the windows of rising steps.
+    pub(crate) fn slider(&self, window: &Window, lookback_ms: i64) -> Slider<'_> {
+        let (before_ms, after_ms) = reach(window.boundary, lookback_ms);
+        Slider {
+            series: self,
+            before_ms,
+            after_ms,
+            low: Bound::default(),
+            high: Bound::default(),
+            histogram_low: Bound::default(),
+            histogram_high: Bound::default(),
+        }
+    }
+
+    /// The window of a single step.
+    pub(crate) fn window(&self, window: &Window, step_ms: i64, lookback_ms: i64) -> WindowView<'_> {
+        self.slider(window, lookback_ms).window(window.range_ms, window.time.apply(step_ms))
+    }
+
+    /// All floats.
+    pub(crate) fn floats(&self) -> &[f64] {
+        &self.floats
+    }
+
+    /// Times and start times of all floats, if any has a start time.
+    pub(crate) fn starts(&self) -> Option<(&[i64], &[i64])> {
+        self.starts.as_deref().map(|starts| (&*self.times, starts))
+    }
+
+    fn from_storage(data: SeriesData, with_starts: bool) -> Self {
+        let floats_stale = data.floats.values.iter().any(|value| is_stale_nan(*value));
+        let starts = data.floats.starts.filter(|_| with_starts);
+        let (times, floats, starts) = if floats_stale {
+            let kept: Vec<usize> = (0..data.floats.values.len())
+                .filter(|idx| !is_stale_nan(data.floats.values[*idx]))
+                .collect();
+            (
+                kept.iter().map(|idx| data.floats.timestamps[*idx]).collect(),
+                kept.iter().map(|idx| data.floats.values[*idx]).collect(),
+                starts.map(|starts| kept.iter().map(|idx| starts[*idx]).collect()),
+            )
+        } else {
+            (data.floats.timestamps, data.floats.values, starts)
+        };
+        let mut histograms = data.histograms;
+        if !with_starts {
+            histograms.starts = None;
+        }
+        if histograms.values.iter().any(|value| is_stale_nan(value.sum)) {
+            let kept: Vec<usize> = (0..histograms.values.len())
+                .filter(|idx| !is_stale_nan(histograms.values[*idx].sum))
+                .collect();
+            histograms = swell_model::HistogramColumn {
+                timestamps: kept.iter().map(|idx| histograms.timestamps[*idx]).collect(),
+                values: kept.iter().map(|idx| Arc::clone(&histograms.values[*idx])).collect(),
+                starts: histograms
+                    .starts
+                    .map(|starts| kept.iter().map(|idx| starts[*idx]).collect()),
+            };
+        }
+        Self {
+            labels: data.labels,
+            drop_name: false,
+            times,
+            floats,
+            starts,
+            histogram_times: histograms.timestamps,
+            histograms: histograms.values,
+            histogram_starts: histograms.starts,
+        }
+    }
+
+    fn from_steps(series: super::Series, grid: &Grid) -> Self {
+        let mut times = Vec::new();
+        let mut floats = Vec::new();
+        let mut histogram_times = Vec::new();
+        let mut histograms = Vec::new();
+        for step in 0..series.column.len() {
+            match series.column.get(step) {
+                Some(PointRef::Float(value)) => {
+                    times.push(grid.at(step));
+                    floats.push(value);
+                }
+                Some(PointRef::Histogram(value)) => {
+                    histogram_times.push(grid.at(step));
+                    histograms.push(Arc::clone(value));
+                }
+                None => {}
+            }
+        }
+        Self {
+            labels: series.labels,
+            drop_name: series.drop_name,
+            times: times.into(),
+            floats: floats.into(),
+            starts: None,
+            histogram_times,
+            histograms,
+            histogram_starts: None,
+        }
+    }
+
+    /// What the samples weigh against the budget.
+    fn weight(&self) -> usize {
+        self.floats.len()
+            + self.histograms.iter().map(|value| histogram_weight(value)).sum::<usize>()
+    }
+}
+
+/// How far before and after the window samples are wanted.
+fn reach(boundary: Boundary, lookback_ms: i64) -> (i64, i64) {
+    match boundary {
+        Boundary::Plain => (0, 0),
+        Boundary::Anchored => (lookback_ms, 0),
+        Boundary::Smoothed => (lookback_ms, lookback_ms),
+    }
+}
+
+impl Evaluator<'_> {
+    /// The series of a range vector with all samples that any step's window reaches.
+    pub(crate) fn window_series(
+        &mut self,
+        window: &Window,
+        span: Span,
+        grid: &Grid,
+    ) -> Result<Vec<RangeSeries>, EvalError> {
+        let (before_ms, after_ms) = reach(window.boundary, self.params.lookback.0);
+        let (first, last) = looked_at(&window.time, grid);
+        let low = first.saturating_sub(window.range_ms).saturating_sub(before_ms);
+        let high = last.saturating_add(after_ms);
+        let series: Vec<RangeSeries> = match &window.source {
+            WindowSource::Matchers(matchers) => {
+                let with_starts = self.params.features.start_timestamps;
+                self.fetch(matchers, low.saturating_add(1), high)?
+                    .into_iter()
+                    .map(|data| RangeSeries::from_storage(data, with_starts))
+                    .collect()
+            }
+            WindowSource::Subquery { node, step_ms } => {
+                let steps = subquery_grid(low, high, *step_ms);
+                if steps.count == 0 {
+                    return Ok(Vec::new());
+                }
+                if steps.count > self.budget.samples_max {
+                    return Err(EvalError::TooManySamples { samples_max: self.budget.samples_max });
+                }
+                match self.eval(node, &steps)? {
+                    super::Value::Vector(series) => {
+                        let held = series.iter().map(|one| one.column.weight()).sum();
+                        self.release(held);
+                        series.into_iter().map(|one| RangeSeries::from_steps(one, &steps)).collect()
+                    }
+                    super::Value::Scalar(_) | super::Value::Text(_) => {
+                        return Err(EvalError::query(span, "only instant vectors have a range"));
+                    }
+                }
+            }
+        };
+        let weight = series.iter().map(RangeSeries::weight).sum();
+        self.hold(weight)?;
+        Ok(series)
+    }
+
+    /// Gives back what [`Evaluator::window_series`] counted.
+    pub(crate) fn release_windows(&mut self, series: &[RangeSeries]) {
+        self.release(series.iter().map(RangeSeries::weight).sum());
+    }
+}
+
+/// The multiples of `step_ms` after `low` and up to `high`.
+fn subquery_grid(low: i64, high: i64, step_ms: i64) -> Grid {
+    let start_ms = low.div_euclid(step_ms).saturating_add(1).saturating_mul(step_ms);
+    let count = if start_ms > high {
+        0
+    } else {
+        usize::try_from(high.saturating_sub(start_ms) / step_ms).unwrap_or(usize::MAX - 1) + 1
+    };
+    Grid { start_ms, step_ms, count }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn subquery_steps_are_multiples_after_the_start() {
+        for (low, high, step, first, count) in [
+            (0, 100, 10, 10, 10),
+            (-5, 5, 10, 0, 1),
+            (-10, 5, 10, 0, 1),
+            (-11, 5, 10, -10, 2),
+            (1, 9, 10, 10, 0),
+        ] {
+            let grid = subquery_grid(low, high, step);
+            assert_eq!((grid.start_ms, grid.count), (first, count), "({low}, {high}] by {step}");
+        }
+    }
+}

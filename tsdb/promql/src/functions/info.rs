@@ -1,0 +1,249 @@
+//! `info(v, {selector})`: adds the data labels of info series that identify the same target.
+
+use std::collections::BTreeSet;
+
+use rustc_hash::FxHashMap;
+use swell_model::{Labels, METRIC_NAME, MatchOp, Matcher};
+use swell_promql_syntax::Boundary;
+
+use super::{EvalError, Evaluator, Grid, Node};
+use crate::eval::{Column, SampleTime, Series, merge_same_labels};
+use crate::plan::{NodeKind, Selector, TimeShift, WindowSource};
+
+/// Labels by which an info series and the series it tells of are known to belong together.
+const IDENTIFYING: [&str; 2] = ["instance", "job"];
+
+/// The conditions of the second argument.
+struct Wanted {
+    /// On the info metric's name.
+    names: Vec<Matcher>,
+    /// On data labels: only these are added, all when there are none.
+    data: Vec<Matcher>,
+}
+
+impl Wanted {
+    fn of(args: &[Node]) -> Self {
+        let matchers = match args.get(1).map(|arg| &arg.kind) {
+            Some(NodeKind::Selector(selector)) => selector.matchers.as_slice(),
+            _ => &[],
+        };
+        let (mut names, data): (Vec<_>, Vec<_>) =
+            matchers.iter().cloned().partition(|matcher| matcher.name == METRIC_NAME);
+        let positive =
+            names.iter().any(|matcher| matches!(matcher.op, MatchOp::Equal | MatchOp::Regex));
+        if names.is_empty() {
+            names.push(Matcher::equal(METRIC_NAME, "target_info"));
+        } else if !positive {
+            // Conditions that only exclude would take every metric for an info metric.
+            let info = Matcher::new(METRIC_NAME, MatchOp::Regex, ".+_info");
+            names.push(info.expect("a constant pattern"));
+        }
+        Self { names, data }
+    }
+
+    /// Whether a series is itself one of the info series and therefore left as it is.
+    fn is_info(&self, labels: &Labels) -> bool {
+        let name = labels.get(METRIC_NAME).unwrap_or("");
+        self.names.iter().all(|matcher| matcher.matches(name))
+    }
+
+    fn adds(&self, label: &str) -> bool {
+        label != METRIC_NAME
+            && (self.data.is_empty() || self.data.iter().any(|matcher| matcher.name == label))
+    }
+}
+
+/// The time that the samples of an expression are of: the shifts on the way to its first selector.
+fn time_of(node: &Node, outer: TimeShift) -> Option<TimeShift> {
+    let then = |inner: TimeShift| match (inner.at_ms, outer.at_ms) {
+        (Some(_), _) => inner,
+        (None, Some(at)) => TimeShift {
+            at_ms: Some(at.saturating_sub(outer.offset_ms)),
+            offset_ms: inner.offset_ms,
+        },
+        (None, None) => {
+            TimeShift { at_ms: None, offset_ms: outer.offset_ms.saturating_add(inner.offset_ms) }
+        }
+    };
+    match &node.kind {
+        NodeKind::Selector(selector) => Some(then(selector.time)),
+        NodeKind::Window(window) => match &window.source {
+            WindowSource::Matchers(_) => Some(then(window.time)),
+            WindowSource::Subquery { node, .. } => {
+                Some(time_of(node, then(window.time)).unwrap_or(then(window.time)))
+            }
+        },
+        NodeKind::Number(_) | NodeKind::Text(_) => None,
+        NodeKind::Call { args, .. } => args.iter().find_map(|arg| time_of(arg, outer)),
+        NodeKind::Aggregate(aggregate) => time_of(&aggregate.input, outer),
+        NodeKind::Binary(binary) => {
+            time_of(&binary.lhs, outer).or_else(|| time_of(&binary.rhs, outer))
+        }
+        NodeKind::Negate(operand) => time_of(operand, outer),
+    }
+}
+
+/// An info metric's name and the identifying labels' values.
+type Signature = (String, Labels);
+
+fn identity(labels: &Labels) -> Labels {
+    labels.filtered(|name| IDENTIFYING.contains(&name))
+}
+
+pub(super) fn info(
+    ev: &mut Evaluator<'_>,
+    node: &Node,
+    args: &[Node],
+    grid: &Grid,
+) -> Result<Vec<Series>, EvalError> {
+    let wanted = Wanted::of(args);
+    let base = ev.vector(&args[0], grid)?;
+    let infos = info_series(ev, args, &wanted, &base, grid)?;
+    let mut names: BTreeSet<&str> = BTreeSet::new();
+    let signatures: Vec<Signature> = infos
+        .iter()
+        .map(|(one, _)| {
+            let name = one.labels.get(METRIC_NAME).unwrap_or("");
+            (name.to_owned(), identity(&one.labels))
+        })
+        .collect();
+    for (name, _) in &signatures {
+        names.insert(name);
+    }
+    let may_be_alone = wanted.data.iter().all(Matcher::matches_empty);
+    let mut newest: Vec<FxHashMap<&Signature, usize>> = Vec::with_capacity(grid.count);
+    for step in 0..grid.count {
+        newest.push(newest_at(node, &infos, &signatures, step)?);
+    }
+    let mut result = Vec::new();
+    for one in base {
+        if wanted.is_info(&one.labels) {
+            result.push(one);
+            continue;
+        }
+        let keys: Vec<Signature> =
+            names.iter().map(|name| ((*name).to_owned(), identity(&one.labels))).collect();
+        // Usually the same info series belong to a series at all steps: their labels are joined once.
+        let mut joined: FxHashMap<Vec<usize>, usize> = FxHashMap::default();
+        let mut parts: Vec<Series> = Vec::new();
+        for (step, newest) in newest.iter().enumerate() {
+            let Some(point) = one.column.get(step) else { continue };
+            let matched: Vec<usize> =
+                keys.iter().filter_map(|key| newest.get(key).copied()).collect();
+            if matched.is_empty() && !may_be_alone {
+                continue;
+            }
+            let at = match joined.get(&matched) {
+                Some(at) => *at,
+                None => {
+                    let labels = enriched(node, &one.labels, &matched, &infos, &wanted)?;
+                    let column = Column::absent(grid.count);
+                    parts.push(Series { labels, drop_name: one.drop_name, column });
+                    joined.insert(matched, parts.len() - 1);
+                    parts.len() - 1
+                }
+            };
+            parts[at].column.set(step, point.to_owned());
+        }
+        result.append(&mut parts);
+    }
+    merge_same_labels(result, node)
+}
+
+/// The info series that could belong to the base series: present where they have a sample, with the samples' times.
+fn info_series(
+    ev: &mut Evaluator<'_>,
+    args: &[Node],
+    wanted: &Wanted,
+    base: &[Series],
+    grid: &Grid,
+) -> Result<Vec<(Series, Column)>, EvalError> {
+    let mut matchers: Vec<Matcher> = wanted.names.iter().chain(&wanted.data).cloned().collect();
+    let mut identified = false;
+    for label in IDENTIFYING {
+        let values: BTreeSet<&str> = base
+            .iter()
+            .filter(|one| !wanted.is_info(&one.labels))
+            .filter_map(|one| one.labels.get(label))
+            .collect();
+        if values.is_empty() {
+            continue;
+        }
+        identified = true;
+        let pattern = values.into_iter().map(regex::escape).collect::<Vec<_>>().join("|");
+        // A pattern too large for the regex engine only means that more series are looked at.
+        if let Ok(matcher) = Matcher::new(label, MatchOp::Regex, pattern) {
+            matchers.push(matcher);
+        }
+    }
+    if !identified {
+        return Ok(Vec::new());
+    }
+    let now = TimeShift { offset_ms: 0, at_ms: None };
+    let time = time_of(&args[0], now).unwrap_or(now);
+    let selector = Selector { matchers, time, boundary: Boundary::Plain };
+    let span = args[0].span;
+    let values = ev.selector(&selector, span, grid, SampleTime::Value)?;
+    if values.iter().any(|one| one.column.has_histograms()) {
+        return Err(EvalError::query(span, "info sample should be float"));
+    }
+    let times = ev.selector(&selector, span, grid, SampleTime::Timestamp)?;
+    Ok(values.into_iter().zip(times).map(|(one, times)| (one, times.column)).collect())
+}
+
+/// Per signature the info series with the newest sample at a step.
+fn newest_at<'a>(
+    node: &Node,
+    infos: &[(Series, Column)],
+    signatures: &'a [Signature],
+    step: usize,
+) -> Result<FxHashMap<&'a Signature, usize>, EvalError> {
+    let mut newest: FxHashMap<&Signature, usize> = FxHashMap::default();
+    for (idx, (one, times)) in infos.iter().enumerate() {
+        let Some(at) = times.float(step) else { continue };
+        let Some(before) = newest.insert(&signatures[idx], idx) else { continue };
+        let at_before = infos[before].1.float(step).unwrap_or(f64::NEG_INFINITY);
+        if at_before > at {
+            newest.insert(&signatures[idx], before);
+        } else if at_before == at {
+            let message = format!(
+                "found duplicate series for info metric: existing {} @ {}, new {} @ {}",
+                infos[before].0.labels,
+                at_before * 1000.0,
+                one.labels,
+                at * 1000.0
+            );
+            return Err(EvalError::query(node.span, message));
+        }
+    }
+    Ok(newest)
+}
+
+/// The base labels with the data labels of the matched info series; labels the base has stay.
+fn enriched(
+    node: &Node,
+    base: &Labels,
+    matched: &[usize],
+    infos: &[(Series, Column)],
+    wanted: &Wanted,
+) -> Result<Labels, EvalError> {
+    let mut added: std::collections::BTreeMap<&str, &str> = std::collections::BTreeMap::new();
+    for idx in matched {
+        for (name, value) in infos[*idx].0.labels.iter().filter(|(name, _)| wanted.adds(name)) {
+            match added.get(name) {
+                Some(before) if *before != value => {
+                    return Err(EvalError::query(node.span, format!("conflicting label: {name}")));
+                }
+                _ if base.get(name).is_some() => {}
+                _ => {
+                    added.insert(name, value);
+                }
+            }
+        }
+    }
+    let mut builder = base.to_builder();
+    for (name, value) in added {
+        builder.set(name, value);
+    }
+    Ok(builder.build())
+}

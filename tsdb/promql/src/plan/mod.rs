@@ -1,0 +1,295 @@
+//! From the tree as written to a tree that can be evaluated: switches checked, durations and fixed times resolved,
+//! parentheses gone, and known for each node whether its value is the same at all steps.
+
+mod duration;
+
+use swell_model::{Labels, Matcher};
+use swell_promql_syntax::{
+    Aggregate, AggregateOp, AtModifier, Binary, BinaryOp, Boundary, Call, DurationExpr, Expr,
+    ExprKind, Function, Span, Subquery, UnaryOp, ValueType, VectorMatching, VectorSelector,
+};
+
+use crate::error::EvalError;
+use crate::params::EvalParams;
+pub(crate) use duration::DurationContext;
+
+/// A planned expression.
+#[derive(Debug)]
+pub(crate) struct Node {
+    /// Where the expression stands.
+    pub(crate) span: Span,
+    /// Where it stands with the parentheses around it.
+    pub(crate) outer: Span,
+    /// What it is.
+    pub(crate) kind: NodeKind,
+    /// Type of its value.
+    pub(crate) value_type: ValueType,
+    /// Whether the value is the same at all steps, so that one evaluation is enough.
+    pub(crate) invariant: bool,
+}
+
+#[derive(Debug)]
+pub(crate) enum NodeKind {
+    Number(f64),
+    Text(Vec<u8>),
+    Selector(Selector),
+    Window(Window),
+    Call { function: &'static Function, args: Vec<Node> },
+    Aggregate(Box<AggregateNode>),
+    Binary(Box<BinaryNode>),
+    Negate(Box<Node>),
+}
+
+/// Series by matchers, at a time relative to the step or fixed.
+#[derive(Debug)]
+pub(crate) struct Selector {
+    pub(crate) matchers: Vec<Matcher>,
+    pub(crate) time: TimeShift,
+    pub(crate) boundary: Boundary,
+}
+
+/// `offset` and `@`: which time a step looks at.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TimeShift {
+    pub(crate) offset_ms: i64,
+    pub(crate) at_ms: Option<i64>,
+}
+
+impl TimeShift {
+    /// The time that the step at `step_ms` looks at.
+    pub(crate) fn apply(&self, step_ms: i64) -> i64 {
+        self.at_ms.unwrap_or(step_ms).saturating_sub(self.offset_ms)
+    }
+}
+
+/// A range vector.
+#[derive(Debug)]
+pub(crate) struct Window {
+    pub(crate) source: WindowSource,
+    pub(crate) range_ms: i64,
+    pub(crate) time: TimeShift,
+    pub(crate) boundary: Boundary,
+}
+
+#[derive(Debug)]
+pub(crate) enum WindowSource {
+    Matchers(Vec<Matcher>),
+    Subquery { node: Box<Node>, step_ms: i64 },
+}
+
+#[derive(Debug)]
+pub(crate) struct AggregateNode {
+    pub(crate) op: AggregateOp,
+    pub(crate) param: Option<Node>,
+    pub(crate) input: Node,
+    /// Sorted.
+    pub(crate) grouping: Vec<String>,
+    pub(crate) without: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct BinaryNode {
+    pub(crate) op: BinaryOp,
+    pub(crate) lhs: Node,
+    pub(crate) rhs: Node,
+    pub(crate) return_bool: bool,
+    pub(crate) matching: Option<VectorMatching>,
+}
+
+/// Functions whose value depends on the evaluation time even when their arguments do not.
+const TIME_DEPENDENT: [&str; 11] = [
+    "days_in_month",
+    "day_of_month",
+    "day_of_week",
+    "day_of_year",
+    "hour",
+    "minute",
+    "month",
+    "year",
+    "predict_linear",
+    "time",
+    "timestamp",
+];
+
+/// Plans an expression.
+pub(crate) fn plan(expr: &Expr, params: &EvalParams) -> Result<Node, EvalError> {
+    Planner { params, durations: DurationContext::of(params) }.node(expr)
+}
+
+/// The label set that an `absent` of this argument has: labels that the selector fixes by exactly one equality.
+pub(crate) fn labels_fixed_by(matchers: &[Matcher]) -> Labels {
+    let mut builder = swell_model::LabelsBuilder::default();
+    let mut seen: Vec<&str> = Vec::new();
+    for matcher in matchers.iter().filter(|matcher| matcher.name != swell_model::METRIC_NAME) {
+        if matcher.op == swell_model::MatchOp::Equal && !seen.contains(&matcher.name.as_str()) {
+            builder.set(&matcher.name, &matcher.value);
+            seen.push(&matcher.name);
+        } else {
+            builder.remove(&matcher.name);
+        }
+    }
+    builder.build()
+}
+
+struct Planner<'a> {
+    params: &'a EvalParams,
+    durations: DurationContext,
+}
+
+impl Planner<'_> {
+    fn node(&self, expr: &Expr) -> Result<Node, EvalError> {
+        let inner = expr.without_parens();
+        let (kind, invariant) = self.kind(inner)?;
+        Ok(Node {
+            span: inner.span,
+            outer: expr.span,
+            kind,
+            value_type: inner.value_type(),
+            invariant,
+        })
+    }
+
+    fn kind(&self, expr: &Expr) -> Result<(NodeKind, bool), EvalError> {
+        match &expr.kind {
+            ExprKind::Number(number) => Ok((NodeKind::Number(number.value), true)),
+            ExprKind::Text(text) => Ok((NodeKind::Text(text.bytes.clone()), true)),
+            ExprKind::Vector(selector) => {
+                self.check_boundary(selector.boundary, expr.span)?;
+                let time = self.time(selector.offset.as_ref(), selector.at)?;
+                let invariant = time.at_ms.is_some();
+                let planned = Selector {
+                    matchers: selector.matchers.clone(),
+                    time,
+                    boundary: selector.boundary,
+                };
+                Ok((NodeKind::Selector(planned), invariant))
+            }
+            ExprKind::Matrix(matrix) => {
+                let window = self.matrix(&matrix.selector, &matrix.range, expr.span)?;
+                let invariant = window.time.at_ms.is_some();
+                Ok((NodeKind::Window(window), invariant))
+            }
+            ExprKind::Subquery(subquery) => {
+                let window = self.subquery(subquery)?;
+                let invariant = window.time.at_ms.is_some();
+                Ok((NodeKind::Window(window), invariant))
+            }
+            ExprKind::Call(call) => self.call(call, expr.span),
+            ExprKind::Aggregate(aggregate) => self.aggregate(aggregate, expr.span),
+            ExprKind::Binary(binary) => self.binary(binary, expr.span),
+            ExprKind::Unary(unary) => {
+                let operand = self.node(&unary.expr)?;
+                let invariant = operand.invariant;
+                Ok(match unary.op {
+                    UnaryOp::Plus => (operand.kind, invariant),
+                    UnaryOp::Minus => (NodeKind::Negate(Box::new(operand)), invariant),
+                })
+            }
+            ExprKind::Paren(inner) => self.kind(inner),
+        }
+    }
+
+    fn matrix(
+        &self,
+        selector: &VectorSelector,
+        range: &DurationExpr,
+        span: Span,
+    ) -> Result<Window, EvalError> {
+        self.check_boundary(selector.boundary, span)?;
+        Ok(Window {
+            source: WindowSource::Matchers(selector.matchers.clone()),
+            range_ms: self.durations.positive(range)?,
+            time: self.time(selector.offset.as_ref(), selector.at)?,
+            boundary: selector.boundary,
+        })
+    }
+
+    fn subquery(&self, subquery: &Subquery) -> Result<Window, EvalError> {
+        let step_ms = match &subquery.step {
+            Some(step) => self.durations.positive(step)?,
+            None => self.params.subquery_step.0.max(1),
+        };
+        Ok(Window {
+            source: WindowSource::Subquery { node: Box::new(self.node(&subquery.expr)?), step_ms },
+            range_ms: self.durations.positive(&subquery.range)?,
+            time: self.time(subquery.offset.as_ref(), subquery.at)?,
+            boundary: Boundary::Plain,
+        })
+    }
+
+    fn time(
+        &self,
+        offset: Option<&DurationExpr>,
+        at: Option<AtModifier>,
+    ) -> Result<TimeShift, EvalError> {
+        let offset_ms = offset.map_or(Ok(0), |offset| self.durations.signed(offset))?;
+        let at_ms = at.map(|at| match at {
+            AtModifier::Timestamp(at) => at.0,
+            AtModifier::Start => self.params.start.0,
+            AtModifier::End => self.params.end.0,
+        });
+        Ok(TimeShift { offset_ms, at_ms })
+    }
+
+    fn call(&self, call: &Call, span: Span) -> Result<(NodeKind, bool), EvalError> {
+        let function = call.function;
+        if function.experimental && !self.params.features.experimental_functions {
+            return Err(disabled(format!("function {:?}", function.name), span));
+        }
+        if let Some(seconds) = self.durations.query_constant(function.name) {
+            return Ok((NodeKind::Number(seconds), true));
+        }
+        let args = call.args.iter().map(|arg| self.node(arg)).collect::<Result<Vec<_>, _>>()?;
+        let invariant =
+            !TIME_DEPENDENT.contains(&function.name) && args.iter().all(|arg| arg.invariant);
+        Ok((NodeKind::Call { function, args }, invariant))
+    }
+
+    fn aggregate(&self, aggregate: &Aggregate, span: Span) -> Result<(NodeKind, bool), EvalError> {
+        if aggregate.op.is_experimental() && !self.params.features.experimental_functions {
+            return Err(disabled(format!("aggregation {:?}", aggregate.op.as_str()), span));
+        }
+        let param = aggregate.param.as_ref().map(|param| self.node(param)).transpose()?;
+        let input = self.node(&aggregate.expr)?;
+        let invariant = input.invariant && param.as_ref().is_none_or(|param| param.invariant);
+        let mut grouping = aggregate.grouping.clone();
+        grouping.sort_unstable();
+        grouping.dedup();
+        let node =
+            AggregateNode { op: aggregate.op, param, input, grouping, without: aggregate.without };
+        Ok((NodeKind::Aggregate(Box::new(node)), invariant))
+    }
+
+    fn binary(&self, binary: &Binary, span: Span) -> Result<(NodeKind, bool), EvalError> {
+        let fills = binary
+            .matching
+            .as_ref()
+            .is_some_and(|matching| matching.fill_left.is_some() || matching.fill_right.is_some());
+        if fills && !self.params.features.fill_modifiers {
+            return Err(disabled("binary operator fill modifiers".to_owned(), span));
+        }
+        let lhs = self.node(&binary.lhs)?;
+        let rhs = self.node(&binary.rhs)?;
+        let invariant = lhs.invariant && rhs.invariant;
+        let node = BinaryNode {
+            op: binary.op,
+            lhs,
+            rhs,
+            return_bool: binary.return_bool,
+            matching: binary.matching.clone(),
+        };
+        Ok((NodeKind::Binary(Box::new(node)), invariant))
+    }
+
+    fn check_boundary(&self, boundary: Boundary, span: Span) -> Result<(), EvalError> {
+        if boundary == Boundary::Plain || self.params.features.extended_range_selectors {
+            return Ok(());
+        }
+        let word = if boundary == Boundary::Anchored { "anchored" } else { "smoothed" };
+        Err(disabled(format!("{word} modifier"), span))
+    }
+}
+
+fn disabled(what: String, span: Span) -> EvalError {
+    EvalError::FeatureDisabled { what, span }
+}
