@@ -28,5 +28,5 @@ pub use literal::{
     format_float, format_float_short, parse_duration_seconds, parse_number, quote, quote_bytes,
     unquote, unquote_bytes,
 };
-pub use parser::{DEPTH_MAX, QUERY_BYTES_MAX, parse, parse_selector};
+pub use parser::{DEPTH_MAX, QUERY_BYTES_MAX, parse, parse_metric, parse_selector};
 pub use span::{Position, Span};

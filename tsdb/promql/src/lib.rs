@@ -13,6 +13,8 @@ mod functions;
 mod histogram_text;
 mod params;
 mod plan;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod value;
 
 pub use annotations::Annotation;

@@ -7,6 +7,8 @@ mod matching;
 mod modifiers;
 mod selector;
 
+use swell_model::{Labels, MatchOp};
+
 use crate::ast::{
     AggregateOp, Binary, BinaryOp, Expr, ExprKind, NumberLiteral, TextLiteral, Unary, UnaryOp,
 };
@@ -53,6 +55,25 @@ pub fn parse_selector(text: &str) -> Result<crate::ast::VectorSelector, ParseErr
         ExprKind::Vector(selector) => Ok(*selector),
         _ => Err(ParseError::new(text, expr.span, "expected a metric selector")),
     }
+}
+
+/// Parses a label set as a series description writes it: `name{label="value", "quoted.name"="value"}`. Only equality
+/// is allowed; `{}` is the empty set.
+///
+/// # Errors
+/// [`ParseError`] when the text is something else.
+pub fn parse_metric(text: &str) -> Result<Labels, ParseError> {
+    let mut parser = Parser::new(text)?;
+    let expr = parser.vector_selector(true)?;
+    parser.expect_end()?;
+    let ExprKind::Vector(selector) = expr.kind else {
+        return Err(ParseError::new(text, expr.span, "expected a metric"));
+    };
+    if let Some(matcher) = selector.matchers.iter().find(|matcher| matcher.op != MatchOp::Equal) {
+        let message = format!("label {}: a metric has \"=\" only", literal::quote(&matcher.name));
+        return Err(ParseError::new(text, expr.span, message));
+    }
+    Ok(Labels::from_pairs(selector.matchers.iter().map(|matcher| (&matcher.name, &matcher.value))))
 }
 
 /// An expression with the depth of its tree.

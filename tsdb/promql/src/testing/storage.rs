@@ -1,0 +1,242 @@
+//! Where scripts load to and queries read from.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use parking_lot_free::Lock;
+use swell_model::{
+    Batch, CounterResetHint, FloatColumn, HistogramColumn, HistogramSample, Labels, LabelsIter,
+    Matcher, NativeHistogram, Row, SampleSink, SampleValue, SelectError, SelectHints, SeriesData,
+    SeriesIter, SeriesSource, TimeRange, TimestampMs,
+};
+
+/// One sample of a `load`.
+#[derive(Clone, Debug)]
+pub struct LoadedSample {
+    /// When.
+    pub timestamp: TimestampMs,
+    /// What.
+    pub value: SampleValue,
+    /// Start timestamp, 0 when there is none.
+    pub start_ms: i64,
+}
+
+/// One series of a `load`.
+#[derive(Clone, Debug)]
+pub struct LoadedSeries {
+    /// Full label set.
+    pub labels: Labels,
+    /// Samples, times rising.
+    pub samples: Vec<LoadedSample>,
+}
+
+/// A storage that scripts can load to.
+pub trait TestStorage {
+    /// Appends all samples of a `load` together.
+    ///
+    /// # Errors
+    /// What the storage refused, as text.
+    fn append(&self, series: &[LoadedSeries]) -> Result<(), String>;
+
+    /// What queries read.
+    fn source(&self) -> &dyn SeriesSource;
+}
+
+/// Makes an empty storage.
+pub type StorageFactory<'a> = &'a dyn Fn() -> Result<Box<dyn TestStorage>, String>;
+
+/// Makes an empty storage in memory that keeps everything a script can load.
+///
+/// # Errors
+/// None; the type is that of a [`StorageFactory`].
+pub fn memory_storage() -> Result<Box<dyn TestStorage>, String> {
+    Ok(Box::new(MemoryStorage::default()))
+}
+
+/// Appends a `load` through a [`SampleSink`]: what a factory over a real engine needs. A sink takes no start
+/// timestamps; they are left out.
+///
+/// # Errors
+/// What the sink refused, as text.
+pub fn append_batch(sink: &dyn SampleSink, series: &[LoadedSeries]) -> Result<(), String> {
+    let mut rows: BTreeMap<TimestampMs, Row> = BTreeMap::new();
+    let mut batch = Batch::default();
+    for one in series {
+        let reference = sink.resolve(&one.labels).map_err(|error| error.to_string())?;
+        for sample in &one.samples {
+            match &sample.value {
+                SampleValue::Float(value) => {
+                    let row = rows
+                        .entry(sample.timestamp)
+                        .or_insert_with(|| Row { timestamp: sample.timestamp, ..Row::default() });
+                    row.series.push(reference);
+                    row.values.push(*value);
+                }
+                SampleValue::Histogram(value) => batch.histograms.push(HistogramSample {
+                    series: reference,
+                    timestamp: sample.timestamp,
+                    value: Arc::clone(value),
+                }),
+            }
+        }
+    }
+    batch.rows = rows.into_values().collect();
+    let wanted = batch.sample_count();
+    let report = sink.append(&batch).map_err(|error| error.to_string())?;
+    if report.stored + report.duplicates < wanted {
+        return Err(format!("of {wanted} samples only {} were stored: {report:?}", report.stored));
+    }
+    Ok(())
+}
+
+/// Samples of one series by time.
+type Samples = BTreeMap<i64, LoadedSample>;
+
+#[derive(Default)]
+struct MemoryStorage {
+    series: Lock<BTreeMap<Labels, Samples>>,
+}
+
+impl TestStorage for MemoryStorage {
+    fn append(&self, series: &[LoadedSeries]) -> Result<(), String> {
+        self.series.with(|stored| {
+            for one in series {
+                let samples = stored.entry(one.labels.clone()).or_default();
+                for sample in &one.samples {
+                    samples.insert(sample.timestamp.0, sample.clone());
+                }
+            }
+        });
+        Ok(())
+    }
+
+    fn source(&self) -> &dyn SeriesSource {
+        self
+    }
+}
+
+fn matches(matchers: &[Matcher], labels: &Labels) -> bool {
+    matchers.iter().all(|matcher| matcher.matches(labels.get(&matcher.name).unwrap_or("")))
+}
+
+impl SeriesSource for MemoryStorage {
+    fn select<'a>(
+        &'a self,
+        matchers: &[Matcher],
+        hints: &SelectHints,
+    ) -> Result<SeriesIter<'a>, SelectError> {
+        let selected = self.series.with(|stored| {
+            stored
+                .iter()
+                .filter(|(labels, _)| matches(matchers, labels))
+                .map(|(labels, samples)| columns(labels, samples, hints.range))
+                .filter(|data| !data.floats.values.is_empty() || !data.histograms.values.is_empty())
+                .map(Ok)
+                .collect::<Vec<_>>()
+        });
+        Ok(Box::new(selected.into_iter()))
+    }
+
+    fn label_names(
+        &self,
+        matchers: &[Matcher],
+        _range: TimeRange,
+    ) -> Result<LabelsIter, SelectError> {
+        Ok(self.series.with(|stored| {
+            let matching = stored.keys().filter(|labels| matches(matchers, labels));
+            let names = matching.flat_map(|labels| labels.iter().map(|(name, _)| name.to_owned()));
+            names.collect::<std::collections::BTreeSet<_>>().into_iter().collect()
+        }))
+    }
+
+    fn label_values(
+        &self,
+        name: &str,
+        matchers: &[Matcher],
+        _range: TimeRange,
+    ) -> Result<LabelsIter, SelectError> {
+        Ok(self.series.with(|stored| {
+            let matching = stored.keys().filter(|labels| matches(matchers, labels));
+            let values = matching.filter_map(|labels| labels.get(name).map(str::to_owned));
+            values.collect::<std::collections::BTreeSet<_>>().into_iter().collect()
+        }))
+    }
+}
+
+/// The samples of a series inside a range. Histograms get the reset hint that a storage gives them, which depends on
+/// the sample before.
+fn columns(labels: &Labels, samples: &Samples, range: TimeRange) -> SeriesData {
+    let mut data = SeriesData { labels: labels.clone(), ..SeriesData::default() };
+    let (mut times, mut values, mut starts) = (Vec::new(), Vec::new(), Vec::new());
+    let mut histograms = HistogramColumn::default();
+    let mut histogram_starts = Vec::new();
+    let mut before: Option<Arc<NativeHistogram>> = None;
+    for (at, sample) in samples {
+        let inside = range.contains(TimestampMs(*at));
+        match &sample.value {
+            SampleValue::Float(value) => {
+                before = None;
+                if inside {
+                    times.push(*at);
+                    values.push(*value);
+                    starts.push(sample.start_ms);
+                }
+            }
+            SampleValue::Histogram(value) => {
+                if inside {
+                    let reset_hint = stored_hint(before.as_deref(), value);
+                    histograms.timestamps.push(*at);
+                    let stored = NativeHistogram { reset_hint, ..NativeHistogram::clone(value) };
+                    histograms.values.push(Arc::new(stored));
+                    histogram_starts.push(sample.start_ms);
+                }
+                before = Some(Arc::clone(value));
+            }
+        }
+    }
+    let any = |starts: &[i64]| starts.iter().any(|start| *start != 0);
+    data.floats = FloatColumn {
+        timestamps: times.into(),
+        values: values.into(),
+        starts: any(&starts).then(|| starts.into()),
+    };
+    histograms.starts = any(&histogram_starts).then_some(histogram_starts);
+    data.histograms = histograms;
+    data
+}
+
+/// The hint a histogram is read back with: gauges stay gauges; of counters a storage knows whether they were reset
+/// since the sample before.
+fn stored_hint(before: Option<&NativeHistogram>, now: &NativeHistogram) -> CounterResetHint {
+    use CounterResetHint::{Gauge, NotReset, Reset, Unknown};
+    if now.reset_hint == Gauge {
+        return Gauge;
+    }
+    if now.reset_hint == Reset {
+        return Reset;
+    }
+    let Some(before) = before.filter(|before| before.reset_hint != Gauge) else { return Unknown };
+    let unhinted = NativeHistogram { reset_hint: Unknown, ..now.clone() };
+    let same_layout = before.schema == now.schema && before.zero_threshold == now.zero_threshold;
+    match (unhinted.is_reset_from(before), same_layout) {
+        (true, true) => Reset,
+        (true, false) if now.count < before.count => Reset,
+        (_, false) => Unknown,
+        (false, true) => NotReset,
+    }
+}
+
+mod parking_lot_free {
+    //! A mutex for the single-threaded test storage that outlives a panic of another test.
+
+    use std::sync::{Mutex, PoisonError};
+
+    #[derive(Default)]
+    pub(super) struct Lock<T>(Mutex<T>);
+
+    impl<T> Lock<T> {
+        pub(super) fn with<R>(&self, run: impl FnOnce(&mut T) -> R) -> R {
+            run(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        }
+    }
+}
