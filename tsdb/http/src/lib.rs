@@ -1,1 +1,50 @@
 //! The Prometheus-compatible HTTP API over the engine and PromQL.
+//!
+//! A handler extracts a typed request, calls the engine on a bounded pool and writes the answer; it decides
+//! nothing. What belongs to other directories (targets, rules) comes through small traits defined here
+//! or as routers of their own.
+
+mod answer;
+mod encode;
+mod error;
+mod health;
+mod labels;
+mod metrics;
+mod params;
+mod query;
+mod service;
+mod status;
+mod targets;
+
+pub use health::Readiness;
+pub use service::{Api, ApiConfig, ApiDeps};
+pub use targets::{TargetHealth, TargetReport, TargetStatusSource, UnsupportedDiscovery};
+
+use axum::Router;
+use axum::routing::get;
+use std::sync::Arc;
+
+/// All routes of the API, of health and of our own metrics.
+pub fn router(api: Arc<Api>) -> Router {
+    Router::new()
+        .route("/api/v1/query", get(query::instant).post(query::instant))
+        .route("/api/v1/query_range", get(query::range).post(query::range))
+        .route("/api/v1/format_query", get(query::format).post(query::format))
+        .route("/api/v1/query_exemplars", get(query::exemplars).post(query::exemplars))
+        .route("/api/v1/series", get(labels::series).post(labels::series))
+        .route("/api/v1/labels", get(labels::names).post(labels::names))
+        .route("/api/v1/label/{name}/values", get(labels::values))
+        .route("/api/v1/metadata", get(labels::metadata))
+        .route("/api/v1/targets", get(targets::targets))
+        .route("/api/v1/scrape_pools", get(targets::scrape_pools))
+        .route("/api/v1/status/buildinfo", get(status::build_info))
+        .route("/api/v1/status/config", get(status::config))
+        .route("/api/v1/status/flags", get(status::flags))
+        .route("/api/v1/status/runtimeinfo", get(status::runtime_info))
+        .route("/api/v1/status/tsdb", get(status::tsdb))
+        .route("/api/v1/status/walreplay", get(status::wal_replay))
+        .route("/metrics", get(status::metrics))
+        .route("/-/healthy", get(health::healthy))
+        .route("/-/ready", get(health::ready))
+        .with_state(api)
+}

@@ -1,0 +1,270 @@
+//! One relabel rule: what it may say, and what it does.
+
+use md5::{Digest as _, Md5};
+use regex::Regex;
+use swell_model::LabelsBuilder;
+
+/// What a rule does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Action {
+    /// Sets `target_label` to the expanded replacement where the joined value matches.
+    #[default]
+    Replace,
+    /// Keeps labels whose joined value matches.
+    Keep,
+    /// Drops labels whose joined value matches.
+    Drop,
+    /// Keeps labels whose joined value equals that of `target_label`.
+    KeepEqual,
+    /// Drops labels whose joined value equals that of `target_label`.
+    DropEqual,
+    /// Sets `target_label` to a hash of the joined value, modulo `modulus`.
+    HashMod,
+    /// Copies labels whose name matches to the name that the replacement gives.
+    LabelMap,
+    /// Removes labels whose name matches.
+    LabelDrop,
+    /// Removes labels whose name does not match.
+    LabelKeep,
+    /// Sets `target_label` to the joined value in lower case.
+    Lowercase,
+    /// Sets `target_label` to the joined value in upper case.
+    Uppercase,
+}
+
+impl Action {
+    /// Reads the configuration's word, in any case.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Some(match word.to_ascii_lowercase().as_str() {
+            "replace" => Self::Replace,
+            "keep" => Self::Keep,
+            "drop" => Self::Drop,
+            "keepequal" => Self::KeepEqual,
+            "dropequal" => Self::DropEqual,
+            "hashmod" => Self::HashMod,
+            "labelmap" => Self::LabelMap,
+            "labeldrop" => Self::LabelDrop,
+            "labelkeep" => Self::LabelKeep,
+            "lowercase" => Self::Lowercase,
+            "uppercase" => Self::Uppercase,
+            _ => return None,
+        })
+    }
+}
+
+/// A rule as written; what is absent has Prometheus' default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RuleSpec {
+    /// Labels whose values are joined.
+    pub source_labels: Option<Vec<String>>,
+    /// Between the values; `;` unless given.
+    pub separator: Option<String>,
+    /// Anchored pattern; `(.*)` unless given.
+    pub regex: Option<String>,
+    /// For [`Action::HashMod`].
+    pub modulus: Option<u64>,
+    /// Label that is set; may hold `$1` for [`Action::Replace`].
+    pub target_label: Option<String>,
+    /// What it is set to; `$1` unless given.
+    pub replacement: Option<String>,
+    /// What to do.
+    pub action: Action,
+}
+
+/// Why a rule makes no sense.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RuleError {
+    /// The pattern does not compile.
+    #[error("relabel rule: {pattern:?} is not a regular expression: {message}")]
+    Pattern {
+        /// As given.
+        pattern: String,
+        /// What the parser says.
+        message: String,
+    },
+    /// A field is missing for the action.
+    #[error("relabel rule: action {action:?} needs {field}")]
+    Missing {
+        /// The action.
+        action: Action,
+        /// The field.
+        field: &'static str,
+    },
+    /// A field has no meaning for the action.
+    #[error("relabel rule: action {action:?} takes no {field}")]
+    Superfluous {
+        /// The action.
+        action: Action,
+        /// The field.
+        field: &'static str,
+    },
+    /// A modulus of zero.
+    #[error("relabel rule: modulus must be above 0")]
+    Modulus,
+}
+
+/// A checked rule.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    action: Action,
+    source_labels: Vec<String>,
+    separator: String,
+    pattern: Regex,
+    modulus: u64,
+    target_label: String,
+    replacement: String,
+}
+
+impl Rule {
+    /// Checks a rule.
+    ///
+    /// # Errors
+    /// [`RuleError`] when a field is missing, superfluous or wrong.
+    pub fn new(spec: RuleSpec) -> Result<Self, RuleError> {
+        let action = spec.action;
+        let missing = |field| RuleError::Missing { action, field };
+        let superfluous = |field| RuleError::Superfluous { action, field };
+        let target = spec.target_label.clone().unwrap_or_default();
+        match action {
+            Action::Replace
+            | Action::HashMod
+            | Action::Lowercase
+            | Action::Uppercase
+            | Action::KeepEqual
+            | Action::DropEqual
+                if target.is_empty() =>
+            {
+                return Err(missing("target_label"));
+            }
+            Action::HashMod if spec.modulus.is_none() => return Err(missing("modulus")),
+            Action::LabelDrop | Action::LabelKeep => {
+                for (field, given) in [
+                    ("source_labels", spec.source_labels.is_some()),
+                    ("target_label", spec.target_label.is_some()),
+                    ("modulus", spec.modulus.is_some()),
+                    ("separator", spec.separator.is_some()),
+                    ("replacement", spec.replacement.is_some()),
+                ] {
+                    if given {
+                        return Err(superfluous(field));
+                    }
+                }
+            }
+            Action::KeepEqual | Action::DropEqual => {
+                for (field, given) in [
+                    ("regex", spec.regex.is_some()),
+                    ("modulus", spec.modulus.is_some()),
+                    ("separator", spec.separator.is_some()),
+                    ("replacement", spec.replacement.is_some()),
+                ] {
+                    if given {
+                        return Err(superfluous(field));
+                    }
+                }
+            }
+            _ => {}
+        }
+        if spec.modulus == Some(0) {
+            return Err(RuleError::Modulus);
+        }
+        let text = spec.regex.unwrap_or_else(|| "(.*)".to_owned());
+        let pattern = Regex::new(&format!("^(?s:{text})$")).map_err(|error| {
+            RuleError::Pattern { pattern: text.clone(), message: error.to_string() }
+        })?;
+        Ok(Self {
+            action,
+            source_labels: spec.source_labels.unwrap_or_default(),
+            separator: spec.separator.unwrap_or_else(|| ";".to_owned()),
+            pattern,
+            modulus: spec.modulus.unwrap_or(1),
+            target_label: target,
+            replacement: spec.replacement.unwrap_or_else(|| "$1".to_owned()),
+        })
+    }
+
+    /// Applies the rule; `false` when it dropped the labels.
+    pub fn apply(&self, labels: &mut LabelsBuilder) -> bool {
+        let value = self.joined(labels);
+        match self.action {
+            Action::Keep => return self.pattern.is_match(&value),
+            Action::Drop => return !self.pattern.is_match(&value),
+            Action::KeepEqual => return labels.get(&self.target_label).unwrap_or("") == value,
+            Action::DropEqual => return labels.get(&self.target_label).unwrap_or("") != value,
+            Action::Replace => self.replace(&value, labels),
+            Action::HashMod => {
+                let hash = md5_tail(value.as_bytes()) % self.modulus;
+                labels.set(&self.target_label, &hash.to_string());
+            }
+            Action::Lowercase => {
+                labels.set(&self.target_label, &value.to_lowercase());
+            }
+            Action::Uppercase => {
+                labels.set(&self.target_label, &value.to_uppercase());
+            }
+            Action::LabelMap => {
+                let copies: Vec<(String, String)> = labels
+                    .iter()
+                    .filter(|(name, _)| self.pattern.is_match(name))
+                    .map(|(name, value)| {
+                        let new_name = self.pattern.replace(name, self.replacement.as_str());
+                        (new_name.into_owned(), value.to_owned())
+                    })
+                    .collect();
+                for (name, value) in copies {
+                    labels.set(&name, &value);
+                }
+            }
+            Action::LabelDrop => self.remove_names(labels, true),
+            Action::LabelKeep => self.remove_names(labels, false),
+        }
+        true
+    }
+
+    fn joined(&self, labels: &LabelsBuilder) -> String {
+        let mut value = String::new();
+        for (idx, name) in self.source_labels.iter().enumerate() {
+            if idx > 0 {
+                value.push_str(&self.separator);
+            }
+            value.push_str(labels.get(name).unwrap_or(""));
+        }
+        value
+    }
+
+    fn replace(&self, value: &str, labels: &mut LabelsBuilder) {
+        let Some(captures) = self.pattern.captures(value) else { return };
+        let mut target = String::new();
+        captures.expand(&self.target_label, &mut target);
+        if !is_label_name(&target) {
+            return;
+        }
+        let mut replacement = String::new();
+        captures.expand(&self.replacement, &mut replacement);
+        labels.set(&target, &replacement);
+    }
+
+    fn remove_names(&self, labels: &mut LabelsBuilder, matching: bool) {
+        let doomed: Vec<String> = labels
+            .iter()
+            .filter(|(name, _)| self.pattern.is_match(name) == matching)
+            .map(|(name, _)| name.to_owned())
+            .collect();
+        for name in doomed {
+            labels.remove(&name);
+        }
+    }
+}
+
+/// A UTF-8 label name is anything but empty (Prometheus 3's default scheme).
+fn is_label_name(name: &str) -> bool {
+    !name.is_empty()
+}
+
+/// The last eight bytes of the MD5 digest as a big-endian number: `hashmod` is defined by them, so that shards of
+/// several servers agree.
+fn md5_tail(input: &[u8]) -> u64 {
+    let digest = Md5::digest(input);
+    let tail: [u8; 8] = digest[8..16].try_into().expect("a digest has sixteen bytes");
+    u64::from_be_bytes(tail)
+}

@@ -1,0 +1,96 @@
+use swell_model::Labels;
+
+use super::*;
+
+fn labels() -> Labels {
+    Labels::from_pairs([("__address__", "10.0.0.1:9100"), ("a", "foo"), ("b", "bar"), ("job", "X")])
+}
+
+fn check(spec: RuleSpec, expected: Option<&str>) {
+    let rule = Rule::new(spec.clone()).expect("a valid rule");
+    let mut builder = labels().to_builder();
+    let kept = apply(&[rule], &mut builder);
+    let shown = kept.then(|| builder.build().to_string());
+    assert_eq!(shown.as_deref(), expected, "{spec:?}");
+}
+
+fn spec(action: &str, source: &[&str], regex: &str, target: &str, replacement: &str) -> RuleSpec {
+    let given = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    RuleSpec {
+        source_labels: (!source.is_empty())
+            .then(|| source.iter().map(ToString::to_string).collect()),
+        regex: given(regex),
+        target_label: given(target),
+        replacement: given(replacement),
+        action: Action::parse(action).expect("known"),
+        ..RuleSpec::default()
+    }
+}
+
+#[test]
+fn each_action_does_what_prometheus_does() {
+    let rest = r#"job="X"}"#;
+    check(
+        spec("replace", &["a", "b"], "f(.*);b(.*)", "c", "$2-${1}"),
+        Some(r#"{__address__="10.0.0.1:9100", a="foo", b="bar", c="ar-oo", job="X"}"#),
+    );
+    check(
+        spec("replace", &["a"], "f(.*)", "x_$1", "new"),
+        Some(r#"{__address__="10.0.0.1:9100", a="foo", b="bar", job="X", x_oo="new"}"#),
+    );
+    check(spec("replace", &["a"], "nothing", "b", "x"), Some(&labels().to_string()));
+    check(spec("keep", &["a"], "f.*", "", ""), Some(&labels().to_string()));
+    check(spec("keep", &["a"], "f", "", ""), None);
+    check(spec("drop", &["a"], "foo|x", "", ""), None);
+    check(spec("keepequal", &["a"], "", "b", ""), None);
+    check(spec("dropequal", &["a"], "", "b", ""), Some(&labels().to_string()));
+    check(
+        spec("labelmap", &[], "(a|b)", "", "copy_$1"),
+        Some(&format!(
+            r#"{{__address__="10.0.0.1:9100", a="foo", b="bar", copy_a="foo", copy_b="bar", {rest}"#
+        )),
+    );
+    check(spec("labeldrop", &[], "a|b|__.*", "", ""), Some(r#"{job="X"}"#));
+    check(spec("labelkeep", &[], "job", "", ""), Some(r#"{job="X"}"#));
+    check(
+        spec("lowercase", &["job"], "", "job", ""),
+        Some(r#"{__address__="10.0.0.1:9100", a="foo", b="bar", job="x"}"#),
+    );
+    check(
+        spec("uppercase", &["a"], "", "a", ""),
+        Some(r#"{__address__="10.0.0.1:9100", a="FOO", b="bar", job="X"}"#),
+    );
+}
+
+#[test]
+fn an_empty_replacement_removes_the_label() {
+    let rule =
+        RuleSpec { replacement: Some(String::new()), ..spec("replace", &["a"], "", "a", "") };
+    check(rule, Some(r#"{__address__="10.0.0.1:9100", b="bar", job="X"}"#));
+}
+
+#[test]
+fn hashmod_agrees_with_prometheus() {
+    // MD5("foo") = acbd18db4cc2f85c edef654fccc4a4d8: the last eight bytes as a number, modulo 1000
+    let rule = RuleSpec { modulus: Some(1000), ..spec("hashmod", &["a"], "", "shard", "") };
+    let built = Rule::new(rule).expect("valid");
+    let mut builder = labels().to_builder();
+    assert!(built.apply(&mut builder));
+    assert_eq!(builder.get("shard"), Some("696"));
+}
+
+#[test]
+fn rules_that_make_no_sense_are_refused_with_the_field() {
+    for (rule, part) in [
+        (spec("replace", &["a"], "(", "b", ""), "regular expression"),
+        (spec("replace", &["a"], "", "", ""), "target_label"),
+        (spec("hashmod", &["a"], "", "b", ""), "modulus"),
+        (RuleSpec { modulus: Some(0), ..spec("hashmod", &["a"], "", "b", "") }, "above 0"),
+        (spec("labeldrop", &["a"], "x", "", ""), "source_labels"),
+        (spec("keepequal", &["a"], "x", "b", ""), "regex"),
+    ] {
+        let error = Rule::new(rule).expect_err("refused").to_string();
+        assert!(error.contains(part), "{error}");
+    }
+    assert_eq!(Action::parse("explode"), None);
+}

@@ -1,0 +1,54 @@
+//! Whether the server lives and whether it is ready for work.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use axum::extract::State;
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+
+use crate::service::Api;
+
+const STARTING: u8 = 0;
+const READY: u8 = 1;
+const STOPPING: u8 = 2;
+
+/// Set by the composition root: ready once ingest, query and the Kubernetes-style API answer.
+#[derive(Clone, Debug, Default)]
+pub struct Readiness(Arc<AtomicU8>);
+
+impl Readiness {
+    /// Everything answers.
+    pub fn ready(&self) {
+        self.0.store(READY, Ordering::SeqCst);
+    }
+
+    /// The server is going down.
+    pub fn stopping(&self) {
+        self.0.store(STOPPING, Ordering::SeqCst);
+    }
+
+    /// Whether everything answers.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.0.load(Ordering::SeqCst) == READY
+    }
+}
+
+/// 200 as long as the process can answer at all.
+pub(crate) async fn healthy() -> &'static str {
+    "Swell is Healthy.\n"
+}
+
+/// 200 when ready, else 503 with a header that tells starting from stopping.
+pub(crate) async fn ready(State(api): State<Arc<Api>>) -> Response {
+    if api.readiness.is_ready() {
+        return "Swell is Ready.\n".into_response();
+    }
+    let stopping = api.readiness.0.load(Ordering::SeqCst) == STOPPING;
+    let header = (
+        HeaderName::from_static("x-prometheus-stopping"),
+        HeaderValue::from_static(if stopping { "true" } else { "false" }),
+    );
+    (StatusCode::SERVICE_UNAVAILABLE, [header], "Service Unavailable").into_response()
+}

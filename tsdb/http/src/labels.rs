@@ -1,0 +1,195 @@
+//! `/series`, `/labels`, `/label/…/values`, `/metadata`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::response::Response;
+use serde::Serialize;
+use swell_model::{Labels, Matcher, MetricKind, SelectHints, SeriesSource, TimeRange};
+
+use crate::answer::{success, success_raw, success_with};
+use crate::encode::labels as write_labels;
+use crate::error::ApiError;
+use crate::params::Params;
+use crate::service::Api;
+
+const TRUNCATED: &str = "results truncated due to limit";
+
+/// Label sets of all series that one of the selectors matches.
+pub(crate) async fn series(
+    State(api): State<Arc<Api>>,
+    params: Params,
+) -> Result<Response, ApiError> {
+    let selectors = params.selectors()?;
+    if selectors.is_empty() {
+        return Err(ApiError::bad_data("no match[] parameter provided"));
+    }
+    let (range, limit) = (params.range()?, params.limit("limit")?);
+    let db = api.db.clone();
+    let found = api
+        .run(api.config.timeout, Arc::default(), move || {
+            let mut found = BTreeSet::new();
+            let hints = SelectHints { range, labels_only: true, limit: 0 };
+            for matchers in &selectors {
+                for series in db.select(matchers, &hints)? {
+                    found.insert(series?.labels);
+                }
+            }
+            Ok::<BTreeSet<Labels>, ApiError>(found)
+        })
+        .await?;
+    let limit = limit.unwrap_or(usize::MAX);
+    let mut data = "[".to_owned();
+    for (idx, labels) in found.iter().take(limit).enumerate() {
+        if idx > 0 {
+            data.push(',');
+        }
+        write_labels(&mut data, labels);
+    }
+    data.push(']');
+    let warnings = if found.len() > limit { vec![TRUNCATED.to_owned()] } else { Vec::new() };
+    Ok(success_raw(&data, &warnings, &[]))
+}
+
+/// Sorted label names.
+pub(crate) async fn names(
+    State(api): State<Arc<Api>>,
+    params: Params,
+) -> Result<Response, ApiError> {
+    let db = api.db.clone();
+    list(&api, &params, move |matchers, range| {
+        db.label_names(matchers, range).map_err(ApiError::from)
+    })
+    .await
+}
+
+/// Sorted values of one label.
+pub(crate) async fn values(
+    State(api): State<Arc<Api>>,
+    Path(name): Path<String>,
+    params: Params,
+) -> Result<Response, ApiError> {
+    let name = match name.strip_prefix("U__") {
+        Some(escaped) => unescape(escaped)
+            .ok_or_else(|| ApiError::bad_data(format!("invalid label name: {name:?}")))?,
+        None => name,
+    };
+    if name.is_empty() {
+        return Err(ApiError::bad_data("invalid label name: \"\""));
+    }
+    let db = api.db.clone();
+    list(&api, &params, move |matchers, range| {
+        db.label_values(&name, matchers, range).map_err(ApiError::from)
+    })
+    .await
+}
+
+async fn list(
+    api: &Api,
+    params: &Params,
+    ask: impl Fn(&[Matcher], TimeRange) -> Result<Vec<String>, ApiError> + Send + 'static,
+) -> Result<Response, ApiError> {
+    let mut selectors = params.selectors()?;
+    let (range, limit) = (params.range()?, params.limit("limit")?);
+    if selectors.is_empty() {
+        selectors.push(Vec::new());
+    }
+    let mut found = api
+        .run(api.config.timeout, Arc::default(), move || {
+            let mut found = BTreeSet::new();
+            for matchers in &selectors {
+                found.extend(ask(matchers, range)?);
+            }
+            Ok(found.into_iter().collect::<Vec<String>>())
+        })
+        .await?;
+    let limit = limit.unwrap_or(usize::MAX);
+    let warnings = if found.len() > limit { vec![TRUNCATED.to_owned()] } else { Vec::new() };
+    found.truncate(limit);
+    Ok(success_with(&found, &warnings))
+}
+
+/// Prometheus' escaping of names in paths: `_` doubled, others as `_HEX_`.
+fn unescape(text: &str) -> Option<String> {
+    let mut name = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find('_') {
+        name.push_str(&rest[..at]);
+        rest = &rest[at + 1..];
+        if let Some(after) = rest.strip_prefix('_') {
+            name.push('_');
+            rest = after;
+        } else {
+            let (hex, after) = rest.split_once('_')?;
+            name.push(char::from_u32(u32::from_str_radix(hex, 16).ok()?)?);
+            rest = after;
+        }
+    }
+    name.push_str(rest);
+    Some(name)
+}
+
+#[derive(Serialize)]
+struct Metadata<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    help: &'a str,
+    unit: &'a str,
+}
+
+/// What is known of metric families.
+pub(crate) async fn metadata(
+    State(api): State<Arc<Api>>,
+    params: Params,
+) -> Result<Response, ApiError> {
+    let limit = params.limit("limit")?.unwrap_or(usize::MAX);
+    params.limit("limit_per_metric")?;
+    let known = api.db.metadata();
+    let wanted = params.get("metric");
+    let shown: BTreeMap<&str, [Metadata<'_>; 1]> = known
+        .iter()
+        .filter(|(name, _)| wanted.is_none_or(|wanted| wanted == name.as_str()))
+        .take(limit)
+        .map(|(name, metadata)| {
+            let entry = Metadata {
+                kind: kind_name(metadata.kind),
+                help: &metadata.help,
+                unit: &metadata.unit,
+            };
+            (name.as_str(), [entry])
+        })
+        .collect();
+    Ok(success(&shown))
+}
+
+const fn kind_name(kind: MetricKind) -> &'static str {
+    match kind {
+        MetricKind::Counter => "counter",
+        MetricKind::Gauge => "gauge",
+        MetricKind::Histogram => "histogram",
+        MetricKind::GaugeHistogram => "gaugehistogram",
+        MetricKind::Summary => "summary",
+        MetricKind::Info => "info",
+        MetricKind::StateSet => "stateset",
+        MetricKind::Unknown => "unknown",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escaped_names_come_back() {
+        for (text, expected) in [
+            ("http_2e_status", Some("http.status")),
+            ("a__b", Some("a_b")),
+            ("plain", Some("plain")),
+            ("_zz_", None),
+            ("a_2e", None),
+        ] {
+            assert_eq!(unescape(text).as_deref(), expected, "{text}");
+        }
+    }
+}

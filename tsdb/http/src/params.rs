@@ -1,0 +1,213 @@
+//! Parameters of a request, from the query string and, for POST, the form in the body.
+
+use std::collections::BTreeMap;
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, Request};
+use axum::http::{Method, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use jiff::Timestamp;
+use swell_model::{DurationMs, Matcher, TimeRange, TimestampMs};
+
+use crate::error::ApiError;
+
+/// Bytes of a form: a query may have a megabyte of text.
+const FORM_BYTES_MAX: usize = 4 << 20;
+
+/// All parameters by name, values in the order given.
+#[derive(Debug, Default)]
+pub(crate) struct Params(BTreeMap<String, Vec<String>>);
+
+impl Params {
+    /// Decodes `a=1&b=2`.
+    fn add_encoded(&mut self, text: &str) {
+        for (name, value) in url::form_urlencoded::parse(text.as_bytes()) {
+            self.0.entry(name.into_owned()).or_default().push(value.into_owned());
+        }
+    }
+
+    /// First value of a parameter; an empty one counts as absent.
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name)?.first().map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// All values of a repeated parameter.
+    pub(crate) fn all(&self, name: &str) -> &[String] {
+        self.0.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// A parameter that must be there.
+    pub(crate) fn required(&self, name: &'static str) -> Result<&str, ApiError> {
+        self.get(name).ok_or_else(|| {
+            ApiError::bad_param(
+                name,
+                match name {
+                    "query" => {
+                        "unknown position: parse error: no expression found in input".to_owned()
+                    }
+                    _ => "it is required".to_owned(),
+                },
+            )
+        })
+    }
+
+    /// A time, or `default` when absent.
+    pub(crate) fn time(
+        &self,
+        name: &'static str,
+        default: TimestampMs,
+    ) -> Result<TimestampMs, ApiError> {
+        self.get(name).map_or(Ok(default), |text| {
+            parse_time(text).ok_or_else(|| {
+                ApiError::bad_param(name, format!("cannot parse {text:?} to a valid timestamp"))
+            })
+        })
+    }
+
+    /// A duration, if given.
+    pub(crate) fn duration(&self, name: &'static str) -> Result<Option<DurationMs>, ApiError> {
+        self.get(name)
+            .map(|text| {
+                parse_duration(text).ok_or_else(|| {
+                    ApiError::bad_param(name, format!("cannot parse {text:?} to a valid duration"))
+                })
+            })
+            .transpose()
+    }
+
+    /// A whole number ≥ 0, if given; 0 is none.
+    pub(crate) fn limit(&self, name: &'static str) -> Result<Option<usize>, ApiError> {
+        let Some(text) = self.get(name) else { return Ok(None) };
+        let limit: usize = text
+            .parse()
+            .map_err(|_| ApiError::bad_param(name, format!("{text:?} is not a number ≥ 0")))?;
+        Ok((limit > 0).then_some(limit))
+    }
+
+    /// `start` and `end`, all of time where they are absent.
+    pub(crate) fn range(&self) -> Result<TimeRange, ApiError> {
+        let start_incl = self.time("start", TimestampMs::MIN)?;
+        let end_incl = self.time("end", TimestampMs::MAX)?;
+        if end_incl < start_incl {
+            return Err(ApiError::bad_param(
+                "end",
+                "end timestamp must not be before start time".to_owned(),
+            ));
+        }
+        Ok(TimeRange { start_incl, end_incl })
+    }
+
+    /// Selectors of `match[]`: each needs one matcher that does not match the empty text.
+    pub(crate) fn selectors(&self) -> Result<Vec<Vec<Matcher>>, ApiError> {
+        self.all("match[]")
+            .iter()
+            .map(|text| {
+                let selector = swell_promql_syntax::parse_selector(text)
+                    .map_err(|error| ApiError::bad_param("match[]", error.to_string()))?;
+                let matchers = selector.matchers;
+                if matchers.iter().all(Matcher::matches_empty) {
+                    return Err(ApiError::bad_param(
+                        "match[]",
+                        "match[] must contain at least one non-empty matcher".to_owned(),
+                    ));
+                }
+                Ok(matchers)
+            })
+            .collect()
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for Params {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
+        let mut params = Self::default();
+        if let Some(query) = request.uri().query() {
+            params.add_encoded(query);
+        }
+        if request.method() == Method::POST {
+            let media_type = request
+                .headers()
+                .get(header::CONTENT_TYPE)
+                .and_then(|value| value.to_str().ok())
+                .unwrap_or_default();
+            let is_form = media_type.split(';').next().map(str::trim)
+                == Some("application/x-www-form-urlencoded");
+            if !is_form && !media_type.is_empty() {
+                let told = format!(
+                    "send parameters as application/x-www-form-urlencoded, not as {media_type}"
+                );
+                return Err(ApiError::bad_data(told)
+                    .with_code(StatusCode::UNSUPPORTED_MEDIA_TYPE)
+                    .into_response());
+            }
+            let body = Bytes::from_request(request, state)
+                .await
+                .map_err(|error| ApiError::bad_data(error.body_text()).into_response())?;
+            if body.len() > FORM_BYTES_MAX {
+                let told =
+                    format!("the form has {} bytes, at most {FORM_BYTES_MAX} are read", body.len());
+                return Err(ApiError::bad_data(told)
+                    .with_code(StatusCode::PAYLOAD_TOO_LARGE)
+                    .into_response());
+            }
+            let text = std::str::from_utf8(&body)
+                .map_err(|_| ApiError::bad_data("the form is no UTF-8").into_response())?;
+            params.add_encoded(text);
+        }
+        Ok(params)
+    }
+}
+
+/// RFC 3339, or Unix seconds as a decimal number, rounded to milliseconds.
+pub(crate) fn parse_time(text: &str) -> Option<TimestampMs> {
+    if let Ok(seconds) = text.parse::<f64>() {
+        return millis(seconds).map(TimestampMs);
+    }
+    let time: Timestamp = text.parse().ok()?;
+    Some(TimestampMs(time.as_millisecond()))
+}
+
+/// Seconds as a decimal number, or a Prometheus duration.
+fn parse_duration(text: &str) -> Option<DurationMs> {
+    if let Ok(seconds) = text.parse::<f64>() {
+        return millis(seconds).map(DurationMs);
+    }
+    DurationMs::parse_prometheus(text).ok()
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the range is checked before")]
+fn millis(seconds: f64) -> Option<i64> {
+    let millis = (seconds * 1000.0).round();
+    (millis.abs() < 9.2e18).then_some(millis as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_seconds_or_rfc_3339() {
+        for (text, expected) in [
+            ("1435781451.781", Some(1_435_781_451_781)),
+            ("0", Some(0)),
+            ("-1.5", Some(-1500)),
+            ("2015-07-01T20:10:51.781Z", Some(1_435_781_451_781)),
+            ("2015-07-01T22:10:51.781+02:00", Some(1_435_781_451_781)),
+            ("yesterday", None),
+            ("NaN", None),
+            ("1e300", None),
+        ] {
+            assert_eq!(parse_time(text), expected.map(TimestampMs), "{text}");
+        }
+    }
+
+    #[test]
+    fn durations_are_seconds_or_prometheus_own() {
+        for (text, expected) in
+            [("15", Some(15_000)), ("0.5", Some(500)), ("1m30s", Some(90_000)), ("1x", None)]
+        {
+            assert_eq!(parse_duration(text), expected.map(DurationMs), "{text}");
+        }
+    }
+}

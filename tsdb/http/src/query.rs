@@ -1,0 +1,125 @@
+//! `/query`, `/query_range`, `/format_query`, `/query_exemplars`.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::Response;
+use serde_json::json;
+use swell_model::DurationMs;
+use swell_promql::{EvalParams, QueryOutput};
+use swell_promql_syntax::{Expr, ExprKind, ValueType, parse};
+
+use crate::answer::{success, success_raw};
+use crate::encode::query_data;
+use crate::error::ApiError;
+use crate::params::Params;
+use crate::service::Api;
+
+/// Points per series that a range query may ask for.
+const POINTS_MAX: i64 = 11_000;
+
+/// Evaluates at one instant.
+pub(crate) async fn instant(
+    State(api): State<Arc<Api>>,
+    params: Params,
+) -> Result<Response, ApiError> {
+    let at = params.time("time", api.clock.now())?;
+    let query = params.required("query")?.to_owned();
+    let expr = parse(&query)?;
+    let eval = api.tuned(EvalParams::instant(at), params.duration("lookback_delta")?);
+    run(&api, &params, &query, expr, eval).await
+}
+
+/// Evaluates at each step of a range.
+pub(crate) async fn range(
+    State(api): State<Arc<Api>>,
+    params: Params,
+) -> Result<Response, ApiError> {
+    for name in ["start", "end", "step"] {
+        params.required(name)?;
+    }
+    let start = params.time("start", api.clock.now())?;
+    let end = params.time("end", api.clock.now())?;
+    if end < start {
+        let told = "end timestamp must not be before start time".to_owned();
+        return Err(ApiError::bad_param("end", told));
+    }
+    let step = params.duration("step")?.unwrap_or(DurationMs::ZERO);
+    if step.0 <= 0 {
+        let told = "zero or negative query resolution step widths are not accepted. Try a positive integer";
+        return Err(ApiError::bad_param("step", told.to_owned()));
+    }
+    if end.since(start).0 / step.0 > POINTS_MAX {
+        return Err(ApiError::bad_data(
+            "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)",
+        ));
+    }
+    let query = params.required("query")?.to_owned();
+    let expr = parse(&query)?;
+    if let refused @ (ValueType::Matrix | ValueType::String) = expr.value_type() {
+        return Err(ApiError::bad_param(
+            "query",
+            format!(
+                "invalid expression type \"{refused}\" for range query, must be Scalar or instant Vector"
+            ),
+        ));
+    }
+    let eval = api.tuned(EvalParams::range(start, end, step), params.duration("lookback_delta")?);
+    run(&api, &params, &query, expr, eval).await
+}
+
+async fn run(
+    api: &Api,
+    params: &Params,
+    query: &str,
+    expr: Expr,
+    eval: EvalParams,
+) -> Result<Response, ApiError> {
+    let limit = params.limit("limit")?;
+    let timeout = match params.duration("timeout")? {
+        Some(asked) => asked.min(api.config.timeout),
+        None => api.config.timeout,
+    };
+    let began = api.clock.monotonic();
+    let output = api.evaluate(expr, eval, timeout).await?;
+    let spent = api.clock.monotonic().since(began);
+    let (mut data, cut) = query_data(&output.value, limit);
+    if params.get("stats").is_some() {
+        let stats = stats(&output, spent.as_secs_f64());
+        data.pop();
+        data.push_str(&format!(r#","stats":{stats}}}"#));
+    }
+    let mut warnings: Vec<String> =
+        output.warnings.iter().map(|remark| remark.render(query)).collect();
+    if cut {
+        warnings.push("results truncated due to limit".to_owned());
+    }
+    let infos: Vec<String> = output.infos.iter().map(|remark| remark.render(query)).collect();
+    Ok(success_raw(&data, &warnings, &infos))
+}
+
+fn stats(output: &QueryOutput, seconds: f64) -> serde_json::Value {
+    json!({
+        "timings": {"evalTotalTime": seconds, "execTotalTime": seconds},
+        "samples": {
+            "totalQueryableSamples": output.stats.samples_total,
+            "peakSamples": output.stats.samples_peak,
+        },
+    })
+}
+
+/// Prints an expression in its canonical form.
+pub(crate) async fn format(params: Params) -> Result<Response, ApiError> {
+    let expr = parse(params.required("query")?)?;
+    Ok(success(&expr.to_string()))
+}
+
+/// Exemplars of an expression's selectors: none are stored, so the answer is empty once the query parses.
+pub(crate) async fn exemplars(params: Params) -> Result<Response, ApiError> {
+    let expr = parse(params.required("query")?)?;
+    params.range()?;
+    if matches!(expr.kind, ExprKind::Number(_) | ExprKind::String(_)) {
+        return Err(ApiError::bad_param("query", "it selects no series".to_owned()));
+    }
+    Ok(success(&json!([])))
+}

@@ -1,0 +1,183 @@
+//! What the handlers share: the storage, limits, and the bounded pool that queries run on.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use swell_engine::Db;
+use swell_env::Clock;
+use swell_model::{DurationMs, TimestampMs};
+use swell_promql::{Budget, EvalParams, QueryOutput};
+use swell_promql_syntax::Expr;
+use swell_telemetry::Registry;
+use tokio::sync::Semaphore;
+use tracing::{Instrument as _, debug_span};
+
+use crate::error::ApiError;
+use crate::health::Readiness;
+use crate::metrics::QueryMetrics;
+use crate::targets::TargetStatusSource;
+
+/// Limits and facts of the API.
+#[derive(Clone, Debug)]
+pub struct ApiConfig {
+    /// How far back a sample counts as current.
+    pub lookback: DurationMs,
+    /// A query that takes longer is stopped.
+    pub timeout: DurationMs,
+    /// Samples that one query may hold at once.
+    pub samples_max: usize,
+    /// Queries that run at once; others wait for their turn, within their timeout.
+    pub concurrency_max: usize,
+    /// Step of subqueries that name none.
+    pub subquery_step: DurationMs,
+    /// The configuration in force, as YAML without secrets.
+    pub config_yaml: String,
+    /// Flags by name, as `status/flags` shows them.
+    pub flags: BTreeMap<String, String>,
+    /// Retention in words.
+    pub retention: String,
+    /// Name of this host.
+    pub hostname: String,
+}
+
+/// What the API stands on.
+pub struct ApiDeps {
+    /// Storage.
+    pub db: Arc<Db>,
+    /// Targets of scraping and of the virtual jobs.
+    pub targets: Arc<dyn TargetStatusSource>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Whether everything answers.
+    pub readiness: Readiness,
+    /// Where our own metrics are registered, and what `/metrics` shows.
+    pub registry: Registry,
+}
+
+impl std::fmt::Debug for ApiDeps {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ApiDeps").finish_non_exhaustive()
+    }
+}
+
+/// State of the handlers.
+pub struct Api {
+    pub(crate) config: ApiConfig,
+    pub(crate) db: Arc<Db>,
+    pub(crate) targets: Arc<dyn TargetStatusSource>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) readiness: Readiness,
+    pub(crate) registry: Registry,
+    pub(crate) started_at: TimestampMs,
+    metrics: QueryMetrics,
+    slots: Arc<Semaphore>,
+}
+
+impl std::fmt::Debug for Api {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Api").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+/// Stops the work of a request whose client went away.
+struct CancelOnDrop(Arc<AtomicBool>);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Api {
+    /// The API over its parts.
+    ///
+    /// # Errors
+    /// When a metric of the same name is registered already.
+    pub fn new(config: ApiConfig, deps: ApiDeps) -> Result<Arc<Self>, prometheus::Error> {
+        let metrics = QueryMetrics::register(&deps.registry)?;
+        Ok(Arc::new(Self {
+            slots: Arc::new(Semaphore::new(config.concurrency_max)),
+            started_at: deps.clock.now(),
+            metrics,
+            config,
+            db: deps.db,
+            targets: deps.targets,
+            clock: deps.clock,
+            readiness: deps.readiness,
+            registry: deps.registry,
+        }))
+    }
+
+    /// Parameters of an evaluation with this server's settings.
+    pub(crate) fn tuned(&self, params: EvalParams, lookback: Option<DurationMs>) -> EvalParams {
+        EvalParams {
+            lookback: lookback.unwrap_or(self.config.lookback),
+            subquery_step: self.config.subquery_step,
+            ..params
+        }
+    }
+
+    /// Evaluates on the pool. The query is stopped when its time is up or the client goes.
+    pub(crate) async fn evaluate(
+        &self,
+        expr: Expr,
+        params: EvalParams,
+        timeout: DurationMs,
+    ) -> Result<QueryOutput, ApiError> {
+        let budget = Budget::new(self.config.samples_max, Budget::STEPS_MAX_DEFAULT);
+        let cancelled = budget.cancelled.clone();
+        let db = self.db.clone();
+        let asked = self.clock.monotonic();
+        let answer = self
+            .run(timeout, cancelled, move || {
+                swell_promql::evaluate(&expr, db.as_ref(), &params, &budget).map_err(ApiError::from)
+            })
+            .await;
+        let spent = self.clock.monotonic().since(asked);
+        self.metrics.duration_seconds.observe(spent.as_secs_f64());
+        match &answer {
+            Ok(output) => self.metrics.samples_total.inc_by(output.stats.samples_total),
+            Err(error) => self.metrics.failures_total.with_label_values(&[error.kind()]).inc(),
+        }
+        answer
+    }
+
+    /// Runs blocking work on the pool, in one of the slots.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        timeout: DurationMs,
+        cancelled: Arc<AtomicBool>,
+        work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let guard = CancelOnDrop(cancelled);
+        let running = self.metrics.running.clone();
+        let slots = self.slots.clone();
+        let span = debug_span!("query");
+        let in_time = tokio::time::timeout(
+            timeout.to_std(),
+            async move {
+                let slot = slots
+                    .acquire_owned()
+                    .await
+                    .map_err(|_| ApiError::timeout("the server is stopping"))?;
+                running.inc();
+                let done = tokio::task::spawn_blocking(move || {
+                    let outcome = work();
+                    drop(slot);
+                    outcome
+                })
+                .await;
+                running.dec();
+                done.unwrap_or_else(|error| {
+                    Err(ApiError::internal(format!("the query failed inside: {error}")))
+                })
+            }
+            .instrument(span),
+        )
+        .await;
+        drop(guard);
+        in_time
+            .unwrap_or_else(|_| Err(ApiError::timeout("query timed out in expression evaluation")))
+    }
+}

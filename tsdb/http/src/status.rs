@@ -1,0 +1,127 @@
+//! `/status/…` and `/metrics`: what the server tells about itself.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use swell_model::TimestampMs;
+
+use crate::answer::success;
+use crate::error::ApiError;
+use crate::params::Params;
+use crate::service::Api;
+
+/// Clients such as Grafana choose features by this number: the level of the API that we speak.
+const PROMETHEUS_VERSION: &str = "3.5.0";
+/// Entries of a list in `status/tsdb` unless asked otherwise.
+const TSDB_ENTRIES_DEFAULT: usize = 10;
+/// Entries of a list in `status/tsdb` at most.
+const TSDB_ENTRIES_MAX: usize = 10_000;
+
+/// Version, as Prometheus' clients expect it, and our own beside it.
+pub(crate) async fn build_info() -> Response {
+    success(&json!({
+        "version": PROMETHEUS_VERSION,
+        "revision": "",
+        "branch": "",
+        "buildUser": "",
+        "buildDate": "",
+        "goVersion": "",
+        "application": "swell",
+        "swellVersion": swell_telemetry::VERSION,
+    }))
+}
+
+/// The configuration in force.
+pub(crate) async fn config(State(api): State<Arc<Api>>) -> Response {
+    success(&json!({"yaml": api.config.config_yaml}))
+}
+
+/// Flags by name.
+pub(crate) async fn flags(State(api): State<Arc<Api>>) -> Response {
+    success(&api.config.flags)
+}
+
+/// When and where the server runs.
+pub(crate) async fn runtime_info(State(api): State<Arc<Api>>) -> Response {
+    let status = api.db.status();
+    success(&json!({
+        "startTime": rfc3339(api.started_at),
+        "hostname": api.config.hostname,
+        "serverTime": rfc3339(api.clock.now()),
+        "reloadConfigSuccess": true,
+        "lastConfigTime": rfc3339(api.started_at),
+        "corruptionCount": status.damage.len(),
+        "goroutineCount": 0,
+        "GOMAXPROCS": std::thread::available_parallelism().map_or(1, usize::from),
+        "storageRetention": api.config.retention,
+    }))
+}
+
+/// Size and cardinality of the storage.
+pub(crate) async fn tsdb(
+    State(api): State<Arc<Api>>,
+    params: Params,
+) -> Result<Response, ApiError> {
+    let limit = params.limit("limit")?.unwrap_or(TSDB_ENTRIES_DEFAULT);
+    if limit > TSDB_ENTRIES_MAX {
+        let told = format!("{limit} is more than {TSDB_ENTRIES_MAX}");
+        return Err(ApiError::bad_param("limit", told));
+    }
+    let db = api.db.clone();
+    let (status, cardinality) = api
+        .run(api.config.timeout, Arc::default(), move || Ok((db.status(), db.cardinality(limit))))
+        .await?;
+    let list = |entries: &[(String, usize)]| -> Vec<Value> {
+        entries
+            .iter()
+            .take(limit)
+            .map(|(name, value)| json!({"name": name, "value": value}))
+            .collect()
+    };
+    let head = &status.head;
+    Ok(success(&json!({
+        "headStats": {
+            "numSeries": head.series_count,
+            "numLabelPairs": head.label_pair_count,
+            "chunkCount": head.chunk_count,
+            "minTime": head.range.map_or(0, |range| range.start_incl.0),
+            "maxTime": head.range.map_or(0, |range| range.end_incl.0),
+        },
+        "seriesCountByMetricName": list(&cardinality.series_by_metric),
+        "labelValueCountByLabelName": list(&cardinality.values_by_label),
+        "memoryInBytesByLabelName": list(&cardinality.value_bytes_by_label),
+        "seriesCountByLabelValuePair": list(&cardinality.series_by_pair),
+        "swell": {
+            "samplesAppended": status.samples_appended,
+            "bytesPerSample": status.bytes_per_sample,
+            "headSamples": head.sample_count,
+            "headBytes": head.bytes,
+            "blocks": status.blocks.block_count,
+            "blockBytes": status.blocks.bytes,
+            "readOnly": status.read_only,
+        },
+    })))
+}
+
+/// Progress of reading the log at start: it is done before this port opens.
+pub(crate) async fn wal_replay(State(api): State<Arc<Api>>) -> Response {
+    let segments = api.db.status().wal.segment_count.saturating_sub(1);
+    success(&json!({"min": 0, "max": segments, "current": segments}))
+}
+
+/// Our own metrics.
+pub(crate) async fn metrics(State(api): State<Arc<Api>>) -> Response {
+    match swell_telemetry::render_metrics(&api.registry) {
+        Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
+            .into_response(),
+        Err(error) => ApiError::internal(format!("render the metrics: {error}")).into_response(),
+    }
+}
+
+fn rfc3339(at: TimestampMs) -> String {
+    Timestamp::from_millisecond(at.0).map_or_else(|_| String::new(), |time| time.to_string())
+}
