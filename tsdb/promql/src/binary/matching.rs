@@ -51,6 +51,8 @@ struct Join<'a> {
     one: &'a [Series],
     many_signatures: &'a [usize],
     one_signatures: &'a [usize],
+    /// Fills follow the sides of the join, not those written: with `group_right`, `fill_left` fills the "many" side,
+    /// which stands on the right. That is how Prometheus has it.
     fill_many: Option<f64>,
     fill_one: Option<f64>,
     results: Vec<Series>,
@@ -91,7 +93,6 @@ pub(super) fn vectors(
     if matching.cardinality == Cardinality::OneToMany {
         std::mem::swap(&mut join.many, &mut join.one);
         std::mem::swap(&mut join.many_signatures, &mut join.one_signatures);
-        std::mem::swap(&mut join.fill_many, &mut join.fill_one);
     }
     let mut partners: Vec<Option<usize>> = vec![None; signatures.count];
     let mut matched: Vec<bool> = vec![false; signatures.count];

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use swell_model::{
-    Matcher, NativeHistogram, SelectHints, SeriesData, TimeRange, TimestampMs, is_stale_nan,
+    CounterResetHint, Matcher, NativeHistogram, SelectHints, SeriesData, TimeRange, TimestampMs,
+    is_stale_nan,
 };
 use swell_promql_syntax::{Boundary, Span};
 
@@ -30,6 +31,7 @@ impl Evaluator<'_> {
         matchers: &[Matcher],
         first_ms: i64,
         last_ms: i64,
+        figures_only: bool,
     ) -> Result<Vec<SeriesData>, EvalError> {
         let range = TimeRange { start_incl: TimestampMs(first_ms), end_incl: TimestampMs(last_ms) };
         let mut all = Vec::new();
@@ -37,6 +39,9 @@ impl Evaluator<'_> {
             self.budget.check_cancelled()?;
             all.push(series?);
             self.check_columns(all.len(), 1)?;
+        }
+        if figures_only {
+            all.iter_mut().for_each(keep_figures);
         }
         all.sort_by(|one, two| one.labels.cmp(&two.labels));
         self.stats.series_selected += all.len();
@@ -55,7 +60,12 @@ impl Evaluator<'_> {
         let (first, last) = looked_at(&selector.time, grid);
         let ahead = if selector.boundary == Boundary::Smoothed { lookback } else { 0 };
         let first = first.saturating_sub(lookback).saturating_add(1);
-        let data = self.fetch(&selector.matchers, first, last.saturating_add(ahead))?;
+        let data = self.fetch(
+            &selector.matchers,
+            first,
+            last.saturating_add(ahead),
+            selector.figures_only,
+        )?;
         self.check_columns(data.len(), grid.count)?;
         let mut result = Vec::with_capacity(data.len());
         for one in data {
@@ -73,6 +83,29 @@ impl Evaluator<'_> {
             result.push(Series { labels: one.labels, drop_name: false, column });
         }
         Ok(result)
+    }
+}
+
+/// Reduces histograms to count and sum. What their buckets tell about counter resets becomes an explicit hint.
+fn keep_figures(data: &mut SeriesData) {
+    let mut before: Option<Arc<NativeHistogram>> = None;
+    for value in &mut data.histograms.values {
+        let reset_hint = match (value.reset_hint, &before) {
+            (CounterResetHint::Unknown, Some(before)) if value.is_reset_from(before) => {
+                CounterResetHint::Reset
+            }
+            (CounterResetHint::Unknown, Some(_)) => CounterResetHint::NotReset,
+            (hint, _) => hint,
+        };
+        let figures = NativeHistogram {
+            schema: value.schema,
+            reset_hint,
+            count: value.count,
+            sum: value.sum,
+            ..NativeHistogram::default()
+        };
+        let full = std::mem::replace(value, Arc::new(figures));
+        before = (!is_stale_nan(full.sum)).then_some(full);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use swell_model::{Labels, NativeHistogram, SeriesData, is_stale_nan};
+use swell_model::{CounterResetHint, Labels, NativeHistogram, SeriesData, is_stale_nan};
 use swell_promql_syntax::{Boundary, Span};
 
 use super::column::histogram_weight;
@@ -193,7 +193,7 @@ impl RangeSeries {
                 }
                 Some(PointRef::Histogram(value)) => {
                     histogram_times.push(grid.at(step));
-                    histograms.push(Arc::clone(value));
+                    histograms.push(without_hint(value));
                 }
                 None => {}
             }
@@ -214,6 +214,17 @@ impl RangeSeries {
     fn weight(&self) -> usize {
         self.floats.len()
             + self.histograms.iter().map(|value| histogram_weight(value)).sum::<usize>()
+    }
+}
+
+/// Steps pick samples at will: what a sample says about the one before it in storage does not hold for them.
+fn without_hint(histogram: &Arc<NativeHistogram>) -> Arc<NativeHistogram> {
+    match histogram.reset_hint {
+        CounterResetHint::Unknown | CounterResetHint::Gauge => Arc::clone(histogram),
+        CounterResetHint::Reset | CounterResetHint::NotReset => Arc::new(NativeHistogram {
+            reset_hint: CounterResetHint::Unknown,
+            ..NativeHistogram::clone(histogram)
+        }),
     }
 }
 
@@ -239,9 +250,9 @@ impl Evaluator<'_> {
         let low = first.saturating_sub(window.range_ms).saturating_sub(before_ms);
         let high = last.saturating_add(after_ms);
         let series: Vec<RangeSeries> = match &window.source {
-            WindowSource::Matchers(matchers) => {
+            WindowSource::Matchers { matchers, figures_only } => {
                 let with_starts = self.params.features.start_timestamps;
-                self.fetch(matchers, low.saturating_add(1), high)?
+                self.fetch(matchers, low.saturating_add(1), high, *figures_only)?
                     .into_iter()
                     .map(|data| RangeSeries::from_storage(data, with_starts))
                     .collect()

@@ -68,7 +68,7 @@ fn time_of(node: &Node, outer: TimeShift) -> Option<TimeShift> {
     match &node.kind {
         NodeKind::Selector(selector) => Some(then(selector.time)),
         NodeKind::Window(window) => match &window.source {
-            WindowSource::Matchers(_) => Some(then(window.time)),
+            WindowSource::Matchers { .. } => Some(then(window.time)),
             WindowSource::Subquery { node, .. } => {
                 Some(time_of(node, then(window.time)).unwrap_or(then(window.time)))
             }
@@ -181,7 +181,7 @@ fn info_series(
     }
     let now = TimeShift { offset_ms: 0, at_ms: None };
     let time = time_of(&args[0], now).unwrap_or(now);
-    let selector = Selector { matchers, time, boundary: Boundary::Plain };
+    let selector = Selector { matchers, time, boundary: Boundary::Plain, figures_only: false };
     let span = args[0].span;
     let values = ev.selector(&selector, span, grid, SampleTime::Value)?;
     if values.iter().any(|one| one.column.has_histograms()) {

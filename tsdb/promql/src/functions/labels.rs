@@ -122,7 +122,7 @@ pub(super) fn absent_over_time(
     }
     ev.release_windows(&series);
     let labels = match &window.source {
-        WindowSource::Matchers(matchers) => labels_fixed_by(matchers),
+        WindowSource::Matchers { matchers, .. } => labels_fixed_by(matchers),
         WindowSource::Subquery { .. } => Labels::empty(),
     };
     Ok(absence(labels, grid, |step| present[step]))

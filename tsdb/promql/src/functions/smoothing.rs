@@ -94,6 +94,9 @@ fn histogram_between(
     if at == after.0 {
         return Ok((after.1.clone(), false));
     }
+    if before.1.uses_custom_buckets() != after.1.uses_custom_buckets() {
+        return Err(IncompatibleSchema);
+    }
     let share = share(before.0, after.0, at);
     if counter && after.1.is_reset_from(before.1) {
         return Ok((after.1.scaled(share), false));

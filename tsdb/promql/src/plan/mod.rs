@@ -46,6 +46,8 @@ pub(crate) struct Selector {
     pub(crate) matchers: Vec<Matcher>,
     pub(crate) time: TimeShift,
     pub(crate) boundary: Boundary,
+    /// Of histograms only count and sum are looked at.
+    pub(crate) figures_only: bool,
 }
 
 /// `offset` and `@`: which time a step looks at.
@@ -73,8 +75,15 @@ pub(crate) struct Window {
 
 #[derive(Debug)]
 pub(crate) enum WindowSource {
-    Matchers(Vec<Matcher>),
-    Subquery { node: Box<Node>, step_ms: i64 },
+    Matchers {
+        matchers: Vec<Matcher>,
+        /// Of histograms only count and sum are looked at.
+        figures_only: bool,
+    },
+    Subquery {
+        node: Box<Node>,
+        step_ms: i64,
+    },
 }
 
 #[derive(Debug)]
@@ -111,9 +120,25 @@ const TIME_DEPENDENT: [&str; 11] = [
     "timestamp",
 ];
 
+/// Functions that look at count and sum of a histogram only.
+const FIGURES: [&str; 3] = ["histogram_count", "histogram_sum", "histogram_avg"];
+
+/// Functions whose result's count and sum depend on no more than count and sum of the histograms they are given.
+const FIGURES_THROUGH: [&str; 9] = [
+    "rate",
+    "increase",
+    "delta",
+    "irate",
+    "idelta",
+    "sum_over_time",
+    "avg_over_time",
+    "first_over_time",
+    "last_over_time",
+];
+
 /// Plans an expression.
 pub(crate) fn plan(expr: &Expr, params: &EvalParams) -> Result<Node, EvalError> {
-    Planner { params, durations: DurationContext::of(params) }.node(expr)
+    Planner { params, durations: DurationContext::of(params) }.node(expr, false)
 }
 
 /// The label set that an `absent` of this argument has: labels that the selector fixes by exactly one equality.
@@ -137,9 +162,10 @@ struct Planner<'a> {
 }
 
 impl Planner<'_> {
-    fn node(&self, expr: &Expr) -> Result<Node, EvalError> {
+    /// `figures_only` says that of histograms nothing but count and sum is wanted.
+    fn node(&self, expr: &Expr, figures_only: bool) -> Result<Node, EvalError> {
         let inner = expr.without_parens();
-        let (kind, invariant) = self.kind(inner)?;
+        let (kind, invariant) = self.kind(inner, figures_only)?;
         Ok(Node {
             span: inner.span,
             outer: expr.span,
@@ -149,7 +175,7 @@ impl Planner<'_> {
         })
     }
 
-    fn kind(&self, expr: &Expr) -> Result<(NodeKind, bool), EvalError> {
+    fn kind(&self, expr: &Expr, figures_only: bool) -> Result<(NodeKind, bool), EvalError> {
         match &expr.kind {
             ExprKind::Number(number) => Ok((NodeKind::Number(number.value), true)),
             ExprKind::Text(text) => Ok((NodeKind::Text(text.bytes.clone()), true)),
@@ -161,11 +187,13 @@ impl Planner<'_> {
                     matchers: selector.matchers.clone(),
                     time,
                     boundary: selector.boundary,
+                    figures_only,
                 };
                 Ok((NodeKind::Selector(planned), invariant))
             }
             ExprKind::Matrix(matrix) => {
-                let window = self.matrix(&matrix.selector, &matrix.range, expr.span)?;
+                let window =
+                    self.matrix(&matrix.selector, &matrix.range, expr.span, figures_only)?;
                 let invariant = window.time.at_ms.is_some();
                 Ok((NodeKind::Window(window), invariant))
             }
@@ -174,18 +202,18 @@ impl Planner<'_> {
                 let invariant = window.time.at_ms.is_some();
                 Ok((NodeKind::Window(window), invariant))
             }
-            ExprKind::Call(call) => self.call(call, expr.span),
-            ExprKind::Aggregate(aggregate) => self.aggregate(aggregate, expr.span),
+            ExprKind::Call(call) => self.call(call, expr.span, figures_only),
+            ExprKind::Aggregate(aggregate) => self.aggregate(aggregate, expr.span, figures_only),
             ExprKind::Binary(binary) => self.binary(binary, expr.span),
             ExprKind::Unary(unary) => {
-                let operand = self.node(&unary.expr)?;
+                let operand = self.node(&unary.expr, figures_only)?;
                 let invariant = operand.invariant;
                 Ok(match unary.op {
                     UnaryOp::Plus => (operand.kind, invariant),
                     UnaryOp::Minus => (NodeKind::Negate(Box::new(operand)), invariant),
                 })
             }
-            ExprKind::Paren(inner) => self.kind(inner),
+            ExprKind::Paren(inner) => self.kind(inner, figures_only),
         }
     }
 
@@ -194,10 +222,11 @@ impl Planner<'_> {
         selector: &VectorSelector,
         range: &DurationExpr,
         span: Span,
+        figures_only: bool,
     ) -> Result<Window, EvalError> {
         self.check_boundary(selector.boundary, span)?;
         Ok(Window {
-            source: WindowSource::Matchers(selector.matchers.clone()),
+            source: WindowSource::Matchers { matchers: selector.matchers.clone(), figures_only },
             range_ms: self.durations.positive(range)?,
             time: self.time(selector.offset.as_ref(), selector.at)?,
             boundary: selector.boundary,
@@ -210,7 +239,10 @@ impl Planner<'_> {
             None => self.params.subquery_step.0.max(1),
         };
         Ok(Window {
-            source: WindowSource::Subquery { node: Box::new(self.node(&subquery.expr)?), step_ms },
+            source: WindowSource::Subquery {
+                node: Box::new(self.node(&subquery.expr, false)?),
+                step_ms,
+            },
             range_ms: self.durations.positive(&subquery.range)?,
             time: self.time(subquery.offset.as_ref(), subquery.at)?,
             boundary: Boundary::Plain,
@@ -231,7 +263,12 @@ impl Planner<'_> {
         Ok(TimeShift { offset_ms, at_ms })
     }
 
-    fn call(&self, call: &Call, span: Span) -> Result<(NodeKind, bool), EvalError> {
+    fn call(
+        &self,
+        call: &Call,
+        span: Span,
+        figures_only: bool,
+    ) -> Result<(NodeKind, bool), EvalError> {
         let function = call.function;
         if function.experimental && !self.params.features.experimental_functions {
             return Err(disabled(format!("function {:?}", function.name), span));
@@ -239,18 +276,31 @@ impl Planner<'_> {
         if let Some(seconds) = self.durations.query_constant(function.name) {
             return Ok((NodeKind::Number(seconds), true));
         }
-        let args = call.args.iter().map(|arg| self.node(arg)).collect::<Result<Vec<_>, _>>()?;
+        let figures_only = FIGURES.contains(&function.name)
+            || (figures_only && FIGURES_THROUGH.contains(&function.name));
+        let args = call
+            .args
+            .iter()
+            .map(|arg| self.node(arg, figures_only))
+            .collect::<Result<Vec<_>, _>>()?;
         let invariant =
             !TIME_DEPENDENT.contains(&function.name) && args.iter().all(|arg| arg.invariant);
         Ok((NodeKind::Call { function, args }, invariant))
     }
 
-    fn aggregate(&self, aggregate: &Aggregate, span: Span) -> Result<(NodeKind, bool), EvalError> {
+    fn aggregate(
+        &self,
+        aggregate: &Aggregate,
+        span: Span,
+        figures_only: bool,
+    ) -> Result<(NodeKind, bool), EvalError> {
         if aggregate.op.is_experimental() && !self.params.features.experimental_functions {
             return Err(disabled(format!("aggregation {:?}", aggregate.op.as_str()), span));
         }
-        let param = aggregate.param.as_ref().map(|param| self.node(param)).transpose()?;
-        let input = self.node(&aggregate.expr)?;
+        let param = aggregate.param.as_ref().map(|param| self.node(param, false)).transpose()?;
+        let figures_only =
+            figures_only && matches!(aggregate.op, AggregateOp::Sum | AggregateOp::Avg);
+        let input = self.node(&aggregate.expr, figures_only)?;
         let invariant = input.invariant && param.as_ref().is_none_or(|param| param.invariant);
         let mut grouping = aggregate.grouping.clone();
         grouping.sort_unstable();
@@ -268,8 +318,8 @@ impl Planner<'_> {
         if fills && !self.params.features.fill_modifiers {
             return Err(disabled("binary operator fill modifiers".to_owned(), span));
         }
-        let lhs = self.node(&binary.lhs)?;
-        let rhs = self.node(&binary.rhs)?;
+        let lhs = self.node(&binary.lhs, false)?;
+        let rhs = self.node(&binary.rhs, false)?;
         let invariant = lhs.invariant && rhs.invariant;
         let node = BinaryNode {
             op: binary.op,

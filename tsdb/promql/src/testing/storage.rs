@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use parking_lot_free::Lock;
+use locked::Lock;
 use swell_model::{
     Batch, CounterResetHint, FloatColumn, HistogramColumn, HistogramSample, Labels, LabelsIter,
     Matcher, NativeHistogram, Row, SampleSink, SampleValue, SelectError, SelectHints, SeriesData,
@@ -205,28 +205,23 @@ fn columns(labels: &Labels, samples: &Samples, range: TimeRange) -> SeriesData {
     data
 }
 
-/// The hint a histogram is read back with: gauges stay gauges; of counters a storage knows whether they were reset
-/// since the sample before.
+/// The hint a histogram is read back with. A storage knows that a counter was not reset since the sample before; that
+/// it was reset, or where its layout changed, Prometheus' storage does not tell (its issue 15346).
 fn stored_hint(before: Option<&NativeHistogram>, now: &NativeHistogram) -> CounterResetHint {
     use CounterResetHint::{Gauge, NotReset, Reset, Unknown};
     if now.reset_hint == Gauge {
         return Gauge;
     }
-    if now.reset_hint == Reset {
-        return Reset;
-    }
     let Some(before) = before.filter(|before| before.reset_hint != Gauge) else { return Unknown };
     let unhinted = NativeHistogram { reset_hint: Unknown, ..now.clone() };
     let same_layout = before.schema == now.schema && before.zero_threshold == now.zero_threshold;
-    match (unhinted.is_reset_from(before), same_layout) {
-        (true, true) => Reset,
-        (true, false) if now.count < before.count => Reset,
-        (_, false) => Unknown,
-        (false, true) => NotReset,
+    if now.reset_hint == Reset || !same_layout || unhinted.is_reset_from(before) {
+        return Unknown;
     }
+    NotReset
 }
 
-mod parking_lot_free {
+mod locked {
     //! A mutex for the single-threaded test storage that outlives a panic of another test.
 
     use std::sync::{Mutex, PoisonError};
