@@ -11,9 +11,11 @@ mod tests;
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentStatus, ReplicaSet};
+use k8s_openapi::api::core::v1::PodTemplateSpec;
 use swell_model::{DurationMs, TimestampMs};
 
 use crate::note::Note;
+use crate::template_hash::without_hash;
 use sets::{Sets, Sizing};
 
 /// What is seen of one Deployment.
@@ -73,6 +75,13 @@ impl Plan {
             && self.annotate.is_empty()
             && self.status.is_none()
     }
+}
+
+/// Whether a ReplicaSet makes pods of `template`, its hash label aside.
+#[must_use]
+pub fn is_of_template(set: &ReplicaSet, template: Option<&PodTemplateSpec>) -> bool {
+    let own = set.spec.as_ref().and_then(|spec| spec.template.as_ref());
+    own.map(without_hash) == template.map(without_hash)
 }
 
 /// Why no plan could be made.

@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::{Plan, SetChange};
+use super::{Plan, SetChange, is_of_template};
 use crate::note::Note;
-use crate::template_hash::without_hash;
 
 /// Replicas that the Deployment wanted when it last sized a ReplicaSet.
 pub(super) const DESIRED: &str = "deployment.kubernetes.io/desired-replicas";
@@ -128,8 +127,7 @@ pub(super) struct Created {
 
 impl<'a> Sets<'a> {
     pub(super) fn sort(deployment: &Deployment, stored: &[&'a ReplicaSet]) -> Self {
-        let template =
-            deployment.spec.as_ref().map(|spec| without_hash(&spec.template)).unwrap_or_default();
+        let template = deployment.spec.as_ref().map(|spec| &spec.template);
         let mut all: Vec<Set<'a>> = stored
             .iter()
             .map(|stored| {
@@ -139,11 +137,7 @@ impl<'a> Sets<'a> {
             })
             .collect();
         all.sort_by_key(Set::age_key);
-        let is_new = |set: &Set<'_>| {
-            let own = set.stored.spec.as_ref().and_then(|spec| spec.template.as_ref());
-            own.is_some_and(|own| without_hash(own) == template)
-        };
-        let new_idx = all.iter().position(is_new);
+        let new_idx = all.iter().position(|set| is_of_template(set.stored, template));
         let new = new_idx.map(|idx| all.remove(idx));
         Self { new, created: None, old: all }
     }
