@@ -29,10 +29,6 @@ pub enum DeliverError {
 ///
 /// # Errors
 /// [`DeliverError`] when nothing could be sent. Everything after that is an [`Outcome`].
-#[expect(
-    clippy::too_many_arguments,
-    reason = "each is one fact of the attempt, and a struct would only rename them"
-)]
 pub async fn deliver(
     sender: &Sender,
     integration: &Integration,

@@ -54,12 +54,10 @@ impl Secrets {
                 let pair = STANDARD.encode(format!("{username}:{}", password.expose()));
                 Some(Secret::new(format!("Basic {pair}")))
             }
-            Some(Authorization::Scheme { scheme, credentials }) => match credentials {
-                Some(source) => {
-                    Some(Secret::new(format!("{scheme} {}", read(source, base).await?.expose())))
-                }
-                None => None,
-            },
+            Some(Authorization::Scheme { credentials: None, .. }) => None,
+            Some(Authorization::Scheme { scheme, credentials: Some(source) }) => {
+                Some(Secret::new(format!("{scheme} {}", read(source, base).await?.expose())))
+            }
         };
         Ok(Self { primary: read(primary, base).await?, signing, authorization })
     }

@@ -111,7 +111,7 @@ impl AlertStore {
     }
 
     /// All alerts, by label set.
-    pub fn iter(&self) -> impl Iterator<Item = &Alert> {
+    pub fn iter(&self) -> impl Iterator<Item = &Alert> + Clone {
         self.alerts.values()
     }
 

@@ -22,6 +22,11 @@ impl SeriesTracker {
         vanished
     }
 
+    /// Takes back what [`SeriesTracker::advance`] gave, when the markers could not be written: it is given again.
+    pub fn not_marked(&mut self, vanished: Vec<Labels>) {
+        self.seen.extend(vanished);
+    }
+
     /// All series, which vanish with the rule.
     #[must_use]
     pub fn into_series(self) -> Vec<Labels> {
@@ -46,5 +51,7 @@ mod tests {
         assert_eq!(tracker.advance([series("b"), series("c")].iter()), [series("a")]);
         assert!(tracker.advance([series("b"), series("c")].iter()).is_empty());
         assert_eq!(tracker.advance([].iter()), [series("b"), series("c")]);
+        tracker.not_marked(vec![series("c")]);
+        assert_eq!(tracker.advance([].iter()), [series("c")]);
     }
 }

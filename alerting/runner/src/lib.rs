@@ -1,1 +1,35 @@
-//! Runs rule groups and notifications: schedule, notification log, resend, HTTP surface.
+//! Runs rule groups and notifications: schedule, state that survives a restart, notification log, resend, HTTP surface.
+//!
+//! Two tasks own all state. The rules task ([`AlertRunner::run`] starts both) evaluates groups on a bounded blocking
+//! pool, writes their samples and hands alerts on; the notifier task groups alerts, compares each due group with the
+//! notification log, has it sent, and writes the log. Everything they decide is decided in `swell-rules` and
+//! `swell-route`; what they do is in this crate.
+//!
+//! Absent on purpose: query execution ([`RuleEvaluator`] is given), reading rule and configuration files, silences.
+
+mod backoff;
+mod config;
+mod evaluator;
+mod flush;
+mod group;
+mod http;
+mod metrics;
+mod notification_log;
+mod notifier;
+mod rules_file;
+mod rules_task;
+mod runner;
+mod schedule;
+mod state_file;
+mod view;
+mod writer;
+
+pub use config::{
+    Config, Dependencies, Notifier, NotifierError, RuleSource, RuleSourceError, load_notifier,
+    load_rules,
+};
+pub use evaluator::RuleEvaluator;
+pub use notification_log::{Delivery, DeliveryState};
+pub use runner::{AlertRunner, AlertingHandle, BuildError, ReloadError};
+pub use swell_rules::{Finding, InstantSample, InstantValue, RuleFile, check_rules};
+pub use view::{ActiveAlert, GroupView, RuleHealth, RuleView};

@@ -1,0 +1,150 @@
+//! What the runner is given.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use swell_env::{Clock, Dir};
+use swell_model::{DurationMs, Labels, SampleSink};
+use swell_receivers::{TemplateFileError, Templates};
+use swell_route::ConfigFault;
+use swell_rules::{Finding, RestoreOptions, RuleFile, parse_rule_file};
+use swell_telemetry::Registry;
+
+use crate::evaluator::RuleEvaluator;
+
+/// Settings.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Time between evaluations of groups that name none. More than zero.
+    pub evaluation_interval: DurationMs,
+    /// How much earlier than now queries look, for groups that do not say.
+    pub query_offset: DurationMs,
+    /// Where users reach this server, without a slash at the end.
+    pub external_url: String,
+    /// Labels of this server: for templates, and added to alerts where absent.
+    pub external_labels: Labels,
+    /// A firing alert is handed to the notifier again after so long.
+    pub resend_delay: DurationMs,
+    /// How outages are bridged.
+    pub restore: RestoreOptions,
+    /// Notification log entries are forgotten after so long.
+    pub log_retention: DurationMs,
+    /// For the jitter of retries.
+    pub seed: u64,
+}
+
+impl Config {
+    /// Prometheus' and Alertmanager's defaults, for a server that users reach at `external_url`.
+    #[must_use]
+    pub fn new(external_url: impl Into<String>) -> Self {
+        Self {
+            evaluation_interval: DurationMs::from_secs(60),
+            query_offset: DurationMs::ZERO,
+            external_url: external_url.into(),
+            external_labels: Labels::empty(),
+            resend_delay: DurationMs::from_secs(60),
+            restore: RestoreOptions::default(),
+            log_retention: DurationMs::from_secs(120 * 3600),
+            seed: 0,
+        }
+    }
+}
+
+/// What the runner works with.
+#[derive(Clone)]
+pub struct Dependencies {
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// The runner's own folder: alert states and notification log.
+    pub dir: Arc<dyn Dir>,
+    /// Queries.
+    pub evaluator: Arc<dyn RuleEvaluator>,
+    /// Where samples of rules go.
+    pub sink: Arc<dyn SampleSink>,
+    /// Where metrics are registered.
+    pub registry: Registry,
+}
+
+impl std::fmt::Debug for Dependencies {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Dependencies").field("dir", &self.dir).finish_non_exhaustive()
+    }
+}
+
+/// A rule file that was read and checked.
+#[derive(Clone, Debug)]
+pub struct RuleSource {
+    /// Its path, as the API shows it.
+    pub file: String,
+    /// What is in it.
+    pub rules: RuleFile,
+}
+
+/// A rule file with faults.
+#[derive(Debug, thiserror::Error)]
+#[error("rule file {file}: {}", findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+pub struct RuleSourceError {
+    /// Its path.
+    pub file: String,
+    /// All faults.
+    pub findings: Vec<Finding>,
+}
+
+/// Parses and checks a rule file's text.
+///
+/// # Errors
+/// [`RuleSourceError`] with all faults.
+pub fn load_rules(file: impl Into<String>, text: &str) -> Result<RuleSource, RuleSourceError> {
+    let file = file.into();
+    match parse_rule_file(text) {
+        Ok(rules) => Ok(RuleSource { file, rules }),
+        Err(findings) => Err(RuleSourceError { file, findings }),
+    }
+}
+
+/// A checked notification configuration with what belongs to it.
+#[derive(Clone, Debug)]
+pub struct Notifier {
+    /// Routes and receivers.
+    pub config: swell_route::Config,
+    /// Default templates and those of files.
+    pub templates: Templates,
+    /// Where relative paths of secret files start.
+    pub base_dir: PathBuf,
+}
+
+/// A notification configuration with faults.
+#[derive(Debug, thiserror::Error)]
+pub enum NotifierError {
+    /// The configuration.
+    #[error("{file}: {}", faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Config {
+        /// Its path.
+        file: String,
+        /// All faults.
+        faults: Vec<ConfigFault>,
+    },
+    /// A template file.
+    #[error(transparent)]
+    Template(#[from] TemplateFileError),
+}
+
+/// Parses and checks an Alertmanager configuration. `template_files` are the paths and texts of the files that its
+/// `templates` name (the caller expands the globs); secret files are looked for relative to `base_dir`.
+///
+/// # Errors
+/// [`NotifierError`] with all faults of the configuration, or the first broken template file.
+pub fn load_notifier(
+    file: impl Into<String>,
+    text: &str,
+    template_files: &[(String, String)],
+    base_dir: PathBuf,
+) -> Result<Notifier, NotifierError> {
+    let config = swell_route::parse_config(text)
+        .map_err(|faults| NotifierError::Config { file: file.into(), faults })?;
+    let mut templates = Templates::new();
+    for (path, text) in template_files {
+        templates.add(path, text)?;
+    }
+    Ok(Notifier { config, templates, base_dir })
+}

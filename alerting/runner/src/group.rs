@@ -1,0 +1,304 @@
+//! One rule group: its rules with their states, and its evaluation. Runs on a blocking thread.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use swell_env::Clock;
+use swell_model::{DurationMs, Labels, SampleSink, SampleValue, TimestampMs};
+use swell_promql_syntax::Expr;
+use swell_rules::{
+    AlertInstance, EvaluationContext, InstantValue, QuerySource, Rule, RuleGroup, RuleState,
+    SeriesTracker, StepError, Transition, record, step,
+};
+
+use crate::evaluator::RuleEvaluator;
+use crate::metrics::Metrics;
+use crate::schedule::Schedule;
+use crate::view::{GroupView, RuleHealth, RuleView};
+use crate::writer::SeriesWriter;
+
+/// What evaluations work with.
+#[derive(Clone)]
+pub(crate) struct Resources {
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) evaluator: Arc<dyn RuleEvaluator>,
+    pub(crate) sink: Arc<dyn SampleSink>,
+    pub(crate) metrics: Metrics,
+    pub(crate) external_labels: Labels,
+    pub(crate) external_url: String,
+}
+
+/// A rule with all that is remembered of it.
+#[derive(Clone, Debug)]
+pub(crate) struct RuleRuntime {
+    pub(crate) rule: Arc<Rule>,
+    pub(crate) state: RuleState,
+    tracker: SeriesTracker,
+    writer: SeriesWriter,
+    health: RuleHealth,
+    duration_s: f64,
+    evaluated_at: Option<TimestampMs>,
+}
+
+/// A group with all that is remembered of it.
+#[derive(Clone, Debug)]
+pub(crate) struct GroupRuntime {
+    pub(crate) file: String,
+    pub(crate) name: String,
+    pub(crate) interval: DurationMs,
+    pub(crate) schedule: Schedule,
+    query_offset: DurationMs,
+    limit: usize,
+    pub(crate) rules: Vec<RuleRuntime>,
+    /// Series of rules that are no more: they get their staleness marker at the next evaluation.
+    orphans: Vec<Labels>,
+    duration_s: f64,
+    evaluated_at: Option<TimestampMs>,
+}
+
+/// What an evaluation came to, beside the new state.
+#[derive(Debug, Default)]
+pub(crate) struct Evaluated {
+    pub(crate) transitions: Vec<Transition>,
+    pub(crate) failures: Vec<RuleFailure>,
+}
+
+/// A rule that failed.
+#[derive(Debug)]
+pub(crate) struct RuleFailure {
+    pub(crate) rule: String,
+    pub(crate) why: String,
+    /// Whether it also failed the time before.
+    pub(crate) again: bool,
+}
+
+struct TemplateQueries<'a> {
+    evaluator: &'a dyn RuleEvaluator,
+    at: TimestampMs,
+}
+
+impl QuerySource for TemplateQueries<'_> {
+    fn query(&self, expr: &str) -> Result<InstantValue, String> {
+        let expr: Expr = swell_promql_syntax::parse(expr).map_err(|error| error.to_string())?;
+        self.evaluator.instant(&expr, self.at)
+    }
+}
+
+impl RuleRuntime {
+    pub(crate) fn new(rule: Rule) -> Self {
+        Self {
+            rule: Arc::new(rule),
+            state: RuleState::default(),
+            tracker: SeriesTracker::default(),
+            writer: SeriesWriter::default(),
+            health: RuleHealth::Unknown,
+            duration_s: 0.0,
+            evaluated_at: None,
+        }
+    }
+
+    fn evaluate(
+        &mut self,
+        at: TimestampMs,
+        limit: usize,
+        resources: &Resources,
+    ) -> Result<Vec<Transition>, String> {
+        let result = resources.evaluator.instant(self.rule.expr(), at)?.into_samples();
+        let (samples, transitions) = match self.rule.as_ref() {
+            Rule::Recording(rule) => {
+                let samples = record(rule, result, limit).map_err(|error| error.to_string())?;
+                (
+                    samples
+                        .into_iter()
+                        .map(|sample| (sample.labels, sample.value))
+                        .collect::<Vec<_>>(),
+                    Vec::new(),
+                )
+            }
+            Rule::Alerting(rule) => {
+                let queries = TemplateQueries { evaluator: resources.evaluator.as_ref(), at };
+                let context = EvaluationContext {
+                    now: at,
+                    limit,
+                    external_labels: &resources.external_labels,
+                    external_url: &resources.external_url,
+                    queries: &queries,
+                };
+                let stepped = match step(rule, &self.state, &result, &context) {
+                    Ok(stepped) => stepped,
+                    Err(error) => {
+                        if matches!(error, StepError::LimitExceeded { .. }) {
+                            self.state = RuleState::default();
+                        }
+                        return Err(error.to_string());
+                    }
+                };
+                self.state = stepped.state;
+                let samples = stepped
+                    .samples
+                    .into_iter()
+                    .map(|(labels, value)| (labels, SampleValue::Float(value)));
+                (samples.collect(), stepped.transitions)
+            }
+        };
+        let vanished = self.tracker.advance(samples.iter().map(|(labels, _)| labels));
+        match self.writer.write(resources.sink.as_ref(), at, &samples, &vanished) {
+            Ok(()) => Ok(transitions),
+            Err(error) => {
+                self.tracker.not_marked(vanished);
+                Err(format!("write the result: {}", swell_telemetry::chain(&error)))
+            }
+        }
+    }
+
+    fn view(&self) -> RuleView {
+        RuleView {
+            rule: Arc::clone(&self.rule),
+            health: self.health.clone(),
+            duration_s: self.duration_s,
+            evaluated_at: self.evaluated_at,
+            alerts: self.state.instances.values().cloned().collect(),
+        }
+    }
+}
+
+impl GroupRuntime {
+    /// A group that was never evaluated. `interval` and `query_offset` count where the group says nothing.
+    pub(crate) fn new(
+        file: &str,
+        group: &RuleGroup,
+        interval: DurationMs,
+        query_offset: DurationMs,
+    ) -> Self {
+        let interval = group.interval.unwrap_or(interval);
+        Self {
+            file: file.to_owned(),
+            name: group.name.clone(),
+            interval,
+            schedule: Schedule::new(file, &group.name, interval),
+            query_offset: group.query_offset.unwrap_or(query_offset),
+            limit: group.limit,
+            rules: group.rules.iter().cloned().map(RuleRuntime::new).collect(),
+            orphans: Vec::new(),
+            duration_s: 0.0,
+            evaluated_at: None,
+        }
+    }
+
+    /// Takes over what an earlier version of the group remembers of rules that did not change.
+    pub(crate) fn take_over(&mut self, earlier: Self) {
+        let mut known: HashMap<String, Vec<RuleRuntime>> = HashMap::new();
+        for rule in earlier.rules.into_iter().rev() {
+            known.entry(rule.rule.identity()).or_default().push(rule);
+        }
+        for rule in &mut self.rules {
+            if let Some(old) = known.get_mut(&rule.rule.identity()).and_then(Vec::pop) {
+                let current = Arc::clone(&rule.rule);
+                *rule = RuleRuntime { rule: current, ..old };
+            }
+        }
+        self.duration_s = earlier.duration_s;
+        self.evaluated_at = earlier.evaluated_at;
+        self.orphans = earlier.orphans;
+        let gone = known.into_values().flatten();
+        self.orphans.extend(gone.flat_map(|rule| rule.tracker.into_series()));
+    }
+
+    /// All series the group's rules wrote last, for a group that is no more.
+    pub(crate) fn into_series(self) -> Vec<Labels> {
+        let rules = self.rules.into_iter().flat_map(|rule| rule.tracker.into_series());
+        rules.chain(self.orphans).collect()
+    }
+
+    /// Evaluates all rules in order, as of `slot` less the query offset. Each rule sees what those before it wrote.
+    pub(crate) fn evaluate(&mut self, slot: TimestampMs, resources: &Resources) -> Evaluated {
+        let at = slot - self.query_offset;
+        let started = resources.clock.monotonic();
+        let mut evaluated = Evaluated::default();
+        self.mark_orphans(at, resources, &mut evaluated);
+        for rule in &mut self.rules {
+            let rule_started = resources.clock.monotonic();
+            resources.metrics.evaluations.inc();
+            match rule.evaluate(at, self.limit, resources) {
+                Ok(transitions) => {
+                    evaluated.transitions.extend(transitions);
+                    rule.health = RuleHealth::Ok;
+                }
+                Err(why) => {
+                    resources.metrics.evaluation_failures.inc();
+                    let again = matches!(rule.health, RuleHealth::Failed(_));
+                    let name = rule.rule.name().to_owned();
+                    evaluated.failures.push(RuleFailure { rule: name, why: why.clone(), again });
+                    rule.health = RuleHealth::Failed(why);
+                }
+            }
+            rule.duration_s = resources.clock.monotonic().since(rule_started).as_secs_f64();
+            rule.evaluated_at = Some(at);
+        }
+        self.duration_s = resources.clock.monotonic().since(started).as_secs_f64();
+        self.evaluated_at = Some(at);
+        resources.metrics.evaluation_duration.observe(self.duration_s);
+        evaluated
+    }
+
+    fn mark_orphans(&mut self, at: TimestampMs, resources: &Resources, evaluated: &mut Evaluated) {
+        if self.orphans.is_empty() {
+            return;
+        }
+        // A series that another rule writes by now is not gone.
+        self.orphans.retain(|labels| {
+            !self.rules.iter().any(|rule| rule.tracker.series().any(|known| known == labels))
+        });
+        match SeriesWriter::default().write(resources.sink.as_ref(), at, &[], &self.orphans) {
+            Ok(()) => self.orphans.clear(),
+            Err(error) => evaluated.failures.push(RuleFailure {
+                rule: "staleness markers of removed rules".into(),
+                why: swell_telemetry::chain(&error),
+                again: false,
+            }),
+        }
+    }
+
+    /// Alerts of all rules that the notifier is to hear of, with the query they come from.
+    pub(crate) fn alerts_to_send(
+        &self,
+        now: TimestampMs,
+        resend_delay: DurationMs,
+    ) -> impl Iterator<Item = (&Rule, &AlertInstance)> {
+        self.rules.iter().flat_map(move |rule| {
+            let alerts = rule.state.instances.values();
+            alerts
+                .filter(move |alert| alert.needs_sending(now, resend_delay))
+                .map(|alert| (rule.rule.as_ref(), alert))
+        })
+    }
+
+    /// Notes that all of [`GroupRuntime::alerts_to_send`] were handed over.
+    pub(crate) fn note_sent(&mut self, now: TimestampMs, resend_delay: DurationMs) {
+        for rule in &mut self.rules {
+            for alert in rule.state.instances.values_mut() {
+                if alert.needs_sending(now, resend_delay) {
+                    alert.last_sent_at = Some(now);
+                }
+            }
+        }
+    }
+
+    /// Time of the last evaluation, the query offset taken off.
+    pub(crate) const fn evaluated_at(&self) -> Option<TimestampMs> {
+        self.evaluated_at
+    }
+
+    /// A copy for others.
+    pub(crate) fn view(&self) -> GroupView {
+        GroupView {
+            file: self.file.clone(),
+            name: self.name.clone(),
+            interval: self.interval,
+            limit: self.limit,
+            duration_s: self.duration_s,
+            evaluated_at: self.evaluated_at,
+            rules: self.rules.iter().map(RuleRuntime::view).collect(),
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! Alertmanager's API version 2, without silences.
+
+use std::collections::BTreeMap;
+
+use axum::extract::{RawQuery, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, get};
+use axum::{Json, Router};
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use swell_model::{DurationMs, Labels, MatchOp, Matcher, TimestampMs};
+use swell_route::{
+    Alert, Fingerprint, GroupBy, RouteId, RouteTree, canonical, matches_all, parse_fallback,
+};
+
+use super::parameters::Parameters;
+use super::{label_object, rfc3339};
+use crate::notifier::{AlertView, NotifierView};
+use crate::runner::AlertingHandle;
+
+pub(super) fn routes() -> Router<AlertingHandle> {
+    Router::new()
+        .route("/api/v2/status", get(status))
+        .route("/api/v2/receivers", get(receivers))
+        .route("/api/v2/alerts", get(alerts).post(post_alerts))
+        .route("/api/v2/alerts/groups", get(groups))
+        .route("/api/v2/silences", get(silences).post(no_silences))
+        .route("/api/v2/silence/{id}", any(no_silences))
+}
+
+/// An error as Alertmanager says it: a JSON text.
+struct ApiError(StatusCode, String);
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        (self.0, Json(self.1)).into_response()
+    }
+}
+
+fn bad_request(message: impl Into<String>) -> ApiError {
+    ApiError(StatusCode::BAD_REQUEST, message.into())
+}
+
+async fn view(handle: &AlertingHandle) -> Result<NotifierView, ApiError> {
+    handle
+        .notifier_view()
+        .await
+        .map_err(|error| ApiError(StatusCode::SERVICE_UNAVAILABLE, error.to_string()))
+}
+
+async fn status(State(handle): State<AlertingHandle>) -> Result<Json<Value>, ApiError> {
+    let view = view(&handle).await?;
+    let version = swell_telemetry::VERSION;
+    Ok(Json(json!({
+        "cluster": {"status": "disabled", "peers": []},
+        "versionInfo": {
+            "version": version, "revision": "", "branch": "", "buildUser": "", "buildDate": "", "goVersion": "",
+        },
+        "config": {"original": shown_config(&view)},
+        "uptime": rfc3339(Some(handle.shared.started_at)),
+    })))
+}
+
+/// The configuration as YAML (of which JSON is a part) that says what is routed where, without secrets.
+fn shown_config(view: &NotifierView) -> String {
+    let config = &view.config.config;
+    let receivers: Vec<Value> =
+        config.receivers.iter().map(|receiver| json!({"name": receiver.name})).collect();
+    json!({
+        "global": {"resolve_timeout": config.resolve_timeout.to_string()},
+        "route": route_json(&config.route, RouteId(0)),
+        "receivers": receivers,
+    })
+    .to_string()
+}
+
+fn route_json(tree: &RouteTree, id: RouteId) -> Value {
+    let route = tree.route(id);
+    let group_by: Vec<&str> = match &route.group_by {
+        GroupBy::All => vec!["..."],
+        GroupBy::Labels(names) => names.iter().map(String::as_str).collect(),
+    };
+    let mut shown = json!({
+        "receiver": route.receiver,
+        "group_by": group_by,
+        "group_wait": route.group_wait.to_string(),
+        "group_interval": route.group_interval.to_string(),
+        "repeat_interval": route.repeat_interval.to_string(),
+    });
+    if id != RouteId(0) {
+        shown["continue"] = json!(route.continues);
+        shown["matchers"] =
+            route.matchers.iter().map(|matcher| json!(canonical(matcher))).collect();
+    }
+    if !route.children.is_empty() {
+        shown["routes"] = route.children.iter().map(|child| route_json(tree, *child)).collect();
+    }
+    shown
+}
+
+async fn receivers(State(handle): State<AlertingHandle>) -> Result<Json<Value>, ApiError> {
+    let view = view(&handle).await?;
+    let receivers = view.config.config.receivers.iter();
+    Ok(Json(
+        receivers
+            .map(|receiver| json!({"name": receiver.name, "labels": receiver.labels}))
+            .collect(),
+    ))
+}
+
+/// Which alerts a request wants.
+struct AlertFilter {
+    matchers: Vec<Matcher>,
+    active: bool,
+    inhibited: bool,
+    receiver: Option<Matcher>,
+}
+
+impl AlertFilter {
+    fn parse(query: Option<&str>) -> Result<Self, ApiError> {
+        let parameters = Parameters::parse(query);
+        let mut matchers = Vec::new();
+        for text in parameters.all("filter") {
+            matchers
+                .extend(parse_fallback(text).map_err(|error| bad_request(error.to_string()))?.0);
+        }
+        let receiver = parameters.one("receiver").filter(|pattern| !pattern.is_empty());
+        let receiver =
+            receiver.map(|pattern| Matcher::new("receiver", MatchOp::Regex, pattern)).transpose();
+        Ok(Self {
+            matchers,
+            active: parameters.flag("active", true).map_err(bad_request)?,
+            inhibited: parameters.flag("inhibited", true).map_err(bad_request)?,
+            receiver: receiver.map_err(|error| bad_request(error.to_string()))?,
+        })
+    }
+
+    fn admits_receiver(&self, name: &str) -> bool {
+        self.receiver.as_ref().is_none_or(|receiver| receiver.matches(name))
+    }
+
+    fn admits(&self, view: &AlertView) -> bool {
+        let state = if view.inhibited_by.is_some() { self.inhibited } else { self.active };
+        state
+            && matches_all(&self.matchers, &view.alert.labels)
+            && view.receivers.iter().any(|receiver| self.admits_receiver(receiver))
+    }
+}
+
+async fn alerts(
+    State(handle): State<AlertingHandle>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Value>, ApiError> {
+    let filter = AlertFilter::parse(query.as_deref())?;
+    let view = view(&handle).await?;
+    Ok(Json(view.alerts.iter().filter(|alert| filter.admits(alert)).map(alert_json).collect()))
+}
+
+fn alert_json(view: &AlertView) -> Value {
+    let alert = &view.alert;
+    let inhibited_by: Vec<String> = view.inhibited_by.iter().map(Fingerprint::to_string).collect();
+    let receivers: Vec<Value> = view.receivers.iter().map(|name| json!({"name": name})).collect();
+    json!({
+        "labels": label_object(&alert.labels),
+        "annotations": alert.annotations,
+        "startsAt": rfc3339(Some(alert.starts_at)),
+        "endsAt": rfc3339(Some(alert.ends_at)),
+        "updatedAt": rfc3339(Some(alert.updated_at)),
+        "fingerprint": alert.fingerprint().to_string(),
+        "generatorURL": alert.generator_url,
+        "receivers": receivers,
+        "status": {
+            "state": if inhibited_by.is_empty() { "active" } else { "suppressed" },
+            "silencedBy": [],
+            "inhibitedBy": inhibited_by,
+            "mutedBy": [],
+        },
+    })
+}
+
+async fn groups(
+    State(handle): State<AlertingHandle>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Value>, ApiError> {
+    let filter = AlertFilter::parse(query.as_deref())?;
+    let view = view(&handle).await?;
+    let mut groups = Vec::new();
+    for group in view.groups.iter().filter(|group| filter.admits_receiver(&group.receiver)) {
+        let members =
+            view.alerts.iter().filter(|alert| group.alerts.contains(&alert.alert.fingerprint()));
+        let alerts: Vec<Value> =
+            members.filter(|alert| filter.admits(alert)).map(alert_json).collect();
+        if !alerts.is_empty() {
+            groups.push(json!({
+                "labels": label_object(&group.labels),
+                "receiver": {"name": group.receiver},
+                "alerts": alerts,
+            }));
+        }
+    }
+    Ok(Json(groups.into()))
+}
+
+/// An alert as it is posted; unknown keys are other versions' business.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PostedAlert {
+    #[serde(default)]
+    labels: BTreeMap<String, String>,
+    #[serde(default)]
+    annotations: BTreeMap<String, String>,
+    starts_at: Option<String>,
+    ends_at: Option<String>,
+    #[serde(default, rename = "generatorURL")]
+    generator_url: String,
+}
+
+async fn post_alerts(
+    State(handle): State<AlertingHandle>,
+    Json(posted): Json<Vec<PostedAlert>>,
+) -> Result<StatusCode, ApiError> {
+    let resolve_timeout = view(&handle).await?.config.config.resolve_timeout;
+    let now = handle.shared.clock.now();
+    let (mut valid, mut faults) = (Vec::new(), Vec::new());
+    for (idx, posted) in posted.into_iter().enumerate() {
+        match check_posted(posted, resolve_timeout, now) {
+            Ok(alert) => valid.push(alert),
+            Err(fault) => faults.push(format!("alert {idx}: {fault}")),
+        }
+    }
+    if !valid.is_empty() {
+        handle
+            .post_alerts(valid)
+            .await
+            .map_err(|error| ApiError(StatusCode::SERVICE_UNAVAILABLE, error.to_string()))?;
+    }
+    if faults.is_empty() { Ok(StatusCode::OK) } else { Err(bad_request(faults.join("; "))) }
+}
+
+fn check_posted(
+    posted: PostedAlert,
+    resolve_timeout: DurationMs,
+    now: TimestampMs,
+) -> Result<Alert, String> {
+    let time = |key: &str, text: Option<String>| -> Result<Option<TimestampMs>, String> {
+        match text.filter(|text| !text.is_empty()) {
+            None => Ok(None),
+            Some(text) => {
+                let parsed: Result<jiff::Timestamp, _> = text.parse();
+                let parsed = parsed
+                    .map_err(|error| format!("{key} {text:?} is no RFC 3339 time: {error}"))?;
+                // Go's zero time stands for no time.
+                Ok(Some(TimestampMs(parsed.as_millisecond())).filter(|at| at.0 > 0))
+            }
+        }
+    };
+    let (starts_at, ends_at) =
+        (time("startsAt", posted.starts_at)?, time("endsAt", posted.ends_at)?);
+    let labels = Labels::from_pairs(posted.labels);
+    if labels.is_empty() {
+        return Err("at least one label pair required".into());
+    }
+    let starts_at = starts_at.unwrap_or_else(|| ends_at.map_or(now, |ends_at| ends_at.min(now)));
+    if ends_at.is_some_and(|ends_at| ends_at < starts_at) {
+        return Err("start time must be before end time".into());
+    }
+    Ok(Alert {
+        labels,
+        annotations: posted.annotations,
+        starts_at,
+        ends_at: ends_at.unwrap_or(now + resolve_timeout),
+        updated_at: now,
+        generator_url: posted.generator_url,
+        timeout: ends_at.is_none(),
+    })
+}
+
+/// There are no silences.
+async fn silences() -> Json<Value> {
+    Json(json!([]))
+}
+
+async fn no_silences() -> ApiError {
+    let message = "silences are not supported by this version of Swell; use an inhibition rule, or a route to a receiver without integrations";
+    ApiError(StatusCode::NOT_IMPLEMENTED, message.into())
+}

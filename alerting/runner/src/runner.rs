@@ -1,0 +1,261 @@
+//! Putting the two tasks together.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use swell_env::Clock;
+use swell_model::TimestampMs;
+use swell_receivers::Sender;
+use swell_route::{Alert, AlertStore, Dispatcher};
+use swell_rules::AlertState;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Config, Dependencies, Notifier, NotifierError, RuleSource, load_notifier};
+use crate::flush::SendResources;
+use crate::group::Resources;
+use crate::metrics::Metrics;
+use crate::notification_log::Delivery;
+use crate::notifier::{COMMANDS_MAX, Command, NotifierTask, NotifierView, read_log};
+use crate::rules_file::{self, SavedRules};
+use crate::rules_task::{RELOADS_MAX, Reload, RulesTask, RulesTaskParts, Views, build_groups};
+use crate::state_file::{self, StateFileError};
+use crate::view::{ActiveAlert, GroupView};
+
+/// Why there is no runner.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// A metric is registered already.
+    #[error("register the metrics of alerting")]
+    Metrics(#[source] prometheus::Error),
+    /// A file of an earlier run cannot be used.
+    #[error(transparent)]
+    State(#[from] StateFileError),
+    /// The built-in notification configuration is broken.
+    #[error(transparent)]
+    Notifier(#[from] NotifierError),
+}
+
+/// The runner has ended.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("alerting is shutting down")]
+pub struct ReloadError;
+
+/// Rules and notifications, ready to run.
+pub struct AlertRunner {
+    rules: RulesTask,
+    notifier: NotifierTask,
+    shared: Arc<Shared>,
+    send_shutdown: CancellationToken,
+}
+
+impl std::fmt::Debug for AlertRunner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AlertRunner").field("shared", &self.shared).finish_non_exhaustive()
+    }
+}
+
+/// What tasks and handles share.
+pub(crate) struct Shared {
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) views: Arc<Views>,
+    pub(crate) commands: mpsc::Sender<Command>,
+    pub(crate) reloads: mpsc::Sender<Reload>,
+    pub(crate) external_url: String,
+    pub(crate) started_at: TimestampMs,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("external_url", &self.external_url).finish_non_exhaustive()
+    }
+}
+
+/// A way to the running tasks: HTTP routes, reloads, what there is. Cloning copies a pointer.
+#[derive(Clone, Debug)]
+pub struct AlertingHandle {
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// Without a configuration alerts are kept and shown, and nobody is told.
+const NO_RECEIVERS: &str = "route: {receiver: none}\nreceivers: [{name: none}]\n";
+
+impl AlertRunner {
+    /// Prepares everything: registers metrics, reads states and log of an earlier run. Without `notifier`, alerts
+    /// are shown and nobody is told.
+    ///
+    /// # Errors
+    /// [`BuildError`] tells what to mend.
+    pub fn build(
+        config: Config,
+        rules: &[RuleSource],
+        notifier: Option<Notifier>,
+        dependencies: Dependencies,
+    ) -> Result<Self, BuildError> {
+        let metrics = Metrics::register(&dependencies.registry).map_err(BuildError::Metrics)?;
+        let notifier = match notifier {
+            Some(notifier) => notifier,
+            None => load_notifier("built-in configuration", NO_RECEIVERS, &[], PathBuf::new())?,
+        };
+        for what in &notifier.config.unsupported {
+            tracing::warn!(what = %what, "the notification configuration has a part that is not supported and has no effect");
+        }
+        for what in &notifier.config.warnings {
+            tracing::warn!(what = %what, "the notification configuration has a part that is probably not meant");
+        }
+        let now = dependencies.clock.now();
+        let mut groups = build_groups(rules, config.evaluation_interval, config.query_offset);
+        if let Some(payload) =
+            state_file::read(dependencies.dir.as_ref(), rules_file::FILE, rules_file::MAGIC)?
+        {
+            let saved: SavedRules =
+                serde_json::from_slice(&payload).map_err(|error| StateFileError::Damaged {
+                    file: format!("{}/{}", dependencies.dir.location(), rules_file::FILE),
+                    why: error.to_string(),
+                })?;
+            saved.restore_into(&mut groups, now, &config.restore);
+        }
+        let log = read_log(dependencies.dir.as_ref(), now)?;
+        metrics.log_entries.set(i64::try_from(log.len()).unwrap_or(i64::MAX));
+
+        let (commands, command_queue) = mpsc::channel(COMMANDS_MAX);
+        let (reloads, reload_queue) = mpsc::channel(RELOADS_MAX);
+        let views = Arc::new(Views::default());
+        let send_shutdown = CancellationToken::new();
+        let rules = RulesTask::new(
+            RulesTaskParts {
+                resources: Resources {
+                    clock: Arc::clone(&dependencies.clock),
+                    evaluator: dependencies.evaluator,
+                    sink: dependencies.sink,
+                    metrics: metrics.clone(),
+                    external_labels: config.external_labels,
+                    external_url: config.external_url.clone(),
+                },
+                interval: config.evaluation_interval,
+                query_offset: config.query_offset,
+                resend_delay: config.resend_delay,
+                dir: Arc::clone(&dependencies.dir),
+                views: Arc::clone(&views),
+                alerts: commands.clone(),
+                reloads: reload_queue,
+            },
+            groups,
+        );
+        let dispatcher = Dispatcher::new(Arc::new(notifier.config.route.clone()));
+        let send = SendResources {
+            clock: Arc::clone(&dependencies.clock),
+            sender: Arc::new(Sender::new()),
+            templates: notifier.templates.clone(),
+            base_dir: notifier.base_dir.clone(),
+            metrics,
+            shutdown: send_shutdown.clone(),
+        };
+        let notifier = NotifierTask {
+            config: Arc::new(notifier),
+            external_url: config.external_url.clone(),
+            log_retention: config.log_retention,
+            seed: config.seed,
+            commands: command_queue,
+            dir: dependencies.dir,
+            log,
+            store: AlertStore::default(),
+            dispatcher,
+            send,
+        };
+        let shared = Arc::new(Shared {
+            clock: dependencies.clock,
+            views,
+            commands,
+            reloads,
+            external_url: config.external_url,
+            started_at: now,
+        });
+        Ok(Self { rules, notifier, shared, send_shutdown })
+    }
+
+    /// A way to the tasks, once they run.
+    #[must_use]
+    pub fn handle(&self) -> AlertingHandle {
+        AlertingHandle { shared: Arc::clone(&self.shared) }
+    }
+
+    /// Runs until `shutdown`. Then evaluations end and hand over their alerts, due notifications are sent (each is
+    /// tried once), and states and log are written.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let notifier_shutdown = CancellationToken::new();
+        let rules = async {
+            self.rules.run(shutdown).await;
+            self.send_shutdown.cancel();
+            notifier_shutdown.cancel();
+        };
+        tokio::join!(rules, self.notifier.run(notifier_shutdown.clone()));
+    }
+}
+
+impl AlertingHandle {
+    /// Puts other rules in place. Rules that did not change keep their alerts.
+    ///
+    /// # Errors
+    /// [`ReloadError`] when the runner has ended.
+    pub async fn reload_rules(&self, sources: Vec<RuleSource>) -> Result<(), ReloadError> {
+        let (done, wait) = oneshot::channel();
+        self.shared.reloads.send(Reload { sources, done }).await.map_err(|_| ReloadError)?;
+        wait.await.map_err(|_| ReloadError)
+    }
+
+    /// Puts another notification configuration in place.
+    ///
+    /// # Errors
+    /// [`ReloadError`] when the runner has ended.
+    pub async fn reload_notifier(&self, notifier: Notifier) -> Result<(), ReloadError> {
+        let (done, wait) = oneshot::channel();
+        let command = Command::Reload(Box::new(notifier), done);
+        self.shared.commands.send(command).await.map_err(|_| ReloadError)?;
+        wait.await.map_err(|_| ReloadError)
+    }
+
+    /// Hands alerts to the notifier, as the API does.
+    ///
+    /// # Errors
+    /// [`ReloadError`] when the runner has ended.
+    pub async fn post_alerts(&self, alerts: Vec<Alert>) -> Result<(), ReloadError> {
+        self.shared.commands.send(Command::Alerts(alerts)).await.map_err(|_| ReloadError)
+    }
+
+    /// All groups after their last evaluation, by file and name.
+    #[must_use]
+    pub fn groups(&self) -> Vec<Arc<GroupView>> {
+        self.shared.views.read().values().cloned().collect()
+    }
+
+    /// Pending and firing alerts of all rules.
+    #[must_use]
+    pub fn active_alerts(&self) -> Vec<ActiveAlert> {
+        let groups = self.groups();
+        let mut active = Vec::new();
+        for group in &groups {
+            for alert in group.rules.iter().flat_map(|rule| &rule.alerts) {
+                if alert.state != AlertState::Inactive {
+                    let group = (group.file.clone(), group.name.clone());
+                    active.push(ActiveAlert { group, alert: alert.clone() });
+                }
+            }
+        }
+        active
+    }
+
+    /// The latest notifications, newest first.
+    ///
+    /// # Errors
+    /// [`ReloadError`] when the runner has ended.
+    pub async fn deliveries(&self) -> Result<Vec<Delivery>, ReloadError> {
+        Ok(self.notifier_view().await?.deliveries)
+    }
+
+    pub(crate) async fn notifier_view(&self) -> Result<NotifierView, ReloadError> {
+        let (reply, wait) = oneshot::channel();
+        self.shared.commands.send(Command::View(reply)).await.map_err(|_| ReloadError)?;
+        wait.await.map_err(|_| ReloadError)
+    }
+}
