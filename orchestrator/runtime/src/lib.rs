@@ -16,7 +16,9 @@ mod types;
 
 pub use fake::{FakeConfig, FakeRuntime};
 pub use logs::{LogOptions, LogStream, read_log};
-pub use process::{CgroupUse, OpenRuntimeError, ProcessConfig, ProcessRuntime, ShimCommand};
+pub use process::{
+    CgroupUse, OpenRuntimeError, ProcessConfig, ProcessRuntime, ShimCommand, process_tree,
+};
 pub use runtime::{ContainerRuntime, RuntimeError};
 pub use shim::{SHIM_ARG, shim_main};
 pub use types::{

@@ -59,7 +59,7 @@ pub trait ContainerRuntime: Send + Sync + fmt::Debug {
         grace: Duration,
     ) -> BoxFuture<'a, Result<(), RuntimeError>>;
 
-    /// Forgets a container that does not run; its log stays until the sandbox is removed.
+    /// Forgets a container that does not run, and its log.
     fn remove_container<'a>(
         &'a self,
         id: &'a ContainerId,

@@ -328,6 +328,8 @@ pub struct RuntimeVersion {
     pub name: &'static str,
     /// Version.
     pub version: &'static str,
+    /// Runs programs of the node under the image name `host` and no other image.
+    pub host_image_only: bool,
     /// What the containers of this node do not get.
     pub isolation: Isolation,
 }

@@ -283,6 +283,7 @@ impl ContainerRuntime for FakeRuntime {
         RuntimeVersion {
             name: "fake",
             version: swell_telemetry::VERSION,
+            host_image_only: false,
             isolation: Isolation {
                 complete: false,
                 message: "containers are simulated: nothing runs".to_owned(),

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +22,7 @@ use super::layout::{
 };
 use super::sandbox::state_fault;
 use super::{Inner, ProcessRuntime, cgroup, program, watch};
+use crate::logs::rotated;
 use crate::runtime::RuntimeError;
 use crate::shim::supervise::{make_control, order_stop};
 use crate::types::{
@@ -118,6 +120,7 @@ impl Inner {
         // Usually the shim did this; not when it was killed or never started.
         cgroup::remove(&self.cgroups_of(id)?)
             .map_err(state_fault("remove control groups of", &self.layout.container_dir(id)))?;
+        remove_log(&status.log_path).map_err(state_fault("remove the log", &status.log_path))?;
         let dir = self.layout.container_dir(id);
         remove_dir(&dir).map_err(state_fault("remove", &dir))?;
         self.containers.lock().remove(id);
@@ -190,6 +193,20 @@ impl Inner {
     }
 }
 
+/// Removes a log with its older parts.
+fn remove_log(path: &Path) -> io::Result<()> {
+    for generation in 0.. {
+        match fs::remove_file(rotated(path, generation)) {
+            Ok(()) => {}
+            // Rotation may be between two names at the moment the program ended, hence one gap.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && generation < 2 => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
 /// A shim that was just started.
 struct Shim {
     answer: OwnedFd,
@@ -201,7 +218,7 @@ fn exists(id: &ContainerId) -> RuntimeError {
 }
 
 /// What can be known before the start.
-fn check(config: &ContainerConfig) -> Result<std::path::PathBuf, String> {
+fn check(config: &ContainerConfig) -> Result<PathBuf, String> {
     let name = &config.name;
     if !is_id_part(name) {
         return Err(format!("container name {name:?} is not made of letters, digits and - alone"));

@@ -34,6 +34,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use self::cgroup::CgroupRoots;
 use self::layout::Layout;
+pub use self::tree::process_tree;
 use crate::runtime::{ContainerRuntime, RuntimeError};
 use crate::types::{
     ContainerConfig, ContainerEvent, ContainerId, ContainerStatus, ExecOutput, Isolation,
@@ -271,6 +272,7 @@ impl ContainerRuntime for ProcessRuntime {
         RuntimeVersion {
             name: "process",
             version: swell_telemetry::VERSION,
+            host_image_only: true,
             isolation: Isolation { complete: false, message },
         }
     }

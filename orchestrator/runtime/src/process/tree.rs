@@ -32,6 +32,20 @@ pub(crate) fn descendants(ancestor: i32) -> io::Result<Vec<i32>> {
     Ok(below(ancestor, &children))
 }
 
+/// The processes of a container: its roots and all their living descendants.
+///
+/// # Errors
+/// When `/proc` cannot be read.
+pub fn process_tree(roots: &[u32]) -> io::Result<Vec<u32>> {
+    let mut found = Vec::new();
+    for root in roots {
+        found.push(*root);
+        let root = i32::try_from(*root).map_err(io::Error::other)?;
+        found.extend(descendants(root)?.into_iter().filter_map(|pid| u32::try_from(pid).ok()));
+    }
+    Ok(found)
+}
+
 /// The tree below `ancestor`, breadth first. A pid seen twice (used again during the scan) is walked once.
 fn below(ancestor: i32, children: &BTreeMap<i32, Vec<i32>>) -> Vec<i32> {
     let mut found: Vec<i32> = children.get(&ancestor).cloned().unwrap_or_default();
