@@ -66,10 +66,14 @@ impl NativeHistogram {
     #[must_use]
     pub fn is_reset_from(&self, previous: &Self) -> bool {
         match self.reset_hint {
-            CounterResetHint::Reset => return true,
-            CounterResetHint::NotReset => return false,
-            CounterResetHint::Unknown | CounterResetHint::Gauge => {}
+            CounterResetHint::Reset => true,
+            CounterResetHint::NotReset => false,
+            CounterResetHint::Unknown | CounterResetHint::Gauge => self.has_reset_since(previous),
         }
+    }
+
+    /// Whether the figures, whatever the hint says, show a reset since `previous`.
+    fn has_reset_since(&self, previous: &Self) -> bool {
         if self.count < previous.count {
             return true;
         }
@@ -96,6 +100,28 @@ impl NativeHistogram {
         let mut earlier = HistogramSum::new(previous);
         let mut later = HistogramSum::new(self);
         !earlier.match_layout(&mut later) || later.any_count_below(&earlier)
+    }
+
+    /// The hint a storage reads this histogram back with, given the histogram stored before it in the same series (none
+    /// at the beginning, or when a float came between).
+    ///
+    /// A storage knows that a counter was not reset since the sample before. That it was reset, or that the layout
+    /// changed, Prometheus' storage does not tell either (its issue 15346): readers find resets themselves.
+    #[must_use]
+    pub fn hint_after(&self, previous: Option<&Self>) -> CounterResetHint {
+        use CounterResetHint::{Gauge, NotReset, Reset, Unknown};
+        if self.reset_hint == Gauge {
+            return Gauge;
+        }
+        let Some(previous) = previous.filter(|previous| previous.reset_hint != Gauge) else {
+            return Unknown;
+        };
+        let same_layout = self.schema == previous.schema
+            && self.zero_threshold.to_bits() == previous.zero_threshold.to_bits();
+        if self.reset_hint == Reset || !same_layout || self.has_reset_since(previous) {
+            return Unknown;
+        }
+        NotReset
     }
 
     /// The same histogram at a coarser exponential schema, without empty buckets. The reset hint is forgotten when

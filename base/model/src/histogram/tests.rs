@@ -84,6 +84,19 @@ fn hints_join_and_contradict() {
     assert_eq!(join(NotReset, Unknown), (Unknown, false));
 }
 
+#[test]
+fn stored_hints_tell_what_did_not_happen() {
+    use CounterResetHint::{Gauge, NotReset, Reset, Unknown};
+    let first = exponential(0, 0, &[1.0, 2.0]);
+    let next = exponential(0, 0, &[1.0, 3.0]);
+    assert_eq!((next.hint_after(None), next.hint_after(Some(&first))), (Unknown, NotReset));
+    assert_eq!(first.hint_after(Some(&next)), Unknown);
+    let hinted = |reset_hint| NativeHistogram { reset_hint, ..next.clone() };
+    assert_eq!(hinted(Reset).hint_after(Some(&first)), Unknown);
+    assert_eq!(hinted(Gauge).hint_after(Some(&first)), Gauge);
+    assert_eq!(next.hint_after(Some(&hinted(Gauge))), Unknown);
+}
+
 fn arbitrary() -> impl Strategy<Value = NativeHistogram> {
     let counts = prop::collection::vec(0_u8..5, 0..6);
     (-2..4_i32, -4..4_i32, counts.clone(), counts, 0..3_u8).prop_map(

@@ -294,12 +294,12 @@ pub(super) fn quantiles(
         for one in quantile_series(ev, &args[0], grid, &histograms, &wanted, &spans) {
             // A quantile that differs between steps names a series of its own for each of its values.
             let mut by_value: Vec<(u64, Series)> = Vec::new();
-            for step in 0..grid.count {
+            for (step, wanted) in wanted.iter().enumerate() {
                 let Some(value) = one.column.float(step) else { continue };
-                let bits = wanted[step].to_bits();
+                let bits = wanted.to_bits();
                 let at = by_value.iter().position(|(key, _)| *key == bits).unwrap_or_else(|| {
                     let mut builder = one.labels.to_builder();
-                    builder.set(label, &open_metrics_float(wanted[step]));
+                    builder.set(label, &open_metrics_float(*wanted));
                     let column = Column::absent(grid.count);
                     by_value.push((
                         bits,

@@ -265,11 +265,11 @@ fn histogram_difference(
     if kind.counter {
         warn_overlaps(call, view.histogram_starts, view.histogram_times);
         let mut before = base;
-        for idx in 1..all.len() {
+        for (idx, now) in all.iter().enumerate().skip(1) {
             if is_reset(view, idx, before) {
                 change = combined(&change, before, Combine::Add, call)?;
             }
-            before = &all[idx];
+            before = now;
         }
     } else if !is_gauge(first) || !is_gauge(last) {
         warn_not_gauge(call);
@@ -335,7 +335,7 @@ fn last_change(view: &WindowView<'_>, call: &mut WindowCall<'_>, counter: bool) 
             if counter && (is_gauge(old) || is_gauge(new)) {
                 warn_not_counter(call);
             }
-            if !counter && !(is_gauge(old) && is_gauge(new)) {
+            if !counter && (!is_gauge(old) || !is_gauge(new)) {
                 warn_not_gauge(call);
             }
             let reset = counter && (anew || new.is_reset_from(old));

@@ -157,7 +157,7 @@ pub(super) fn histogram_change(
     } else {
         NativeHistogram::clone(&all[last])
     };
-    if !kind.counter && !(is_gauge(&left) && is_gauge(&right)) {
+    if !kind.counter && (!is_gauge(&left) || !is_gauge(&right)) {
         warn_not_gauge(call);
     }
     let mut change = combined(&right, &left, Combine::Subtract, call)?;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use locked::Lock;
 use swell_model::{
-    Batch, CounterResetHint, FloatColumn, HistogramColumn, HistogramSample, Labels, LabelsIter,
-    Matcher, NativeHistogram, Row, SampleSink, SampleValue, SelectError, SelectHints, SeriesData,
+    Batch, FloatColumn, HistogramColumn, HistogramSample, Labels, LabelsIter, Matcher,
+    NativeHistogram, Row, SampleSink, SampleValue, SelectError, SelectHints, SeriesData,
     SeriesIter, SeriesSource, TimeRange, TimestampMs,
 };
 
@@ -59,28 +59,45 @@ pub fn memory_storage() -> Result<Box<dyn TestStorage>, String> {
 /// # Errors
 /// What the sink refused, as text.
 pub fn append_batch(sink: &dyn SampleSink, series: &[LoadedSeries]) -> Result<(), String> {
-    let mut rows: BTreeMap<TimestampMs, Row> = BTreeMap::new();
-    let mut batch = Batch::default();
+    let mut by_time: BTreeMap<TimestampMs, (Row, Vec<HistogramSample>)> = BTreeMap::new();
+    let mut mixed = false;
     for one in series {
         let reference = sink.resolve(&one.labels).map_err(|error| error.to_string())?;
+        let is_float = |sample: &LoadedSample| matches!(sample.value, SampleValue::Float(_));
+        mixed |= one.samples.iter().any(is_float) && !one.samples.iter().all(is_float);
         for sample in &one.samples {
+            let timestamp = sample.timestamp;
+            let (row, histograms) = by_time.entry(timestamp).or_default();
+            row.timestamp = timestamp;
             match &sample.value {
                 SampleValue::Float(value) => {
-                    let row = rows
-                        .entry(sample.timestamp)
-                        .or_insert_with(|| Row { timestamp: sample.timestamp, ..Row::default() });
                     row.series.push(reference);
                     row.values.push(*value);
                 }
-                SampleValue::Histogram(value) => batch.histograms.push(HistogramSample {
+                SampleValue::Histogram(value) => histograms.push(HistogramSample {
                     series: reference,
-                    timestamp: sample.timestamp,
+                    timestamp,
                     value: Arc::clone(value),
                 }),
             }
         }
     }
-    batch.rows = rows.into_values().collect();
+    // A sink takes the floats of a batch before its histograms: where one series has both, each time goes by itself.
+    if mixed {
+        return by_time.into_values().try_for_each(|(row, histograms)| {
+            append_all(sink, Batch { rows: vec![row], histograms })
+        });
+    }
+    let mut batch = Batch::default();
+    for (row, histograms) in by_time.into_values() {
+        batch.rows.push(row);
+        batch.histograms.extend(histograms);
+    }
+    append_all(sink, batch)
+}
+
+fn append_all(sink: &dyn SampleSink, mut batch: Batch) -> Result<(), String> {
+    batch.rows.retain(|row| !row.series.is_empty());
     let wanted = batch.sample_count();
     let report = sink.append(&batch).map_err(|error| error.to_string())?;
     if report.stored + report.duplicates < wanted {
@@ -184,7 +201,7 @@ fn columns(labels: &Labels, samples: &Samples, range: TimeRange) -> SeriesData {
             }
             SampleValue::Histogram(value) => {
                 if inside {
-                    let reset_hint = stored_hint(before.as_deref(), value);
+                    let reset_hint = value.hint_after(before.as_deref());
                     histograms.timestamps.push(*at);
                     let stored = NativeHistogram { reset_hint, ..NativeHistogram::clone(value) };
                     histograms.values.push(Arc::new(stored));
@@ -203,22 +220,6 @@ fn columns(labels: &Labels, samples: &Samples, range: TimeRange) -> SeriesData {
     histograms.starts = any(&histogram_starts).then_some(histogram_starts);
     data.histograms = histograms;
     data
-}
-
-/// The hint a histogram is read back with. A storage knows that a counter was not reset since the sample before; that
-/// it was reset, or where its layout changed, Prometheus' storage does not tell (its issue 15346).
-fn stored_hint(before: Option<&NativeHistogram>, now: &NativeHistogram) -> CounterResetHint {
-    use CounterResetHint::{Gauge, NotReset, Reset, Unknown};
-    if now.reset_hint == Gauge {
-        return Gauge;
-    }
-    let Some(before) = before.filter(|before| before.reset_hint != Gauge) else { return Unknown };
-    let unhinted = NativeHistogram { reset_hint: Unknown, ..now.clone() };
-    let same_layout = before.schema == now.schema && before.zero_threshold == now.zero_threshold;
-    if now.reset_hint == Reset || !same_layout || unhinted.is_reset_from(before) {
-        return Unknown;
-    }
-    NotReset
 }
 
 mod locked {

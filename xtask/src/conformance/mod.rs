@@ -1,0 +1,23 @@
+//! Suites of cases from upstream projects, run on the real thing. Each prints passed and failed per file.
+
+mod promql;
+
+use std::path::Path;
+
+use clap::Subcommand;
+
+/// The suites.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Suite {
+    /// PromQL test scripts, on the storage engine.
+    Promql(promql::PromqlArgs),
+}
+
+impl Suite {
+    /// Runs the suite; an error when a case fails.
+    pub(crate) fn run(self, root: &Path) -> anyhow::Result<()> {
+        match self {
+            Self::Promql(args) => promql::run(root, &args),
+        }
+    }
+}
