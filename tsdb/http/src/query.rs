@@ -56,11 +56,12 @@ pub(crate) async fn range(
     }
     let query = params.required("query")?.to_owned();
     let expr = parse(&query)?;
-    if let refused @ (ValueType::Matrix | ValueType::String) = expr.value_type() {
+    if let refused @ (ValueType::Matrix | ValueType::Text) = expr.value_type() {
         return Err(ApiError::bad_param(
             "query",
             format!(
-                "invalid expression type \"{refused}\" for range query, must be Scalar or instant Vector"
+                "invalid expression type \"{}\" for range query, must be Scalar or instant Vector",
+                refused.documented()
             ),
         ));
     }
@@ -118,7 +119,7 @@ pub(crate) async fn format(params: Params) -> Result<Response, ApiError> {
 pub(crate) async fn exemplars(params: Params) -> Result<Response, ApiError> {
     let expr = parse(params.required("query")?)?;
     params.range()?;
-    if matches!(expr.kind, ExprKind::Number(_) | ExprKind::String(_)) {
+    if matches!(expr.kind, ExprKind::Number(_) | ExprKind::Text(_)) {
         return Err(ApiError::bad_param("query", "it selects no series".to_owned()));
     }
     Ok(success(&json!([])))
