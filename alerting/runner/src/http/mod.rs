@@ -31,6 +31,3 @@ fn rfc3339(at: Option<TimestampMs>) -> String {
 fn label_object(labels: &swell_model::Labels) -> serde_json::Map<String, serde_json::Value> {
     labels.iter().map(|(name, value)| (name.to_owned(), value.into())).collect()
 }
-
-#[cfg(test)]
-mod tests;
