@@ -59,6 +59,8 @@ struct Join<'a> {
     /// Result by the indexes of the two series; absent ones are filled.
     result_of: FxHashMap<(Option<usize>, Option<usize>), usize>,
     result_by_labels: FxHashMap<Labels, usize>,
+    /// Per series of the "many" side its last partner and their result: mostly the same from step to step.
+    recent: Vec<Option<(Option<usize>, usize)>>,
     steps: usize,
 }
 
@@ -88,12 +90,14 @@ pub(super) fn vectors(
         results: Vec::new(),
         result_of: FxHashMap::default(),
         result_by_labels: FxHashMap::default(),
+        recent: Vec::new(),
         steps: grid.count,
     };
     if matching.cardinality == Cardinality::OneToMany {
         std::mem::swap(&mut join.many, &mut join.one);
         std::mem::swap(&mut join.many_signatures, &mut join.one_signatures);
     }
+    join.recent = vec![None; join.many.len()];
     let mut partners: Vec<Option<usize>> = vec![None; signatures.count];
     let mut matched: Vec<bool> = vec![false; signatures.count];
     // Which step last wrote a result: two series of the "many" side may not give the same one at a step.
@@ -217,9 +221,24 @@ impl Join<'_> {
         pair: (Option<usize>, Option<usize>),
         written: &mut Vec<usize>,
     ) -> usize {
-        if let Some(at) = self.result_of.get(&pair) {
-            return *at;
+        let recent = pair.0.and_then(|idx| self.recent[idx]);
+        if let Some((_, at)) = recent.filter(|(partner, _)| *partner == pair.1) {
+            return at;
         }
+        let at = self.result_of.get(&pair).copied();
+        let at = at.unwrap_or_else(|| self.new_result(ev, pair, written));
+        if let Some(idx) = pair.0 {
+            self.recent[idx] = Some((pair.1, at));
+        }
+        at
+    }
+
+    fn new_result(
+        &mut self,
+        ev: &Evaluator<'_>,
+        pair: (Option<usize>, Option<usize>),
+        written: &mut Vec<usize>,
+    ) -> usize {
         let labels = self.result_labels(ev, pair);
         // Different pairs of one-to-one matching may share labels at different steps, or by mistake at the same:
         // each pair has its own result there, and equal ones are joined afterwards.

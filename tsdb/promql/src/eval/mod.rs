@@ -3,6 +3,7 @@
 mod column;
 mod output;
 mod selector;
+mod shared;
 mod window;
 
 use rustc_hash::FxHashMap;
@@ -39,6 +40,7 @@ pub fn evaluate(
         budget,
         annotations: Annotations::default(),
         stats: QueryStats::default(),
+        shared: shared::SharedSelections::of(&node),
         samples_held: 0,
     };
     let value = evaluator.output(&node, &grid)?;
@@ -73,6 +75,7 @@ pub(crate) struct Evaluator<'a> {
     pub(crate) budget: &'a Budget,
     pub(crate) annotations: Annotations,
     pub(crate) stats: QueryStats,
+    shared: shared::SharedSelections,
     samples_held: usize,
 }
 

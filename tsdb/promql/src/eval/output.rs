@@ -86,17 +86,16 @@ impl Evaluator<'_> {
         window: &crate::plan::Window,
         grid: &Grid,
     ) -> Result<QueryValue, EvalError> {
-        let series = self.window_series(window, node.span, grid)?;
         let mut matrix = Vec::new();
-        for one in &series {
-            let view = one.window(window, grid.start_ms, self.params.lookback.0);
-            let floats = view
+        self.each_range_series(window, node.span, grid, |ev, one| {
+            let view = one.window(window, grid.start_ms, ev.params.lookback.0);
+            let floats: Vec<FloatPoint> = view
                 .times
                 .iter()
                 .zip(view.floats)
                 .map(|(at, value)| FloatPoint { timestamp: TimestampMs(*at), value: *value })
-                .collect::<Vec<_>>();
-            let histograms = view
+                .collect();
+            let histograms: Vec<HistogramPoint> = view
                 .histogram_times
                 .iter()
                 .zip(view.histograms)
@@ -104,14 +103,18 @@ impl Evaluator<'_> {
                     timestamp: TimestampMs(*at),
                     value: Arc::clone(value),
                 })
-                .collect::<Vec<_>>();
-            if floats.is_empty() && histograms.is_empty() {
-                continue;
+                .collect();
+            if view.is_empty() {
+                return Ok(());
             }
+            ev.stats.samples_total += view.len() as u64;
+            // Each series is given back after its visit; what the result holds is counted once more.
+            ev.hold(view.weight())?;
             let labels =
                 if one.drop_name { without_metadata(&one.labels) } else { one.labels.clone() };
             matrix.push(MatrixSeries { labels, floats, histograms });
-        }
+            Ok(())
+        })?;
         matrix.sort_by(|one, two| one.labels.cmp(&two.labels));
         if matrix.windows(2).any(|pair| pair[0].labels == pair[1].labels) {
             return Err(EvalError::query(node.span, super::SAME_LABELSET));

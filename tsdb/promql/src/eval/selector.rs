@@ -8,6 +8,7 @@ use swell_model::{
 };
 use swell_promql_syntax::{Boundary, Span};
 
+use super::column::histogram_weight;
 use super::{Column, Evaluator, Grid, Series};
 use crate::error::EvalError;
 use crate::functions::smoothing;
@@ -25,27 +26,39 @@ pub(crate) enum SampleTime {
 }
 
 impl Evaluator<'_> {
-    /// Selects series with all samples in a time range, sorted by labels.
-    pub(crate) fn fetch(
+    /// Selects series with all samples in a time range and hands them over one by one, so that the raw samples of
+    /// one series at a time are in memory. What the query names more than once is kept, against the budget.
+    pub(crate) fn each_selected(
         &mut self,
         matchers: &[Matcher],
-        first_ms: i64,
-        last_ms: i64,
+        (first_ms, last_ms): (i64, i64),
         figures_only: bool,
-    ) -> Result<Vec<SeriesData>, EvalError> {
+        mut visit: impl FnMut(&mut Self, SeriesData) -> Result<(), EvalError>,
+    ) -> Result<(), EvalError> {
+        let key = self.shared.key(matchers, first_ms, last_ms, figures_only);
+        if let Some(series) = key.as_ref().and_then(|key| self.shared.get(key)) {
+            return series.into_iter().try_for_each(|series| visit(self, series));
+        }
         let range = TimeRange { start_incl: TimestampMs(first_ms), end_incl: TimestampMs(last_ms) };
-        let mut all = Vec::new();
-        for series in self.source.select(matchers, &SelectHints::range(range))? {
+        let source = self.source;
+        let mut kept = Vec::new();
+        for series in source.select(matchers, &SelectHints::range(range))? {
             self.budget.check_cancelled()?;
-            all.push(series?);
-            self.check_columns(all.len(), 1)?;
+            let mut series = series?;
+            if figures_only {
+                keep_figures(&mut series);
+            }
+            self.stats.series_selected += 1;
+            if key.is_some() {
+                self.hold(raw_weight(&series))?;
+                kept.push(series.clone());
+            }
+            visit(self, series)?;
         }
-        if figures_only {
-            all.iter_mut().for_each(keep_figures);
+        if let Some(key) = key {
+            self.shared.put(key, kept);
         }
-        all.sort_by(|one, two| one.labels.cmp(&two.labels));
-        self.stats.series_selected += all.len();
-        Ok(all)
+        Ok(())
     }
 
     /// Evaluates an instant vector selector.
@@ -59,31 +72,32 @@ impl Evaluator<'_> {
         let lookback = self.params.lookback.0;
         let (first, last) = looked_at(&selector.time, grid);
         let ahead = if selector.boundary == Boundary::Smoothed { lookback } else { 0 };
-        let first = first.saturating_sub(lookback).saturating_add(1);
-        let data = self.fetch(
-            &selector.matchers,
-            first,
-            last.saturating_add(ahead),
-            selector.figures_only,
-        )?;
-        self.check_columns(data.len(), grid.count)?;
-        let mut result = Vec::with_capacity(data.len());
-        for one in data {
+        let range = (first.saturating_sub(lookback).saturating_add(1), last.saturating_add(ahead));
+        let mut result: Vec<Series> = Vec::new();
+        self.each_selected(&selector.matchers, range, selector.figures_only, |ev, one| {
+            ev.check_columns(result.len() + 1, grid.count)?;
             let column = if selector.boundary == Boundary::Smoothed {
-                smoothing::instant(self, &one, &selector.time, span, grid)
+                smoothing::instant(ev, &one, &selector.time, span, grid)
             } else {
                 newest(&one, &selector.time, grid, lookback, what)
             };
-            if column.is_empty() {
-                continue;
+            if !column.is_empty() {
+                let weight = column.weight();
+                ev.stats.samples_total += weight as u64;
+                ev.hold(weight)?;
+                result.push(Series { labels: one.labels, drop_name: false, column });
             }
-            let weight = column.weight();
-            self.stats.samples_total += weight as u64;
-            self.hold(weight)?;
-            result.push(Series { labels: one.labels, drop_name: false, column });
-        }
+            Ok(())
+        })?;
+        result.sort_by(|one, two| one.labels.cmp(&two.labels));
         Ok(result)
     }
+}
+
+/// What raw samples weigh against the budget.
+fn raw_weight(data: &SeriesData) -> usize {
+    let histograms = data.histograms.values.iter().map(|value| histogram_weight(value));
+    data.floats.values.len() + histograms.sum::<usize>()
 }
 
 /// Reduces histograms to count and sum. What their buckets tell about counter resets becomes an explicit hint.

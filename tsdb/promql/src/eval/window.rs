@@ -105,6 +105,12 @@ impl WindowView<'_> {
     pub(crate) fn len(&self) -> usize {
         self.floats.len() + self.histograms.len()
     }
+
+    /// What the samples weigh against the budget.
+    pub(crate) fn weight(&self) -> usize {
+        self.floats.len()
+            + self.histograms.iter().map(|value| histogram_weight(value)).sum::<usize>()
+    }
 }
 
 impl RangeSeries {
@@ -238,53 +244,49 @@ fn reach(boundary: Boundary, lookback_ms: i64) -> (i64, i64) {
 }
 
 impl Evaluator<'_> {
-    /// The series of a range vector with all samples that any step's window reaches.
-    pub(crate) fn window_series(
+    /// Hands over the series of a range vector one by one, each with all samples that any step's window reaches.
+    pub(crate) fn each_range_series(
         &mut self,
         window: &Window,
         span: Span,
         grid: &Grid,
-    ) -> Result<Vec<RangeSeries>, EvalError> {
+        mut visit: impl FnMut(&mut Self, &RangeSeries) -> Result<(), EvalError>,
+    ) -> Result<(), EvalError> {
         let (before_ms, after_ms) = reach(window.boundary, self.params.lookback.0);
         let (first, last) = looked_at(&window.time, grid);
         let low = first.saturating_sub(window.range_ms).saturating_sub(before_ms);
         let high = last.saturating_add(after_ms);
-        let series: Vec<RangeSeries> = match &window.source {
+        match &window.source {
             WindowSource::Matchers { matchers, figures_only } => {
                 let with_starts = self.params.features.start_timestamps;
-                self.fetch(matchers, low.saturating_add(1), high, *figures_only)?
-                    .into_iter()
-                    .map(|data| RangeSeries::from_storage(data, with_starts))
-                    .collect()
+                let range = (low.saturating_add(1), high);
+                self.each_selected(matchers, range, *figures_only, |ev, data| {
+                    let series = RangeSeries::from_storage(data, with_starts);
+                    ev.hold(series.weight())?;
+                    visit(ev, &series)?;
+                    ev.release(series.weight());
+                    Ok(())
+                })
             }
             WindowSource::Subquery { node, step_ms } => {
                 let steps = subquery_grid(low, high, *step_ms);
                 if steps.count == 0 {
-                    return Ok(Vec::new());
+                    return Ok(());
                 }
                 if steps.count > self.budget.samples_max {
                     return Err(EvalError::TooManySamples { samples_max: self.budget.samples_max });
                 }
-                match self.eval(node, &steps)? {
-                    super::Value::Vector(series) => {
-                        let held = series.iter().map(|one| one.column.weight()).sum();
-                        self.release(held);
-                        series.into_iter().map(|one| RangeSeries::from_steps(one, &steps)).collect()
-                    }
-                    super::Value::Scalar(_) | super::Value::Text(_) => {
-                        return Err(EvalError::query(span, "only instant vectors have a range"));
-                    }
+                let super::Value::Vector(inner) = self.eval(node, &steps)? else {
+                    return Err(EvalError::query(span, "only instant vectors have a range"));
+                };
+                for one in inner {
+                    let weight = one.column.weight();
+                    visit(self, &RangeSeries::from_steps(one, &steps))?;
+                    self.release(weight);
                 }
+                Ok(())
             }
-        };
-        let weight = series.iter().map(RangeSeries::weight).sum();
-        self.hold(weight)?;
-        Ok(series)
-    }
-
-    /// Gives back what [`Evaluator::window_series`] counted.
-    pub(crate) fn release_windows(&mut self, series: &[RangeSeries]) {
-        self.release(series.iter().map(RangeSeries::weight).sum());
+        }
     }
 }
 

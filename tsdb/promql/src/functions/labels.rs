@@ -111,16 +111,15 @@ pub(super) fn absent_over_time(
     let NodeKind::Window(window) = &arg.kind else {
         return Err(EvalError::query(arg.span, "expected a range vector"));
     };
-    let series = ev.window_series(window, arg.span, grid)?;
     let mut present = vec![false; grid.count];
-    for one in &series {
+    ev.each_range_series(window, arg.span, grid, |ev, one| {
         let mut slider = one.slider(window, ev.params.lookback.0);
         for (step, present) in present.iter_mut().enumerate() {
             let end_ms = window.time.apply(grid.at(step));
             *present |= !slider.window(window.range_ms, end_ms).is_empty();
         }
-    }
-    ev.release_windows(&series);
+        Ok(())
+    })?;
     let labels = match &window.source {
         WindowSource::Matchers { matchers, .. } => labels_fixed_by(matchers),
         WindowSource::Subquery { .. } => Labels::empty(),

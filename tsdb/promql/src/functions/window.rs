@@ -109,14 +109,12 @@ pub(super) fn call(
     for arg in args.iter().filter(|arg| !matches!(arg.kind, NodeKind::Window(_))) {
         scalars.push(ev.scalar(arg, grid)?);
     }
-    let input = ev.window_series(window, arg.span, grid)?;
-    ev.check_columns(input.len(), grid.count)?;
     let keeps_name = matches!(name, "last_over_time" | "first_over_time");
     let counter = matches!(name, "rate" | "increase");
-    let mut result = Vec::with_capacity(input.len());
-    let mut looked_at: u64 = 0;
-    for one in &input {
+    let mut result: Vec<Series> = Vec::new();
+    ev.each_range_series(window, arg.span, grid, |ev, one| {
         ev.budget.check_cancelled()?;
+        ev.check_columns(result.len() + 1, grid.count)?;
         let resets = if counter { resets::counter_resets(one) } else { Vec::new() };
         let mut column = Column::absent(grid.count);
         let mut slider = one.slider(window, ev.params.lookback.0);
@@ -127,7 +125,7 @@ pub(super) fn call(
             if view.is_empty() {
                 continue;
             }
-            looked_at += view.len() as u64;
+            ev.stats.samples_total += view.len() as u64;
             let scalar = |idx: usize| scalars.get(idx).map_or(0.0, |values| values[step]);
             let mut call = WindowCall {
                 annotations: &mut ev.annotations,
@@ -144,20 +142,19 @@ pub(super) fn call(
             }
         }
         if column.is_empty() {
-            continue;
+            return Ok(());
         }
         if counter && (0..grid.count).any(|step| column.float(step).is_some()) {
             note_if_no_counter(ev, one.labels.get("__type__"), metric_name, args[0].outer);
         }
         ev.hold(column.weight())?;
-        let mut series = Series { labels: one.labels.clone(), drop_name: one.drop_name, column };
-        if !keeps_name {
-            ev.mark_nameless(&mut series);
-        }
-        result.push(series);
+        result.push(Series { labels: one.labels.clone(), drop_name: one.drop_name, column });
+        Ok(())
+    })?;
+    result.sort_by(|one, two| one.labels.cmp(&two.labels));
+    if !keeps_name {
+        result.iter_mut().for_each(|series| ev.mark_nameless(series));
     }
-    ev.stats.samples_total += looked_at;
-    ev.release_windows(&input);
     merge_same_labels(result, node)
 }
 

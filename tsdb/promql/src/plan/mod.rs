@@ -136,6 +136,30 @@ const FIGURES_THROUGH: [&str; 9] = [
     "last_over_time",
 ];
 
+impl Node {
+    /// Calls `visit` with the matchers of each selection from storage.
+    pub(crate) fn each_selection<'a>(&'a self, visit: &mut impl FnMut(&'a [Matcher])) {
+        match &self.kind {
+            NodeKind::Number(_) | NodeKind::Text(_) => {}
+            NodeKind::Selector(selector) => visit(&selector.matchers),
+            NodeKind::Window(window) => match &window.source {
+                WindowSource::Matchers { matchers, .. } => visit(matchers),
+                WindowSource::Subquery { node, .. } => node.each_selection(visit),
+            },
+            NodeKind::Call { args, .. } => args.iter().for_each(|arg| arg.each_selection(visit)),
+            NodeKind::Aggregate(aggregate) => {
+                aggregate.param.iter().for_each(|param| param.each_selection(visit));
+                aggregate.input.each_selection(visit);
+            }
+            NodeKind::Binary(binary) => {
+                binary.lhs.each_selection(visit);
+                binary.rhs.each_selection(visit);
+            }
+            NodeKind::Negate(operand) => operand.each_selection(visit),
+        }
+    }
+}
+
 /// Plans an expression.
 pub(crate) fn plan(expr: &Expr, params: &EvalParams) -> Result<Node, EvalError> {
     Planner { params, durations: DurationContext::of(params) }.node(expr, false)

@@ -1,0 +1,297 @@
+//! Properties of the evaluation on generated data and queries, and queries made to hurt.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use proptest::prelude::*;
+use swell_model::{DurationMs, Labels, NativeHistogram, SampleValue, Span, TimestampMs, stale_nan};
+use swell_promql::testing::{LoadedSample, LoadedSeries, TestStorage, memory_storage};
+use swell_promql::{Budget, EvalError, EvalParams, Features, QueryOutput, QueryValue, evaluate};
+use swell_promql_syntax::parse;
+
+fn with_all_features(params: EvalParams) -> EvalParams {
+    EvalParams { features: Features::all(), ..params }
+}
+
+fn run(
+    storage: &dyn TestStorage,
+    query: &str,
+    params: EvalParams,
+    budget: &Budget,
+) -> Result<QueryOutput, EvalError> {
+    let expr = parse(query).expect("the query parses");
+    evaluate(&expr, storage.source(), &with_all_features(params), budget)
+}
+
+/// A sample out of a number, so that data shrink well: floats of all kinds, histograms, staleness markers.
+fn sample(seed: u8) -> Option<SampleValue> {
+    Some(match seed {
+        0..=3 => return None,
+        4 => SampleValue::Float(stale_nan()),
+        5 => SampleValue::Float(f64::NAN),
+        6 => SampleValue::Float(f64::INFINITY),
+        7..=200 => SampleValue::Float(f64::from(seed)),
+        _ => SampleValue::Histogram(Arc::new(NativeHistogram {
+            count: f64::from(seed),
+            sum: f64::from(seed) * 2.0,
+            positive_spans: vec![Span { offset: i32::from(seed % 3), length: 2 }],
+            positive_buckets: vec![f64::from(seed % 7), f64::from(seed) - f64::from(seed % 7)],
+            ..NativeHistogram::default()
+        })),
+    })
+}
+
+/// Series `a` and `b` with labels `x` and `le`, a sample each 15 s.
+fn data() -> impl Strategy<Value = Vec<(usize, Vec<u8>)>> {
+    prop::collection::vec((0..8_usize, prop::collection::vec(any::<u8>(), 1..40)), 1..6)
+}
+
+fn load(data: &[(usize, Vec<u8>)]) -> Box<dyn TestStorage> {
+    let storage = memory_storage().expect("memory is always there");
+    for (idx, seeds) in data {
+        let name = if idx % 2 == 0 { "a" } else { "b" };
+        let x = if idx % 4 < 2 { "1" } else { "2" };
+        let le = if *idx < 4 { "1" } else { "+Inf" };
+        let samples = seeds.iter().enumerate().filter_map(|(place, seed)| {
+            let at = i64::try_from(place).expect("few samples") * 15_000;
+            let value = sample(*seed)?;
+            Some(LoadedSample { timestamp: TimestampMs(at), value, start_ms: 0 })
+        });
+        let labels = Labels::from_pairs([("__name__", name), ("x", x), ("le", le)]);
+        let series = LoadedSeries { labels, samples: samples.collect() };
+        storage.append(&[series]).expect("memory takes everything");
+    }
+    storage
+}
+
+const QUERIES: [&str; 44] = [
+    "a",
+    "a offset 30s",
+    "a @ 60",
+    "rate(a[1m])",
+    "increase(a[2m] anchored)",
+    "rate(a[1m] smoothed)",
+    "a smoothed",
+    "delta(b[90s])",
+    "irate(a[1m])",
+    "idelta(a[1m])",
+    "resets(a[2m])",
+    "changes(b[2m])",
+    "sum_over_time(a[1m])",
+    "avg_over_time(b[1m])",
+    "max_over_time(a[1m])",
+    "min_over_time(a[100s])",
+    "stddev_over_time(a[2m])",
+    "quantile_over_time(0.3, a[2m])",
+    "last_over_time(a[1m])",
+    "first_over_time(a[1m])",
+    "count_over_time(a[1m])",
+    "deriv(a[2m])",
+    "predict_linear(a[2m], 60)",
+    "absent_over_time(a[30s])",
+    "absent(b{x=\"1\"})",
+    "sum by (x) (a)",
+    "avg without (x) (b)",
+    "topk(1, a)",
+    "quantile(0.5, a)",
+    "count_values(\"v\", a)",
+    "stddev(a)",
+    "a + on(x, le) b",
+    "a + on(x, le) fill(1) b",
+    "a > bool 50",
+    "a or b",
+    "a unless on(x) b",
+    "a * 2",
+    "-a",
+    "histogram_quantile(0.9, a)",
+    "histogram_fraction(0, 2, a)",
+    "histogram_count(rate(a[1m]))",
+    "rate(sum(a)[1m:15s])",
+    "max_over_time((a * 2)[45s:10s] offset 10s)",
+    "label_replace(a, \"y\", \"$1\", \"x\", \"(.*)\") + time()",
+];
+
+/// The points of a result at a time, as text that tells floats and histograms apart.
+fn points_at(output: &QueryOutput, at: TimestampMs) -> Vec<String> {
+    let mut points: Vec<String> = match &output.value {
+        QueryValue::Vector(vector) => {
+            vector.iter().map(|sample| format!("{} {:?}", sample.labels, sample.value)).collect()
+        }
+        QueryValue::Matrix(matrix) => matrix
+            .iter()
+            .flat_map(|series| {
+                let floats = series
+                    .floats
+                    .iter()
+                    .map(|point| (point.timestamp, SampleValue::Float(point.value)));
+                let histograms = series.histograms.iter().map(|point| {
+                    (point.timestamp, SampleValue::Histogram(Arc::clone(&point.value)))
+                });
+                floats
+                    .chain(histograms)
+                    .filter(|(time, _)| *time == at)
+                    .map(|(_, value)| format!("{} {value:?}", series.labels))
+                    .collect::<Vec<_>>()
+            })
+            .collect(),
+        other => vec![format!("{other:?}")],
+    };
+    points.sort();
+    points
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn a_range_query_gives_what_instant_queries_give(
+        data in data(),
+        query in prop::sample::select(QUERIES.to_vec()),
+        start in 0..200_000_i64,
+        step in 1..90_000_i64,
+    ) {
+        let storage = load(&data);
+        let budget = Budget::default();
+        let (start, step) = (TimestampMs(start), DurationMs(step));
+        let end = start + DurationMs(step.0 * 6);
+        let range = run(storage.as_ref(), query, EvalParams::range(start, end, step), &budget);
+        let mut at = start;
+        while at <= end {
+            let instant = run(storage.as_ref(), query, EvalParams::instant(at), &budget);
+            match (&range, instant) {
+                (Ok(range), Ok(instant)) => {
+                    prop_assert_eq!(points_at(range, at), points_at(&instant, at), "{} at {:?}", query, at);
+                }
+                // A range query fails when any of its steps does.
+                (Err(_), _) => {}
+                (Ok(_), Err(error)) => prop_assert!(false, "{query} at {at:?}: {error}"),
+            }
+            at += step;
+        }
+    }
+
+    #[test]
+    fn equal_queries_give_equal_results(
+        data in data(),
+        query in prop::sample::select(QUERIES.to_vec()),
+    ) {
+        let storage = load(&data);
+        let params = EvalParams::range(TimestampMs(0), TimestampMs(300_000), DurationMs(30_000));
+        let once = run(storage.as_ref(), query, params, &Budget::default());
+        let again = run(storage.as_ref(), query, params, &Budget::default());
+        prop_assert_eq!(format!("{once:?}"), format!("{again:?}"));
+    }
+}
+
+/// Ten series, each second a sample for an hour.
+fn dense() -> Box<dyn TestStorage> {
+    let storage = memory_storage().expect("memory is always there");
+    let series: Vec<LoadedSeries> = (0..10)
+        .map(|idx| LoadedSeries {
+            labels: Labels::from_pairs([("__name__", "m".to_owned()), ("i", idx.to_string())]),
+            samples: (0..3600)
+                .map(|second| LoadedSample {
+                    timestamp: TimestampMs(second * 1000),
+                    value: SampleValue::Float(1.0),
+                    start_ms: 0,
+                })
+                .collect(),
+        })
+        .collect();
+    storage.append(&series).expect("memory takes everything");
+    storage
+}
+
+#[test]
+fn queries_made_to_hurt_are_stopped_by_the_budget() {
+    let storage = dense();
+    let budget = Budget::new(10_000, 11_000);
+    let hour = EvalParams::instant(TimestampMs(3_600_000));
+    for query in [
+        "m[1h]",
+        "sum_over_time(m[1h:1ms])",
+        "sum_over_time(vector(1)[1000y:1ms])",
+        "max_over_time(sum_over_time(vector(1)[1y:1m])[1y:1m])",
+        "last_over_time((m * 2)[1h:1s])",
+    ] {
+        let outcome = run(storage.as_ref(), query, hour, &budget);
+        assert!(matches!(outcome, Err(EvalError::TooManySamples { .. })), "{query}: {outcome:?}");
+    }
+    let year = EvalParams::range(TimestampMs(0), TimestampMs(31_536_000_000), DurationMs(1));
+    let outcome = run(storage.as_ref(), "m", year, &budget);
+    assert!(matches!(outcome, Err(EvalError::TooManySteps { steps_max: 11_000 })), "{outcome:?}");
+}
+
+#[test]
+fn impossible_ranges_and_times_are_refused_or_empty() {
+    let storage = dense();
+    let budget = Budget::default();
+    let backwards = EvalParams::range(TimestampMs(1000), TimestampMs(0), DurationMs(1));
+    let still = EvalParams::range(TimestampMs(0), TimestampMs(1000), DurationMs(0));
+    for params in [backwards, still] {
+        let outcome = run(storage.as_ref(), "m", params, &budget);
+        assert!(matches!(outcome, Err(EvalError::BadRange(_))), "{outcome:?}");
+    }
+    for at in [TimestampMs::MIN, TimestampMs::MAX] {
+        for query in
+            ["m", "m offset 292y", "rate(m[290y])", "m @ -9223372036854", "time()", "hour()"]
+        {
+            let outcome = run(storage.as_ref(), query, EvalParams::instant(at), &budget);
+            assert!(outcome.is_ok(), "{query} at {at:?}: {outcome:?}");
+        }
+    }
+}
+
+#[test]
+fn a_cancelled_query_stops() {
+    let storage = dense();
+    let budget = Budget::default();
+    budget.cancelled.store(true, Ordering::Relaxed);
+    let outcome = run(storage.as_ref(), "m", EvalParams::instant(TimestampMs(0)), &budget);
+    assert!(matches!(outcome, Err(EvalError::Cancelled)), "{outcome:?}");
+}
+
+#[test]
+fn what_is_switched_off_is_refused_with_its_place() {
+    let storage = dense();
+    for (query, what) in [
+        ("limitk(1, m)", "aggregation \"limitk\""),
+        ("1 + mad_over_time(m[5m])", "function \"mad_over_time\""),
+        ("m + fill(0) m", "binary operator fill modifiers"),
+        ("rate(m[5m] smoothed)", "smoothed modifier"),
+    ] {
+        let expr = parse(query).expect("the query parses");
+        let params = EvalParams::instant(TimestampMs(0));
+        match evaluate(&expr, storage.source(), &params, &Budget::default()) {
+            Err(EvalError::FeatureDisabled { what: got, span }) => {
+                assert_eq!(got, what, "{query}");
+                assert!(query.contains(span.text(query)), "{query}");
+            }
+            outcome => panic!("{query}: {outcome:?}"),
+        }
+    }
+}
+
+#[test]
+fn deep_queries_evaluate_on_a_small_stack() {
+    let storage = dense();
+    let chain = format!("m{}", " or m".repeat(240));
+    let nested = format!("{}m{}", "abs(".repeat(90), ")".repeat(90));
+    for query in [chain, nested] {
+        let output =
+            run(storage.as_ref(), &query, EvalParams::instant(TimestampMs(0)), &Budget::default())
+                .expect("within limits");
+        assert!(matches!(output.value, QueryValue::Vector(vector) if vector.len() == 10));
+    }
+}
+
+#[test]
+fn statistics_count_what_was_looked_at() {
+    let storage = dense();
+    let at = EvalParams::instant(TimestampMs(3_599_000));
+    let output = run(storage.as_ref(), "sum(rate(m[1m]))", at, &Budget::default());
+    let stats = output.expect("within limits").stats;
+    assert_eq!((stats.series_selected, stats.samples_total), (10, 600));
+    // One series' window at a time, and a result per series.
+    assert!((60..=70).contains(&stats.samples_peak), "{stats:?}");
+}
