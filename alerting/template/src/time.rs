@@ -1,13 +1,18 @@
 //! Go's `time.Time` and `time.Duration`: arithmetic, layouts, methods.
 
+mod calendar;
+mod duration;
+mod layout;
+
 use std::fmt;
 use std::sync::Arc;
 
+use calendar::{civil_from_days, days_from_civil};
+use layout::{Parts, next_element};
+
 use crate::value::Value;
 
-/// Nanoseconds, as `time.Duration`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct GoDuration(pub i64);
+pub use duration::GoDuration;
 
 /// An instant with a fixed offset from UTC.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,86 +46,6 @@ const MONTHS: [&str; 12] = [
 ];
 const WEEKDAYS: [&str; 7] =
     ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
-
-impl GoDuration {
-    /// Length in seconds.
-    #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "as in Go's Duration.Seconds")]
-    pub fn as_seconds(self) -> f64 {
-        (self.0 / NANOS) as f64 + (self.0 % NANOS) as f64 / 1e9
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "as in Go's Duration.Hours")]
-    fn in_units(self, unit: i64) -> f64 {
-        (self.0 / unit) as f64 + (self.0 % unit) as f64 / unit as f64
-    }
-
-    pub(crate) fn method(self, name: &str, arguments: &[Value]) -> Option<Result<Value, String>> {
-        Some(Ok(match (name, arguments) {
-            ("Hours", []) => Value::Float(self.in_units(3600 * NANOS)),
-            ("Minutes", []) => Value::Float(self.in_units(60 * NANOS)),
-            ("Seconds", []) => Value::Float(self.as_seconds()),
-            ("Milliseconds", []) => Value::Int(self.0 / 1_000_000),
-            ("Microseconds", []) => Value::Int(self.0 / 1_000),
-            ("Nanoseconds", []) => Value::Int(self.0),
-            ("Abs", []) => Value::Duration(Self(self.0.saturating_abs())),
-            ("String", []) => Value::str(self.to_string()),
-            ("Truncate" | "Round", [unit]) => {
-                let unit = match unit.to_int() {
-                    Ok(unit) => unit,
-                    Err(message) => return Some(Err(message)),
-                };
-                if unit <= 0 {
-                    return Some(Ok(Value::Duration(self)));
-                }
-                let rest = self.0 % unit;
-                let up = name == "Round" && rest.unsigned_abs() * 2 >= unit.unsigned_abs();
-                let step = if up { rest.signum() * unit } else { 0 };
-                Value::Duration(Self((self.0 - rest).saturating_add(step)))
-            }
-            _ => return None,
-        }))
-    }
-}
-
-impl fmt::Display for GoDuration {
-    /// `1h2m3.5s`, `1.5ms`, `0s`, as Go prints durations.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0 == 0 {
-            return f.write_str("0s");
-        }
-        if self.0 < 0 {
-            f.write_str("-")?;
-        }
-        let nanos = self.0.unsigned_abs();
-        let fraction = |value: u64, unit: u64| {
-            let digits = format!("{:0width$}", value % unit, width = unit.ilog10() as usize);
-            let digits = digits.trim_end_matches('0');
-            if unit == 1 || digits.is_empty() {
-                (value / unit).to_string()
-            } else {
-                format!("{}.{digits}", value / unit)
-            }
-        };
-        if nanos < 1_000 {
-            return write!(f, "{nanos}ns");
-        }
-        if nanos < 1_000_000 {
-            return write!(f, "{}µs", fraction(nanos, 1_000));
-        }
-        if nanos < 1_000_000_000 {
-            return write!(f, "{}ms", fraction(nanos, 1_000_000));
-        }
-        let seconds = nanos / 1_000_000_000;
-        if seconds >= 3600 {
-            write!(f, "{}h", seconds / 3600)?;
-        }
-        if seconds >= 60 {
-            write!(f, "{}m", seconds / 60 % 60)?;
-        }
-        write!(f, "{}s", fraction(nanos % 60_000_000_000, 1_000_000_000))
-    }
-}
 
 /// Parts of a date and time of day.
 struct Civil {
@@ -288,7 +213,7 @@ impl GoTime {
     /// Parses by a Go layout; parts the layout lacks are those of year 1 (year 0 in Go) and UTC. `None` when the text does not fit.
     #[must_use]
     pub fn parse(layout: &str, text: &str) -> Option<Self> {
-        let mut parts = Parts { year: 0, month: 1, day: 1, ..Parts::default() };
+        let mut parts = Parts::new();
         let (mut layout, mut text) = (layout, text);
         while !layout.is_empty() {
             match next_element(layout) {
@@ -367,256 +292,6 @@ impl fmt::Display for GoTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.format("2006-01-02 15:04:05.999999999 -0700 MST"))
     }
-}
-
-/// Layout elements, longer ones before those they start with.
-const ELEMENTS: [&str; 36] = [
-    "January",
-    "Jan",
-    "Monday",
-    "Mon",
-    "MST",
-    "2006",
-    "002",
-    "01",
-    "02",
-    "03",
-    "04",
-    "05",
-    "06",
-    "__2",
-    "_2",
-    "15",
-    "PM",
-    "pm",
-    "-07:00:00",
-    "-070000",
-    "-07:00",
-    "-0700",
-    "-07",
-    "Z07:00:00",
-    "Z070000",
-    "Z07:00",
-    "Z0700",
-    "Z07",
-    "1",
-    "2",
-    "3",
-    "4",
-    "5",
-    ".000000000",
-    ".000",
-    ".0",
-];
-
-/// The layout element at the start of `layout`.
-fn next_element(layout: &str) -> Option<&str> {
-    if layout.starts_with(['.', ',']) {
-        let digit = layout[1..].chars().next()?;
-        if digit == '0' || digit == '9' {
-            let count = layout[1..].bytes().take_while(|byte| *byte == digit as u8).count();
-            let follows = layout[1 + count..].starts_with(|c: char| c.is_ascii_digit());
-            if !follows && count <= 9 {
-                return Some(&layout[..=count]);
-            }
-        }
-        return None;
-    }
-    let element = ELEMENTS.iter().find(|element| layout.starts_with(**element))?;
-    // "Jan" and "Mon" inside a longer lower-case word are plain text.
-    let longer = layout[element.len()..].starts_with(|c: char| c.is_ascii_lowercase());
-    if matches!(*element, "Jan" | "Mon") && longer {
-        return None;
-    }
-    if *element == "_2" && layout.starts_with("_2006") {
-        return None;
-    }
-    Some(&layout[..element.len()])
-}
-
-/// What a layout found in a text.
-#[derive(Default)]
-struct Parts {
-    year: i64,
-    month: i64,
-    day: i64,
-    hour: i64,
-    minute: i64,
-    second: i64,
-    nanos: u32,
-    afternoon: Option<bool>,
-    offset_s: i32,
-    zone: Option<String>,
-}
-
-impl Parts {
-    /// Takes one element from the start of `text`; returns what is left.
-    fn take<'a>(&mut self, element: &str, text: &'a str) -> Option<&'a str> {
-        let (value, rest) = match element {
-            "2006" => digits(text, 4, 4)?,
-            "06" | "01" | "02" | "15" | "03" | "04" | "05" => digits(text, 2, 2)?,
-            "1" | "2" | "3" | "4" | "5" => digits(text, 1, 2)?,
-            "_2" => digits(text.trim_start_matches(' '), 1, 2)?,
-            _ => return self.take_word(element, text),
-        };
-        match element {
-            "2006" => self.year = value,
-            "06" => self.year = if value >= 69 { 1900 + value } else { 2000 + value },
-            "01" | "1" => self.month = value,
-            "02" | "_2" | "2" => self.day = value,
-            "15" | "03" | "3" => self.hour = value,
-            "04" | "4" => self.minute = value,
-            _ => {
-                self.second = value;
-                // A fraction in the text is taken even where the layout has none.
-                if let Some(fraction) = rest.strip_prefix('.') {
-                    return self.fraction(fraction);
-                }
-            }
-        }
-        Some(rest)
-    }
-
-    fn fraction<'a>(&mut self, text: &'a str) -> Option<&'a str> {
-        let count = text.bytes().take_while(u8::is_ascii_digit).count();
-        if count == 0 {
-            return None;
-        }
-        let padded = format!("{:0<9}", &text[..count.min(9)]);
-        self.nanos = padded.parse().ok()?;
-        Some(&text[count..])
-    }
-
-    fn take_word<'a>(&mut self, element: &str, text: &'a str) -> Option<&'a str> {
-        match element {
-            "January" | "Jan" => {
-                let len = if element == "Jan" { 3 } else { 0 };
-                let (idx, name) = MONTHS.iter().enumerate().find_map(|(idx, name)| {
-                    let name = if len == 3 { &name[..3] } else { *name };
-                    text.starts_with(name).then_some((idx, name))
-                })?;
-                self.month = i64::try_from(idx).ok()? + 1;
-                Some(&text[name.len()..])
-            }
-            "Monday" | "Mon" => {
-                let name = WEEKDAYS.iter().find_map(|name| {
-                    let name = if element == "Mon" { &name[..3] } else { *name };
-                    text.starts_with(name).then_some(name)
-                })?;
-                Some(&text[name.len()..])
-            }
-            "PM" | "pm" => {
-                self.afternoon = Some(text.get(..2)?.eq_ignore_ascii_case("pm"));
-                let valid = ["am", "pm"].iter().any(|half| text[..2].eq_ignore_ascii_case(half));
-                valid.then_some(&text[2..])
-            }
-            "MST" => {
-                let len = text.bytes().take_while(u8::is_ascii_uppercase).count();
-                self.zone = Some(text[..len].to_owned());
-                (len >= 3).then_some(&text[len..])
-            }
-            _ if element.starts_with(['.', ',']) => match text.strip_prefix(['.', ',']) {
-                Some(rest) => self.fraction(rest),
-                None => Some(text),
-            },
-            _ => self.take_offset(element, text),
-        }
-    }
-
-    fn take_offset<'a>(&mut self, element: &str, text: &'a str) -> Option<&'a str> {
-        if element.starts_with('Z')
-            && let Some(rest) = text.strip_prefix('Z')
-        {
-            return Some(rest);
-        }
-        let sign = match text.chars().next()? {
-            '+' => 1,
-            '-' => -1,
-            _ => return None,
-        };
-        let (hours, mut rest) = digits(&text[1..], 2, 2)?;
-        let mut seconds = hours * 3600;
-        if element.len() > 3 {
-            rest = rest.strip_prefix(':').unwrap_or(rest);
-            let (minutes, after) = digits(rest, 2, 2)?;
-            seconds += minutes * 60;
-            rest = after;
-        }
-        self.offset_s = i32::try_from(seconds).ok()? * sign;
-        Some(rest)
-    }
-
-    fn finish(self) -> Option<GoTime> {
-        let hour = match self.afternoon {
-            Some(true) if self.hour < 12 => self.hour + 12,
-            Some(false) if self.hour == 12 => 0,
-            _ => self.hour,
-        };
-        let month = u32::try_from(self.month).ok()?;
-        let day = u32::try_from(self.day).ok()?;
-        let in_range = (1..=12).contains(&month)
-            && day >= 1
-            && day <= days_in_month(self.year, month)
-            && hour < 24
-            && self.minute < 60
-            && self.second < 60;
-        if !in_range {
-            return None;
-        }
-        let seconds = days_from_civil(self.year, month, day) * 86_400
-            + hour * 3600
-            + self.minute * 60
-            + self.second
-            - i64::from(self.offset_s);
-        let zone = match self.zone {
-            Some(zone) => Arc::from(zone.as_str()),
-            None if self.offset_s == 0 => Arc::from("UTC"),
-            None => Arc::from(""),
-        };
-        Some(GoTime { seconds, nanos: self.nanos, offset_s: self.offset_s, zone })
-    }
-}
-
-fn digits(text: &str, least: usize, most: usize) -> Option<(i64, &str)> {
-    let count = text.bytes().take(most).take_while(u8::is_ascii_digit).count();
-    if count < least {
-        return None;
-    }
-    Some((text[..count].parse().ok()?, &text[count..]))
-}
-
-fn days_in_month(year: i64, month: u32) -> u32 {
-    match month {
-        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
-        2 => 28,
-        4 | 6 | 9 | 11 => 30,
-        _ => 31,
-    }
-}
-
-/// Days since 1970-01-01 of a date in the proleptic Gregorian calendar (Howard Hinnant's algorithm).
-fn days_from_civil(year: i64, month: u32, day: u32) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let year_of_era = year.rem_euclid(400);
-    let shifted = i64::from((month + 9) % 12);
-    let day_of_year = (153 * shifted + 2) / 5 + i64::from(day) - 1;
-    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
-}
-
-/// The date of a day count since 1970-01-01; the reverse of [`days_from_civil`].
-fn civil_from_days(days: i64) -> (i64, u32, u32) {
-    let days = days + 719_468;
-    let era = days.div_euclid(146_097);
-    let day_of_era = days.rem_euclid(146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * day_of_year + 2) / 153;
-    let day = u32::try_from(day_of_year - (153 * shifted + 2) / 5 + 1).unwrap_or(1);
-    let month = u32::try_from(if shifted < 10 { shifted + 3 } else { shifted - 9 }).unwrap_or(1);
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    (year, month, day)
 }
 
 #[cfg(test)]
