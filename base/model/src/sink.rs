@@ -87,6 +87,8 @@ pub struct AppendReport {
     pub duplicates: usize,
     /// Samples dropped for being older than the storage accepts.
     pub too_old: usize,
+    /// Samples dropped for being further ahead of the clock than the storage accepts.
+    pub too_new: usize,
 }
 
 /// Why a batch or a series was refused; nothing of it was stored.

@@ -23,4 +23,4 @@ pub use histograms::{
     HISTOGRAM_BUCKETS_MAX, HISTOGRAMS_MAX, is_writable, read_histograms, write_histograms,
 };
 pub use tail::{Tail, TailColumn};
-pub use times::{TIMES_MAX, read_times, write_times};
+pub use times::{TIMES_MAX, TimesTail, read_times, write_times};

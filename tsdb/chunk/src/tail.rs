@@ -135,9 +135,9 @@ impl Tail {
         self.tokens.capacity()
     }
 
-    /// Starts again at row 0 without values.
+    /// Starts again at row 0 without values; [`Tail::last_value`] stays known.
     pub fn clear(&mut self) {
-        *self = Self::default();
+        *self = Self { last_bits: self.last_bits, ..Self::default() };
     }
 }
 

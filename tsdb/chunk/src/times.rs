@@ -1,11 +1,11 @@
 //! A column of timestamps, shared by all series of a target: an integer column, head and body in one.
 
-use crate::bytes::Cursor;
+use crate::bytes::{Cursor, put_zigzag};
 use crate::error::DecodeError;
 use crate::ints;
 
 /// Timestamps in one column; more would let few damaged bytes ask for much memory.
-pub const TIMES_MAX: usize = 1 << 22;
+pub const TIMES_MAX: usize = 1 << 24;
 
 /// Appends the column.
 ///
@@ -37,6 +37,65 @@ pub fn read_times(bytes: &[u8], count: usize) -> Result<Vec<i64>, DecodeError> {
     }
 }
 
+/// Timestamps of a target while they grow: the first, then differences of differences, a byte or two each.
+#[derive(Clone, Debug, Default)]
+pub struct TimesTail {
+    bytes: Vec<u8>,
+    last_ms: i64,
+    delta: i64,
+    count: u32,
+}
+
+impl TimesTail {
+    /// Appends a timestamp.
+    ///
+    /// # Panics
+    /// When it is not after the last.
+    pub fn push(&mut self, timestamp_ms: i64) {
+        assert!(self.count == 0 || timestamp_ms > self.last_ms, "timestamps rise");
+        let delta = timestamp_ms.wrapping_sub(self.last_ms);
+        put_zigzag(&mut self.bytes, delta.wrapping_sub(self.delta));
+        self.delta = if self.count == 0 { 0 } else { delta };
+        self.last_ms = timestamp_ms;
+        self.count += 1;
+    }
+
+    /// Number of timestamps.
+    #[must_use]
+    pub const fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// The last timestamp, if any.
+    #[must_use]
+    pub const fn last_ms(&self) -> Option<i64> {
+        if self.count == 0 { None } else { Some(self.last_ms) }
+    }
+
+    /// Heap bytes in use.
+    #[must_use]
+    pub const fn heap_bytes(&self) -> usize {
+        self.bytes.capacity()
+    }
+
+    /// All timestamps.
+    #[must_use]
+    pub fn to_vec(&self) -> Vec<i64> {
+        let mut cursor = Cursor::new(&self.bytes);
+        let (mut last, mut delta): (i64, i64) = (0, 0);
+        (0..self.count)
+            .map(|idx| {
+                delta = delta.wrapping_add(cursor.zigzag().expect("push wrote one for each"));
+                last = last.wrapping_add(delta);
+                if idx == 0 {
+                    delta = 0;
+                }
+                last
+            })
+            .collect()
+    }
+}
+
 fn read_head_and_body(cursor: &mut Cursor<'_>, out: &mut [i64]) -> Result<(), DecodeError> {
     // The head's length shows only while it is read, so it is read twice: alone, then with its body behind.
     let mut head = cursor.clone();
@@ -58,6 +117,9 @@ mod tests {
         write_times(times, &mut bytes);
         assert!(bytes.len() <= max_bytes, "{} > {max_bytes} bytes", bytes.len());
         assert_eq!(read_times(&bytes, times.len()).expect("decodes"), times);
+        let mut tail = TimesTail::default();
+        times.iter().for_each(|at| tail.push(*at));
+        assert_eq!((tail.to_vec(), tail.last_ms()), (times.to_vec(), times.last().copied()));
     }
 
     #[test]

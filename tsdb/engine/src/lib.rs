@@ -1,1 +1,29 @@
 //! The embedded columnar time-series database: head, write-ahead log, blocks, compaction, retention, select.
+//!
+//! Samples come in through [`swell_model::SampleSink`]: a batch is one record of the log ([`Config::wal_sync`]
+//! says when it is synced), then visible in the head as a whole. [`Db::maintain`] flushes windows of two hours
+//! into immutable blocks, merges these, and deletes what is too old. Reads ([`swell_model::SeriesSource`]) take a
+//! snapshot under a short lock and decode afterwards.
+//!
+//! Nothing here is async; callers have a pool for it. The on-disk formats are described in `docs/format/`.
+
+mod block;
+mod compact;
+mod config;
+mod db;
+mod head;
+mod maintain;
+mod metrics;
+mod open;
+mod retention;
+mod select;
+mod status;
+mod wal;
+
+pub use config::{Config, WalSync};
+pub use db::Db;
+pub use maintain::MaintainError;
+pub use open::OpenError;
+pub use status::{
+    BlocksStatus, Cardinality, Damage, HeadStatus, MaintainReport, Status, WalStatus,
+};

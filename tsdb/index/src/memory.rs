@@ -128,6 +128,12 @@ impl MemoryIndex {
         }
     }
 
+    /// Whether a series has this index.
+    #[must_use]
+    pub fn contains(&self, idx: u32) -> bool {
+        self.series.get(idx as usize).is_some_and(Option::is_some)
+    }
+
     /// Labels of a series; `None` for an unused index.
     #[must_use]
     pub fn labels(&self, idx: u32) -> Option<Labels> {

@@ -1,0 +1,60 @@
+//! Immutable blocks: one file each, columns first, then what is needed to find them. `docs/format/block.md` has
+//! the layout; the constants are here.
+
+mod meta;
+mod reader;
+mod writer;
+
+use std::io;
+
+pub(crate) use meta::{BlockId, BlockMeta};
+pub(crate) use reader::{Block, BlockSeries, FrameCache, Loaded};
+pub(crate) use writer::{BlockWriter, WriteBlockError};
+
+/// Folder of the blocks in the data directory.
+pub(crate) const FOLDER: &str = "blocks";
+/// Ending of a finished block.
+pub(crate) const SUFFIX: &str = ".blk";
+/// Ending of a block that is being written.
+pub(crate) const SUFFIX_UNFINISHED: &str = ".tmp";
+/// Ending of a block that was set aside.
+pub(crate) const SUFFIX_DAMAGED: &str = ".damaged";
+
+const MAGIC: &[u8; 8] = b"SWELLBLK";
+const MAGIC_END: &[u8; 8] = b"SWELLEND";
+const VERSION: u32 = 1;
+/// Magic, version, checksum of both.
+const HEADER_LEN: usize = 16;
+/// Length of the footer, its checksum, magic.
+const TRAILER_LEN: usize = 16;
+
+/// Values of one series in one chunk.
+const CHUNK_LEN: usize = 2048;
+/// A frame is closed once it has this many bytes: what a read of a single chunk has to verify.
+const FRAME_BYTES: usize = 16 << 10;
+/// Series between entry points of the series section.
+const SERIES_GROUP_LEN: usize = 64;
+
+/// Number of sections behind the frames.
+const SECTION_COUNT: usize = 4;
+/// Their order in the file.
+const FRAMES: usize = 0;
+const TIMES: usize = 1;
+const SERIES: usize = 2;
+const INDEX: usize = 3;
+
+/// Why a block cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReadBlockError {
+    /// The system's error.
+    #[error("read {file}")]
+    Read { file: String, source: io::Error },
+    /// Bytes are not what was written.
+    #[error("{file} is damaged at byte {offset}: {what}")]
+    Damaged { file: String, offset: u64, what: String },
+    /// Written by a newer version of this program.
+    #[error(
+        "{file} has format version {version}, this program reads up to {VERSION}: use a newer version"
+    )]
+    Newer { file: String, version: u32 },
+}

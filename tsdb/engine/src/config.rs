@@ -1,0 +1,53 @@
+//! What an operator may set.
+
+use swell_model::DurationMs;
+
+/// When the write-ahead log is synced to the device: what a power cut may take. A killed process loses nothing
+/// in any mode, since a batch is written before it is acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WalSync {
+    /// Before each acknowledgement, many batches at a time: a power cut takes nothing acknowledged.
+    Always,
+    /// At the latest this long after a batch was written: a power cut takes at most that much.
+    Interval(DurationMs),
+    /// When the system likes: a power cut may take up to half a minute and leave holes.
+    Never,
+}
+
+/// Settings of the database. Limits are inclusive.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Durability of the write-ahead log.
+    pub wal_sync: WalSync,
+    /// Samples older than this, measured from the newest block, are deleted.
+    pub retention_time: DurationMs,
+    /// Oldest blocks are deleted while all blocks together are larger; `None` for no limit.
+    pub retention_size_bytes: Option<u64>,
+    /// Samples further than this ahead of the clock are refused.
+    pub future_limit: DurationMs,
+    /// Series the head may hold; new ones above are refused.
+    pub head_series_max: usize,
+    /// Labels a series may have, its name included.
+    pub label_count_max: usize,
+    /// Bytes of a label name.
+    pub label_name_max_bytes: usize,
+    /// Bytes of a label value.
+    pub label_value_max_bytes: usize,
+}
+
+impl Config {
+    /// What a server starts with: 15 days, sync each second, the limits of the failure specification (T13, T18).
+    #[must_use]
+    pub const fn standard() -> Self {
+        Self {
+            wal_sync: WalSync::Interval(DurationMs(1000)),
+            retention_time: DurationMs(15 * 24 * 3_600_000),
+            retention_size_bytes: None,
+            future_limit: DurationMs(600_000),
+            head_series_max: 5_000_000,
+            label_count_max: 64,
+            label_name_max_bytes: 1024,
+            label_value_max_bytes: 4096,
+        }
+    }
+}

@@ -1,0 +1,405 @@
+//! The database as others see it: [`Db`] and its state. Opening is in `open.rs`, upkeep in `maintain.rs`.
+//!
+//! Lock order: `maintenance`, then `commit`, then `state`, then the sync gate. `commit` orders batches: it is
+//! held from the check of a batch to its being visible, so the log has them in the order the head took them.
+//! `state` is held for writing only to change memory, never across IO.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread::JoinHandle;
+
+use parking_lot::{Mutex, RwLock};
+use swell_env::{Clock, Dir, DirLock};
+use swell_model::{
+    AppendError, AppendReport, Batch, Labels, Matcher, MetricMetadata, SampleSink, SelectError,
+    SelectHints, SeriesIter, SeriesRef, SeriesSource, TimeRange, TimestampMs,
+};
+
+use crate::block::Block;
+use crate::config::{Config, WalSync};
+use crate::head::Head;
+use crate::maintain::Backoff;
+use crate::metrics::Metrics;
+use crate::select::{Columns, load, merge, snapshot, storage};
+use crate::status::Damage;
+use crate::wal::{SyncGate, WalWriter};
+
+/// An embedded time-series database over one directory. All methods may be called from many threads.
+pub struct Db {
+    pub(crate) inner: Arc<Inner>,
+    pub(crate) syncer: Option<JoinHandle<()>>,
+    /// Keeps a second process out; freed after the threads have ended.
+    pub(crate) _lock: Box<dyn DirLock>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) config: Config,
+    pub(crate) dir: Arc<dyn Dir>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) metrics: Metrics,
+    /// One run of [`Db::maintain`] at a time.
+    pub(crate) maintenance: Mutex<Backoff>,
+    /// The log; orders batches.
+    pub(crate) commit: Mutex<WalWriter>,
+    pub(crate) state: RwLock<State>,
+    pub(crate) gate: SyncGate,
+    pub(crate) metadata: RwLock<BTreeMap<String, MetricMetadata>>,
+    /// First failure of a write or sync: no batch is taken after it.
+    pub(crate) failed: OnceLock<String>,
+    /// Damage met at open; what is met later stands with its block.
+    pub(crate) damage: Vec<Damage>,
+    pub(crate) samples_appended: AtomicU64,
+    pub(crate) next_block: AtomicU64,
+    pub(crate) replayed_record_count: u64,
+    pub(crate) torn_bytes: u64,
+}
+
+/// What readers see.
+pub(crate) struct State {
+    pub(crate) head: Head,
+    /// Oldest first.
+    pub(crate) blocks: Arc<Vec<Arc<Block>>>,
+}
+
+/// Metric families whose description is remembered.
+const METADATA_MAX: usize = 100_000;
+
+impl Inner {
+    fn writable(&self) -> Result<(), AppendError> {
+        match self.failed.get() {
+            Some(reason) => Err(AppendError::ReadOnly { reason: reason.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes no batch from now on.
+    pub(crate) fn fail(&self, reason: String) -> AppendError {
+        self.metrics.read_only.set(1);
+        let reason = self.failed.get_or_init(|| {
+            tracing::error!(reason, "the database takes no writes until it is reopened");
+            reason
+        });
+        self.gate.fail(reason);
+        AppendError::ReadOnly { reason: reason.clone() }
+    }
+
+    fn refuse(series: &Labels, reason: String) -> AppendError {
+        AppendError::Refused { series: series.to_string(), reason }
+    }
+
+    fn check_labels(&self, labels: &Labels) -> Result<(), AppendError> {
+        let config = &self.config;
+        if labels.is_empty() {
+            return Err(Self::refuse(labels, "it has no labels".to_owned()));
+        }
+        if labels.len() > config.label_count_max {
+            let reason = format!("{} labels, at most {}", labels.len(), config.label_count_max);
+            return Err(Self::refuse(labels, reason));
+        }
+        for (name, value) in labels.iter() {
+            let faults = [
+                ("name", name.len(), config.label_name_max_bytes),
+                ("value", value.len(), config.label_value_max_bytes),
+            ];
+            if let Some((part, len, max)) = faults.into_iter().find(|(_, len, max)| len > max) {
+                let shown: String = name.chars().take(64).collect();
+                let reason = format!("the {part} of label {shown} has {len} bytes, at most {max}");
+                return Err(AppendError::Refused {
+                    series: labels.metric_name().unwrap_or_default().chars().take(64).collect(),
+                    reason,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Every series is known, every row is whole, every histogram can be stored.
+    fn check_batch(head: &Head, batch: &Batch) -> Result<(), AppendError> {
+        let known = |series: &SeriesRef| match head.idx_of(*series) {
+            Some(_) => Ok(()),
+            None => Err(AppendError::UnknownSeries(*series)),
+        };
+        for row in &batch.rows {
+            row.series.iter().try_for_each(known)?;
+            if row.series.len() != row.values.len() {
+                let (series, values) = (row.series.len(), row.values.len());
+                let reason = format!("a row has {series} series and {values} values");
+                return Err(Self::refuse(&Labels::empty(), reason));
+            }
+        }
+        for sample in &batch.histograms {
+            known(&sample.series)?;
+            if !swell_chunk::is_writable(&sample.value) {
+                let reason = format!(
+                    "a histogram's buckets do not fit its spans, or are more than {}",
+                    swell_chunk::HISTOGRAM_BUCKETS_MAX
+                );
+                return Err(Self::refuse(&head.labels(sample.series), reason));
+            }
+        }
+        Ok(())
+    }
+
+    /// The batch without samples too far ahead of the clock, or before what the head takes; counts them. They are
+    /// not logged either, so that a replay does not meet them under another floor.
+    fn within_limits<'b>(
+        &self,
+        floor: TimestampMs,
+        batch: &'b Batch,
+        report: &mut AppendReport,
+    ) -> Cow<'b, Batch> {
+        let limit = self.clock.now() + self.config.future_limit;
+        let count = |at: TimestampMs, samples: usize, report: &mut AppendReport| {
+            report.too_new += if at > limit { samples } else { 0 };
+            report.too_old += if at < floor { samples } else { 0 };
+        };
+        batch.rows.iter().for_each(|row| count(row.timestamp, row.series.len(), report));
+        batch.histograms.iter().for_each(|sample| count(sample.timestamp, 1, report));
+        if report.too_new + report.too_old == 0 {
+            return Cow::Borrowed(batch);
+        }
+        let is_within = |at: TimestampMs| floor <= at && at <= limit;
+        let mut kept = batch.clone();
+        kept.rows.retain(|row| is_within(row.timestamp));
+        kept.histograms.retain(|sample| is_within(sample.timestamp));
+        Cow::Owned(kept)
+    }
+
+    fn append(&self, batch: &Batch) -> Result<AppendReport, AppendError> {
+        self.writable()?;
+        let mut report = AppendReport::default();
+        let written = self.commit(batch, &mut report)?;
+        if let Some(written) = written
+            && self.config.wal_sync == WalSync::Always
+        {
+            self.gate.wait_durable(written).map_err(|reason| self.fail(reason))?;
+        }
+        self.samples_appended.fetch_add(report.stored as u64, Ordering::Relaxed);
+        self.metrics.count(&report);
+        Ok(report)
+    }
+
+    /// Logs the batch and makes it visible; gives its number for the sync gate, if anything was written.
+    fn commit(&self, batch: &Batch, report: &mut AppendReport) -> Result<Option<u64>, AppendError> {
+        let log_failure =
+            |error: std::io::Error| self.fail(format!("write of the log failed: {error}"));
+        let mut writer = self.commit.lock();
+        self.writable()?;
+        let floor = {
+            let state = self.state.read();
+            Self::check_batch(&state.head, batch)?;
+            state.head.accept_floor()
+        };
+        let batch = self.within_limits(floor, batch, report);
+        if batch.sample_count() == 0 {
+            return Ok(None);
+        }
+        writer.make_room().map_err(log_failure)?;
+        let encoded = {
+            let state = self.state.read();
+            writer.encode(&batch, |series| state.head.labels(series))
+        };
+        let file = writer.write(&encoded.map_err(log_failure)?).map_err(log_failure)?;
+        let mut state = self.state.write();
+        batch.rows.iter().for_each(|row| state.head.append_row(row, report));
+        batch.histograms.iter().for_each(|sample| state.head.append_histogram(sample, report));
+        drop(state);
+        Ok(Some(self.gate.wrote(file)))
+    }
+}
+
+impl Db {
+    /// What is known of metric families, by name.
+    #[must_use]
+    pub fn metadata(&self) -> BTreeMap<String, MetricMetadata> {
+        self.inner.metadata.read().clone()
+    }
+
+    /// Damage that may make answers for these times incomplete, as sentences for the reader.
+    #[must_use]
+    pub fn warnings(&self, range: TimeRange) -> Vec<String> {
+        let touches = |damage: &&Damage| damage.range.is_none_or(|hurt| hurt.overlaps(&range));
+        let sentence = |damage: &Damage| {
+            format!(
+                "data may be missing: {} at byte {}: {}",
+                damage.file, damage.offset, damage.what
+            )
+        };
+        self.inner.all_damage().iter().filter(touches).map(sentence).collect()
+    }
+
+    /// Syncs the log, so that everything acknowledged survives a power cut.
+    ///
+    /// # Errors
+    /// [`AppendError::ReadOnly`] when the sync fails, or another one failed before.
+    pub fn sync(&self) -> Result<(), AppendError> {
+        self.inner.gate.sync_all().map_err(|reason| self.inner.fail(reason))
+    }
+
+    /// Syncs the log and ends the database's threads. Dropping without closing is as being killed: nothing that
+    /// was acknowledged is lost, but a power cut may still take what was not synced.
+    ///
+    /// # Errors
+    /// [`AppendError::ReadOnly`] when the sync fails.
+    pub fn close(self) -> Result<(), AppendError> {
+        self.sync()
+    }
+}
+
+impl Drop for Db {
+    fn drop(&mut self) {
+        self.inner.gate.close();
+        if let Some(syncer) = self.syncer.take()
+            && syncer.join().is_err()
+        {
+            tracing::error!("the thread that syncs the log panicked");
+        }
+    }
+}
+
+impl std::fmt::Debug for Db {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let inner = &self.inner;
+        f.debug_struct("Db")
+            .field("dir", &inner.dir)
+            .field("config", &inner.config)
+            .finish_non_exhaustive()
+    }
+}
+
+impl SampleSink for Db {
+    fn resolve(&self, labels: &Labels) -> Result<SeriesRef, AppendError> {
+        let inner = &self.inner;
+        if let Some(found) = inner.state.read().head.find(labels) {
+            return Ok(found);
+        }
+        inner.writable()?;
+        inner.check_labels(labels)?;
+        let mut state = inner.state.write();
+        if state.head.index.series_count() >= inner.config.head_series_max {
+            let reason = format!(
+                "{} series are in memory, which is the limit: drop labels with many values",
+                inner.config.head_series_max
+            );
+            return Err(Inner::refuse(labels, reason));
+        }
+        let series = state.head.resolve(labels);
+        inner
+            .metrics
+            .head_series
+            .set(i64::try_from(state.head.index.series_count()).unwrap_or(i64::MAX));
+        Ok(series)
+    }
+
+    fn append(&self, batch: &Batch) -> Result<AppendReport, AppendError> {
+        self.inner.append(batch)
+    }
+
+    fn describe(&self, metric_name: &str, metadata: &MetricMetadata) {
+        let known = self.inner.metadata.read().get(metric_name) == Some(metadata);
+        if !known {
+            let mut all = self.inner.metadata.write();
+            if all.len() < METADATA_MAX || all.contains_key(metric_name) {
+                all.insert(metric_name.to_owned(), metadata.clone());
+            }
+        }
+    }
+}
+
+impl SeriesSource for Db {
+    fn select<'a>(
+        &'a self,
+        matchers: &[Matcher],
+        hints: &SelectHints,
+    ) -> Result<SeriesIter<'a>, SelectError> {
+        let range = hints.range;
+        let (head, blocks, head_from_ms) = {
+            let state = self.inner.state.read();
+            let head = snapshot(&state.head, matchers, range);
+            (head, Arc::clone(&state.blocks), state.head.clipped(range).0)
+        };
+        let blocks = load(&blocks, range, self.inner.clock.monotonic())?;
+        let selected = merge(&blocks, head, matchers, range)?;
+        Ok(Box::new(Columns::new(selected, hints, head_from_ms)))
+    }
+
+    fn label_names(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<Vec<String>, SelectError> {
+        let mut names: BTreeSet<String> = BTreeSet::new();
+        let blocks = self.read_head(range, |head| {
+            if matchers.is_empty() {
+                names.extend(head.index.names().map(str::to_owned));
+            } else {
+                let Ok(found) = swell_index::select(&head.index, matchers);
+                for labels in found.into_iter().filter_map(|idx| head.index.labels(idx)) {
+                    names.extend(labels.iter().map(|(name, _)| name.to_owned()));
+                }
+            }
+        });
+        for loaded in load(&blocks, range, self.inner.clock.monotonic())? {
+            if matchers.is_empty() {
+                names.extend(loaded.index.names().map(str::to_owned));
+                continue;
+            }
+            let fault = |error| storage(&loaded.index_fault(error));
+            let found = swell_index::select(&loaded.index, matchers).map_err(fault)?;
+            for labels in loaded.index.labels(&found).map_err(fault)? {
+                names.extend(labels.iter().map(|(name, _)| name.to_owned()));
+            }
+        }
+        Ok(names.into_iter().collect())
+    }
+
+    fn label_values(
+        &self,
+        name: &str,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<Vec<String>, SelectError> {
+        let mut values: BTreeSet<String> = BTreeSet::new();
+        let blocks = self.read_head(range, |head| {
+            if matchers.is_empty() {
+                values.extend(head.index.values(name).map(|(value, _)| value.to_owned()));
+            } else {
+                let Ok(found) = swell_index::select(&head.index, matchers);
+                for labels in found.into_iter().filter_map(|idx| head.index.labels(idx)) {
+                    values.extend(labels.get(name).map(str::to_owned));
+                }
+            }
+        });
+        for loaded in load(&blocks, range, self.inner.clock.monotonic())? {
+            let fault = |error| storage(&loaded.index_fault(error));
+            if matchers.is_empty() {
+                values.extend(loaded.index.values(name).map_err(fault)?);
+                continue;
+            }
+            let found = swell_index::select(&loaded.index, matchers).map_err(fault)?;
+            for labels in loaded.index.labels(&found).map_err(fault)? {
+                values.extend(labels.get(name).map(str::to_owned));
+            }
+        }
+        Ok(values.into_iter().collect())
+    }
+}
+
+impl Db {
+    /// Shows the head to `read` when it may have samples in the range, and gives the blocks of the same moment.
+    fn read_head(&self, range: TimeRange, read: impl FnOnce(&Head)) -> Arc<Vec<Arc<Block>>> {
+        let state = self.inner.state.read();
+        if state.head.range().is_some_and(|head| head.overlaps(&range)) {
+            read(&state.head);
+        }
+        Arc::clone(&state.blocks)
+    }
+
+    /// First time the head is read from.
+    #[must_use]
+    pub fn head_floor(&self) -> Option<TimestampMs> {
+        self.inner.state.read().head.read_floor()
+    }
+}

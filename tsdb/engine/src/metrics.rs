@@ -1,0 +1,90 @@
+//! What the database counts about itself.
+
+use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use swell_model::AppendReport;
+
+/// Self-metrics, registered once a database.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    pub(crate) samples_appended: IntCounter,
+    dropped: IntCounterVec,
+    pub(crate) head_series: IntGauge,
+    pub(crate) head_bytes: IntGauge,
+    pub(crate) wal_bytes: IntGauge,
+    pub(crate) blocks: IntGauge,
+    pub(crate) block_bytes: IntGauge,
+    pub(crate) block_samples: IntGauge,
+    pub(crate) flushes: IntCounter,
+    pub(crate) compactions: IntCounter,
+    pub(crate) blocks_deleted: IntCounter,
+    pub(crate) maintenance_failures: IntCounter,
+    pub(crate) damage: IntGauge,
+    pub(crate) read_only: IntGauge,
+    pub(crate) retention_held_back: IntGauge,
+}
+
+impl Metrics {
+    pub(crate) fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let counter = |name: &str, help: &str| -> Result<IntCounter, prometheus::Error> {
+            let counter = IntCounter::new(name, help)?;
+            registry.register(Box::new(counter.clone()))?;
+            Ok(counter)
+        };
+        let gauge = |name: &str, help: &str| -> Result<IntGauge, prometheus::Error> {
+            let gauge = IntGauge::new(name, help)?;
+            registry.register(Box::new(gauge.clone()))?;
+            Ok(gauge)
+        };
+        let dropped = IntCounterVec::new(
+            Opts::new("swell_tsdb_samples_dropped_total", "Samples dropped on append, by reason."),
+            &["reason"],
+        )?;
+        registry.register(Box::new(dropped.clone()))?;
+        Ok(Self {
+            samples_appended: counter("swell_tsdb_samples_appended_total", "Samples stored.")?,
+            dropped,
+            head_series: gauge("swell_tsdb_head_series", "Series in memory.")?,
+            head_bytes: gauge("swell_tsdb_head_bytes", "Bytes of sample columns in memory.")?,
+            wal_bytes: gauge("swell_tsdb_wal_bytes", "Bytes of the write-ahead log.")?,
+            blocks: gauge("swell_tsdb_blocks", "Blocks on disk.")?,
+            block_bytes: gauge("swell_tsdb_block_bytes", "Bytes of all blocks.")?,
+            block_samples: gauge("swell_tsdb_block_samples", "Samples in all blocks.")?,
+            flushes: counter("swell_tsdb_flushes_total", "Blocks written from memory.")?,
+            compactions: counter("swell_tsdb_compactions_total", "Blocks merged from others.")?,
+            blocks_deleted: counter(
+                "swell_tsdb_blocks_deleted_total",
+                "Blocks deleted by retention.",
+            )?,
+            maintenance_failures: counter(
+                "swell_tsdb_maintenance_failures_total",
+                "Runs of flush, compaction or retention that failed.",
+            )?,
+            damage: gauge(
+                "swell_tsdb_damaged_parts",
+                "Files and ranges that failed their checksum and are not read.",
+            )?,
+            read_only: gauge(
+                "swell_tsdb_read_only",
+                "1 after a failed write: no samples are taken until the database is reopened.",
+            )?,
+            retention_held_back: gauge(
+                "swell_tsdb_retention_held_back",
+                "1 while old blocks are kept since the clock may have jumped.",
+            )?,
+        })
+    }
+
+    pub(crate) fn count(&self, report: &AppendReport) {
+        self.samples_appended.inc_by(report.stored as u64);
+        for (reason, count) in [
+            ("out_of_order", report.out_of_order),
+            ("duplicate", report.duplicates),
+            ("too_old", report.too_old),
+            ("too_new", report.too_new),
+        ] {
+            if count > 0 {
+                self.dropped.with_label_values(&[reason]).inc_by(count as u64);
+            }
+        }
+    }
+}

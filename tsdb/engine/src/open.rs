@@ -1,0 +1,272 @@
+//! Opening: lock, blocks, log.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
+
+use parking_lot::{Mutex, RwLock};
+use prometheus::Registry;
+use swell_env::{Clock, Dir};
+use swell_model::{AppendReport, HistogramSample, Row, SeriesRef, TimestampMs};
+use swell_telemetry::chain;
+
+use crate::block::{self, Block, BlockId, ReadBlockError};
+use crate::config::{Config, WalSync};
+use crate::db::{Db, Inner, State};
+use crate::head::Head;
+use crate::maintain::Backoff;
+use crate::metrics::Metrics;
+use crate::status::Damage;
+use crate::wal::{self, ReplayError, Replayed, SyncGate, WalWriter};
+
+/// Name of the lock file.
+const LOCK: &str = "lock";
+
+/// Why a database does not open. Nothing in the directory was changed but what a repeated open changes again.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process uses the directory, or it is not writable.
+    #[error("open the database in {location}")]
+    Lock {
+        /// The directory.
+        location: String,
+        /// Who holds it, or what the system says.
+        #[source]
+        source: swell_env::LockError,
+    },
+    /// A file or folder cannot be read or written.
+    #[error("open the database in {location}: {action}")]
+    Io {
+        /// The directory.
+        location: String,
+        /// What was tried.
+        action: String,
+        /// The system's error.
+        #[source]
+        source: io::Error,
+    },
+    /// A file was written by a newer version of this program; it is left untouched.
+    #[error("open the database in {location}: {what}")]
+    Newer {
+        /// The directory.
+        location: String,
+        /// File, its version, and the way out.
+        what: String,
+    },
+    /// A metric name is taken.
+    #[error("register the metrics of the database")]
+    Metrics(#[from] prometheus::Error),
+}
+
+impl Db {
+    /// Opens, or makes, the database in a directory: reads the blocks' footers and replays the log. Damaged
+    /// blocks and log ranges are set aside and listed in [`crate::Status::damage`].
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open(
+        dir: Arc<dyn Dir>,
+        config: Config,
+        clock: Arc<dyn Clock>,
+        registry: &Registry,
+    ) -> Result<Self, OpenError> {
+        let location = dir.location().to_owned();
+        let lock = dir
+            .lock(LOCK)
+            .map_err(|source| OpenError::Lock { location: location.clone(), source })?;
+        let opening = Opening { dir: &*dir, location };
+        opening.make_folders()?;
+        let mut damage = Vec::new();
+        let (blocks, next_block) = opening.blocks(&mut damage)?;
+        let floor = blocks.iter().map(|block| block.meta.end).max();
+        let mut head = Head::new(floor);
+        let mut replayed = opening.replay(&mut head)?;
+        damage.append(&mut replayed.damage);
+        for found in &damage {
+            tracing::warn!(
+                file = found.file,
+                offset = found.offset,
+                what = found.what,
+                "damage was set aside"
+            );
+        }
+        let metrics = Metrics::register(registry)?;
+        metrics.damage.set(i64::try_from(damage.len()).unwrap_or(i64::MAX));
+        let writer = WalWriter::new(Arc::clone(&dir), replayed.segments, replayed.next_nr);
+        let inner = Arc::new(Inner {
+            config,
+            dir,
+            clock,
+            metrics,
+            maintenance: Mutex::new(Backoff::default()),
+            commit: Mutex::new(writer),
+            state: RwLock::new(State { head, blocks: Arc::new(blocks) }),
+            gate: SyncGate::default(),
+            metadata: RwLock::default(),
+            failed: OnceLock::new(),
+            damage,
+            samples_appended: AtomicU64::new(0),
+            next_block: AtomicU64::new(next_block),
+            replayed_record_count: replayed.record_count,
+            torn_bytes: replayed.torn_bytes,
+        });
+        inner.update_gauges();
+        let syncer = match inner.config.wal_sync {
+            WalSync::Interval(interval) => {
+                let syncing = Arc::clone(&inner);
+                let body = move || {
+                    syncing.gate.run(interval.to_std(), |reason| drop(syncing.fail(reason)));
+                };
+                let spawned =
+                    std::thread::Builder::new().name("swell-wal-sync".to_owned()).spawn(body);
+                Some(spawned.map_err(|source| OpenError::Io {
+                    location: inner.dir.location().to_owned(),
+                    action: "start the thread that syncs the log".to_owned(),
+                    source,
+                })?)
+            }
+            WalSync::Always | WalSync::Never => None,
+        };
+        Ok(Self { inner, syncer, _lock: lock })
+    }
+}
+
+struct Opening<'d> {
+    dir: &'d dyn Dir,
+    location: String,
+}
+
+impl Opening<'_> {
+    fn io(&self, action: impl Into<String>) -> impl FnOnce(io::Error) -> OpenError {
+        let (location, action) = (self.location.clone(), action.into());
+        move |source| OpenError::Io { location, action, source }
+    }
+
+    fn make_folders(&self) -> Result<(), OpenError> {
+        let existing = self.dir.list("").map_err(self.io("list the directory"))?;
+        let mut is_new = false;
+        for folder in [block::FOLDER, wal::FOLDER] {
+            if !existing.iter().any(|entry| entry.is_folder && entry.name == folder) {
+                self.dir
+                    .create_folder(folder)
+                    .map_err(self.io(format!("make the folder {folder}")))?;
+                is_new = true;
+            }
+        }
+        if is_new {
+            self.dir.sync_dir("").map_err(self.io("sync the directory"))?;
+        }
+        Ok(())
+    }
+
+    /// Opens all blocks, oldest first, and gives the number of the next one. Unfinished and superseded files go,
+    /// damaged ones are set aside.
+    fn blocks(&self, damage: &mut Vec<Damage>) -> Result<(Vec<Arc<Block>>, u64), OpenError> {
+        let mut next_block = 1;
+        let mut blocks: Vec<Arc<Block>> = Vec::new();
+        let mut has_changed = false;
+        let entries = self.dir.list(block::FOLDER).map_err(self.io("list the blocks"))?;
+        for entry in entries.iter().filter(|entry| !entry.is_folder) {
+            let name = format!("{}/{}", block::FOLDER, entry.name);
+            let number: Option<u64> =
+                entry.name.split('.').next().and_then(|digits| digits.parse().ok());
+            next_block = number.map_or(next_block, |number| next_block.max(number + 1));
+            if entry.name.ends_with(block::SUFFIX_UNFINISHED) {
+                self.dir.remove(&name).map_err(self.io(format!("remove {name}")))?;
+                has_changed = true;
+            } else if entry.name.ends_with(block::SUFFIX_DAMAGED) {
+                damage.push(Damage {
+                    file: name,
+                    offset: 0,
+                    what:
+                        "the block was set aside at an earlier start: delete the file to forget it"
+                            .to_owned(),
+                    range: None,
+                });
+            } else if let Some(id) = BlockId::of_file_name(&entry.name) {
+                match Block::open(self.dir, id) {
+                    Ok(block) => blocks.push(Arc::new(block)),
+                    Err(ReadBlockError::Damaged { file, offset, what }) => {
+                        let aside = format!("{name}{}", block::SUFFIX_DAMAGED);
+                        self.dir
+                            .rename(&name, &aside)
+                            .map_err(self.io(format!("set {file} aside")))?;
+                        has_changed = true;
+                        let what = format!("{what}; the block was set aside as {aside}");
+                        damage.push(Damage { file, offset, what, range: None });
+                    }
+                    Err(error @ ReadBlockError::Newer { .. }) => {
+                        let (location, what) = (self.location.clone(), chain(&error));
+                        return Err(OpenError::Newer { location, what });
+                    }
+                    Err(ReadBlockError::Read { file, source }) => {
+                        return Err(self.io(format!("read {file}"))(source));
+                    }
+                }
+            }
+        }
+        let superseded: BTreeSet<BlockId> =
+            blocks.iter().flat_map(|block| block.meta.sources.iter().copied()).collect();
+        for block in blocks.iter().filter(|block| superseded.contains(&block.meta.id)) {
+            self.dir.remove(&block.name).map_err(self.io(format!("remove {}", block.name)))?;
+            has_changed = true;
+        }
+        blocks.retain(|block| !superseded.contains(&block.meta.id));
+        if has_changed {
+            self.dir.sync_dir(block::FOLDER).map_err(self.io("sync the folder of the blocks"))?;
+        }
+        blocks.sort_by_key(|block| (block.meta.start, block.meta.id));
+        Ok((blocks, next_block))
+    }
+
+    fn replay(&self, head: &mut Head) -> Result<Replayed, OpenError> {
+        let mut segment = None;
+        let mut known: Vec<Option<SeriesRef>> = Vec::new();
+        let mut take = |nr: u64, record: wal::Record| {
+            if segment != Some(nr) {
+                segment = Some(nr);
+                known.clear();
+            }
+            let first = record.first_id as usize;
+            for (offset, labels) in record.defined.iter().enumerate() {
+                if known.len() <= first + offset {
+                    known.resize(first + offset + 1, None);
+                }
+                known[first + offset] = Some(head.resolve(labels));
+            }
+            apply(head, &known, &record)
+        };
+        wal::replay(self.dir, &mut take).map_err(|error| match error {
+            ReplayError::Newer { .. } => {
+                OpenError::Newer { location: self.location.clone(), what: chain(&error) }
+            }
+            ReplayError::Io { action, file, source } => self.io(format!("{action} {file}"))(source),
+        })
+    }
+}
+
+/// Appends a record's samples as the batch was appended; gives the number of those whose series is unknown.
+fn apply(head: &mut Head, known: &[Option<SeriesRef>], record: &wal::Record) -> u64 {
+    let mut unattributed = 0;
+    // What was dropped at the time is dropped again, and was counted then.
+    let mut report = AppendReport::default();
+    let series_of = |id: u32| known.get(id as usize).copied().flatten();
+    for row in &record.rows {
+        let samples = row.series.iter().zip(&row.values);
+        let (series, values): (Vec<SeriesRef>, Vec<f64>) =
+            samples.filter_map(|(id, value)| Some((series_of(*id)?, *value))).unzip();
+        unattributed += (row.series.len() - series.len()) as u64;
+        head.append_row(&Row { timestamp: row.timestamp, series, values }, &mut report);
+    }
+    for (id, timestamp, value) in &record.histograms {
+        match series_of(*id) {
+            Some(series) => {
+                let (timestamp, value): (TimestampMs, _) = (*timestamp, Arc::clone(value));
+                head.append_histogram(&HistogramSample { series, timestamp, value }, &mut report);
+            }
+            None => unattributed += 1,
+        }
+    }
+    unattributed
+}

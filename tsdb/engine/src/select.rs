@@ -1,0 +1,384 @@
+//! Reads: series of head and blocks merged, columns decoded one series at a time, after all locks are gone.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use swell_chunk::{DecodeError, FloatReader, TailColumn};
+use swell_model::{
+    FloatColumn, HistogramColumn, Labels, Matcher, NativeHistogram, SelectError, SelectHints,
+    SeriesData, TimeRange,
+};
+use swell_telemetry::chain;
+
+use crate::block::{Block, BlockSeries, FrameCache, Loaded, ReadBlockError};
+use crate::head::{Head, HeadSeries, HistogramSamples};
+
+/// A series with the places its samples are in.
+#[derive(Debug, Default)]
+pub(crate) struct Selected {
+    pub(crate) labels: Labels,
+    /// Oldest block first, the head last: of samples at one time the last part's counts.
+    parts: Vec<Part>,
+}
+
+#[derive(Debug)]
+enum Part {
+    Block(Arc<Loaded>, BlockSeries),
+    Head(HeadSeries),
+}
+
+/// Series of the blocks given, then of the head's snapshot, merged by labels; only parts that may have samples
+/// in the range.
+pub(crate) fn merge(
+    blocks: &[Arc<Loaded>],
+    head: Vec<HeadSeries>,
+    matchers: &[Matcher],
+    range: TimeRange,
+) -> Result<Vec<Selected>, SelectError> {
+    let mut selected: Vec<Selected> = Vec::new();
+    let mut by_labels: HashMap<Labels, usize> = HashMap::new();
+    // With one source nothing can meet, and the map is not needed.
+    let source_count = blocks.len() + usize::from(!head.is_empty());
+    let mut add = |labels: Labels, part: Part| {
+        if source_count == 1 {
+            selected.push(Selected { labels, parts: vec![part] });
+            return;
+        }
+        let idx = *by_labels.entry(labels).or_insert_with_key(|labels| {
+            selected.push(Selected { labels: labels.clone(), parts: Vec::new() });
+            selected.len() - 1
+        });
+        selected[idx].parts.push(part);
+    };
+    for loaded in blocks {
+        let found = swell_index::select(&loaded.index, matchers)
+            .map_err(|error| storage(&loaded.index_fault(error)))?;
+        let labels =
+            loaded.index.labels(&found).map_err(|error| storage(&loaded.index_fault(error)))?;
+        let series = loaded.series(&found).map_err(|error| storage(&error))?;
+        for (labels, series) in labels.into_iter().zip(series) {
+            if may_overlap(&series, range) {
+                add(labels, Part::Block(Arc::clone(loaded), series));
+            }
+        }
+    }
+    for series in head {
+        add(series.labels.clone(), Part::Head(series));
+    }
+    Ok(selected)
+}
+
+fn may_overlap(series: &BlockSeries, range: TimeRange) -> bool {
+    let floats = series.floats.as_ref().map(|columns| columns.times);
+    let histograms = series.histograms.as_ref().map(|columns| columns.times);
+    floats
+        .into_iter()
+        .chain(histograms)
+        .any(|times| times.first_ms <= range.end_incl.0 && times.last_ms >= range.start_incl.0)
+}
+
+/// The head's part of a read.
+pub(crate) fn snapshot(head: &Head, matchers: &[Matcher], range: TimeRange) -> Vec<HeadSeries> {
+    let Ok(found) = swell_index::select(&head.index, matchers);
+    head.snapshot(&found, range)
+}
+
+/// A failed read of a block as the reader sees it.
+pub(crate) fn storage(error: &ReadBlockError) -> SelectError {
+    let way_out = match error {
+        ReadBlockError::Damaged { .. } => ": move the file away, or restore it from a backup",
+        ReadBlockError::Read { .. } | ReadBlockError::Newer { .. } => "",
+    };
+    SelectError::Storage { what: format!("{}{way_out}", chain(error)) }
+}
+
+fn head_fault(error: DecodeError) -> SelectError {
+    SelectError::Storage { what: format!("a column in memory: {}", chain(&error)) }
+}
+
+/// Decodes selected series one by one; series without samples in the range are passed over.
+pub(crate) struct Columns {
+    selected: std::vec::IntoIter<Selected>,
+    range: TimeRange,
+    /// The head's samples before this are in blocks.
+    head_from_ms: i64,
+    labels_only: bool,
+    left: usize,
+    decoder: Decoder,
+}
+
+impl Columns {
+    pub(crate) fn new(selected: Vec<Selected>, hints: &SelectHints, head_from_ms: i64) -> Self {
+        Self {
+            selected: selected.into_iter(),
+            range: hints.range,
+            head_from_ms,
+            labels_only: hints.labels_only,
+            left: if hints.limit == 0 { usize::MAX } else { hints.limit },
+            decoder: Decoder::default(),
+        }
+    }
+}
+
+impl Iterator for Columns {
+    type Item = Result<SeriesData, SelectError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.left == 0 {
+            return None;
+        }
+        for series in self.selected.by_ref() {
+            let decoded = self.decoder.series(series, self.range, self.head_from_ms);
+            match decoded {
+                Ok(data)
+                    if data.floats.timestamps.is_empty()
+                        && data.histograms.timestamps.is_empty() => {}
+                Ok(data) => {
+                    self.left -= 1;
+                    return Some(Ok(if self.labels_only {
+                        SeriesData { labels: data.labels, ..SeriesData::default() }
+                    } else {
+                        data
+                    }));
+                }
+                Err(error) => {
+                    self.left = 0;
+                    return Some(Err(error));
+                }
+            }
+        }
+        None
+    }
+}
+
+/// Decoded columns of times, and buffers. Series of one target share their times, so each is decoded once.
+#[derive(Default)]
+struct Decoder {
+    frames: FrameCache,
+    reader: FloatReader,
+    column: TailColumn,
+    /// By the address of what holds the column (which lives as long as the read) and its number there.
+    times: HashMap<(usize, u32), Arc<[i64]>>,
+    /// Timestamps in `times`.
+    times_len: usize,
+    /// The stretches the last series was made of, their concatenation, and whether that rises.
+    last: (Vec<Stretch>, Arc<[i64]>, bool),
+    stretches: Vec<Stretch>,
+    values: Vec<f64>,
+}
+
+/// Positions `[first, first + len)` of a column of times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stretch {
+    column: (usize, u32),
+    first: usize,
+    len: usize,
+}
+
+/// Timestamps kept decoded, 8 MiB; a read over more decodes some of them again.
+const TIMES_KEPT: usize = 1 << 20;
+
+impl Decoder {
+    fn series(
+        &mut self,
+        series: Selected,
+        range: TimeRange,
+        head_from_ms: i64,
+    ) -> Result<SeriesData, SelectError> {
+        self.stretches.clear();
+        self.values.clear();
+        if self.times_len > TIMES_KEPT {
+            self.times.clear();
+            self.times_len = 0;
+        }
+        let mut histograms = HistogramSamples::new();
+        for part in &series.parts {
+            match part {
+                Part::Block(loaded, columns) => {
+                    self.block_floats(loaded, columns, range).map_err(|e| storage(&e))?;
+                    self.block_histograms(loaded, columns, range, &mut histograms)
+                        .map_err(|e| storage(&e))?;
+                }
+                Part::Head(columns) => {
+                    let from_ms = range.start_incl.0.max(head_from_ms);
+                    let window = (from_ms, range.end_incl.0);
+                    self.head_floats(columns, window).map_err(head_fault)?;
+                    head_histograms(columns, window, &mut histograms).map_err(head_fault)?;
+                }
+            }
+        }
+        Ok(SeriesData {
+            labels: series.labels,
+            floats: self.concatenated(),
+            histograms: histogram_column(histograms),
+        })
+    }
+
+    fn block_floats(
+        &mut self,
+        loaded: &Arc<Loaded>,
+        columns: &BlockSeries,
+        range: TimeRange,
+    ) -> Result<(), ReadBlockError> {
+        let Some(floats) = &columns.floats else { return Ok(()) };
+        let times = floats.times;
+        if times.first_ms > range.end_incl.0 || times.last_ms < range.start_incl.0 {
+            return Ok(());
+        }
+        let column = (Arc::as_ptr(loaded) as usize, times.column);
+        if !self.times.contains_key(&column) {
+            let decoded = loaded.times(times.column, &mut self.frames)?;
+            self.keep_times(column, decoded);
+        }
+        let stretch = &self.times[&column][times.first..times.first + times.len];
+        let (from, to) = positions(stretch, (range.start_incl.0, range.end_incl.0));
+        if from < to {
+            loaded.floats(
+                floats,
+                (from, to),
+                &mut self.frames,
+                &mut self.reader,
+                &mut self.values,
+            )?;
+            self.stretches.push(Stretch { column, first: times.first + from, len: to - from });
+        }
+        Ok(())
+    }
+
+    fn block_histograms(
+        &mut self,
+        loaded: &Arc<Loaded>,
+        columns: &BlockSeries,
+        range: TimeRange,
+        out: &mut HistogramSamples,
+    ) -> Result<(), ReadBlockError> {
+        let Some(histograms) = &columns.histograms else { return Ok(()) };
+        let times = histograms.times;
+        if times.first_ms > range.end_incl.0 || times.last_ms < range.start_incl.0 {
+            return Ok(());
+        }
+        let decoded = loaded.times(times.column, &mut self.frames)?;
+        let stretch = &decoded[times.first..times.first + times.len];
+        let (from, to) = positions(stretch, (range.start_incl.0, range.end_incl.0));
+        if from < to {
+            let mut values = Vec::with_capacity(to - from);
+            loaded.histograms(histograms, (from, to), &mut self.frames, &mut values)?;
+            out.extend(stretch[from..to].iter().copied().zip(values));
+        }
+        Ok(())
+    }
+
+    fn head_floats(&mut self, columns: &HeadSeries, window: (i64, i64)) -> Result<(), DecodeError> {
+        for (segment, member) in &columns.chunks {
+            let column = (Arc::as_ptr(segment) as usize, 0);
+            if !self.times.contains_key(&column) {
+                self.keep_times(column, segment.times()?);
+            }
+            segment.read(*member, &mut self.reader, &mut self.column)?;
+            self.take_column(column, window);
+        }
+        if let Some((rows, tokens)) = &columns.open {
+            let column = (Arc::as_ptr(rows) as usize, 0);
+            if !self.times.contains_key(&column) {
+                self.keep_times(column, rows.0.to_vec());
+            }
+            self.column.read(tokens, rows.0.count())?;
+            self.take_column(column, window);
+        }
+        Ok(())
+    }
+
+    fn keep_times(&mut self, column: (usize, u32), times: Vec<i64>) {
+        self.times_len += times.len();
+        self.times.insert(column, times.into());
+    }
+
+    /// Takes those values of the column just decoded that lie in the window.
+    fn take_column(&mut self, column: (usize, u32), window: (i64, i64)) {
+        let times = &self.times[&column];
+        let mut consumed = 0;
+        for (first, len) in &self.column.runs {
+            let (first, len) = (*first as usize, *len as usize);
+            let (from, to) = positions(&times[first..first + len], window);
+            if from < to {
+                self.values.extend_from_slice(&self.column.values[consumed + from..consumed + to]);
+                self.stretches.push(Stretch { column, first: first + from, len: to - from });
+            }
+            consumed += len;
+        }
+    }
+
+    /// The stretches and values of one series as a column.
+    fn concatenated(&mut self) -> FloatColumn {
+        if self.stretches.is_empty() {
+            return FloatColumn::default();
+        }
+        if self.last.0 != self.stretches {
+            let timestamps: Arc<[i64]> = match &self.stretches[..] {
+                [only] if only.len == self.times[&only.column].len() => {
+                    Arc::clone(&self.times[&only.column])
+                }
+                stretches => stretches
+                    .iter()
+                    .flat_map(|s| &self.times[&s.column][s.first..s.first + s.len])
+                    .copied()
+                    .collect(),
+            };
+            let rises = timestamps.is_sorted_by(|a, b| a < b);
+            self.last = (self.stretches.clone(), timestamps, rises);
+        }
+        let timestamps = Arc::clone(&self.last.1);
+        if self.last.2 {
+            return FloatColumn { timestamps, values: self.values[..].into(), starts: None };
+        }
+        let samples = timestamps.iter().copied().zip(self.values.iter().copied());
+        let (timestamps, values): (Vec<i64>, Vec<f64>) = in_order(samples).into_iter().unzip();
+        FloatColumn { timestamps: timestamps.into(), values: values.into(), starts: None }
+    }
+}
+
+fn head_histograms(
+    columns: &HeadSeries,
+    window: (i64, i64),
+    out: &mut HistogramSamples,
+) -> Result<(), DecodeError> {
+    let mut samples = HistogramSamples::new();
+    for chunk in &columns.histogram_chunks {
+        chunk.read(&mut samples)?;
+    }
+    samples.extend(columns.histograms.iter().cloned());
+    out.extend(samples.into_iter().filter(|(at, _)| (window.0..=window.1).contains(at)));
+    Ok(())
+}
+
+fn histogram_column(mut samples: HistogramSamples) -> HistogramColumn {
+    if !samples.is_sorted_by(|a, b| a.0 < b.0) {
+        samples = in_order(samples);
+    }
+    let (timestamps, values): (Vec<i64>, Vec<Arc<NativeHistogram>>) = samples.into_iter().unzip();
+    HistogramColumn { timestamps, values, starts: None }
+}
+
+/// Sorts samples by time; of several at one time the last counts.
+fn in_order<T>(samples: impl IntoIterator<Item = (i64, T)>) -> Vec<(i64, T)> {
+    let by_time: std::collections::BTreeMap<i64, T> = samples.into_iter().collect();
+    by_time.into_iter().collect()
+}
+
+/// First position in the window, and the one after the last.
+fn positions(times: &[i64], (from_ms, to_ms): (i64, i64)) -> (usize, usize) {
+    (times.partition_point(|at| *at < from_ms), times.partition_point(|at| *at <= to_ms))
+}
+
+/// Blocks that may have samples in the range, loaded.
+pub(crate) fn load(
+    blocks: &[Arc<Block>],
+    range: TimeRange,
+    now: swell_env::Monotonic,
+) -> Result<Vec<Arc<Loaded>>, SelectError> {
+    blocks
+        .iter()
+        .filter(|block| block.meta.range().overlaps(&range))
+        .map(|block| block.load(now).map_err(|error| storage(&error)))
+        .collect()
+}

@@ -1,0 +1,234 @@
+//! What the database tells about itself.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use swell_model::{METRIC_NAME, TimeRange, TimestampMs};
+
+use crate::block::Block;
+use crate::db::Db;
+use crate::head::Head;
+
+/// State and size of the database at one moment.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Status {
+    /// Samples not yet in blocks.
+    pub head: HeadStatus,
+    /// Samples in blocks.
+    pub blocks: BlocksStatus,
+    /// The log in front of the head.
+    pub wal: WalStatus,
+    /// Samples stored since the database was opened.
+    pub samples_appended: u64,
+    /// Bytes of blocks over samples in blocks, or of the head when there are no blocks; 0 without samples.
+    pub bytes_per_sample: f64,
+    /// Largest contributors to the number of series in the head.
+    pub cardinality: Cardinality,
+    /// Why no writes are taken, if so.
+    pub read_only: Option<String>,
+    /// Files and ranges that failed their checksums and were set aside.
+    pub damage: Vec<Damage>,
+}
+
+/// The part in memory.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct HeadStatus {
+    /// Series.
+    pub series_count: usize,
+    /// Distinct pairs of label name and value.
+    pub label_pair_count: usize,
+    /// Chunks: one for each series in each sealed segment and each open tail.
+    pub chunk_count: usize,
+    /// Samples.
+    pub sample_count: u64,
+    /// Bytes of sample columns.
+    pub bytes: u64,
+    /// Times covered, both ends included; `None` without samples.
+    pub range: Option<TimeRange>,
+}
+
+/// The part on disk.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct BlocksStatus {
+    /// Blocks.
+    pub block_count: usize,
+    /// Series, counted once in each block that has them.
+    pub series_count: u64,
+    /// Chunks.
+    pub chunk_count: u64,
+    /// Samples.
+    pub sample_count: u64,
+    /// Bytes of all files.
+    pub bytes: u64,
+    /// Bytes of the files that hold label indexes.
+    pub index_bytes: u64,
+    /// Times covered, both ends included; `None` without blocks.
+    pub range: Option<TimeRange>,
+}
+
+/// The write-ahead log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WalStatus {
+    /// Segment files.
+    pub segment_count: usize,
+    /// Bytes of all segments.
+    pub bytes: u64,
+    /// Records read back at the last open.
+    pub replayed_record_count: u64,
+    /// Bytes cut from a torn end at the last open.
+    pub torn_bytes: u64,
+}
+
+/// Who makes the series many: each list falls by count.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cardinality {
+    /// Series by metric name.
+    pub series_by_metric: Vec<(String, usize)>,
+    /// Distinct values by label name.
+    pub values_by_label: Vec<(String, usize)>,
+    /// Bytes of distinct values by label name.
+    pub value_bytes_by_label: Vec<(String, usize)>,
+    /// Series by `name=value`.
+    pub series_by_pair: Vec<(String, usize)>,
+}
+
+/// Bytes that failed their checksum, or could not be read. They are kept aside and never returned as data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damage {
+    /// File in the data directory.
+    pub file: String,
+    /// Where in the file.
+    pub offset: u64,
+    /// What is wrong, and what it costs.
+    pub what: String,
+    /// Times whose answers may be incomplete, if known.
+    pub range: Option<TimeRange>,
+}
+
+/// What one run of [`crate::Db::maintain`] did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MaintainReport {
+    /// Blocks written from the head.
+    pub flushed_block_count: usize,
+    /// Blocks written from others.
+    pub compacted_block_count: usize,
+    /// Blocks deleted by retention.
+    pub retired_block_count: usize,
+    /// Series forgotten by the head.
+    pub forgotten_series_count: usize,
+    /// Samples older than this are in blocks only.
+    pub head_floor: Option<TimestampMs>,
+}
+
+/// Entries in each list of [`Status::cardinality`].
+const STATUS_TOP: usize = 10;
+
+impl Db {
+    /// State and size at this moment. Walks over all series in memory: for a status page, not for each request.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let inner = &self.inner;
+        let wal = {
+            let writer = inner.commit.lock();
+            WalStatus {
+                segment_count: writer.segments().count(),
+                bytes: writer.segments().map(|segment| segment.bytes).sum(),
+                replayed_record_count: inner.replayed_record_count,
+                torn_bytes: inner.torn_bytes,
+            }
+        };
+        let (head, cardinality, blocks) = {
+            let state = inner.state.read();
+            let head = head_status(&state.head);
+            (head, Cardinality::of(&state.head, STATUS_TOP), Arc::clone(&state.blocks))
+        };
+        let blocks = blocks_status(&blocks);
+        let (bytes, samples) = if blocks.sample_count > 0 {
+            (blocks.bytes, blocks.sample_count)
+        } else {
+            (head.bytes, head.sample_count)
+        };
+        Status {
+            bytes_per_sample: ratio(bytes, samples),
+            head,
+            blocks,
+            wal,
+            samples_appended: inner.samples_appended.load(Ordering::Relaxed),
+            cardinality,
+            read_only: inner.failed.get().cloned(),
+            damage: inner.all_damage(),
+        }
+    }
+
+    /// The `limit` largest contributors to the number of series in memory.
+    #[must_use]
+    pub fn cardinality(&self, limit: usize) -> Cardinality {
+        Cardinality::of(&self.inner.state.read().head, limit)
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+fn ratio(bytes: u64, samples: u64) -> f64 {
+    if samples == 0 { 0.0 } else { bytes as f64 / samples as f64 }
+}
+
+fn head_status(head: &Head) -> HeadStatus {
+    let (sample_count, chunk_count, bytes) = head.sizes();
+    HeadStatus {
+        series_count: head.index.series_count(),
+        label_pair_count: head.index.pair_count(),
+        chunk_count,
+        sample_count,
+        bytes,
+        range: head.range(),
+    }
+}
+
+fn blocks_status(blocks: &[Arc<Block>]) -> BlocksStatus {
+    let metas = || blocks.iter().map(|block| &block.meta);
+    let start = metas().map(|meta| meta.min).min();
+    let end = metas().map(|meta| meta.max).max();
+    BlocksStatus {
+        block_count: blocks.len(),
+        series_count: metas().map(|meta| meta.series_count).sum(),
+        chunk_count: metas().map(|meta| meta.chunk_count).sum(),
+        sample_count: metas().map(|meta| meta.sample_count).sum(),
+        bytes: metas().map(|meta| meta.file_bytes).sum(),
+        index_bytes: metas().map(|meta| meta.index_bytes).sum(),
+        range: start.zip(end).map(|(start_incl, end_incl)| TimeRange { start_incl, end_incl }),
+    }
+}
+
+impl Cardinality {
+    fn of(head: &Head, limit: usize) -> Self {
+        let index = &head.index;
+        let names = || index.names().map(str::to_owned);
+        let values = |name: &String| index.values(name).count();
+        let value_bytes = |name: &String| index.values(name).map(|(value, _)| value.len()).sum();
+        let pairs = index.names().flat_map(|name| {
+            index.values(name).map(move |(value, series)| (format!("{name}={value}"), series))
+        });
+        let by_metric = index.values(METRIC_NAME).map(|(name, series)| (name.to_owned(), series));
+        Self {
+            series_by_metric: top(limit, by_metric),
+            values_by_label: top(limit, names().map(|name| (values(&name), name)).map(swapped)),
+            value_bytes_by_label: top(
+                limit,
+                names().map(|name| (value_bytes(&name), name)).map(swapped),
+            ),
+            series_by_pair: top(limit, pairs),
+        }
+    }
+}
+
+fn swapped((count, name): (usize, String)) -> (String, usize) {
+    (name, count)
+}
+
+/// The entries with the largest counts, falling; equal ones by name.
+fn top(limit: usize, entries: impl Iterator<Item = (String, usize)>) -> Vec<(String, usize)> {
+    let mut entries: Vec<(String, usize)> = entries.collect();
+    entries.sort_unstable_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    entries.truncate(limit);
+    entries
+}

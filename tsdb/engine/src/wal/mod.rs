@@ -1,0 +1,27 @@
+//! The write-ahead log: one checksummed record a batch, in segments that are deleted once their samples are in
+//! blocks.
+
+mod record;
+mod replay;
+mod sync;
+mod writer;
+
+pub(crate) use record::Record;
+pub(crate) use replay::{ReplayError, Replayed, replay};
+pub(crate) use sync::SyncGate;
+pub(crate) use writer::WalWriter;
+
+/// Folder of the segments in the data directory.
+pub(crate) const FOLDER: &str = "wal";
+const SUFFIX: &str = ".wal";
+/// Ending of a copy of damaged bytes.
+const SUFFIX_DAMAGED: &str = ".damaged";
+
+fn segment_name(segment_nr: u64) -> String {
+    format!("{FOLDER}/{segment_nr:08}{SUFFIX}")
+}
+
+fn segment_nr(file_name: &str) -> Option<u64> {
+    let nr = file_name.strip_suffix(SUFFIX)?.parse().ok()?;
+    segment_name(nr).ends_with(&format!("/{file_name}")).then_some(nr)
+}

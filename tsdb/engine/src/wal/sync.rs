@@ -1,0 +1,116 @@
+//! Group commit: many batches that were written wait for one sync.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+use swell_env::AppendFile;
+
+/// Orders syncs of the log. Lock order: the writer's lock before this one; syncs run with neither held.
+#[derive(Debug, Default)]
+pub(crate) struct SyncGate {
+    state: Mutex<SyncState>,
+    /// Something was written or synced.
+    changed: Condvar,
+    /// The gate was closed.
+    closed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct SyncState {
+    /// Batches written.
+    written: u64,
+    /// Batches known to be durable.
+    durable: u64,
+    /// The file that holds what is written and not durable; segments before it were synced when they ended.
+    file: Option<Arc<dyn AppendFile>>,
+    is_syncing: bool,
+    is_closed: bool,
+    /// Message of the first failure; no sync is tried after it.
+    failed: Option<String>,
+}
+
+impl SyncGate {
+    /// Notes a written batch, in the order of writing, and gives its number.
+    pub(crate) fn wrote(&self, file: Arc<dyn AppendFile>) -> u64 {
+        let mut state = self.state.lock();
+        state.written += 1;
+        state.file = Some(file);
+        self.changed.notify_all();
+        state.written
+    }
+
+    /// Returns once the batch is durable; syncs unless someone else does.
+    pub(crate) fn wait_durable(&self, batch: u64) -> Result<(), String> {
+        let mut state = self.state.lock();
+        loop {
+            if let Some(reason) = &state.failed {
+                return Err(reason.clone());
+            }
+            if state.durable >= batch {
+                return Ok(());
+            }
+            if state.is_syncing {
+                self.changed.wait(&mut state);
+                continue;
+            }
+            let (upto, file) = (state.written, state.file.clone());
+            state.is_syncing = true;
+            drop(state);
+            let result = file.map_or(Ok(()), |file| file.sync());
+            state = self.state.lock();
+            state.is_syncing = false;
+            self.changed.notify_all();
+            match result {
+                Ok(()) => state.durable = state.durable.max(upto),
+                Err(error) => state.failed = Some(sync_failure(&error)),
+            }
+        }
+    }
+
+    /// Makes everything written durable.
+    pub(crate) fn sync_all(&self) -> Result<(), String> {
+        let written = self.state.lock().written;
+        self.wait_durable(written)
+    }
+
+    /// Syncs at the latest `interval` after a write, until closed or failed. Sleeps while nothing is written.
+    pub(crate) fn run(&self, interval: Duration, on_failure: impl FnOnce(String)) {
+        loop {
+            let mut state = self.state.lock();
+            while !state.is_closed && state.failed.is_none() && state.durable == state.written {
+                self.changed.wait(&mut state);
+            }
+            // Batches that come meanwhile share the sync; only closing ends the wait early.
+            if !state.is_closed {
+                self.closed.wait_for(&mut state, interval);
+            }
+            if state.is_closed || state.failed.is_some() {
+                return;
+            }
+            drop(state);
+            if let Err(reason) = self.sync_all() {
+                on_failure(reason);
+                return;
+            }
+        }
+    }
+
+    /// Fails all that wait, and syncs no more: what was written is not to be trusted.
+    pub(crate) fn fail(&self, reason: &str) {
+        self.state.lock().failed.get_or_insert_with(|| reason.to_owned());
+        self.changed.notify_all();
+    }
+
+    /// Ends [`SyncGate::run`].
+    pub(crate) fn close(&self) {
+        self.state.lock().is_closed = true;
+        self.changed.notify_all();
+        self.closed.notify_all();
+    }
+}
+
+fn sync_failure(error: &io::Error) -> String {
+    format!("sync of the log failed: {error}")
+}
