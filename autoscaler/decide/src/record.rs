@@ -166,11 +166,20 @@ impl DecisionRecord {
             record.signals.iter().map(|signal| signal.error.is_some()).collect::<Vec<_>>()
         };
         self.direction != Direction::Hold
+            || self.direction != other.direction
             || self.from != other.replicas.into()
             || self.replicas != other.replicas
-            || self.reason != other.reason
+            || self.held_because() != other.held_because()
             || self.generation != other.generation
             || failures(self) != failures(other)
+    }
+
+    /// Whether the metrics ask for what is there or are near enough to it is no difference to a reader.
+    const fn held_because(&self) -> Reason {
+        match self.reason {
+            Reason::InsideTolerance => Reason::AsAsked,
+            other => other,
+        }
     }
 }
 
