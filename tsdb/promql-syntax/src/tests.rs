@@ -105,6 +105,12 @@ fn errors_tell_where_and_what_was_expected() {
         ("x offset 1m[5m]", "1:12: parse error: no offset modifiers allowed before range"),
         ("(x)[5m]", "1:4: parse error: ranges only allowed for vector selectors"),
         ("x[5]m", "1:5: parse error: unexpected identifier \"m\""),
+        ("x[0s]", "1:3: parse error: duration must be greater than 0"),
+        ("x[5m:-1]", "1:6: parse error: duration must be greater than 0"),
+        (
+            "x[]",
+            "1:3: parse error: unexpected \"]\" in subquery or range selector, expected number, duration, step(), or range()",
+        ),
         ("x @ foo", "1:5: parse error: unexpected identifier \"foo\" in @, expected timestamp"),
         (
             "x{a=~\"(\"}",

@@ -286,6 +286,39 @@ fn deep_queries_evaluate_on_a_small_stack() {
 }
 
 #[test]
+fn windows_folded_ahead_give_the_same_bits() {
+    let storage = memory_storage().expect("memory is always there");
+    let samples = (0..2000).map(|idx| LoadedSample {
+        timestamp: TimestampMs(idx * 1000 + idx % 7),
+        value: SampleValue::Float(match idx % 97 {
+            0 => f64::NAN,
+            1 => -1e17,
+            n => f64::from(u8::try_from(n).expect("below 97")) * 0.1,
+        }),
+        start_ms: 0,
+    });
+    let labels = Labels::from_pairs([("__name__", "m")]);
+    let series = LoadedSeries { labels, samples: samples.collect() };
+    storage.append(&[series]).expect("memory takes everything");
+    for function in ["sum", "avg", "min", "max"] {
+        for window in ["20s", "95s", "7m"] {
+            let query = format!("{function}_over_time(m[{window}])");
+            let params =
+                EvalParams::range(TimestampMs(0), TimestampMs(2_100_000), DurationMs(13_000));
+            let range = run(storage.as_ref(), &query, params, &Budget::default());
+            let range = range.expect("within limits");
+            for step in 0..160 {
+                let at = TimestampMs(step * 13_000);
+                let instant =
+                    run(storage.as_ref(), &query, EvalParams::instant(at), &Budget::default());
+                let instant = instant.expect("within limits");
+                assert_eq!(points_at(&range, at), points_at(&instant, at), "{query} at {at:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn statistics_count_what_was_looked_at() {
     let storage = dense();
     let at = EvalParams::instant(TimestampMs(3_599_000));

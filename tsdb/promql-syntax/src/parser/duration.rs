@@ -35,6 +35,18 @@ impl Parser<'_> {
         Ok(lhs)
     }
 
+    /// A duration expression for a range or step. One that is a plain number must be positive; of the others that is
+    /// known only once the query's step and range are.
+    pub(super) fn positive_duration(&mut self, context: &str) -> Result<DurationExpr, ParseError> {
+        let duration = self.duration(0, context)?;
+        match duration.kind {
+            DurationKind::Number(number) if number.value.is_nan() || number.value <= 0.0 => {
+                Err(self.fault(duration.span, "duration must be greater than 0"))
+            }
+            _ => Ok(duration),
+        }
+    }
+
     fn signed_duration(&mut self, context: &str) -> Result<DurationExpr, ParseError> {
         let Some(op) = self.sign() else { return self.duration_term(context) };
         let start = self.take().span;

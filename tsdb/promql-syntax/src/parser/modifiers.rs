@@ -13,12 +13,12 @@ impl Parser<'_> {
     pub(super) fn brackets(&mut self, before: Parsed) -> Result<Parsed, ParseError> {
         const CONTEXT: &str = "subquery or range";
         let open = self.take().span;
-        let range = self.duration(0, "subquery or range selector")?;
+        let range = self.positive_duration("subquery or range selector")?;
         if self.take_if(TokenKind::Colon).is_some() {
             let step = if self.kind() == TokenKind::RightBracket {
                 None
             } else {
-                Some(self.duration(0, "subquery selector")?)
+                Some(self.positive_duration("subquery selector")?)
             };
             let close = self.expect(TokenKind::RightBracket, "subquery selector", "\"]\"")?.span;
             let span = before.expr.span.to(close);

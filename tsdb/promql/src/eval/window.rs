@@ -133,6 +133,11 @@ impl RangeSeries {
         self.slider(window, lookback_ms).window(window.range_ms, window.time.apply(step_ms))
     }
 
+    /// Times of all floats.
+    pub(crate) fn times(&self) -> &[i64] {
+        &self.times
+    }
+
     /// All floats.
     pub(crate) fn floats(&self) -> &[f64] {
         &self.floats

@@ -1,5 +1,6 @@
 //! The functions, by family.
 
+mod blocks;
 mod date;
 mod histogram;
 mod info;

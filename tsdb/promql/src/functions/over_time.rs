@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use swell_model::{CounterResetHint, HistogramSum, IncompatibleSchema, KahanSum, NativeHistogram};
 
+use super::blocks::{Greatest, Smallest, fold};
 use super::quantile::quantile_of;
 use super::window::WindowCall;
 use crate::annotations::Annotations;
@@ -124,10 +125,7 @@ pub(super) fn sum(view: &WindowView<'_>, call: &mut WindowCall<'_>) -> Option<Po
     if !only_floats(view, call)? {
         return histograms_total(view, call, false);
     }
-    let mut sum = KahanSum::default();
-    for value in view.floats {
-        sum.add(*value);
-    }
+    let sum = fold(view, call.range_ms, call.ahead.sums());
     Some(Point::Float(sum.total()))
 }
 
@@ -168,11 +166,15 @@ pub(super) fn avg(view: &WindowView<'_>, call: &mut WindowCall<'_>) -> Option<Po
     if !only_floats(view, call)? {
         return histograms_total(view, call, true);
     }
-    let mut mean = FloatMean::default();
-    for value in view.floats {
-        mean.add(*value);
+    let sum = fold(view, call.range_ms, call.ahead.sums());
+    if sum.raw().is_infinite() {
+        let mut mean = FloatMean::default();
+        view.floats.iter().for_each(|value| mean.add(*value));
+        return Some(Point::Float(mean.mean()));
     }
-    Some(Point::Float(mean.mean()))
+    #[expect(clippy::cast_precision_loss, reason = "no window holds 2^53 samples")]
+    let count = view.floats.len() as f64;
+    Some(Point::Float(sum.raw() / count + sum.lost() / count))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "no window holds 2^53 samples")]
@@ -218,12 +220,12 @@ pub(super) fn ts_of_last(view: &WindowView<'_>, _call: &mut WindowCall<'_>) -> O
     Some(Point::Float(seconds(*last)))
 }
 
-/// The float that wins against all others, with its time.
-fn best(
+/// Time of the float that wins against all others.
+fn time_of_best(
     view: &WindowView<'_>,
     call: &mut WindowCall<'_>,
     wins: impl Fn(f64, f64) -> bool,
-) -> Option<(f64, i64)> {
+) -> Option<Point> {
     let mut best = (*view.floats.first()?, *view.times.first()?);
     call.note_ignored_histograms(view);
     for (value, at) in view.floats.iter().zip(view.times) {
@@ -231,23 +233,29 @@ fn best(
             best = (*value, *at);
         }
     }
-    Some(best)
+    Some(Point::Float(seconds(best.1)))
 }
 
 pub(super) fn max(view: &WindowView<'_>, call: &mut WindowCall<'_>) -> Option<Point> {
-    best(view, call, |value, best| value > best).map(|(value, _)| Point::Float(value))
+    view.floats.first()?;
+    call.note_ignored_histograms(view);
+    let Greatest(value) = fold(view, call.range_ms, call.ahead.greatest());
+    Some(Point::Float(value))
 }
 
 pub(super) fn min(view: &WindowView<'_>, call: &mut WindowCall<'_>) -> Option<Point> {
-    best(view, call, |value, best| value < best).map(|(value, _)| Point::Float(value))
+    view.floats.first()?;
+    call.note_ignored_histograms(view);
+    let Smallest(value) = fold(view, call.range_ms, call.ahead.smallest());
+    Some(Point::Float(value))
 }
 
 pub(super) fn ts_of_max(view: &WindowView<'_>, call: &mut WindowCall<'_>) -> Option<Point> {
-    best(view, call, |value, best| value >= best).map(|(_, at)| Point::Float(seconds(at)))
+    time_of_best(view, call, |value, best| value >= best)
 }
 
 pub(super) fn ts_of_min(view: &WindowView<'_>, call: &mut WindowCall<'_>) -> Option<Point> {
-    best(view, call, |value, best| value <= best).map(|(_, at)| Point::Float(seconds(at)))
+    time_of_best(view, call, |value, best| value <= best)
 }
 
 /// A running variance (Welford, compensated).

@@ -3,6 +3,7 @@
 use swell_model::METRIC_NAME;
 use swell_promql_syntax::{Boundary, Span};
 
+use super::blocks::AheadOfWindows;
 use super::{EvalError, Evaluator, Grid, Node, over_time, rate, regression, resets};
 use crate::annotations::Annotations;
 use crate::eval::{Column, Point, Series, WindowView, merge_same_labels};
@@ -23,6 +24,8 @@ pub(super) struct WindowCall<'a> {
     pub(super) boundary: Boundary,
     /// Indexes in the series' floats before which a counter reset lies.
     pub(super) resets: &'a [usize],
+    /// Folds over the series' floats that windows share.
+    pub(super) ahead: &'a AheadOfWindows,
 }
 
 impl WindowCall<'_> {
@@ -116,6 +119,7 @@ pub(super) fn call(
         ev.budget.check_cancelled()?;
         ev.check_columns(result.len() + 1, grid.count)?;
         let resets = if counter { resets::counter_resets(one) } else { Vec::new() };
+        let ahead = AheadOfWindows::of(name, one, window.range_ms, grid.count);
         let mut column = Column::absent(grid.count);
         let mut slider = one.slider(window, ev.params.lookback.0);
         let metric_name = one.labels.get(METRIC_NAME).unwrap_or("");
@@ -136,6 +140,7 @@ pub(super) fn call(
                 range_ms: window.range_ms,
                 boundary: window.boundary,
                 resets: &resets,
+                ahead: &ahead,
             };
             if let Some(point) = function(&view, &mut call) {
                 column.set(step, point);
