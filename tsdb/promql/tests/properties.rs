@@ -149,15 +149,21 @@ proptest! {
         query in prop::sample::select(QUERIES.to_vec()),
         start in 0..200_000_i64,
         step in 1..90_000_i64,
+        delayed_name_removal in any::<bool>(),
     ) {
         let storage = load(&data);
         let budget = Budget::default();
         let (start, step) = (TimestampMs(start), DurationMs(step));
         let end = start + DurationMs(step.0 * 6);
-        let range = run(storage.as_ref(), query, EvalParams::range(start, end, step), &budget);
+        let features = Features { delayed_name_removal, ..Features::all() };
+        let expr = parse(query).expect("the query parses");
+        let run = |params: EvalParams| {
+            evaluate(&expr, storage.source(), &EvalParams { features, ..params }, &budget)
+        };
+        let range = run(EvalParams::range(start, end, step));
         let mut at = start;
         while at <= end {
-            let instant = run(storage.as_ref(), query, EvalParams::instant(at), &budget);
+            let instant = run(EvalParams::instant(at));
             match (&range, instant) {
                 (Ok(range), Ok(instant)) => {
                     prop_assert_eq!(points_at(range, at), points_at(&instant, at), "{} at {:?}", query, at);

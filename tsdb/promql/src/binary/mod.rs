@@ -94,12 +94,9 @@ fn vector_scalar(
             }
         }
         one.column = column;
-        if nameless {
-            ev.mark_nameless(one);
-        }
     }
     series.retain(|one| !one.column.is_empty());
-    merge_same_labels(series, node)
+    if nameless { ev.nameless(series, node) } else { Ok(series) }
 }
 
 /// Whether the result is something else than the samples it is computed from, so that their name does not fit it.

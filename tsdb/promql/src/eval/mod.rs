@@ -146,9 +146,8 @@ impl Evaluator<'_> {
                             None => {}
                         }
                     }
-                    self.mark_nameless(one);
                 }
-                Ok(Value::Vector(merge_same_labels(series, node)?))
+                self.nameless(series, node).map(Value::Vector)
             }
             Value::Text(_) => Err(EvalError::query(node.span, "a string cannot be negated")),
         }
@@ -161,6 +160,18 @@ impl Evaluator<'_> {
         } else {
             series.labels = without_metadata(&series.labels);
         }
+    }
+
+    /// The operation that made these series drops their names. Series that become the same by that are joined.
+    pub(crate) fn nameless(
+        &self,
+        mut series: Vec<Series>,
+        node: &Node,
+    ) -> Result<Vec<Series>, EvalError> {
+        // Without different names, dropping them leaves labels as distinct as they were: no need to compare them.
+        let distinct = self.params.features.delayed_name_removal || share_metadata(&series);
+        series.iter_mut().for_each(|one| self.mark_nameless(one));
+        if distinct { Ok(series) } else { merge_same_labels(series, node) }
     }
 
     /// Counts samples that are held from now on against the budget.
@@ -202,6 +213,20 @@ pub(crate) fn without_metadata(labels: &Labels) -> Labels {
     } else {
         labels.clone()
     }
+}
+
+/// Whether all series have the same name, type and unit.
+fn share_metadata(series: &[Series]) -> bool {
+    let metadata = |one: &Series| {
+        [METRIC_NAME, "__type__", "__unit__"].map(|name| one.labels.get(name).map(str::to_owned))
+    };
+    let Some(first) = series.first().map(metadata) else { return true };
+    series[1..].iter().all(|one| {
+        [METRIC_NAME, "__type__", "__unit__"]
+            .into_iter()
+            .zip(&first)
+            .all(|(name, value)| one.labels.get(name) == value.as_deref())
+    })
 }
 
 fn broadcast(value: Value, count: usize) -> Value {

@@ -72,10 +72,11 @@ impl Evaluator<'_> {
         mut series: Vec<Series>,
         node: &Node,
     ) -> Result<Vec<Series>, EvalError> {
-        if series.iter().any(|one| one.drop_name) {
-            for one in series.iter_mut().filter(|one| one.drop_name) {
-                one.labels = without_metadata(&one.labels);
-            }
+        if !series.iter().any(|one| one.drop_name) {
+            return Ok(series);
+        }
+        for one in series.iter_mut().filter(|one| one.drop_name) {
+            one.labels = without_metadata(&one.labels);
         }
         merge_same_labels(series, node)
     }

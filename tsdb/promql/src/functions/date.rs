@@ -1,7 +1,7 @@
 //! Functions of time: parts of a date in UTC, times of samples.
 
 use super::{EvalError, Evaluator, Grid, Node};
-use crate::eval::{Column, SampleTime, Series, merge_same_labels};
+use crate::eval::{Column, SampleTime, Series};
 use crate::plan::NodeKind;
 
 const DAY_S: i64 = 86_400;
@@ -111,7 +111,7 @@ pub(super) fn timestamp(
         }
         _ => None,
     };
-    let mut series = match plain {
+    let series = match plain {
         Some(selector) => ev.selector(selector, arg.span, grid, SampleTime::Timestamp)?,
         None => {
             let mut series = ev.vector(arg, grid)?;
@@ -125,10 +125,7 @@ pub(super) fn timestamp(
             series
         }
     };
-    for one in &mut series {
-        ev.mark_nameless(one);
-    }
-    merge_same_labels(series, node)
+    ev.nameless(series, node)
 }
 
 /// `start_timestamp`: of a selector only; the start times of anything else are lost.
@@ -145,11 +142,8 @@ pub(super) fn start_timestamp(
     if !ev.params.features.start_timestamps {
         return Ok(Vec::new());
     }
-    let mut series = ev.selector(selector, arg.span, grid, SampleTime::Start)?;
-    for one in &mut series {
-        ev.mark_nameless(one);
-    }
-    merge_same_labels(series, node)
+    let series = ev.selector(selector, arg.span, grid, SampleTime::Start)?;
+    ev.nameless(series, node)
 }
 
 #[cfg(test)]

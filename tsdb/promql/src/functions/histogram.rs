@@ -60,10 +60,9 @@ pub(super) fn figure(
             }
         }
         one.column = column;
-        ev.mark_nameless(one);
     }
     series.retain(|one| !one.column.is_empty());
-    merge_same_labels(series, node)
+    ev.nameless(series, node)
 }
 
 /// The series of a vector, classic buckets gathered to histograms.

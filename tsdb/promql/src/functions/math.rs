@@ -1,7 +1,7 @@
 //! Functions of one float: histograms drop out.
 
 use super::{EvalError, Evaluator, Grid, Node, Value};
-use crate::eval::{Series, merge_same_labels};
+use crate::eval::Series;
 
 /// The mathematical function of this name.
 pub(super) fn float_function(name: &str) -> Option<fn(f64) -> f64> {
@@ -52,10 +52,9 @@ pub(super) fn map(
     let mut series = ev.vector(arg, grid)?;
     for one in &mut series {
         one.column.map_floats(&map);
-        ev.mark_nameless(one);
     }
     series.retain(|one| !one.column.is_empty());
-    merge_same_labels(series, node)
+    ev.nameless(series, node)
 }
 
 /// Applies a function of the step's scalars to the floats of a vector; `None` leaves no sample.
@@ -72,10 +71,9 @@ fn map_steps(
                 None => one.column.clear(step),
             }
         }
-        ev.mark_nameless(one);
     }
     series.retain(|one| !one.column.is_empty());
-    merge_same_labels(series, node)
+    ev.nameless(series, node)
 }
 
 /// `round(v, to)`: ties go up.

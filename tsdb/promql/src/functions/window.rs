@@ -6,7 +6,7 @@ use swell_promql_syntax::{Boundary, Span};
 use super::blocks::AheadOfWindows;
 use super::{EvalError, Evaluator, Grid, Node, over_time, rate, regression, resets};
 use crate::annotations::Annotations;
-use crate::eval::{Column, Point, Series, WindowView, merge_same_labels};
+use crate::eval::{Column, Point, Series, WindowView};
 use crate::plan::{NodeKind, Window};
 
 /// What a window function may look at besides the samples.
@@ -157,10 +157,7 @@ pub(super) fn call(
         Ok(())
     })?;
     result.sort_by(|one, two| one.labels.cmp(&two.labels));
-    if !keeps_name {
-        result.iter_mut().for_each(|series| ev.mark_nameless(series));
-    }
-    merge_same_labels(result, node)
+    if keeps_name { Ok(result) } else { ev.nameless(result, node) }
 }
 
 fn window_arg<'a>(node: &Node, args: &'a [Node]) -> Result<(&'a Node, &'a Window), EvalError> {
