@@ -382,3 +382,6 @@ impl<'a> Planner<'a> {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -113,8 +113,8 @@ async fn try_start(context: &Context, start: &Start<'_>) -> Result<(), Refusal> 
     {
         return Err(refusal("CreateContainerError", conflict));
     }
-    let config = config(context, start, env)
-        .map_err(|message| refusal("CreateContainerConfigError", message))?;
+    let config =
+        config(start, env).map_err(|message| refusal("CreateContainerConfigError", message))?;
     let created = context
         .runtime
         .create_container(start.sandbox, config)
@@ -190,11 +190,7 @@ fn secret_text(secret: core::Secret) -> BTreeMap<String, String> {
     data.map(|(key, value)| (key, String::from_utf8_lossy(&value.0).into_owned())).collect()
 }
 
-fn config(
-    context: &Context,
-    start: &Start<'_>,
-    env: Vec<(String, String)>,
-) -> Result<ContainerConfig, String> {
+fn config(start: &Start<'_>, env: Vec<(String, String)>) -> Result<ContainerConfig, String> {
     let source = &start.spec.source;
     let by_name: BTreeMap<String, String> = env.iter().cloned().collect();
     let words = source.command.iter().flatten().chain(source.args.iter().flatten());

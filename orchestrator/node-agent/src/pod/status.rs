@@ -338,3 +338,6 @@ fn conditions(
 pub(crate) fn time(at: TimestampMs) -> Time {
     Time(Timestamp::from_second(at.0.div_euclid(1000)).unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests;

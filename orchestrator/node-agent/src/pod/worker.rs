@@ -89,6 +89,8 @@ pub(crate) struct PodWorker {
     wake_at: Option<TimestampMs>,
     /// The object is to be deleted once nothing is left; not when it is gone or the agent ends.
     delete_object: bool,
+    /// From here on the runtime knows less than what was told last.
+    removal_begun: bool,
     /// Where containers listen instead of at the pod's address, by container.
     misbound: BTreeMap<String, String>,
     /// Back-offs and complaints that an event was written for.
@@ -140,6 +142,7 @@ impl PodWorker {
             removing: BTreeSet::new(),
             wake_at: None,
             delete_object: true,
+            removal_begun: false,
             misbound: BTreeMap::new(),
             told: BTreeSet::new(),
             finished: false,
@@ -364,7 +367,7 @@ impl PodWorker {
             Err(why) => self.look_at_unsuitable(&why, now),
         };
         self.wake_at = plan.wake_at;
-        if self.delete_object {
+        if self.delete_object && !self.removal_begun {
             self.publisher.want(status);
         }
         if let Some(status) = self.publisher.next() {
@@ -555,6 +558,7 @@ impl PodWorker {
             return;
         }
         self.state.tearing_down = true;
+        self.removal_begun = true;
         let (context, pod) = (Arc::clone(&self.context), self.identity.clone());
         let delete = self.delete_object;
         self.jobs.spawn(async move {
