@@ -14,23 +14,25 @@ pub(crate) struct Outcome {
     pub(crate) keep: bool,
 }
 
-/// Two floats: the result, and whether a comparison held. `None` for operators that floats do not have.
-#[inline]
-pub(super) fn float_op(op: BinaryOp, lhs: f64, rhs: f64) -> Option<(f64, bool)> {
+/// Two floats: the result, and whether a comparison held.
+type FloatFunction = fn(f64, f64) -> (f64, bool);
+
+/// The operator on two floats; `None` for those that floats do not have.
+pub(super) fn float_function(op: BinaryOp) -> Option<FloatFunction> {
     Some(match op {
-        BinaryOp::Add => (lhs + rhs, true),
-        BinaryOp::Sub => (lhs - rhs, true),
-        BinaryOp::Mul => (lhs * rhs, true),
-        BinaryOp::Div => (lhs / rhs, true),
-        BinaryOp::Mod => (lhs % rhs, true),
-        BinaryOp::Pow => (lhs.powf(rhs), true),
-        BinaryOp::Atan2 => (lhs.atan2(rhs), true),
-        BinaryOp::Equal => (lhs, lhs == rhs),
-        BinaryOp::NotEqual => (lhs, lhs != rhs),
-        BinaryOp::Less => (lhs, lhs < rhs),
-        BinaryOp::LessEqual => (lhs, lhs <= rhs),
-        BinaryOp::Greater => (lhs, lhs > rhs),
-        BinaryOp::GreaterEqual => (lhs, lhs >= rhs),
+        BinaryOp::Add => |a, b| (a + b, true),
+        BinaryOp::Sub => |a, b| (a - b, true),
+        BinaryOp::Mul => |a, b| (a * b, true),
+        BinaryOp::Div => |a, b| (a / b, true),
+        BinaryOp::Mod => |a, b| (a % b, true),
+        BinaryOp::Pow => |a, b| (a.powf(b), true),
+        BinaryOp::Atan2 => |a, b| (a.atan2(b), true),
+        BinaryOp::Equal => |a, b| (a, a == b),
+        BinaryOp::NotEqual => |a, b| (a, a != b),
+        BinaryOp::Less => |a, b| (a, a < b),
+        BinaryOp::LessEqual => |a, b| (a, a <= b),
+        BinaryOp::Greater => |a, b| (a, a > b),
+        BinaryOp::GreaterEqual => |a, b| (a, a >= b),
         BinaryOp::And
         | BinaryOp::Or
         | BinaryOp::Unless
@@ -48,9 +50,10 @@ pub(super) fn combine(
     rhs: PointRef<'_>,
 ) -> Option<Outcome> {
     let outcome = match (lhs, rhs) {
-        (PointRef::Float(lhs), PointRef::Float(rhs)) => {
-            float_op(op, lhs, rhs).map(|(value, keep)| Outcome { value: Point::Float(value), keep })
-        }
+        (PointRef::Float(lhs), PointRef::Float(rhs)) => float_function(op).map(|function| {
+            let (value, keep) = function(lhs, rhs);
+            Outcome { value: Point::Float(value), keep }
+        }),
         (PointRef::Float(lhs), PointRef::Histogram(rhs)) => {
             (op == BinaryOp::Mul).then(|| kept(rhs.scaled(lhs).compacted()))
         }

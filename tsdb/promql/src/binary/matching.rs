@@ -5,8 +5,8 @@ use rustc_hash::FxHashMap;
 use swell_model::{Labels, METRIC_NAME};
 use swell_promql_syntax::{Cardinality, VectorMatching};
 
-use super::changes_meaning;
 use super::element::{Outcome, combine};
+use super::{changes_meaning, pairs};
 use crate::error::EvalError;
 use crate::eval::{Column, Evaluator, Grid, Point, PointRef, Series, without_metadata};
 use crate::plan::{BinaryNode, Node};
@@ -75,6 +75,11 @@ pub(super) fn vectors(
     grid: &Grid,
 ) -> Result<Vec<Series>, EvalError> {
     let signatures = Signatures::of(matching, lhs, rhs);
+    if let Some(results) =
+        pairs::fixed_pairs(ev, node, operation, matching, (lhs, rhs), &signatures)
+    {
+        return Ok(results);
+    }
     let fill_left = matching.fill_left.map(|number| number.value);
     let fill_right = matching.fill_right.map(|number| number.value);
     let mut join = Join {
@@ -239,7 +244,9 @@ impl Join<'_> {
         pair: (Option<usize>, Option<usize>),
         written: &mut Vec<usize>,
     ) -> usize {
-        let labels = self.result_labels(ev, pair);
+        let many = pair.0.map(|idx| &self.many[idx].labels);
+        let one = pair.1.map(|idx| &self.one[idx].labels);
+        let labels = result_labels(ev, self.operation, self.matching, many, one);
         // Different pairs of one-to-one matching may share labels at different steps, or by mistake at the same:
         // each pair has its own result there, and equal ones are joined afterwards.
         let shared = self.matching.cardinality != Cardinality::OneToOne;
@@ -255,35 +262,39 @@ impl Join<'_> {
         self.result_of.insert(pair, at);
         at
     }
+}
 
-    fn result_labels(&self, ev: &Evaluator<'_>, pair: (Option<usize>, Option<usize>)) -> Labels {
-        // A filled side has the matching labels only.
-        let filled = |other: Option<&Series>| match other {
-            Some(other) => matching_labels(self.matching, &other.labels),
-            None => Labels::empty(),
-        };
-        let many = pair.0.map(|idx| &self.many[idx]);
-        let one = pair.1.map(|idx| &self.one[idx]);
-        let many_labels = many.map_or_else(|| filled(one), |series| series.labels.clone());
-        let one_labels = one.map_or_else(|| filled(many), |series| series.labels.clone());
-        let eager_bool = self.operation.return_bool && !ev.params.features.delayed_name_removal;
-        let mut labels = many_labels;
-        if changes_meaning(self.operation.op) || eager_bool {
-            labels = without_metadata(&labels);
-        }
-        if self.matching.cardinality == Cardinality::OneToOne {
-            let listed = |name: &str| self.matching.labels.iter().any(|label| label == name);
-            labels = labels.filtered(|name| listed(name) == self.matching.on);
-        }
-        if self.matching.include.is_empty() {
-            return labels;
-        }
-        let mut builder = labels.to_builder();
-        for label in &self.matching.include {
-            builder.set(label, one_labels.get(label).unwrap_or(""));
-        }
-        builder.build()
+/// Labels of the result of a pair; a side that is filled has the matching labels of the other only.
+pub(super) fn result_labels(
+    ev: &Evaluator<'_>,
+    operation: &BinaryNode,
+    matching: &VectorMatching,
+    many: Option<&Labels>,
+    one: Option<&Labels>,
+) -> Labels {
+    let filled = |other: Option<&Labels>| match other {
+        Some(other) => matching_labels(matching, other),
+        None => Labels::empty(),
+    };
+    let many_labels = many.map_or_else(|| filled(one), Labels::clone);
+    let one_labels = one.map_or_else(|| filled(many), Labels::clone);
+    let eager_bool = operation.return_bool && !ev.params.features.delayed_name_removal;
+    let mut labels = many_labels;
+    if changes_meaning(operation.op) || eager_bool {
+        labels = without_metadata(&labels);
     }
+    if matching.cardinality == Cardinality::OneToOne {
+        let listed = |name: &str| matching.labels.iter().any(|label| label == name);
+        labels = labels.filtered(|name| listed(name) == matching.on);
+    }
+    if matching.include.is_empty() {
+        return labels;
+    }
+    let mut builder = labels.to_builder();
+    for label in &matching.include {
+        builder.set(label, one_labels.get(label).unwrap_or(""));
+    }
+    builder.build()
 }
 
 /// Labels in braces, as error messages show them.

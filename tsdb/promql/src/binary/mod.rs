@@ -2,6 +2,7 @@
 
 mod element;
 mod matching;
+mod pairs;
 mod set;
 
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use swell_promql_syntax::BinaryOp;
 use crate::error::EvalError;
 use crate::eval::{Column, Evaluator, Grid, PointRef, Series, Value, merge_same_labels};
 use crate::plan::{BinaryNode, Node};
-use element::{combine, float_op};
+use element::{combine, float_function};
 
 /// Evaluates a binary operation at all steps.
 pub(crate) fn binary(
@@ -49,7 +50,7 @@ pub(crate) fn binary(
 }
 
 fn scalars(op: BinaryOp, lhs: f64, rhs: f64) -> f64 {
-    match float_op(op, lhs, rhs) {
+    match float_function(op).map(|function| function(lhs, rhs)) {
         Some((value, _)) if !op.is_comparison() => value,
         Some((_, true)) => 1.0,
         Some((_, false)) => 0.0,
@@ -68,16 +69,14 @@ fn vector_scalar(
 ) -> Result<Vec<Series>, EvalError> {
     let op = operation.op;
     let nameless = changes_meaning(op) || operation.return_bool;
+    let arithmetic = float_function(op).filter(|_| !op.is_comparison());
     for one in &mut series {
         let mut column = Column::absent(one.column.len());
         for (step, scalar) in scalar.iter().enumerate() {
             let Some(point) = one.column.get(step) else { continue };
-            if let (PointRef::Float(value), false, false) = (point, op.is_comparison(), is_trim(op))
-            {
+            if let (PointRef::Float(value), Some(function)) = (point, arithmetic) {
                 let (lhs, rhs) = if scalar_left { (*scalar, value) } else { (value, *scalar) };
-                if let Some((result, _)) = float_op(op, lhs, rhs) {
-                    column.set_float(step, result);
-                }
+                column.set_float(step, function(lhs, rhs).0);
                 continue;
             }
             let scalar = PointRef::Float(*scalar);
@@ -111,10 +110,6 @@ fn changes_meaning(op: BinaryOp) -> bool {
             | BinaryOp::Pow
             | BinaryOp::Atan2
     )
-}
-
-fn is_trim(op: BinaryOp) -> bool {
-    matches!(op, BinaryOp::TrimLower | BinaryOp::TrimUpper)
 }
 
 /// A histogram as a value.
