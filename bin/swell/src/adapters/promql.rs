@@ -1,0 +1,42 @@
+//! Queries for those who know neither the engine nor PromQL's evaluation: the rules.
+
+use std::sync::Arc;
+
+use swell_alert_runner::{InstantSample, InstantValue, RuleEvaluator};
+use swell_model::{DurationMs, SeriesSource, TimestampMs};
+use swell_promql::{Budget, EvalParams, QueryValue, evaluate};
+use swell_promql_syntax::Expr;
+use swell_telemetry::chain;
+
+/// Evaluates rules on the storage.
+pub(crate) struct PromqlEvaluator {
+    pub(crate) source: Arc<dyn SeriesSource>,
+    pub(crate) lookback: DurationMs,
+    pub(crate) subquery_step: DurationMs,
+    pub(crate) samples_max: usize,
+}
+
+impl RuleEvaluator for PromqlEvaluator {
+    fn instant(&self, expr: &Expr, at: TimestampMs) -> Result<InstantValue, String> {
+        let params = EvalParams {
+            lookback: self.lookback,
+            subquery_step: self.subquery_step,
+            ..EvalParams::instant(at)
+        };
+        let budget = Budget::new(self.samples_max, Budget::STEPS_MAX_DEFAULT);
+        let output = evaluate(expr, self.source.as_ref(), &params, &budget)
+            .map_err(|error| chain(&error))?;
+        match output.value {
+            QueryValue::Scalar(point) => Ok(InstantValue::Scalar(point.value)),
+            QueryValue::Vector(samples) => Ok(InstantValue::Vector(
+                samples
+                    .into_iter()
+                    .map(|sample| InstantSample { labels: sample.labels, value: sample.value })
+                    .collect(),
+            )),
+            QueryValue::String(..) | QueryValue::Matrix(_) => {
+                Err("a rule's expression must give a scalar or an instant vector".to_owned())
+            }
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Our own metrics as samples, under the job `swell`: the same numbers that `/metrics` shows.
+
+use std::collections::HashMap;
+
+use prometheus::proto::{Metric, MetricFamily, MetricType};
+use swell_model::{Labels, METRIC_NAME, Pass, SeriesNumber};
+use swell_telemetry::Registry;
+
+/// The virtual scrape job.
+const JOB: &str = "swell";
+
+/// Reads the registry into a pass.
+pub(crate) struct SelfMetrics {
+    registry: Registry,
+    instance: String,
+    /// Series by what the registry calls them, so that a tick builds labels only for new ones.
+    known: HashMap<String, SeriesNumber>,
+}
+
+impl SelfMetrics {
+    pub(crate) fn new(registry: Registry, instance: String) -> Self {
+        Self { registry, instance, known: HashMap::new() }
+    }
+
+    /// Records every metric once.
+    pub(crate) fn record(&mut self, pass: &mut Pass) {
+        for family in self.registry.gather() {
+            for metric in family.get_metric() {
+                self.metric(&family, metric, pass);
+            }
+        }
+        self.sample("up", &[], 1.0, pass);
+    }
+
+    fn metric(&mut self, family: &MetricFamily, metric: &Metric, pass: &mut Pass) {
+        let name = family.name();
+        let labels: Vec<(&str, &str)> =
+            metric.get_label().iter().map(|pair| (pair.name(), pair.value())).collect();
+        match family.get_field_type() {
+            MetricType::COUNTER => {
+                self.sample(name, &labels, metric.get_counter().get_value(), pass)
+            }
+            MetricType::GAUGE => self.sample(name, &labels, metric.get_gauge().get_value(), pass),
+            MetricType::HISTOGRAM => {
+                let histogram = metric.get_histogram();
+                #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+                let count = histogram.get_sample_count() as f64;
+                let bucket_name = format!("{name}_bucket");
+                for bucket in histogram.get_bucket() {
+                    let bound = swell_wire::format_float_label(bucket.upper_bound());
+                    let mut labels = labels.clone();
+                    labels.push(("le", &bound));
+                    #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+                    let value = bucket.cumulative_count() as f64;
+                    self.sample(&bucket_name, &labels, value, pass);
+                }
+                let mut last = labels.clone();
+                last.push(("le", "+Inf"));
+                self.sample(&bucket_name, &last, count, pass);
+                self.sample(&format!("{name}_sum"), &labels, histogram.get_sample_sum(), pass);
+                self.sample(&format!("{name}_count"), &labels, count, pass);
+            }
+            // The crates of this workspace register no other kinds.
+            MetricType::SUMMARY | MetricType::UNTYPED => {}
+        }
+    }
+
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: f64, pass: &mut Pass) {
+        let mut key = name.to_owned();
+        for (label, value) in labels {
+            key.push('\0');
+            key.push_str(label);
+            key.push('\0');
+            key.push_str(value);
+        }
+        let series = match self.known.get(&key) {
+            Some(series) if pass.is_live(*series) => *series,
+            _ => {
+                let fixed = [(METRIC_NAME, name), ("job", JOB), ("instance", &self.instance)];
+                let series = pass.series(&Labels::from_pairs(fixed.iter().chain(labels).copied()));
+                self.known.insert(key, series);
+                series
+            }
+        };
+        pass.record(series, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus::{Histogram, HistogramOpts, IntCounter};
+    use swell_model::TimestampMs;
+
+    use super::*;
+
+    #[test]
+    fn counters_and_histograms_become_series_once() {
+        let registry = Registry::new();
+        let counter = IntCounter::new("swell_things_total", "Things.").expect("valid");
+        let histogram = Histogram::with_opts(
+            HistogramOpts::new("swell_wait_seconds", "Waits.").buckets(vec![0.5, 1.0]),
+        )
+        .expect("valid");
+        registry.register(Box::new(counter.clone())).expect("new");
+        registry.register(Box::new(histogram.clone())).expect("new");
+        counter.inc_by(3);
+        histogram.observe(0.7);
+        let mut source = SelfMetrics::new(registry, "core".to_owned());
+        let mut pass = Pass::new();
+        source.record(&mut pass);
+        let delta = pass.finish(TimestampMs(1000));
+        let shown: Vec<String> = delta
+            .announced
+            .iter()
+            .map(|(number, labels)| {
+                let value = delta.samples.iter().find(|(series, _)| series == number);
+                format!("{labels} {}", value.expect("recorded").1)
+            })
+            .collect();
+        assert_eq!(
+            shown,
+            [
+                r#"swell_things_total{instance="core", job="swell"} 3"#,
+                r#"swell_wait_seconds_bucket{instance="core", job="swell", le="0.5"} 0"#,
+                r#"swell_wait_seconds_bucket{instance="core", job="swell", le="1.0"} 1"#,
+                r#"swell_wait_seconds_bucket{instance="core", job="swell", le="+Inf"} 1"#,
+                r#"swell_wait_seconds_sum{instance="core", job="swell"} 0.7"#,
+                r#"swell_wait_seconds_count{instance="core", job="swell"} 1"#,
+                r#"up{instance="core", job="swell"} 1"#,
+            ]
+        );
+        source.record(&mut pass);
+        assert_eq!(pass.finish(TimestampMs(2000)).announced, []);
+    }
+}

@@ -1,0 +1,464 @@
+//! From a configuration file to checked settings. Every fault is reported at once, with file and line.
+
+mod raw;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use swell_engine::WalSync;
+use swell_model::{DurationMs, Labels};
+
+use raw::{Opaque, RawConfig, RawScrapeConfig};
+
+pub(crate) use raw::{
+    RawAuthorization, RawBasicAuth, RawFileSd, RawRelabel, RawTargetGroup, RawTls, Span,
+};
+
+/// Checked settings of a server.
+#[derive(Debug)]
+pub(crate) struct Config {
+    /// Distance of scrapes unless a job says otherwise.
+    pub(crate) scrape_interval: DurationMs,
+    /// Longest a scrape may take unless a job says otherwise.
+    pub(crate) scrape_timeout: DurationMs,
+    /// Distance of rule evaluations unless a group says otherwise.
+    pub(crate) evaluation_interval: DurationMs,
+    /// How much earlier than now rules look.
+    pub(crate) rule_query_offset: DurationMs,
+    /// Labels of this server.
+    pub(crate) external_labels: Labels,
+    /// Where users reach this server, if told.
+    pub(crate) external_url: Option<String>,
+    /// Rule files, globs resolved.
+    pub(crate) rule_files: Vec<PathBuf>,
+    /// Jobs.
+    pub(crate) jobs: Vec<RawScrapeConfig>,
+    /// The storage's settings.
+    pub(crate) storage: swell_engine::Config,
+    /// Alertmanager configuration: where it stands, and its text.
+    pub(crate) alertmanager: Option<(PathBuf, String)>,
+    /// Distance of the collectors' ticks.
+    pub(crate) collection_interval: DurationMs,
+    /// Limits of queries.
+    pub(crate) query: QueryLimits,
+    /// Settings of the autoscaler.
+    pub(crate) autoscaler: AutoscalerSettings,
+    /// The file's text, for `status/config`; secrets hidden.
+    pub(crate) shown_yaml: String,
+    /// What the file asks for and Swell does not do yet, in words.
+    pub(crate) unsupported: Vec<String>,
+    /// Discoveries that the file asks for and Swell does not have, by job.
+    pub(crate) unsupported_discoveries: Vec<(String, String)>,
+}
+
+/// Limits of queries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct QueryLimits {
+    /// Longest a query may take.
+    pub(crate) timeout: DurationMs,
+    /// How far back a sample counts as current.
+    pub(crate) lookback: DurationMs,
+    /// Samples that one query may hold.
+    pub(crate) samples_max: usize,
+    /// Queries at once.
+    pub(crate) concurrency_max: usize,
+}
+
+/// Settings of the autoscaler that Kubernetes has as flags.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct AutoscalerSettings {
+    /// A pod younger than this counts only with a sample from after it became ready.
+    pub(crate) cpu_initialization_period: DurationMs,
+    /// A pod that became unready within this time after its start was never ready.
+    pub(crate) initial_readiness_delay: DurationMs,
+    /// Window of proposals that hold a scale-in, where an HPA does not say.
+    pub(crate) downscale_stabilization: DurationMs,
+}
+
+/// A configuration with faults.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {} faults\n{}", path.display(), faults.len(), faults.iter().map(|fault| format!("  {fault}")).collect::<Vec<_>>().join("\n"))]
+pub(crate) struct ConfigFaults {
+    path: PathBuf,
+    faults: Vec<String>,
+}
+
+impl Config {
+    /// What a server runs with when no file is given.
+    pub(crate) fn standard() -> Self {
+        Self::from_raw(RawConfig::default(), "", Path::new("."), Path::new("no file"))
+            .expect("the defaults have no faults")
+    }
+
+    /// Reads and checks a file.
+    pub(crate) fn load(path: &Path) -> anyhow::Result<Self> {
+        let text = fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        Self::parse(&text, folder.unwrap_or(Path::new(".")), path)
+    }
+
+    /// Parses and checks a text; relative paths in it start at `folder`.
+    pub(crate) fn parse(text: &str, folder: &Path, path: &Path) -> anyhow::Result<Self> {
+        let raw: RawConfig = if text.trim().is_empty() {
+            RawConfig::default()
+        } else {
+            match serde_saphyr::from_str(text) {
+                Ok(raw) => raw,
+                Err(error) => bail!("{}: {error}", path.display()),
+            }
+        };
+        Ok(Self::from_raw(raw, text, folder, path)?)
+    }
+
+    fn from_raw(
+        raw: RawConfig,
+        text: &str,
+        folder: &Path,
+        path: &Path,
+    ) -> Result<Self, ConfigFaults> {
+        let mut faults = Vec::new();
+        let default_interval = DurationMs::from_secs(60);
+        let scrape_interval = set(raw.global.scrape_interval, default_interval);
+        let scrape_timeout =
+            set(raw.global.scrape_timeout, scrape_interval.min(DurationMs::from_secs(10)));
+        let evaluation_interval = set(raw.global.evaluation_interval, default_interval);
+        if scrape_timeout > scrape_interval {
+            faults.push(format!(
+                "global.scrape_timeout {scrape_timeout} is longer than scrape_interval {scrape_interval}"
+            ));
+        }
+        let collection_interval = set(raw.swell.collection_interval, DurationMs::from_secs(1));
+        if collection_interval.0 < 100 {
+            faults.push(format!(
+                "swell.collection_interval {collection_interval} is shorter than 100ms"
+            ));
+        }
+        let mut job_names = BTreeMap::new();
+        for (idx, job) in raw.scrape_configs.iter().enumerate() {
+            if job.job_name.is_empty() {
+                faults.push(format!("scrape_configs[{idx}]: job_name is missing"));
+            } else if let Some(other) = job_names.insert(job.job_name.clone(), idx) {
+                faults.push(format!(
+                    "scrape_configs[{idx}]: job_name {:?} is taken by scrape_configs[{other}]",
+                    job.job_name
+                ));
+            }
+        }
+        let storage = storage(&raw, &mut faults);
+        let rule_files = expand_globs(&raw.rule_files, folder, &mut faults);
+        let alertmanager = alertmanager(&raw, folder, path, &mut faults);
+        let unsupported = unsupported(&raw);
+        let unsupported_discoveries = raw
+            .scrape_configs
+            .iter()
+            .flat_map(|job| {
+                discoveries(job).into_iter().map(|kind| (job.job_name.clone(), kind.to_owned()))
+            })
+            .collect();
+        let query = &raw.swell.query;
+        let limits = QueryLimits {
+            timeout: set(query.timeout, DurationMs::from_secs(120)),
+            lookback: set(query.lookback_delta, DurationMs::from_secs(300)),
+            samples_max: query
+                .max_samples
+                .map_or(50_000_000, |max| usize::try_from(max).unwrap_or(usize::MAX)),
+            concurrency_max: query.max_concurrency.unwrap_or(20),
+        };
+        if limits.concurrency_max == 0 {
+            faults.push("swell.query.max_concurrency must be above 0".to_owned());
+        }
+        let scaler = &raw.swell.autoscaler;
+        let autoscaler = AutoscalerSettings {
+            cpu_initialization_period: set(
+                scaler.cpu_initialization_period,
+                DurationMs::from_secs(300),
+            ),
+            initial_readiness_delay: set(scaler.initial_readiness_delay, DurationMs::from_secs(30)),
+            downscale_stabilization: set(
+                scaler.downscale_stabilization,
+                DurationMs::from_secs(300),
+            ),
+        };
+        if !faults.is_empty() {
+            return Err(ConfigFaults { path: path.to_owned(), faults });
+        }
+        Ok(Self {
+            scrape_interval,
+            scrape_timeout,
+            evaluation_interval,
+            rule_query_offset: set(raw.global.rule_query_offset, DurationMs::ZERO),
+            external_labels: Labels::from_pairs(&raw.global.external_labels),
+            external_url: raw.swell.external_url,
+            rule_files,
+            jobs: raw.scrape_configs,
+            storage,
+            alertmanager,
+            collection_interval,
+            query: limits,
+            autoscaler,
+            shown_yaml: hide_secrets(text),
+            unsupported,
+            unsupported_discoveries,
+        })
+    }
+}
+
+/// The given span; Prometheus reads zero as "not given".
+fn set(given: Option<Span>, default: DurationMs) -> DurationMs {
+    given.map(|span| span.0).filter(|span| span.0 > 0).unwrap_or(default)
+}
+
+fn storage(raw: &RawConfig, faults: &mut Vec<String>) -> swell_engine::Config {
+    let standard = swell_engine::Config::standard();
+    let wal_sync = match raw.swell.wal_sync.as_deref() {
+        None => standard.wal_sync,
+        Some("always") => WalSync::Always,
+        Some("never") => WalSync::Never,
+        Some("interval") => WalSync::Interval(DurationMs::from_secs(1)),
+        Some(other) => {
+            faults.push(format!(
+                "swell.wal_sync {other:?}: one of always (each batch), interval (each second), never"
+            ));
+            standard.wal_sync
+        }
+    };
+    let retention = &raw.storage.tsdb.retention;
+    swell_engine::Config {
+        wal_sync,
+        retention_time: set(retention.time, standard.retention_time),
+        retention_size_bytes: retention.size.map(|size| size.0).filter(|bytes| *bytes > 0),
+        ..standard
+    }
+}
+
+fn alertmanager(
+    raw: &RawConfig,
+    folder: &Path,
+    path: &Path,
+    faults: &mut Vec<String>,
+) -> Option<(PathBuf, String)> {
+    match (&raw.swell.alertmanager_config_file, &raw.swell.alertmanager_config) {
+        (Some(_), Some(_)) => {
+            faults.push(
+                "swell: give alertmanager_config_file or alertmanager_config, not both".to_owned(),
+            );
+            None
+        }
+        (Some(file), None) => {
+            let file = folder.join(file);
+            match fs::read_to_string(&file) {
+                Ok(text) => Some((file, text)),
+                Err(error) => {
+                    faults.push(format!(
+                        "swell.alertmanager_config_file {}: {error}",
+                        file.display()
+                    ));
+                    None
+                }
+            }
+        }
+        (None, Some(inline)) => match serde_saphyr::to_string(inline) {
+            Ok(text) => Some((path.to_owned(), text)),
+            Err(error) => {
+                faults.push(format!("swell.alertmanager_config: {error}"));
+                None
+            }
+        },
+        (None, None) => None,
+    }
+}
+
+/// Files that match patterns with `*` in their last part, as Prometheus allows; a pattern without one must exist.
+fn expand_globs(patterns: &[String], folder: &Path, faults: &mut Vec<String>) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for pattern in patterns {
+        let path = folder.join(pattern);
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+        match name {
+            Some(name) if name.contains(['*', '?', '[']) => {
+                let parent = path.parent().unwrap_or(Path::new("."));
+                let mut found: Vec<PathBuf> = match fs::read_dir(parent) {
+                    Ok(entries) => entries
+                        .filter_map(Result::ok)
+                        .filter(|entry| glob_matches(&name, &entry.file_name().to_string_lossy()))
+                        .map(|entry| entry.path())
+                        .collect(),
+                    // As Prometheus: a folder that is not there holds no rule files.
+                    Err(_) => Vec::new(),
+                };
+                found.sort();
+                files.extend(found);
+            }
+            Some(_) if path.is_file() => files.push(path),
+            _ => faults.push(format!("rule_files: there is no file {}", path.display())),
+        }
+    }
+    files
+}
+
+/// `*` stands for any run of characters, `?` for one.
+fn glob_matches(pattern: &str, name: &str) -> bool {
+    match (pattern.chars().next(), name.chars().next()) {
+        (None, None) => true,
+        (Some('*'), _) => {
+            let rest = &pattern[1..];
+            name.char_indices()
+                .map(|(at, _)| at)
+                .chain([name.len()])
+                .any(|at| glob_matches(rest, &name[at..]))
+        }
+        (Some(wanted), Some(found)) if wanted == '?' || wanted == found => {
+            glob_matches(&pattern[wanted.len_utf8()..], &name[found.len_utf8()..])
+        }
+        _ => false,
+    }
+}
+
+/// What is accepted and not acted on, by its path in the file.
+fn unsupported(raw: &RawConfig) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut note = |path: String, value: &Option<Opaque>| {
+        if value.as_ref().is_some_and(|value| !value.is_null()) {
+            found.push(path);
+        }
+    };
+    note("runtime".to_owned(), &raw.runtime);
+    note("alerting".to_owned(), &raw.alerting);
+    note("tracing".to_owned(), &raw.tracing);
+    note("otlp".to_owned(), &raw.otlp);
+    note("storage.exemplars".to_owned(), &raw.storage.exemplars);
+    let tsdb = &raw.storage.tsdb;
+    note("storage.tsdb.out_of_order_time_window".to_owned(), &tsdb.out_of_order_time_window);
+    note("storage.tsdb.retention.percentage".to_owned(), &tsdb.retention.percentage);
+    note(
+        "storage.tsdb.stale_series_compaction_threshold".to_owned(),
+        &tsdb.stale_series_compaction_threshold,
+    );
+    note("storage.tsdb.chunk_encoding".to_owned(), &tsdb.chunk_encoding);
+    let global = &raw.global;
+    for (key, value) in [
+        ("scrape_protocols", &global.scrape_protocols),
+        ("query_log_file", &global.query_log_file),
+        ("scrape_failure_log_file", &global.scrape_failure_log_file),
+        ("metric_name_validation_scheme", &global.metric_name_validation_scheme),
+        ("metric_name_escaping_scheme", &global.metric_name_escaping_scheme),
+        ("scrape_native_histograms", &global.scrape_native_histograms),
+        ("convert_classic_histograms_to_nhcb", &global.convert_classic_histograms_to_nhcb),
+        ("always_scrape_classic_histograms", &global.always_scrape_classic_histograms),
+        ("extra_scrape_metrics", &global.extra_scrape_metrics),
+    ] {
+        note(format!("global.{key}"), value);
+    }
+    for job in &raw.scrape_configs {
+        for (key, value) in job_extras(job) {
+            note(format!("scrape_configs job {:?}: {key}", job.job_name), value);
+        }
+    }
+    for (key, entries) in [("remote_write", &raw.remote_write), ("remote_read", &raw.remote_read)] {
+        if !entries.is_empty() {
+            found.push(key.to_owned());
+        }
+    }
+    if !raw.scrape_config_files.is_empty() {
+        found.push("scrape_config_files".to_owned());
+    }
+    found
+}
+
+fn job_extras(job: &RawScrapeConfig) -> Vec<(&'static str, &Option<Opaque>)> {
+    vec![
+        ("track_timestamps_staleness", &job.track_timestamps_staleness),
+        ("enable_http2", &job.enable_http2),
+        ("scrape_protocols", &job.scrape_protocols),
+        ("fallback_scrape_protocol", &job.fallback_scrape_protocol),
+        ("scrape_native_histograms", &job.scrape_native_histograms),
+        ("always_scrape_classic_histograms", &job.always_scrape_classic_histograms),
+        ("scrape_classic_histograms", &job.scrape_classic_histograms),
+        ("convert_classic_histograms_to_nhcb", &job.convert_classic_histograms_to_nhcb),
+        ("native_histogram_bucket_limit", &job.native_histogram_bucket_limit),
+        ("native_histogram_min_bucket_factor", &job.native_histogram_min_bucket_factor),
+        ("metric_name_validation_scheme", &job.metric_name_validation_scheme),
+        ("metric_name_escaping_scheme", &job.metric_name_escaping_scheme),
+        ("scrape_failure_log_file", &job.scrape_failure_log_file),
+        ("extra_scrape_metrics", &job.extra_scrape_metrics),
+        ("oauth2", &job.oauth2),
+        ("proxy_url", &job.proxy_url),
+        ("no_proxy", &job.no_proxy),
+        ("proxy_from_environment", &job.proxy_from_environment),
+        ("proxy_connect_header", &job.proxy_connect_header),
+        ("http_headers", &job.http_headers),
+    ]
+}
+
+/// Discoveries that a job asks for and Swell does not have.
+fn discoveries(job: &RawScrapeConfig) -> Vec<&'static str> {
+    [
+        ("aws_sd_configs", &job.aws_sd_configs),
+        ("azure_sd_configs", &job.azure_sd_configs),
+        ("consul_sd_configs", &job.consul_sd_configs),
+        ("digitalocean_sd_configs", &job.digitalocean_sd_configs),
+        ("dns_sd_configs", &job.dns_sd_configs),
+        ("docker_sd_configs", &job.docker_sd_configs),
+        ("dockerswarm_sd_configs", &job.dockerswarm_sd_configs),
+        ("ec2_sd_configs", &job.ec2_sd_configs),
+        ("eureka_sd_configs", &job.eureka_sd_configs),
+        ("gce_sd_configs", &job.gce_sd_configs),
+        ("hetzner_sd_configs", &job.hetzner_sd_configs),
+        ("http_sd_configs", &job.http_sd_configs),
+        ("ionos_sd_configs", &job.ionos_sd_configs),
+        ("kubernetes_sd_configs", &job.kubernetes_sd_configs),
+        ("kuma_sd_configs", &job.kuma_sd_configs),
+        ("lightsail_sd_configs", &job.lightsail_sd_configs),
+        ("linode_sd_configs", &job.linode_sd_configs),
+        ("marathon_sd_configs", &job.marathon_sd_configs),
+        ("nerve_sd_configs", &job.nerve_sd_configs),
+        ("nomad_sd_configs", &job.nomad_sd_configs),
+        ("openstack_sd_configs", &job.openstack_sd_configs),
+        ("outscale_sd_configs", &job.outscale_sd_configs),
+        ("ovhcloud_sd_configs", &job.ovhcloud_sd_configs),
+        ("puppetdb_sd_configs", &job.puppetdb_sd_configs),
+        ("scaleway_sd_configs", &job.scaleway_sd_configs),
+        ("serverset_sd_configs", &job.serverset_sd_configs),
+        ("stackit_sd_configs", &job.stackit_sd_configs),
+        ("triton_sd_configs", &job.triton_sd_configs),
+        ("uyuni_sd_configs", &job.uyuni_sd_configs),
+        ("vultr_sd_configs", &job.vultr_sd_configs),
+    ]
+    .into_iter()
+    .filter(|(_, value)| value.as_ref().is_some_and(|value| !value.is_null()))
+    .map(|(name, _)| name)
+    .collect()
+}
+
+/// Keys whose values are not shown.
+const SECRET_KEYS: [&str; 9] = [
+    "password",
+    "credentials",
+    "bearer_token",
+    "client_secret",
+    "routing_key",
+    "service_key",
+    "api_url",
+    "secret",
+    "key",
+];
+
+/// The text with the values of secret keys replaced, line by line.
+fn hide_secrets(text: &str) -> String {
+    let hide = |line: &str| -> String {
+        let Some((head, value)) = line.split_once(':') else { return line.to_owned() };
+        let key = head.trim().trim_start_matches("- ").trim_matches(['"', '\'', '{', ' ']);
+        let secret = SECRET_KEYS.contains(&key.rsplit([' ', ',', '{']).next().unwrap_or(key));
+        if secret && !value.trim().is_empty() {
+            format!("{head}: <secret>")
+        } else {
+            line.to_owned()
+        }
+    };
+    text.lines().map(hide).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests;

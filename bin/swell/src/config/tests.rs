@@ -1,0 +1,95 @@
+use super::*;
+
+fn parse(text: &str) -> anyhow::Result<Config> {
+    Config::parse(text, Path::new("."), Path::new("swell.yaml"))
+}
+
+fn refused(text: &str) -> String {
+    format!("{:#}", parse(text).expect_err("refused"))
+}
+
+#[test]
+fn a_prometheus_configuration_is_accepted() {
+    let config = parse(
+        r"
+global:
+  scrape_interval: 15s
+  external_labels: {cluster: eu}
+rule_files: ['no-such-folder/*.yml']
+scrape_configs:
+  - job_name: app
+    static_configs: [{targets: ['localhost:8080']}]
+    relabel_configs: [{source_labels: [a], target_label: b}]
+  - job_name: pods
+    kubernetes_sd_configs: [{role: pod}]
+remote_write: [{url: 'http://localhost:9009'}]
+storage: {tsdb: {retention: {time: 30d, size: 10GB}}}
+swell: {wal_sync: always, collection_interval: 250ms}
+",
+    )
+    .expect("valid");
+    assert_eq!(config.scrape_interval, DurationMs::from_secs(15));
+    assert_eq!(config.scrape_timeout, DurationMs::from_secs(10));
+    assert_eq!(config.external_labels.get("cluster"), Some("eu"));
+    assert_eq!(config.storage.retention_size_bytes, Some(10 << 30));
+    assert_eq!(config.storage.wal_sync, WalSync::Always);
+    assert_eq!(config.unsupported, ["remote_write"]);
+    assert_eq!(
+        config.unsupported_discoveries,
+        [("pods".to_owned(), "kubernetes_sd_configs".to_owned())]
+    );
+}
+
+#[test]
+fn a_mistyped_key_is_named_with_its_line() {
+    let error = refused("global:\n  scrape_intervall: 15s\n");
+    assert!(error.contains("scrape_intervall"), "{error}");
+    assert!(error.contains('2'), "{error}");
+    assert!(error.contains("swell.yaml"), "{error}");
+}
+
+#[test]
+fn all_faults_are_reported_at_once() {
+    let error = refused(
+        "global: {scrape_interval: 5s, scrape_timeout: 10s}\nscrape_configs: [{job_name: a}, {job_name: a}, {}]\nswell: {wal_sync: sometimes}\nrule_files: [missing.yml]\n",
+    );
+    for part in
+        ["scrape_timeout", "\"a\" is taken", "job_name is missing", "sometimes", "missing.yml"]
+    {
+        assert!(error.contains(part), "{part} in {error}");
+    }
+}
+
+#[test]
+fn broken_values_are_named() {
+    for (text, part) in [
+        ("global: {scrape_interval: soon}", "soon"),
+        ("storage: {tsdb: {retention: {size: big}}}", "big"),
+        ("- a list", "line 1"),
+        ("swell: {alertmanager_config_file: nowhere.yml}", "nowhere.yml"),
+    ] {
+        let error = refused(text);
+        assert!(error.contains(part), "{part} in {error}");
+    }
+}
+
+#[test]
+fn globs_match_the_last_part() {
+    for (pattern, name, expected) in [
+        ("*.yml", "a.yml", true),
+        ("*.yml", "a.yaml", false),
+        ("rule?.yml", "rule1.yml", true),
+        ("a*b*c", "axxbyyc", true),
+        ("*", "", true),
+    ] {
+        assert_eq!(glob_matches(pattern, name), expected, "{pattern} {name}");
+    }
+}
+
+#[test]
+fn secrets_are_not_shown() {
+    let shown =
+        hide_secrets("basic_auth:\n  username: u\n  password: hunter2\n  - bearer_token: t\n");
+    assert!(!shown.contains("hunter2") && !shown.contains(": t"), "{shown}");
+    assert!(shown.contains("username: u"));
+}

@@ -1,0 +1,85 @@
+//! Rules and notifications.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use swell_alert_runner::{
+    AlertRunner, AlertingHandle, Dependencies, RuleSource, load_notifier, load_rules,
+};
+use swell_engine::Db;
+use swell_env::{Clock, FsDir};
+use swell_telemetry::Registry;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::adapters::{AnnouncingSink, PromqlEvaluator};
+use crate::config::Config;
+use crate::data_dir::DataDir;
+use crate::identity::fill_random;
+
+/// What alerting stands on.
+pub(crate) struct AlertingDeps<'a> {
+    pub(crate) data_dir: &'a DataDir,
+    pub(crate) db: &'a Arc<Db>,
+    pub(crate) sink: &'a Arc<AnnouncingSink>,
+    pub(crate) clock: &'a Arc<dyn Clock>,
+    pub(crate) registry: &'a Registry,
+    pub(crate) external_url: String,
+}
+
+/// Reads rules and receivers and starts both.
+pub(crate) fn start(
+    config: &Config,
+    deps: AlertingDeps<'_>,
+    tasks: &TaskTracker,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<AlertingHandle> {
+    let rules: Vec<RuleSource> = config
+        .rule_files
+        .iter()
+        .map(|path| {
+            let text = std::fs::read_to_string(path)
+                .with_context(|| format!("read the rule file {}", path.display()))?;
+            Ok(load_rules(path.display().to_string(), &text)?)
+        })
+        .collect::<anyhow::Result<_>>()?;
+    let notifier = match &config.alertmanager {
+        None => None,
+        Some((path, text)) => {
+            let folder = path.parent().map(std::path::Path::to_path_buf).unwrap_or_default();
+            Some(load_notifier(path.display().to_string(), text, &[], folder)?)
+        }
+    };
+    let folder = deps.data_dir.join("alerting");
+    std::fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
+    let dir = FsDir::open(&folder).with_context(|| format!("open {}", folder.display()))?;
+    let mut seed = [0; 8];
+    fill_random(&mut seed)?;
+    let runner = AlertRunner::build(
+        swell_alert_runner::Config {
+            evaluation_interval: config.evaluation_interval,
+            query_offset: config.rule_query_offset,
+            external_labels: config.external_labels.clone(),
+            seed: u64::from_le_bytes(seed),
+            ..swell_alert_runner::Config::new(deps.external_url)
+        },
+        &rules,
+        notifier,
+        Dependencies {
+            clock: deps.clock.clone(),
+            dir: Arc::new(dir),
+            evaluator: Arc::new(PromqlEvaluator {
+                source: deps.db.clone(),
+                lookback: config.query.lookback,
+                subquery_step: config.evaluation_interval,
+                samples_max: config.query.samples_max,
+            }),
+            sink: deps.sink.clone(),
+            registry: deps.registry.clone(),
+        },
+    )
+    .context("set up rules and notifications")?;
+    let handle = runner.handle();
+    tasks.spawn(runner.run(shutdown.clone()));
+    Ok(handle)
+}

@@ -1,0 +1,56 @@
+//! Series that the server makes itself: about the objects, and about its own work.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use swell_client::Client;
+use swell_env::Clock;
+use swell_model::{DurationMs, TimestampMs};
+use swell_source_objects::ObjectSource;
+use swell_stream::DirectLink;
+use swell_telemetry::Registry;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::adapters::{AnnouncingSink, SelfMetrics};
+use crate::collect::{self, Source};
+
+/// The server's instance label: there is one core.
+const INSTANCE: &str = "core";
+/// Our own metrics change slowly; reading them costs more than reading /proc.
+const SELF_METRICS_INTERVAL: DurationMs = DurationMs::from_secs(10);
+
+/// Starts both passes.
+pub(crate) fn start(
+    client: &Client,
+    registry: &Registry,
+    sink: &Arc<AnnouncingSink>,
+    interval: DurationMs,
+    clock: &Arc<dyn Clock>,
+    tasks: &TaskTracker,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<()> {
+    let mut objects = ObjectSource::start(client, shutdown);
+    let object_source: Source = Box::new(move |_: TimestampMs, pass| objects.record(pass));
+    let mut own = SelfMetrics::new(registry.clone(), INSTANCE.to_owned());
+    let own_source: Source = Box::new(move |_: TimestampMs, pass| own.record(pass));
+    for (source, interval) in
+        [(object_source, interval), (own_source, SELF_METRICS_INTERVAL.max(interval))]
+    {
+        // Its metrics stand in a registry of their own: the node's link counts under the same names.
+        let link = DirectLink::new(
+            sink.clone(),
+            swell_stream::ClientConfig::SPOOL_BYTES_MAX,
+            &Registry::new(),
+        )
+        .context("set up the link of the server's own series")?;
+        tasks.spawn(collect::run(
+            vec![source],
+            interval,
+            Arc::new(link),
+            clock.clone(),
+            shutdown.clone(),
+        ));
+    }
+    Ok(())
+}

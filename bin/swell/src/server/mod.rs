@@ -1,0 +1,385 @@
+//! `swell server`: the control plane, composed of its parts. Nothing here decides anything.
+//!
+//! [`start`] opens the data directory, starts every part and answers once ingest, query and the Kubernetes-style
+//! API do; [`Running`] is what the demo and the command line hold on to.
+
+mod alerting;
+mod core_metrics;
+mod kube;
+mod storage;
+mod targets;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context;
+use axum::Router;
+use swell_alert_runner::AlertingHandle;
+use swell_autoscaler_loops::{Journal, PodAutoscaler};
+use swell_client::Client;
+use swell_dashboards_serve::ObjectViews;
+use swell_engine::Db;
+use swell_env::{Clock, SystemClock};
+use swell_http::HttpMetrics;
+use swell_model::SampleSink;
+use swell_stream::{AgentStreamServer, DirectLink, ServerTls};
+use swell_telemetry::{Registry, chain};
+use swell_tsdb_http::{Api, ApiConfig, ApiDeps, Readiness};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{error, info, warn};
+
+use crate::adapters::{AnnouncingSink, PodMetrics};
+use crate::args::{Listen, ServerArgs};
+use crate::config::Config;
+use crate::data_dir::DataDir;
+use crate::identity::{JoinToken, Tokens};
+use crate::node::{self, NodeConfig, NodeDeps};
+use crate::shutdown;
+
+/// What a server is started with.
+#[derive(Debug)]
+pub(crate) struct ServerConfig {
+    pub(crate) config: Config,
+    pub(crate) data_dir: PathBuf,
+    pub(crate) listen_http: SocketAddr,
+    pub(crate) listen_grpc: Listen,
+    pub(crate) listen_kube: Listen,
+    /// Name of the node to run in this process, if any.
+    pub(crate) own_node: Option<String>,
+    /// Pods of the own node end with this process (the demo).
+    pub(crate) ephemeral: bool,
+}
+
+/// A server that answers.
+pub(crate) struct Running {
+    pub(crate) http_addr: SocketAddr,
+    pub(crate) kube_addr: Option<SocketAddr>,
+    pub(crate) client: Client,
+    pub(crate) router: Router,
+    pub(crate) db: Arc<Db>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) data_dir: DataDir,
+    pub(crate) alerting: AlertingHandle,
+    pub(crate) tasks: TaskTracker,
+    readiness: Readiness,
+    shutdown: CancellationToken,
+}
+
+impl Running {
+    /// Stops everything and waits for it; the storage last, so that nothing measured is lost.
+    pub(crate) async fn stop(self) {
+        self.readiness.stopping();
+        self.shutdown.cancel();
+        shutdown::drain(&self.tasks).await;
+        drop(self.router);
+        storage::close(self.db).await;
+    }
+}
+
+/// Runs until a signal.
+pub(crate) async fn run(args: &ServerArgs) -> anyhow::Result<()> {
+    let config = match &args.config {
+        Some(path) => Config::load(path)?,
+        None => Config::standard(),
+    };
+    let shutdown = shutdown::on_signal()?;
+    let running = start(
+        ServerConfig {
+            config,
+            data_dir: args.data_dir.clone(),
+            listen_http: args.listen_http,
+            listen_grpc: args.listen_grpc,
+            listen_kube: args.listen_kube,
+            own_node: args.with_agent.then(|| node::node_name(args.node_name.as_deref())),
+            ephemeral: false,
+        },
+        shutdown.clone(),
+    )
+    .await?;
+    eprintln!("swell {} is ready", swell_telemetry::VERSION);
+    eprintln!("  web UI      http://{}", running.http_addr);
+    if let Some(address) = running.kube_addr {
+        let kubeconfig = running.data_dir.join("kubeconfig");
+        eprintln!("  kubectl     --kubeconfig {}   (https://{address})", kubeconfig.display());
+    }
+    shutdown.cancelled().await;
+    running.stop().await;
+    Ok(())
+}
+
+/// Starts every part; returns when all of them answer.
+pub(crate) async fn start(
+    server: ServerConfig,
+    shutdown: CancellationToken,
+) -> anyhow::Result<Running> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let data_dir = DataDir::open(&server.data_dir)?;
+    for what in &server.config.unsupported {
+        warn!(key = %what, "the configuration has a part that is not supported yet and has no effect");
+    }
+    for (job, kind) in &server.config.unsupported_discoveries {
+        warn!(job, discovery = %kind, "this discovery is not supported yet: the job has no targets from it");
+    }
+    let registry = swell_telemetry::self_metrics().context("set up the self-metrics")?;
+    let http_metrics = HttpMetrics::register(&registry).context("register HTTP metrics")?;
+    let tasks = TaskTracker::new();
+    let readiness = Readiness::default();
+
+    // The addresses first: a port that is taken is found out before anything is opened.
+    let http_listener = swell_http::bind(server.listen_http, "--listen-http").await?;
+    let http_addr = http_listener.local_addr().context("ask for the HTTP address")?;
+    let kube_listener = listen(server.listen_kube, "--listen-kube").await?;
+    let grpc_listener = listen(server.listen_grpc, "--listen-grpc").await?;
+    let kube_addr = kube_listener.as_ref().map(tokio::net::TcpListener::local_addr).transpose()?;
+
+    let db = storage::open(&server.config, &data_dir, &clock, &registry).await?;
+    storage::maintain(&db, &clock, &tasks, &shutdown);
+    let sink: Arc<dyn SampleSink> = db.clone();
+    let (sink, newest) = AnnouncingSink::new(sink);
+
+    let tokens = Tokens::load_or_create(&data_dir)?;
+    let kube = kube::start(kube::KubeDeps {
+        data_dir: &data_dir,
+        tokens: &tokens,
+        clock: &clock,
+        registry: &registry,
+        http_metrics: &http_metrics,
+        listener: kube_listener,
+        tasks: &tasks,
+        shutdown: &shutdown,
+    })
+    .await?;
+    let client = kube.client.clone();
+
+    let autoscaler = PodAutoscaler::new(
+        swell_autoscaler_loops::Config {
+            start: swell_decide::StartRules {
+                cpu_initialization_period: server.config.autoscaler.cpu_initialization_period,
+                initial_readiness_delay: server.config.autoscaler.initial_readiness_delay,
+            },
+            down_window: server.config.autoscaler.downscale_stabilization,
+            ..swell_autoscaler_loops::Config::new(data_dir.join("decisions"))
+        },
+        swell_autoscaler_loops::Dependencies {
+            client: kube.client_as("horizontal-pod-autoscaler"),
+            pods: kube.pods(),
+            source: Arc::new(PodMetrics::new(db.clone(), server.config.collection_interval)),
+            samples: newest,
+            clock: clock.clone(),
+        },
+        &registry,
+    )
+    .context("set up the autoscaler")?;
+    let journal: Journal = autoscaler.journal();
+    tasks.spawn(autoscaler.run(shutdown.clone()));
+
+    let alerting = alerting::start(
+        &server.config,
+        alerting::AlertingDeps {
+            data_dir: &data_dir,
+            db: &db,
+            sink: &sink,
+            clock: &clock,
+            registry: &registry,
+            external_url: external_url(&server.config, http_addr),
+        },
+        &tasks,
+        &shutdown,
+    )?;
+
+    core_metrics::start(
+        &client,
+        &registry,
+        &sink,
+        server.config.collection_interval,
+        &clock,
+        &tasks,
+        &shutdown,
+    )?;
+    let scraper = targets::start(&server.config, &sink, &clock, &registry, &tasks, &shutdown)?;
+
+    let api = Api::new(
+        api_config(&server),
+        ApiDeps {
+            db: db.clone(),
+            targets: scraper,
+            clock: clock.clone(),
+            readiness: readiness.clone(),
+            registry: registry.clone(),
+        },
+    )
+    .context("register the API's metrics")?;
+    let views = Arc::new(ObjectViews::start(&client, &shutdown));
+    let router = Router::new()
+        .merge(swell_tsdb_http::router(api))
+        .merge(alerting.router())
+        .merge(swell_autoscaler_loops::router(journal, clock.clone()))
+        .merge(swell_dashboards_serve::router(views));
+
+    if let Some(listener) = grpc_listener {
+        serve_agents(&kube, &tokens, listener, &sink, &clock, &registry, &tasks, &shutdown)?;
+    }
+    if let Some(name) = &server.own_node {
+        own_node(
+            &server,
+            name,
+            &data_dir,
+            &kube,
+            &tokens,
+            &sink,
+            &clock,
+            &registry,
+            &http_metrics,
+            &tasks,
+            &shutdown,
+        )
+        .await?;
+    }
+    let web = swell_http::Server::new("http", http_listener, router.clone(), &http_metrics);
+    tasks.spawn(web.run(shutdown.clone()));
+
+    kube.answers().await?;
+    readiness.ready();
+    info!(%http_addr, "ready");
+    Ok(Running {
+        http_addr,
+        kube_addr,
+        client,
+        router,
+        db,
+        clock,
+        data_dir,
+        alerting,
+        tasks,
+        readiness,
+        shutdown,
+    })
+}
+
+async fn listen(
+    listen: Listen,
+    flag: &'static str,
+) -> anyhow::Result<Option<tokio::net::TcpListener>> {
+    match listen {
+        Listen::At(address) => Ok(Some(swell_http::bind(address, flag).await?)),
+        Listen::Off => Ok(None),
+    }
+}
+
+fn external_url(config: &Config, http_addr: SocketAddr) -> String {
+    let url = config.external_url.clone().unwrap_or_else(|| format!("http://{http_addr}"));
+    url.trim_end_matches('/').to_owned()
+}
+
+fn api_config(server: &ServerConfig) -> ApiConfig {
+    let config = &server.config;
+    let mut flags = BTreeMap::new();
+    let mut flag = |name: &str, value: String| flags.insert(name.to_owned(), value);
+    flag("web.listen-address", server.listen_http.to_string());
+    flag("storage.tsdb.path", server.data_dir.display().to_string());
+    flag("storage.tsdb.retention.time", config.storage.retention_time.to_string());
+    flag("query.timeout", config.query.timeout.to_string());
+    flag("query.lookback-delta", config.query.lookback.to_string());
+    flag("query.max-samples", config.query.samples_max.to_string());
+    flag("query.max-concurrency", config.query.concurrency_max.to_string());
+    ApiConfig {
+        lookback: config.query.lookback,
+        timeout: config.query.timeout,
+        samples_max: config.query.samples_max,
+        concurrency_max: config.query.concurrency_max,
+        subquery_step: config.evaluation_interval,
+        config_yaml: config.shown_yaml.clone(),
+        flags,
+        retention: config.storage.retention_time.to_string(),
+        hostname: node::node_name(None),
+    }
+}
+
+#[expect(clippy::too_many_arguments, reason = "the composition root hands on what it has")]
+fn serve_agents(
+    kube: &kube::Kube,
+    tokens: &Tokens,
+    listener: tokio::net::TcpListener,
+    sink: &Arc<AnnouncingSink>,
+    clock: &Arc<dyn Clock>,
+    registry: &Registry,
+    tasks: &TaskTracker,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<()> {
+    let stream = AgentStreamServer::new(
+        swell_stream::ServerConfig {
+            token: tokens.agent.clone(),
+            kubernetes_api_url: kube.url.clone().unwrap_or_default(),
+        },
+        sink.clone(),
+        clock.clone(),
+        registry,
+    )
+    .context("set up the agent stream")?;
+    let tls = ServerTls {
+        certificate_pem: kube.identity.certificate_pem().to_owned(),
+        key_pem: kube.identity.key_pem().to_owned(),
+    };
+    let stop = shutdown.clone();
+    tasks.spawn(async move {
+        if let Err(failure) = stream.serve(listener, tls, stop).await {
+            error!(error = chain(&failure), "the agent stream ended");
+        }
+    });
+    Ok(())
+}
+
+#[expect(clippy::too_many_arguments, reason = "the composition root hands on what it has")]
+async fn own_node(
+    server: &ServerConfig,
+    name: &str,
+    data_dir: &DataDir,
+    kube: &kube::Kube,
+    tokens: &Tokens,
+    sink: &Arc<AnnouncingSink>,
+    clock: &Arc<dyn Clock>,
+    registry: &Registry,
+    http_metrics: &HttpMetrics,
+    tasks: &TaskTracker,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<()> {
+    let spool = swell_stream::ClientConfig::SPOOL_BYTES_MAX;
+    let link =
+        DirectLink::new(sink.clone(), spool, registry).context("set up the collectors' link")?;
+    let config = NodeConfig {
+        name: name.to_owned(),
+        data_dir: data_dir.join("node"),
+        collection_interval: server.config.collection_interval,
+        logs_token: tokens.agent.clone(),
+        ephemeral: server.ephemeral,
+    };
+    let deps = NodeDeps {
+        client: kube.client_as("system:node"),
+        link: Arc::new(link),
+        clock: clock.clone(),
+        registry: registry.clone(),
+        http_metrics: http_metrics.clone(),
+    };
+    node::start(config, deps, tasks, shutdown).await
+}
+
+/// The token with which agents join this server.
+pub(crate) fn join_token(data_dir: &std::path::Path) -> anyhow::Result<JoinToken> {
+    let read = |part: &str| {
+        let path = data_dir.join(part);
+        std::fs::read_to_string(&path).with_context(|| {
+            format!(
+                "read {}: has `swell server --data-dir {}` run yet?",
+                path.display(),
+                data_dir.display()
+            )
+        })
+    };
+    Ok(JoinToken {
+        ca_pem: read(kube::CA_CERTIFICATE)?,
+        secret: read("tokens/agent")?.trim().to_owned(),
+    })
+}

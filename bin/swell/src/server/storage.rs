@@ -1,0 +1,87 @@
+//! The storage engine's place in the process: opened, maintained and closed on blocking threads.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use swell_engine::Db;
+use swell_env::{Clock, FsDir};
+use swell_telemetry::{Registry, chain};
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{error, info, warn};
+
+use crate::config::Config;
+use crate::data_dir::DataDir;
+
+/// How often flush, compaction and retention are looked at.
+const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(15);
+
+/// Opens the storage below the data directory; reads its log back.
+pub(crate) async fn open(
+    config: &Config,
+    data_dir: &DataDir,
+    clock: &Arc<dyn Clock>,
+    registry: &Registry,
+) -> anyhow::Result<Arc<Db>> {
+    let path = data_dir.join("tsdb");
+    std::fs::create_dir_all(&path).with_context(|| format!("create {}", path.display()))?;
+    let (settings, clock, registry) = (config.storage.clone(), clock.clone(), registry.clone());
+    let db = tokio::task::spawn_blocking(move || {
+        let dir = FsDir::open(&path).with_context(|| format!("open {}", path.display()))?;
+        Db::open(Arc::new(dir), settings, clock, &registry)
+            .with_context(|| format!("open the storage in {}", path.display()))
+    })
+    .await
+    .context("open the storage")??;
+    for damage in &db.status().damage {
+        warn!(
+            file = damage.file,
+            offset = damage.offset,
+            what = damage.what,
+            "stored data is damaged and set aside"
+        );
+    }
+    Ok(Arc::new(db))
+}
+
+/// Keeps the storage in shape until shutdown.
+pub(crate) fn maintain(
+    db: &Arc<Db>,
+    clock: &Arc<dyn Clock>,
+    tasks: &TaskTracker,
+    shutdown: &CancellationToken,
+) {
+    let (db, clock, shutdown) = (db.clone(), clock.clone(), shutdown.clone());
+    tasks.spawn(async move {
+        let mut beat = tokio::time::interval(MAINTENANCE_INTERVAL);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                _ = beat.tick() => {}
+            }
+            let (db, now) = (db.clone(), clock.now());
+            match tokio::task::spawn_blocking(move || db.maintain(now)).await {
+                Ok(Ok(report)) if report == swell_engine::MaintainReport::default() => {}
+                Ok(Ok(report)) => info!(?report, "storage maintained"),
+                Ok(Err(failure)) => error!(error = chain(&failure), "storage maintenance failed"),
+                Err(failure) => error!(%failure, "storage maintenance failed inside"),
+            }
+        }
+    });
+}
+
+/// Closes the storage once nobody else holds it; what is logged is safe in any case.
+pub(crate) async fn close(db: Arc<Db>) {
+    let closed = tokio::task::spawn_blocking(move || match Arc::try_unwrap(db) {
+        Ok(db) => db.close(),
+        Err(shared) => shared.sync(),
+    });
+    match closed.await {
+        Ok(Ok(())) => {}
+        Ok(Err(failure)) => error!(error = chain(&failure), "closing the storage failed"),
+        Err(failure) => error!(%failure, "closing the storage failed inside"),
+    }
+}
