@@ -17,7 +17,7 @@ use swell_model::{
     SelectHints, SeriesIter, SeriesRef, SeriesSource, TimeRange, TimestampMs,
 };
 
-use crate::block::Block;
+use crate::block::{Block, BlockId};
 use crate::config::{Config, WalSync};
 use crate::head::Head;
 use crate::maintain::Backoff;
@@ -51,6 +51,8 @@ pub(crate) struct Inner {
     /// Damage met at open; what is met later stands with its block.
     pub(crate) damage: Vec<Damage>,
     pub(crate) samples_appended: AtomicU64,
+    /// Blocks that should be there; they stay listed until an operator forgets them.
+    pub(crate) missing_blocks: Vec<BlockId>,
     pub(crate) next_block: AtomicU64,
     pub(crate) replayed_record_count: u64,
     pub(crate) torn_bytes: u64,

@@ -207,6 +207,8 @@ impl Inner {
         report.forgotten_series_count += forgotten;
         let fault = |source| MaintainError::Io { action: "delete old log".to_owned(), source };
         writer.delete_before(window.1).map_err(fault)?;
+        drop(writer);
+        self.list_blocks()?;
         Ok(true)
     }
 
@@ -234,6 +236,7 @@ impl Inner {
         let meta = self.write(plan.window, plan.sources.clone(), selected, everything)?;
         let merged = meta.map(|meta| self.open_block(meta.id)).transpose()?;
         self.exchange(&plan.sources, merged);
+        self.list_blocks()?;
         report.compacted_block_count += 1;
         self.metrics.compactions.inc();
         self.remove(&sources)
@@ -249,6 +252,7 @@ impl Inner {
             return Ok(());
         }
         self.exchange(&plan.delete, None);
+        self.list_blocks()?;
         report.retired_block_count += plan.delete.len();
         self.metrics.blocks_deleted.inc_by(plan.delete.len() as u64);
         let retired: Vec<Arc<Block>> =
@@ -282,6 +286,17 @@ impl Inner {
         let mut blocks: Vec<Arc<Block>> = kept.cloned().chain(new).collect();
         blocks.sort_by_key(|block| (block.meta.start, block.meta.id));
         state.blocks = Arc::new(blocks);
+    }
+
+    /// Writes down which blocks there are, so that a missing one is noticed at the next open.
+    fn list_blocks(&self) -> Result<(), MaintainError> {
+        let blocks = Arc::clone(&self.state.read().blocks);
+        let there = blocks.iter().map(|block| block.meta.id);
+        let ids: Vec<BlockId> = there.chain(self.missing_blocks.iter().copied()).collect();
+        block::manifest::write(&*self.dir, &ids).map_err(|source| MaintainError::Io {
+            action: format!("write {}", block::manifest::name()),
+            source,
+        })
     }
 
     fn remove(&self, blocks: &[Arc<Block>]) -> Result<(), MaintainError> {

@@ -7,10 +7,11 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, RwLock};
 use prometheus::Registry;
-use swell_env::{Clock, Dir};
+use swell_env::{Clock, Dir, DirEntry};
 use swell_model::{AppendReport, HistogramSample, Row, SeriesRef, TimestampMs};
 use swell_telemetry::chain;
 
+use crate::block::manifest::{self, Manifest};
 use crate::block::{self, Block, BlockId, ReadBlockError};
 use crate::config::{Config, WalSync};
 use crate::db::{Db, Inner, State};
@@ -78,7 +79,8 @@ impl Db {
         let opening = Opening { dir: &*dir, location };
         opening.make_folders()?;
         let mut damage = Vec::new();
-        let (blocks, next_block) = opening.blocks(&mut damage)?;
+        let found = opening.blocks(&mut damage)?;
+        let blocks = found.blocks;
         let floor = blocks.iter().map(|block| block.meta.end).max();
         let mut head = Head::new(floor);
         let mut replayed = opening.replay(&mut head)?;
@@ -107,7 +109,8 @@ impl Db {
             failed: OnceLock::new(),
             damage,
             samples_appended: AtomicU64::new(0),
-            next_block: AtomicU64::new(next_block),
+            missing_blocks: found.missing,
+            next_block: AtomicU64::new(found.next_block),
             replayed_record_count: replayed.record_count,
             torn_bytes: replayed.torn_bytes,
         });
@@ -130,6 +133,15 @@ impl Db {
         };
         Ok(Self { inner, syncer, _lock: lock })
     }
+}
+
+/// What is in the folder of the blocks.
+struct FoundBlocks {
+    /// Oldest first.
+    blocks: Vec<Arc<Block>>,
+    /// Listed, but not there.
+    missing: Vec<BlockId>,
+    next_block: u64,
 }
 
 struct Opening<'d> {
@@ -160,9 +172,8 @@ impl Opening<'_> {
         Ok(())
     }
 
-    /// Opens all blocks, oldest first, and gives the number of the next one. Unfinished and superseded files go,
-    /// damaged ones are set aside.
-    fn blocks(&self, damage: &mut Vec<Damage>) -> Result<(Vec<Arc<Block>>, u64), OpenError> {
+    /// Opens all blocks. Unfinished and superseded files go, damaged ones are set aside.
+    fn blocks(&self, damage: &mut Vec<Damage>) -> Result<FoundBlocks, OpenError> {
         let mut next_block = 1;
         let mut blocks: Vec<Arc<Block>> = Vec::new();
         let mut has_changed = false;
@@ -206,18 +217,61 @@ impl Opening<'_> {
                 }
             }
         }
+        let (missing, is_damaged) = self.check_manifest(&entries, damage)?;
+        has_changed |= is_damaged;
+        // The number of a block that is missing is not given out again.
+        let next_block = missing.iter().map(|id| id.0 + 1).fold(next_block, u64::max);
         let superseded: BTreeSet<BlockId> =
             blocks.iter().flat_map(|block| block.meta.sources.iter().copied()).collect();
-        for block in blocks.iter().filter(|block| superseded.contains(&block.meta.id)) {
-            self.dir.remove(&block.name).map_err(self.io(format!("remove {}", block.name)))?;
-            has_changed = true;
-        }
-        blocks.retain(|block| !superseded.contains(&block.meta.id));
-        if has_changed {
-            self.dir.sync_dir(block::FOLDER).map_err(self.io("sync the folder of the blocks"))?;
-        }
+        let (gone, mut blocks): (Vec<_>, Vec<_>) =
+            blocks.into_iter().partition(|block| superseded.contains(&block.meta.id));
         blocks.sort_by_key(|block| (block.meta.start, block.meta.id));
-        Ok((blocks, next_block))
+        if has_changed || !gone.is_empty() {
+            let there = blocks.iter().map(|block| block.meta.id);
+            let ids: Vec<BlockId> = there.chain(missing.iter().copied()).collect();
+            manifest::write(self.dir, &ids).map_err(self.io("write the list of blocks"))?;
+        }
+        // After they are off the list, so that they are not missed if this is cut short.
+        for block in &gone {
+            self.dir.remove(&block.name).map_err(self.io(format!("remove {}", block.name)))?;
+        }
+        Ok(FoundBlocks { blocks, missing, next_block })
+    }
+
+    /// Blocks that are listed and not there, and whether the list is damaged.
+    fn check_manifest(
+        &self,
+        entries: &[DirEntry],
+        damage: &mut Vec<Damage>,
+    ) -> Result<(Vec<BlockId>, bool), OpenError> {
+        let file = manifest::name();
+        let mut report = |what: String| {
+            damage.push(Damage { file: file.clone(), offset: 0, what, range: None });
+        };
+        match manifest::read(self.dir).map_err(self.io("read the list of blocks"))? {
+            Manifest::Absent => Ok((Vec::new(), false)),
+            Manifest::Damaged => {
+                report("the checksum differs: a missing block would not be noticed".to_owned());
+                Ok((Vec::new(), true))
+            }
+            Manifest::Newer(version) => Err(OpenError::Newer {
+                location: self.location.clone(),
+                what: format!("{file} has format version {version}: use a newer version"),
+            }),
+            Manifest::Listed(ids) => {
+                let is_missing = |id: &BlockId| {
+                    !entries.iter().any(|entry| entry.name.starts_with(&id.file_name()))
+                };
+                let missing: Vec<BlockId> = ids.into_iter().filter(is_missing).collect();
+                for id in &missing {
+                    report(format!(
+                        "block {} is missing: restore the file, or delete {file} to forget it",
+                        id.file_name()
+                    ));
+                }
+                Ok((missing, false))
+            }
+        }
     }
 
     fn replay(&self, head: &mut Head) -> Result<Replayed, OpenError> {

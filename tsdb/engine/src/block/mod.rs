@@ -1,6 +1,7 @@
 //! Immutable blocks: one file each, columns first, then what is needed to find them. `docs/format/block.md` has
 //! the layout; the constants are here.
 
+pub(crate) mod manifest;
 mod meta;
 mod reader;
 mod writer;

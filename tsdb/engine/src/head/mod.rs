@@ -342,11 +342,18 @@ impl Head {
         }
         for group_idx in 0..self.groups.len() {
             let group = &mut self.groups[group_idx];
-            if group.times.last_ms().is_some_and(|last_ms| last_ms < floor.0) {
-                for idx in std::mem::take(group).members {
-                    self.series[idx as usize].tail.clear();
-                    self.series[idx as usize].group = NONE;
+            let series = &mut self.series;
+            group.members.retain(|idx| {
+                let series = &mut series[*idx as usize];
+                let stays = series.last_ms >= floor.0;
+                if !stays {
+                    series.tail.clear();
+                    series.group = NONE;
                 }
+                stays
+            });
+            if group.members.is_empty() && group.times.count() > 0 {
+                *group = Group::default();
                 self.unused_groups
                     .push(u32::try_from(group_idx).expect("groups are counted by u32"));
             }
@@ -355,7 +362,10 @@ impl Head {
         self.histograms_from_ms = None;
         for idx in 0..u32::try_from(self.series.len()).expect("series are counted by u32") {
             let series = &mut self.series[idx as usize];
-            series.chunks.retain(|(segment, _)| self.segments[*segment as usize].is_some());
+            let is_old = series.last_ms < floor.0;
+            series
+                .chunks
+                .retain(|(segment, _)| !is_old && self.segments[*segment as usize].is_some());
             if let Some(histograms) = &mut series.histograms {
                 histograms.truncate(floor.0);
                 let first_ms = histograms.first_ms();

@@ -37,7 +37,11 @@ pub(crate) fn histogram(count: f64) -> Arc<NativeHistogram> {
 }
 
 /// One row of float samples, as (series number, value).
-pub(crate) fn float_batch(db: &Db, at_ms: i64, samples: &[(usize, f64)]) -> Result<Batch, AppendError> {
+pub(crate) fn float_batch(
+    db: &Db,
+    at_ms: i64,
+    samples: &[(usize, f64)],
+) -> Result<Batch, AppendError> {
     let mut row = Row { timestamp: TimestampMs(at_ms), ..Row::default() };
     for (nr, value) in samples {
         row.series.push(db.resolve(&labels(*nr))?);
@@ -64,7 +68,11 @@ pub(crate) fn histogram_batch(
     Ok(Batch { rows: Vec::new(), histograms })
 }
 
-pub(crate) fn append(db: &Db, at_ms: i64, samples: &[(usize, f64)]) -> Result<AppendReport, AppendError> {
+pub(crate) fn append(
+    db: &Db,
+    at_ms: i64,
+    samples: &[(usize, f64)],
+) -> Result<AppendReport, AppendError> {
     db.append(&float_batch(db, at_ms, samples)?)
 }
 

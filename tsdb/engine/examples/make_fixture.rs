@@ -1,0 +1,52 @@
+//! Makes the data directory of `tests/fixtures`: `cargo run -p swell-engine --example make_fixture -- DIR`.
+//! Run it once for each released format version, and keep what it made.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use prometheus::Registry;
+use swell_engine::{Config, Db};
+use swell_env::{FsDir, ManualClock};
+use swell_model::{
+    Batch, HistogramSample, Labels, NativeHistogram, Row, SampleSink, Span, TimestampMs, stale_nan,
+};
+
+/// Two samples an hour.
+const STEP_MS: i64 = 1_800_000;
+const STEPS: i64 = 60;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let path = std::env::args().nth(1).ok_or("name the directory to make")?;
+    let dir = Arc::new(FsDir::open(Path::new(&path))?);
+    let clock = Arc::new(ManualClock::new(TimestampMs(STEPS * STEP_MS)));
+    let db = Db::open(dir, Config::standard(), clock, &Registry::new())?;
+    let series = |name: &str| db.resolve(&Labels::from_pairs([("__name__", name), ("job", "f")]));
+    let names = ["constant", "counter", "decimal", "noise", "goes_away"];
+    for step in 0..STEPS {
+        let timestamp = TimestampMs(step * STEP_MS);
+        let x = f64::from(i32::try_from(step)?);
+        let last = if step < 20 { x } else { stale_nan() };
+        let values = vec![7.0, x * 1000.0, (x * 37.0 % 100.0) / 10.0, x.sqrt(), last];
+        let kept = if step <= 20 { 5 } else { 4 };
+        let row = Row {
+            timestamp,
+            series: names.iter().take(kept).map(|n| series(n)).collect::<Result<_, _>>()?,
+            values: values.into_iter().take(kept).collect(),
+        };
+        let value = Arc::new(NativeHistogram {
+            schema: 2,
+            count: 3.0 * x,
+            sum: x / 3.0,
+            positive_spans: vec![Span { offset: 1, length: 2 }],
+            positive_buckets: vec![x, 2.0 * x],
+            ..NativeHistogram::default()
+        });
+        let sample = HistogramSample { series: series("histogram")?, timestamp, value };
+        db.append(&Batch { rows: vec![row], histograms: vec![sample] })?;
+        if step % 10 == 9 {
+            db.maintain(timestamp)?;
+        }
+    }
+    db.close()?;
+    Ok(())
+}

@@ -1,0 +1,221 @@
+//! Decay of every kind of file: never a panic, never a changed sample, never fewer samples without a word.
+
+mod common;
+
+use std::sync::Arc;
+
+use common::{
+    Choices, HOUR, Model, append, config, histogram_batch, histogram_bits, labels, open, read_all,
+};
+use swell_engine::{Config, OpenError, WalSync};
+use swell_env::{Dir, MemDir, read_whole};
+use swell_model::{SampleSink, TimeRange, TimestampMs};
+
+fn settings() -> Config {
+    config(WalSync::Never)
+}
+
+/// Blocks of floats and histograms, merged and fresh, and a log of several segments.
+fn build() -> (MemDir, Model) {
+    let disk = MemDir::new();
+    let db = open(Arc::new(disk.clone()), settings()).expect("opens");
+    let mut model = Model::new();
+    for step in 0..(29 * 12) {
+        let at = i64::from(step) * HOUR / 12;
+        let floats: Vec<(usize, f64)> = (0..6)
+            .map(|nr| {
+                (nr, f64::from(step * 7 % 13) / 10.0 * f64::from(u8::try_from(nr).expect("few")))
+            })
+            .collect();
+        append(&db, at, &floats).expect("appends");
+        for (nr, value) in floats {
+            model.entry(labels(nr)).or_default().insert(at, value.to_bits());
+        }
+        let counts = [(7, f64::from(step))];
+        db.append(&histogram_batch(&db, at, &counts).expect("resolves")).expect("appends");
+        model.entry(labels(7)).or_default().insert(at, histogram_bits(f64::from(step)));
+        if step % 12 == 0 {
+            db.maintain(TimestampMs(at)).expect("maintains");
+        }
+    }
+    drop(db);
+    (disk, model)
+}
+
+fn files(disk: &MemDir) -> Vec<String> {
+    let mut names = Vec::new();
+    for folder in ["blocks", "wal"] {
+        for entry in disk.list(folder).expect("lists") {
+            names.push(format!("{folder}/{}", entry.name));
+        }
+    }
+    names
+}
+
+/// What the database says of a damaged disk is sound.
+fn check(disk: MemDir, model: &Model, what: &str) {
+    let db = match open(Arc::new(disk), settings()) {
+        Ok(db) => db,
+        // Refusing to start is allowed when it says why.
+        Err(OpenError::Newer { what: reason, .. }) => {
+            assert!(reason.contains("version"), "{what}: {reason}");
+            return;
+        }
+        Err(error) => panic!("{what}: {}", swell_telemetry::chain(&error)),
+    };
+    let found = common::read(&db, &[], TimeRange::ALL);
+    let status = db.status();
+    let told = !status.damage.is_empty() || status.wal.torn_bytes > 0;
+    match found {
+        Ok(found) => {
+            for (labels, samples) in &found {
+                for (at, bits) in samples {
+                    let stored = model.get(labels).and_then(|samples| samples.get(at));
+                    assert_eq!(stored, Some(bits), "{what}: {labels} at {at} was never stored");
+                }
+            }
+            assert!(told || found == *model, "{what}: samples are missing without a word");
+        }
+        Err(error) => {
+            assert!(told, "{what}: a failed read leaves its trace");
+            assert!(error.to_string().contains("byte"), "{what}: {error} names the place");
+        }
+    }
+    if !status.damage.is_empty() {
+        assert!(!db.warnings(TimeRange::ALL).is_empty(), "{what}: readers are warned");
+    }
+    db.maintain(TimestampMs(29 * HOUR)).expect(what);
+}
+
+#[test]
+fn flipped_bytes_never_change_an_answer() {
+    let (disk, model) = build();
+    check(disk.after_kill(), &model, "undamaged");
+    let mut choices = Choices(1);
+    let mut trials = 0;
+    for name in files(&disk) {
+        let len = read_whole(&disk, &name, u64::MAX).expect("readable").len();
+        for _ in 0..80 {
+            let hurt = disk.after_kill();
+            let offset = usize::try_from(choices.below(len as u64)).expect("fits");
+            let mask = u8::try_from(1u64 << choices.below(8)).expect("one bit");
+            hurt.flip(&name, offset, mask).expect("flips");
+            check(hurt, &model, &format!("{name}, byte {offset}, mask {mask}"));
+            trials += 1;
+        }
+    }
+    assert!(trials >= 500, "{trials} trials");
+}
+
+#[test]
+fn files_that_end_early_are_noticed() {
+    let (disk, model) = build();
+    let mut choices = Choices(2);
+    for name in files(&disk) {
+        let len = read_whole(&disk, &name, u64::MAX).expect("readable").len() as u64;
+        for trial in 0..30 {
+            // Of a log that ends between two records nobody can tell that there was more.
+            let kept = if trial == 0 { len - 1 } else { choices.below(len) };
+            let hurt = disk.after_kill();
+            hurt.lose_end(&name, usize::try_from(kept).expect("fits")).expect("cuts");
+            let db = open(Arc::new(hurt.after_kill()), settings()).expect("opens");
+            let is_clean_cut = name.starts_with("wal")
+                && db.status().damage.is_empty()
+                && db.status().wal.torn_bytes == 0;
+            drop(db);
+            if !is_clean_cut {
+                check(hurt, &model, &format!("{name} cut to {kept} of {len}"));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_missing_block_is_named() {
+    let (disk, model) = build();
+    let blocks: Vec<String> =
+        files(&disk).into_iter().filter(|name| name.ends_with(".blk")).collect();
+    assert!(blocks.len() >= 2, "{blocks:?}");
+    for name in blocks {
+        let hurt = disk.after_kill();
+        hurt.remove(&name).expect("removes");
+        for start in ["first", "second"] {
+            let db = open(Arc::new(hurt.clone()), settings()).expect("opens");
+            let warnings = db.warnings(TimeRange::ALL);
+            let file_name = name.trim_start_matches("blocks/");
+            assert!(warnings.iter().any(|w| w.contains(file_name)), "{start} start: {warnings:?}");
+            db.maintain(TimestampMs(29 * HOUR)).expect("maintains");
+        }
+        check(hurt, &model, &format!("{name} is missing"));
+    }
+}
+
+#[test]
+fn a_zeroed_page_is_noticed() {
+    let (disk, model) = build();
+    for name in files(&disk) {
+        let bytes = read_whole(&disk, &name, u64::MAX).expect("readable");
+        for start in (0..bytes.len()).step_by(512) {
+            let hurt = disk.after_kill();
+            let end = bytes.len().min(start + 512);
+            for (offset, byte) in bytes[start..end].iter().enumerate() {
+                hurt.flip(&name, start + offset, *byte).expect("zeroes");
+            }
+            check(hurt, &model, &format!("{name}, zeros from {start}"));
+        }
+    }
+}
+
+#[test]
+fn damage_in_the_middle_of_the_log_costs_its_record_only() {
+    let disk = MemDir::new();
+    let db = open(Arc::new(disk.clone()), settings()).expect("opens");
+    for step in 0..20 {
+        append(&db, step * 1000, &[(0, 1.0), (1, 2.5)]).expect("appends");
+    }
+    drop(db);
+    let name = "wal/00000001.wal";
+    let len = read_whole(&disk, name, u64::MAX).expect("readable").len();
+    disk.flip(name, len * 2 / 3, 0x10).expect("flips");
+    let db = open(Arc::new(disk.clone()), settings()).expect("opens");
+    let found = read_all(&db);
+    assert!(found.values().all(|samples| samples.len() == 19), "{found:?}");
+    let status = db.status();
+    assert_eq!(status.damage.len(), 1, "{:?}", status.damage);
+    let damage = &status.damage[0];
+    assert!(damage.what.contains(".damaged"), "{}", damage.what);
+    let range = damage.range.expect("records around it tell the times");
+    assert_eq!(range.end_incl.since(range.start_incl).0, 2000);
+    assert!(
+        db.warnings(TimeRange { start_incl: TimestampMs(0), end_incl: TimestampMs(1000) })
+            .is_empty()
+    );
+    assert_eq!(db.warnings(range).len(), 1);
+    let copies = disk.list("wal").expect("lists");
+    assert!(copies.iter().any(|entry| entry.name.ends_with(".damaged") && entry.len_bytes > 20));
+}
+
+#[test]
+fn files_of_a_newer_version_are_refused_and_left_alone() {
+    let (disk, _) = build();
+    let names = files(&disk);
+    let block = names.iter().find(|name| name.ends_with(".blk")).expect("a block");
+    let segment = names.iter().find(|name| name.ends_with(".wal")).expect("a segment");
+    for (name, header_len, checksum_at) in [(block, 16, 12), (segment, 24, 20)] {
+        let newer = disk.after_kill();
+        newer.flip(name, 8, 1 ^ 2).expect("version 1 becomes 2");
+        let mut header = read_whole(&newer, name, u64::MAX).expect("readable");
+        header.truncate(header_len);
+        let checksum = crc32fast::hash(&header[..checksum_at]).to_le_bytes();
+        for idx in 0..4 {
+            newer
+                .flip(name, checksum_at + idx, header[checksum_at + idx] ^ checksum[idx])
+                .expect("set");
+        }
+        let before = read_whole(&newer, name, u64::MAX).expect("readable");
+        let error = open(Arc::new(newer.clone()), settings()).expect_err("refused");
+        let message = swell_telemetry::chain(&error);
+        assert!(message.contains(name) && message.contains("version 2"), "{message}");
+        assert_eq!(read_whole(&newer, name, u64::MAX).expect("readable"), before);
+    }
+}

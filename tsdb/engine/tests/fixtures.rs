@@ -1,0 +1,76 @@
+//! Data directories of each released format version are opened by today's code. `examples/make_fixture.rs` makes
+//! them; what it stores is repeated here from its description.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use prometheus::Registry;
+use swell_engine::{Config, Db};
+use swell_env::{FsDir, ManualClock};
+use swell_model::{SelectHints, SeriesSource, TimeRange, TimestampMs, stale_nan};
+
+const STEP_MS: i64 = 1_800_000;
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("made");
+    for entry in fs::read_dir(from).expect("readable") {
+        let entry = entry.expect("readable");
+        let target = to.join(entry.file_name());
+        if entry.file_type().expect("readable").is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).expect("copied");
+        }
+    }
+}
+
+/// What the fixture's series `name` holds at a step.
+fn expected(name: &str, step: i64) -> Option<f64> {
+    let x = f64::from(i32::try_from(step).expect("few"));
+    match name {
+        "constant" => Some(7.0),
+        "counter" => Some(x * 1000.0),
+        "decimal" => Some((x * 37.0 % 100.0) / 10.0),
+        "noise" => Some(x.sqrt()),
+        "goes_away" if step < 20 => Some(x),
+        "goes_away" if step == 20 => Some(stale_nan()),
+        _ => None,
+    }
+}
+
+#[test]
+fn version_1_opens() {
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/v1");
+    let root = tempfile::tempdir().expect("temporary directory");
+    copy(&fixture, root.path());
+    let dir = Arc::new(FsDir::open(root.path()).expect("made"));
+    let clock = Arc::new(ManualClock::new(TimestampMs(60 * STEP_MS)));
+    let db = Db::open(dir, Config::standard(), clock, &Registry::new()).expect("opens");
+    let status = db.status();
+    assert_eq!(status.damage, []);
+    assert!(status.blocks.block_count >= 2, "merged and fresh blocks");
+    assert!(status.wal.replayed_record_count > 0, "a log");
+    let mut names = Vec::new();
+    for series in db.select(&[], &SelectHints::range(TimeRange::ALL)).expect("selects") {
+        let series = series.expect("decodes");
+        let name = series.labels.metric_name().expect("named").to_owned();
+        let floats = series.floats.timestamps.iter().zip(series.floats.values.iter());
+        let found: Vec<(i64, u64)> = floats.map(|(at, v)| (*at, v.to_bits())).collect();
+        let steps =
+            (0..60).filter_map(|step| Some((step * STEP_MS, expected(&name, step)?.to_bits())));
+        assert_eq!(found, steps.collect::<Vec<_>>(), "{name}");
+        if name == "histogram" {
+            assert_eq!(series.histograms.values.len(), 60);
+            for (step, value) in (0i32..).zip(&series.histograms.values) {
+                let x = f64::from(step);
+                assert_eq!((value.schema, value.count, value.sum), (2, 3.0 * x, x / 3.0));
+                assert_eq!(value.positive_buckets, [x, 2.0 * x]);
+            }
+        }
+        names.push(name);
+    }
+    names.sort();
+    assert_eq!(names, ["constant", "counter", "decimal", "goes_away", "histogram", "noise"]);
+    db.maintain(TimestampMs(60 * STEP_MS)).expect("goes on from there");
+}
