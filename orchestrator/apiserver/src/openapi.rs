@@ -1,15 +1,68 @@
 //! OpenAPI v3, as far as clients need it to send objects: the paths with the kinds they take and the
 //! `fieldValidation` parameter, which tells kubectl (tried: 1.33 and 1.35) to leave validation to the server;
 //! and the fields of every type, without descriptions, for `kubectl explain`.
+//!
+//! OpenAPI v2 is an empty document, in JSON and in the protobuf form that old clients want: kubectl looks into
+//! it for kinds that v3 does not have (1.20 and 1.27: for all), finds nothing there, and skips its own
+//! validation instead of giving up.
 
 use std::collections::BTreeSet;
 
+use axum::response::{IntoResponse as _, Response};
+use http::{HeaderMap, header};
 use serde_json::{Map, Value, json};
 use swell_api_types::RESOURCES;
 use swell_api_types::schema::{Field, FieldType, Message, Schema, Shape};
 
-use crate::discovery::{digest, group_versions};
+use crate::discovery::{digest, group_versions, with_etag};
 use crate::failure::Failure;
+use crate::negotiate::{Accepted, accepted};
+
+const V2_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+/// The same as answers name it: `@` is not allowed there, and Go's clients refuse it.
+const V2_PROTOBUF_ANSWER: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+const TITLE: &str = "Kubernetes";
+
+/// The head of an OpenAPI v2 document in protobuf (`gnostic/openapiv2/OpenAPIv2.proto`).
+#[derive(Clone, PartialEq, prost::Message)]
+struct DocumentV2 {
+    #[prost(string, tag = "1")]
+    swagger: String,
+    #[prost(message, optional, tag = "2")]
+    info: Option<InfoV2>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct InfoV2 {
+    #[prost(string, tag = "1")]
+    title: String,
+    #[prost(string, tag = "2")]
+    version: String,
+}
+
+/// `/openapi/v2`, in the first form asked for that the server has.
+pub(crate) fn version_2(headers: &HeaderMap) -> Result<Response, Failure> {
+    for entry in accepted(headers) {
+        if entry.media_type == V2_PROTOBUF {
+            let info = InfoV2 { title: TITLE.to_owned(), version: version_text() };
+            let document = DocumentV2 { swagger: "2.0".to_owned(), info: Some(info) };
+            let bytes = prost::Message::encode_to_vec(&document);
+            return Ok(([(header::CONTENT_TYPE, V2_PROTOBUF_ANSWER)], bytes).into_response());
+        }
+        if Accepted::is_json(&entry) {
+            let document = json!({
+                "swagger": "2.0", "info": {"title": TITLE, "version": version_text()}, "paths": {},
+                "definitions": {},
+            });
+            return Ok(with_etag(headers, &document, "application/json"));
+        }
+    }
+    Err(Failure::not_acceptable())
+}
+
+fn version_text() -> String {
+    format!("swell {}", swell_telemetry::VERSION)
+}
 
 const REFERENCE: &str = "#/components/schemas/";
 
@@ -87,7 +140,7 @@ fn build(group: &str, version: &str) -> Value {
     }
     json!({
         "openapi": "3.0.0",
-        "info": {"title": "Kubernetes", "version": format!("swell {}", swell_telemetry::VERSION)},
+        "info": {"title": TITLE, "version": version_text()},
         "paths": paths, "components": {"schemas": schemas},
     })
 }

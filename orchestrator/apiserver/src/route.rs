@@ -18,6 +18,7 @@ pub(crate) enum Route {
         group: String,
         version: String,
     },
+    OpenApiV2,
     OpenApiV3Index,
     OpenApiV3 {
         group: String,
@@ -91,6 +92,7 @@ pub(crate) fn route(path: &str) -> Route {
             Route::GroupVersion { group: (*group).to_owned(), version: (*version).to_owned() }
         }
         ["apis", group, version, rest @ ..] => below(group, version, rest),
+        ["openapi", "v2"] => Route::OpenApiV2,
         ["openapi", "v3"] => Route::OpenApiV3Index,
         ["openapi", "v3", "api", version] => {
             Route::OpenApiV3 { group: String::new(), version: (*version).to_owned() }

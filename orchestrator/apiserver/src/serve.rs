@@ -71,6 +71,7 @@ async fn answer(
         Route::GroupVersion { group, version } => {
             discover(&Document::GroupVersion { group: &group, version: &version })
         }
+        Route::OpenApiV2 => get_only(parts, openapi::version_2(&parts.headers)?),
         Route::OpenApiV3Index => {
             let index = openapi::index(with_usage);
             get_only(parts, discovery::with_etag(&parts.headers, &index, "application/json"))
