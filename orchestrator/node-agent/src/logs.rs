@@ -9,9 +9,10 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use futures::StreamExt;
 use http::{HeaderMap, StatusCode, header};
+use jiff::Timestamp;
 use serde::Deserialize;
 use swell_http::SecretToken;
-use swell_model::DurationMs;
+use swell_model::{DurationMs, TimestampMs};
 use swell_runtime::{ContainerId, ContainerRuntime, ContainerStatus, LogOptions, read_log};
 use tokio_util::sync::CancellationToken;
 
@@ -35,6 +36,7 @@ struct LogQuery {
     timestamps: bool,
     tail_lines: Option<u64>,
     since_seconds: Option<i64>,
+    since_time: Option<Timestamp>,
     limit_bytes: Option<u64>,
 }
 
@@ -64,7 +66,10 @@ async fn container_logs(
     let options = LogOptions {
         follow: query.follow,
         tail_lines: query.tail_lines,
-        since: query.since_seconds.map(|seconds| now - DurationMs::from_secs(seconds)),
+        since: query
+            .since_seconds
+            .map(|seconds| now - DurationMs::from_secs(seconds))
+            .or_else(|| query.since_time.map(|at| TimestampMs(at.as_millisecond()))),
         timestamps: query.timestamps,
         limit_bytes: query.limit_bytes,
     };

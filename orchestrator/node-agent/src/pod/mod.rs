@@ -2,6 +2,7 @@
 
 mod back_off;
 mod env;
+mod listening;
 pub mod plan;
 mod probing;
 mod publish;

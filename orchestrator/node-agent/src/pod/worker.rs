@@ -8,10 +8,11 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use swell_client::{ClientError, EventType};
 use swell_model::{DurationMs, TimestampMs};
-use swell_runtime::{ContainerId, PodIdentity, RuntimeError, SandboxStatus, process_tree};
+use swell_runtime::{ContainerId, PodIdentity, RuntimeError, SandboxStatus};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 
+use super::listening::{LOOKS, complaint};
 use super::plan::{Action, Plan, Shown, plan};
 use super::probing::Probing;
 use super::publish::{self, Publisher};
@@ -21,13 +22,10 @@ use super::state::{Busy, PodEnd, PodState, Refusal, Sandbox, Termination, Unheal
 use super::status::{Surroundings, status, unsuitable_status};
 use super::stop::{Stop, delete_object, remove_pod, stop_container};
 use crate::context::Context;
-use crate::net::misbound;
 use crate::probe::{ProbeKind, ProbeReport, ProbeVerdict};
 
 /// Reports of probes that may wait; a pod has a handful of probes and each waits for room.
 const REPORTS_MAX: usize = 16;
-/// When, after its start, a container is looked at for where it listens.
-const LISTENING_LOOKS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(10)];
 /// Pause before a failed removal is tried again.
 const REMOVAL_RETRY: Duration = Duration::from_secs(1);
 /// Grace of pods that end because their agent does.
@@ -582,30 +580,12 @@ impl PodWorker {
         let current = self.state.containers.get(name).and_then(|p| p.current.as_ref());
         let Some(id) = current.map(|run| run.id.clone()) else { return };
         let ports: BTreeSet<u16> = spec.ports.iter().map(|port| port.number).collect();
-        for pause in LISTENING_LOOKS {
+        for pause in LOOKS {
             let (context, id) = (Arc::clone(&self.context), id.clone());
             let (container, ports) = (name.to_owned(), ports.clone());
             self.jobs.spawn(async move {
                 tokio::time::sleep(pause).await;
-                let roots = context.runtime.container_status(&id).map(|status| status.root_pids);
-                let complaint = match roots {
-                    Ok(roots) if !roots.is_empty() => {
-                        let look = move || misbound(&process_tree(&roots)?, address, &ports);
-                        match tokio::task::spawn_blocking(look).await {
-                            Ok(Ok(complaint)) => complaint,
-                            Ok(Err(error)) => {
-                                tracing::warn!(container = %id, %error, "cannot see where a container listens");
-                                None
-                            }
-                            Err(error) => {
-                                tracing::error!(container = %id, %error, "looking at sockets failed");
-                                None
-                            }
-                        }
-                    }
-                    // Simulated, or gone.
-                    _ => None,
-                };
+                let complaint = complaint(&context, &id, address, ports).await;
                 Done::Looked { id, container, complaint }
             });
         }

@@ -62,6 +62,8 @@ async fn logs_are_served_as_a_kubelet_serves_them() {
     assert_eq!(ask("limitBytes=5").await, (200, "run w".to_owned()));
     assert_eq!(ask("previous=true").await, (200, all.to_owned()));
     assert_eq!(ask("sinceSeconds=3600&tailLines=2").await.1.lines().count(), 2);
+    assert_eq!(ask("sinceTime=2020-01-01T00:00:00Z").await.1, all);
+    assert_eq!(ask("sinceTime=2120-01-01T00:00:00Z").await.1, "");
     let stamped = ask("timestamps=true&tailLines=1").await.1;
     let (stamp, rest) = stamped.split_once(' ').expect("a time");
     assert!(stamp.ends_with('Z') && rest == "run web line 3\n", "{stamped}");

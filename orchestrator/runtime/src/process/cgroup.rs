@@ -6,6 +6,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Access, access};
+
 use crate::types::{CgroupPaths, Resources};
 
 /// The group that holds all of ours.
@@ -59,7 +61,7 @@ impl CgroupRoots {
         let mut roots = Self::default();
         for (controller, dir) in &own.v1 {
             let root = dir.join(GROUP);
-            match make_dir(&root) {
+            match make_own_dir(&root) {
                 Ok(()) => {
                     roots.v1.insert(controller.clone(), root);
                     roots.controllers.push(controller.clone());
@@ -69,7 +71,7 @@ impl CgroupRoots {
         }
         if let Some(dir) = own.unified.as_ref().filter(|_| own.v1.is_empty()) {
             let root = dir.join(GROUP);
-            match make_dir(&root) {
+            match make_own_dir(&root) {
                 Ok(()) => {
                     match enable(dir, &root) {
                         Ok(enabled) => roots.controllers = enabled,
@@ -217,6 +219,12 @@ fn make_dir(dir: &Path) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
         _ => Ok(()),
     }
+}
+
+/// Makes a group, or takes one that is there if it is this user's: another user may have run Swell before.
+fn make_own_dir(dir: &Path) -> io::Result<()> {
+    make_dir(dir)?;
+    Ok(access(dir, Access::WRITE_OK)?)
 }
 
 /// Hands the controllers of `dir` down to `root` and from there to the groups in it; which ones arrived.
