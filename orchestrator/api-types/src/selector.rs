@@ -271,7 +271,7 @@ impl FieldSelector {
             let equal = match found {
                 None | Some(Value::Null) => term.value.is_empty(),
                 Some(Value::String(text)) => *text == term.value,
-                Some(other) => other.to_string() == term.value,
+                Some(other) => format!("{other}") == term.value,
             };
             equal == term.equal
         })

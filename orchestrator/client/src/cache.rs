@@ -174,7 +174,12 @@ impl<K: Object> Follower<K> {
         loop {
             let outcome = match revision.take() {
                 None => self.relist().await.map(Some),
-                Some(from) => match self.follow(from).await {
+                Some(from) => match self.follow(from.clone()).await {
+                    // Nothing came: the server is ending, or ends watches at once. Asking again at once would spin.
+                    (reached, Ok(())) if reached == from => {
+                        tokio::time::sleep(BackOff::RECONNECT.base).await;
+                        Ok(Some(reached))
+                    }
                     (reached, Ok(())) => Ok(Some(reached)),
                     (_, Err(ClientError::Gone { .. })) => Ok(None),
                     (reached, Err(error)) => {

@@ -113,6 +113,9 @@ fn validate_reference(target: &CrossVersionObjectReference, path: &Path, faults:
     }
 }
 
+/// Type, field and, if the field is set, name and target of a source of metrics.
+type MetricSource<'m> = (&'m str, &'m str, Option<(&'m str, &'m MetricTarget)>);
+
 fn validate_metric(metric: &MetricSpec, path: &Path, faults: &mut Faults) {
     if missing(&metric.type_) {
         faults.push(path.field("type").required("must specify a metric source type"));
@@ -122,7 +125,7 @@ fn validate_metric(metric: &MetricSpec, path: &Path, faults: &mut Faults) {
         faults.push(path.field("type").not_supported(&metric.type_, METRIC_TYPES));
         return;
     }
-    let sources: [(&str, &str, Option<(&str, &MetricTarget)>); 5] = [
+    let sources: [MetricSource<'_>; 5] = [
         (
             "Resource",
             "resource",

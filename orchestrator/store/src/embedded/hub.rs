@@ -166,7 +166,7 @@ impl Watcher {
         }
         let batch = match self.hub.recent(&self.prefix, reached) {
             Some(batch) => batch,
-            None => match self.from_log().await {
+            None => match self.read_log().await {
                 Ok(batch) => batch,
                 Err(error) => return Some(Err(error)),
             },
@@ -175,7 +175,7 @@ impl Watcher {
         Some(Ok(batch))
     }
 
-    async fn from_log(&self) -> Result<WatchBatch, StoreError> {
+    async fn read_log(&self) -> Result<WatchBatch, StoreError> {
         let oldest = self.hub.oldest();
         if self.reached < oldest {
             return Err(StoreError::Compacted { asked: self.reached, oldest });

@@ -73,12 +73,9 @@ impl Writer {
         let mut changes = Vec::new();
         let mut answers: Vec<Answer> = Vec::new();
         let outcome = self.apply(batch, &mut changes, &mut answers);
-        match &outcome {
-            Ok((latest, oldest)) => {
-                (self.latest, self.oldest) = (*latest, *oldest);
-                self.hub.publish(changes, *latest, *oldest);
-            }
-            Err(_) => {}
+        if let Ok((latest, oldest)) = &outcome {
+            (self.latest, self.oldest) = (*latest, *oldest);
+            self.hub.publish(changes, *latest, *oldest);
         }
         let outcome = outcome.map(|_| ());
         for answer in answers {
