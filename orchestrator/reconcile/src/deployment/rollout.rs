@@ -16,7 +16,9 @@ pub(super) fn new_set_size(sets: &Sets<'_>, sizing: &Sizing) -> i32 {
             size
         };
     }
-    let room = sizing.max_total() - sets.total_size();
+    // Kubernetes counts what is asked for; pods that are still to be deleted would come on top of the surge.
+    let old: i32 = sets.old.iter().map(|set| set.size.max(set.actual())).sum();
+    let room = sizing.max_total() - old - size;
     if room <= 0 {
         return size;
     }

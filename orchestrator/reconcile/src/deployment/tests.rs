@@ -52,6 +52,12 @@ impl World {
                 .expect("the set exists");
             let spec = set.spec.as_mut().expect("a spec");
             spec.replicas = change.replicas.or(spec.replicas);
+            let size = spec.replicas.unwrap_or(0);
+            if let Some(status) = &mut set.status {
+                status.replicas = status.replicas.min(size);
+                status.ready_replicas = status.ready_replicas.map(|ready| ready.min(size));
+                status.available_replicas = status.available_replicas.map(|count| count.min(size));
+            }
             spec.min_ready_seconds = change.min_ready_seconds.or(spec.min_ready_seconds);
             set.metadata.annotations.get_or_insert_default().extend(change.annotations.clone());
         }
@@ -85,7 +91,7 @@ impl World {
         panic!("reconciling does not come to rest: {:?}", self.plan());
     }
 
-    /// Pods of every set follow its size; so many of them are available.
+    /// Pods of every set follow its size (those too many go at once); so many of them are available.
     fn pods(&mut self, available: impl Fn(usize, i32) -> i32) {
         for (idx, set) in self.sets.iter_mut().enumerate() {
             let size = set.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(0);
