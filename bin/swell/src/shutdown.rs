@@ -9,7 +9,7 @@ use tokio_util::task::TaskTracker;
 use tracing::warn;
 
 /// Time for everything to stop by itself.
-const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
+const DRAIN_DEADLINE: Duration = Duration::from_secs(20);
 
 /// A token that the first SIGINT or SIGTERM cancels; a second one ends the process at once.
 pub(crate) fn on_signal() -> anyhow::Result<CancellationToken> {

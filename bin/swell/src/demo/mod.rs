@@ -78,19 +78,15 @@ async fn on_stage(
     let helpers_stop = CancellationToken::new();
     let clock = std::sync::Arc::new(swell_env::SystemClock::new());
     let (webhook, webhook_url) = WebhookReceiver::start(clock, &helpers, &helpers_stop).await?;
-    let server_stop = CancellationToken::new();
-    let running = server::start(
-        ServerConfig {
-            config: stage::config(folder, &webhook_url)?,
-            data_dir: folder.path().join("data"),
-            listen_http: free_or_any(args.listen_http).await,
-            listen_grpc: Listen::Off,
-            listen_kube: Listen::At(free_or_any(SocketAddr::from(([127, 0, 0, 1], 6443))).await),
-            own_node: Some(node::node_name(None)),
-            ephemeral: true,
-        },
-        server_stop.clone(),
-    )
+    let running = server::start(ServerConfig {
+        config: stage::config(folder, &webhook_url)?,
+        data_dir: folder.path().join("data"),
+        listen_http: free_or_any(args.listen_http).await,
+        listen_grpc: Listen::Off,
+        listen_kube: Listen::At(free_or_any(SocketAddr::from(([127, 0, 0, 1], 6443))).await),
+        own_node: Some(node::node_name(None)),
+        ephemeral: true,
+    })
     .await?;
     let played = play(args, &running, webhook, interrupted).await;
     if let Ok(Some(summary)) = &played {

@@ -19,9 +19,8 @@ use swell_model::DurationMs;
 use swell_store::EmbeddedStore;
 use swell_telemetry::Registry;
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
+use super::Stages;
 use crate::data_dir::DataDir;
 use crate::identity::Tokens;
 
@@ -38,8 +37,7 @@ pub(crate) struct KubeDeps<'a> {
     pub(crate) registry: &'a Registry,
     pub(crate) http_metrics: &'a HttpMetrics,
     pub(crate) listener: Option<TcpListener>,
-    pub(crate) tasks: &'a TaskTracker,
-    pub(crate) shutdown: &'a CancellationToken,
+    pub(crate) stages: &'a Stages,
 }
 
 /// The running API.
@@ -79,8 +77,7 @@ impl Kube {
 
 /// Opens the object store, starts API and controllers, and writes the kubeconfig.
 pub(crate) async fn start(deps: KubeDeps<'_>) -> anyhow::Result<Kube> {
-    let KubeDeps { data_dir, tokens, clock, registry, http_metrics, listener, tasks, shutdown } =
-        deps;
+    let KubeDeps { data_dir, tokens, clock, registry, http_metrics, listener, stages } = deps;
     let now = clock.now();
     let authority = Authority::load_or_create(&data_dir.join("pki"), now)
         .context("load or make the cluster's authority")?;
@@ -105,16 +102,16 @@ pub(crate) async fn start(deps: KubeDeps<'_>) -> anyhow::Result<Kube> {
             clock: clock.clone(),
             registry,
             usage: None,
-            shutdown: shutdown.clone(),
+            shutdown: stages.api_stop.clone(),
         },
     )
     .await
     .context("set up the Kubernetes-style API")?;
     let upkeep = server.clone();
-    tasks.spawn(async move { upkeep.run().await });
+    stages.api.spawn(async move { upkeep.run().await });
 
     let client = Client::in_process(server.in_process_router(User::internal("swell-server")));
-    let caches = Caches::start(&client, shutdown);
+    let caches = Caches::start(&client, &stages.work_stop);
     let controllers = Controllers::new(
         swell_controllers::Config::default(),
         Client::in_process(server.in_process_router(User::internal("swell-controllers"))),
@@ -123,14 +120,14 @@ pub(crate) async fn start(deps: KubeDeps<'_>) -> anyhow::Result<Kube> {
         registry,
     )
     .context("register the controllers' metrics")?;
-    tasks.spawn(controllers.run(shutdown.clone()));
+    stages.work.spawn(controllers.run(stages.work_stop.clone()));
 
     let mut url = None;
     if let (Some(listener), Some(address)) = (listener, address) {
         let ca_pem = authority.certificate_pem().to_owned();
         let tls = server_config(&identity, &ca_pem, ClientAuth::Optional).context("set up TLS")?;
         let web = Server::new("kube", listener, server.router(), http_metrics).tls(tls);
-        tasks.spawn(web.run(shutdown.clone()));
+        stages.api.spawn(web.run(stages.api_stop.clone()));
         let admin = authority
             .issue_client("admin", ADMIN_GROUP, now)
             .context("issue the administrator's certificate")?;

@@ -63,17 +63,39 @@ pub(crate) struct Running {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) data_dir: DataDir,
     pub(crate) alerting: AlertingHandle,
-    pub(crate) tasks: TaskTracker,
     readiness: Readiness,
-    shutdown: CancellationToken,
+    stages: Stages,
+}
+
+/// What ends in which order: work first, since it still needs the API to say how it ended; the API last.
+pub(crate) struct Stages {
+    /// Everything that works through the API or writes samples.
+    work: TaskTracker,
+    work_stop: CancellationToken,
+    /// The API server and what keeps it in order.
+    api: TaskTracker,
+    api_stop: CancellationToken,
+}
+
+impl Stages {
+    fn new() -> Self {
+        Self {
+            work: TaskTracker::new(),
+            work_stop: CancellationToken::new(),
+            api: TaskTracker::new(),
+            api_stop: CancellationToken::new(),
+        }
+    }
 }
 
 impl Running {
     /// Stops everything and waits for it; the storage last, so that nothing measured is lost.
     pub(crate) async fn stop(self) {
         self.readiness.stopping();
-        self.shutdown.cancel();
-        shutdown::drain(&self.tasks).await;
+        self.stages.work_stop.cancel();
+        shutdown::drain(&self.stages.work).await;
+        self.stages.api_stop.cancel();
+        shutdown::drain(&self.stages.api).await;
         drop(self.router);
         storage::close(self.db).await;
     }
@@ -86,18 +108,15 @@ pub(crate) async fn run(args: &ServerArgs) -> anyhow::Result<()> {
         None => Config::standard(),
     };
     let shutdown = shutdown::on_signal()?;
-    let running = start(
-        ServerConfig {
-            config,
-            data_dir: args.data_dir.clone(),
-            listen_http: args.listen_http,
-            listen_grpc: args.listen_grpc,
-            listen_kube: args.listen_kube,
-            own_node: args.with_agent.then(|| node::node_name(args.node_name.as_deref())),
-            ephemeral: false,
-        },
-        shutdown.clone(),
-    )
+    let running = start(ServerConfig {
+        config,
+        data_dir: args.data_dir.clone(),
+        listen_http: args.listen_http,
+        listen_grpc: args.listen_grpc,
+        listen_kube: args.listen_kube,
+        own_node: args.with_agent.then(|| node::node_name(args.node_name.as_deref())),
+        ephemeral: false,
+    })
     .await?;
     eprintln!("swell {} is ready", swell_telemetry::VERSION);
     eprintln!("  web UI      http://{}", running.http_addr);
@@ -110,11 +129,8 @@ pub(crate) async fn run(args: &ServerArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Starts every part; returns when all of them answer.
-pub(crate) async fn start(
-    server: ServerConfig,
-    shutdown: CancellationToken,
-) -> anyhow::Result<Running> {
+/// Starts every part; returns when all of them answer. They run until [`Running::stop`].
+pub(crate) async fn start(server: ServerConfig) -> anyhow::Result<Running> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let data_dir = DataDir::open(&server.data_dir)?;
     for what in &server.config.unsupported {
@@ -125,7 +141,8 @@ pub(crate) async fn start(
     }
     let registry = swell_telemetry::self_metrics().context("set up the self-metrics")?;
     let http_metrics = HttpMetrics::register(&registry).context("register HTTP metrics")?;
-    let tasks = TaskTracker::new();
+    let stages = Stages::new();
+    let (tasks, shutdown) = (&stages.work, &stages.work_stop);
     let readiness = Readiness::default();
 
     // The addresses first: a port that is taken is found out before anything is opened.
@@ -136,7 +153,7 @@ pub(crate) async fn start(
     let kube_addr = kube_listener.as_ref().map(tokio::net::TcpListener::local_addr).transpose()?;
 
     let db = storage::open(&server.config, &data_dir, &clock, &registry).await?;
-    storage::maintain(&db, &clock, &tasks, &shutdown);
+    storage::maintain(&db, &clock, tasks, shutdown);
     let sink: Arc<dyn SampleSink> = db.clone();
     let (sink, newest) = AnnouncingSink::new(sink);
 
@@ -148,8 +165,7 @@ pub(crate) async fn start(
         registry: &registry,
         http_metrics: &http_metrics,
         listener: kube_listener,
-        tasks: &tasks,
-        shutdown: &shutdown,
+        stages: &stages,
     })
     .await?;
     let client = kube.client.clone();
@@ -186,8 +202,8 @@ pub(crate) async fn start(
             registry: &registry,
             external_url: external_url(&server.config, http_addr),
         },
-        &tasks,
-        &shutdown,
+        tasks,
+        shutdown,
     )?;
 
     core_metrics::start(
@@ -196,10 +212,10 @@ pub(crate) async fn start(
         &sink,
         server.config.collection_interval,
         &clock,
-        &tasks,
-        &shutdown,
+        tasks,
+        shutdown,
     )?;
-    let scraper = targets::start(&server.config, &sink, &clock, &registry, &tasks, &shutdown)?;
+    let scraper = targets::start(&server.config, &sink, &clock, &registry, tasks, shutdown)?;
 
     let api = Api::new(
         api_config(&server),
@@ -212,7 +228,7 @@ pub(crate) async fn start(
         },
     )
     .context("register the API's metrics")?;
-    let views = Arc::new(ObjectViews::start(&client, &shutdown));
+    let views = Arc::new(ObjectViews::start(&client, shutdown));
     let router = Router::new()
         .merge(swell_tsdb_http::router(api))
         .merge(alerting.router())
@@ -220,7 +236,7 @@ pub(crate) async fn start(
         .merge(swell_dashboards_serve::router(views));
 
     if let Some(listener) = grpc_listener {
-        serve_agents(&kube, &tokens, listener, &sink, &clock, &registry, &tasks, &shutdown)?;
+        serve_agents(&kube, &tokens, listener, &sink, &clock, &registry, tasks, shutdown)?;
     }
     if let Some(name) = &server.own_node {
         own_node(
@@ -233,8 +249,8 @@ pub(crate) async fn start(
             &clock,
             &registry,
             &http_metrics,
-            &tasks,
-            &shutdown,
+            tasks,
+            shutdown,
         )
         .await?;
     }
@@ -253,9 +269,8 @@ pub(crate) async fn start(
         clock,
         data_dir,
         alerting,
-        tasks,
         readiness,
-        shutdown,
+        stages,
     })
 }
 
