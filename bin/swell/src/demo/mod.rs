@@ -186,7 +186,7 @@ async fn first_pod(
         .context("read the Service")?;
     let address =
         service.spec.and_then(|spec| spec.cluster_ip).context("the Service has no address")?;
-    let uri = format!("http://{address}/work").parse().context("address of the Service")?;
+    let uri = format!("http://{address}:{port}/work").parse().context("address of the Service")?;
     Ok(Some(uri))
 }
 

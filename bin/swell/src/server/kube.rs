@@ -1,6 +1,6 @@
 //! The Kubernetes-style API and what works through it: store, server, controllers.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +21,7 @@ use swell_telemetry::Registry;
 use tokio::net::TcpListener;
 
 use super::Stages;
+use super::addresses::{self, AddressRanges};
 use crate::data_dir::DataDir;
 use crate::identity::Tokens;
 
@@ -37,6 +38,7 @@ pub(crate) struct KubeDeps<'a> {
     pub(crate) registry: &'a Registry,
     pub(crate) http_metrics: &'a HttpMetrics,
     pub(crate) listener: Option<TcpListener>,
+    pub(crate) addresses: &'a AddressRanges,
     pub(crate) stages: &'a Stages,
 }
 
@@ -77,7 +79,8 @@ impl Kube {
 
 /// Opens the object store, starts API and controllers, and writes the kubeconfig.
 pub(crate) async fn start(deps: KubeDeps<'_>) -> anyhow::Result<Kube> {
-    let KubeDeps { data_dir, tokens, clock, registry, http_metrics, listener, stages } = deps;
+    let KubeDeps { data_dir, tokens, clock, registry, http_metrics, listener, addresses, stages } =
+        deps;
     let now = clock.now();
     let authority = Authority::load_or_create(&data_dir.join("pki"), now)
         .context("load or make the cluster's authority")?;
@@ -94,7 +97,7 @@ pub(crate) async fn start(deps: KubeDeps<'_>) -> anyhow::Result<Kube> {
         swell_apiserver::Config {
             tokens: token_users(tokens)?,
             agent_token: Some(tokens.agent.clone()),
-            service_range: ServiceRange::LOOPBACK,
+            service_range: addresses.services,
             event_lifetime: DurationMs::from_secs(3600),
         },
         ApiServerDeps {
@@ -113,7 +116,7 @@ pub(crate) async fn start(deps: KubeDeps<'_>) -> anyhow::Result<Kube> {
     let client = Client::in_process(server.in_process_router(User::internal("swell-server")));
     let caches = Caches::start(&client, &stages.work_stop);
     let controllers = Controllers::new(
-        swell_controllers::Config::default(),
+        controllers_config(addresses.pods),
         Client::in_process(server.in_process_router(User::internal("swell-controllers"))),
         caches.clone(),
         clock.clone(),
@@ -145,6 +148,13 @@ pub(crate) async fn start(deps: KubeDeps<'_>) -> anyhow::Result<Kube> {
         url = Some(server_url);
     }
     Ok(Kube { server, caches, client, identity, url })
+}
+
+fn controllers_config(pods: Ipv4Addr) -> swell_controllers::Config {
+    let mut config = swell_controllers::Config::default();
+    config.nodes.pod_range = pods;
+    config.nodes.pod_range_prefix = addresses::RANGE_PREFIX_LEN;
+    config
 }
 
 fn token_users(tokens: &Tokens) -> anyhow::Result<Vec<TokenUser>> {

@@ -3,6 +3,7 @@
 //! [`start`] opens the data directory, starts every part and answers once ingest, query and the Kubernetes-style
 //! API do; [`Running`] is what the demo and the command line hold on to.
 
+mod addresses;
 mod alerting;
 mod core_metrics;
 mod kube;
@@ -31,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
+use self::addresses::AddressRanges;
 use crate::adapters::{AnnouncingSink, PodMetrics};
 use crate::args::{Listen, ServerArgs};
 use crate::config::Config;
@@ -65,6 +67,8 @@ pub(crate) struct Running {
     pub(crate) alerting: AlertingHandle,
     readiness: Readiness,
     stages: Stages,
+    /// Held for as long as the server runs.
+    _addresses: AddressRanges,
 }
 
 /// What ends in which order: work first, since it still needs the API to say how it ended; the API last.
@@ -158,6 +162,7 @@ pub(crate) async fn start(server: ServerConfig) -> anyhow::Result<Running> {
     let (sink, newest) = AnnouncingSink::new(sink);
 
     let tokens = Tokens::load_or_create(&data_dir)?;
+    let addresses = AddressRanges::claim(&data_dir).await?;
     let kube = kube::start(kube::KubeDeps {
         data_dir: &data_dir,
         tokens: &tokens,
@@ -165,6 +170,7 @@ pub(crate) async fn start(server: ServerConfig) -> anyhow::Result<Running> {
         registry: &registry,
         http_metrics: &http_metrics,
         listener: kube_listener,
+        addresses: &addresses,
         stages: &stages,
     })
     .await?;
@@ -271,6 +277,7 @@ pub(crate) async fn start(server: ServerConfig) -> anyhow::Result<Running> {
         alerting,
         readiness,
         stages,
+        _addresses: addresses,
     })
 }
 
