@@ -1,1 +1,3 @@
-//! Kernels timed with divan; see `benches/`.
+//! Kernels timed with divan; see `benches/`. Generated data is here, so that each bench runs on the same.
+
+pub mod node;

@@ -247,3 +247,40 @@ fn two_days_of_a_target_are_flushed_and_merged() {
     let db = open(Arc::new(disk), config(WalSync::Never)).expect("reopens");
     assert_eq!(read_all(&db), model);
 }
+
+#[test]
+fn many_series_fill_groups_and_frames() {
+    const SERIES: usize = 400;
+    let disk = MemDir::new();
+    let db = open(Arc::new(disk.clone()), config(WalSync::Never)).expect("opens");
+    let mut model = Model::new();
+    let mut choices = common::Choices(5);
+    for step in 0..100 {
+        let at = step * HOUR / 20;
+        // Every third series is noise, so that bodies fill many frames.
+        let samples: Vec<(usize, f64)> = (0..SERIES)
+            .map(|nr| (nr, if nr % 3 == 0 { f64::from_bits(choices.next() >> 2) } else { 1.0 }))
+            .collect();
+        common::append(&db, at, &samples).expect("appends");
+        for (nr, value) in samples {
+            store(&mut model, nr, at, value.to_bits());
+        }
+    }
+    db.maintain(TimestampMs(0)).expect("flushes");
+    assert!(db.status().blocks.bytes > 40_000, "several frames");
+    assert_eq!(read_all(&db), model);
+    for nr in (0..SERIES).step_by(7) {
+        let one = [Matcher::equal("pod", format!("pod-{nr}"))];
+        let found = read(&db, &one, TimeRange::ALL).expect("readable");
+        assert_eq!(found.get(&labels(nr)), model.get(&labels(nr)));
+        assert_eq!(found.len(), 1);
+    }
+    let some = [Matcher::new("pod", MatchOp::Regex, "pod-.*[05]").expect("valid")];
+    let found = read(&db, &some, TimeRange::ALL).expect("readable");
+    let expected: Model = model
+        .iter()
+        .filter(|(labels, _)| some[0].matches(labels.get("pod").unwrap_or_default()))
+        .map(|(labels, samples)| (labels.clone(), samples.clone()))
+        .collect();
+    assert_eq!(found, expected);
+}

@@ -288,22 +288,20 @@ impl Loaded {
     /// Finds the columns of series; fast when the indices rise.
     pub(crate) fn series(&self, indices: &[u32]) -> Result<Vec<BlockSeries>, ReadBlockError> {
         let mut out = Vec::with_capacity(indices.len());
-        let mut position: Option<(usize, Position<'_>)> = None;
+        let mut position: Option<Position<'_>> = None;
         for idx in indices {
             let idx = *idx as usize;
             let group = idx / SERIES_GROUP_LEN;
             let mut at = match position.take() {
-                Some((next, at)) if next <= idx && next / SERIES_GROUP_LEN == group => (next, at),
-                _ => (group * SERIES_GROUP_LEN, self.position(group)?),
+                Some(at) if at.group == group && at.next <= idx => at,
+                _ => self.position(group)?,
             };
-            loop {
-                let series = self.read_series(&mut at.1).map_err(|e| self.entry_fault(e))?;
-                at.0 += 1;
-                if at.0 > idx {
-                    out.push(series);
-                    break;
-                }
+            let mut series = BlockSeries::default();
+            while at.next <= idx {
+                series = self.read_series(&mut at).map_err(|error| self.entry_fault(error))?;
+                at.next += 1;
             }
+            out.push(series);
             position = Some(at);
         }
         Ok(out)
@@ -325,7 +323,13 @@ impl Loaded {
         let offset = u32::from_le_bytes(offset.try_into().expect("four bytes")) as usize;
         let start = self.group_count * 4 + offset;
         let entries = self.series.get(start..).ok_or_else(outside)?;
-        Ok(Position { cursor: Cursor::new(entries), start, last: Location::default() })
+        Ok(Position {
+            group,
+            next: group * SERIES_GROUP_LEN,
+            cursor: Cursor::new(entries),
+            start,
+            last: Location::default(),
+        })
     }
 
     fn read_series(&self, at: &mut Position<'_>) -> Result<BlockSeries, DecodeError> {
@@ -459,6 +463,9 @@ impl Loaded {
 }
 
 struct Position<'a> {
+    group: usize,
+    /// Series that the cursor stands before.
+    next: usize,
     cursor: Cursor<'a>,
     /// Of the cursor's bytes in the series section.
     start: usize,

@@ -114,6 +114,8 @@ impl<'d> BlockWriter<'d> {
             self.group_offsets.push(offset);
             self.last = Location::default();
         }
+        assert_eq!(floats.timestamps.len(), floats.values.len(), "columns of one length");
+        assert_eq!(histograms.timestamps.len(), histograms.values.len(), "columns of one length");
         let count = floats.timestamps.len().max(histograms.timestamps.len());
         if count > TIMES_MAX {
             let series = series.labels.to_string();
