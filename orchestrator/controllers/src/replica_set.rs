@@ -10,8 +10,8 @@ use k8s_openapi::api::core::v1::Pod;
 use parking_lot::Mutex;
 use swell_client::{Cache, Client, ClientError, DeleteParams, EventRecorder, EventType, ObjectKey};
 use swell_env::Clock;
-use swell_reconcile::Expectations;
 use swell_reconcile::replica_set::{Observed, Plan, reconcile};
+use swell_reconcile::{Expectations, uid_of};
 
 use crate::error::ReconcileError;
 use crate::index::PodIndex;
@@ -32,6 +32,8 @@ pub(crate) struct ReplicaSets {
 
 #[derive(Default)]
 pub(crate) struct Memory {
+    /// Whose memory it is: another object of the same name starts afresh.
+    uid: String,
     expectations: Expectations,
     failure: Option<(&'static str, String)>,
 }
@@ -46,10 +48,14 @@ impl Reconciler for ReplicaSets {
             return Ok(None);
         };
         let now = self.clock.now();
-        let owned = self.pods.owned_by(set.metadata.uid.as_deref().unwrap_or_default());
+        let uid = uid_of(&set.metadata);
+        let owned = self.pods.owned_by(uid);
         let (pods, failure) = {
             let mut memory = self.memory.lock();
             let memory = memory.entry(key.clone()).or_default();
+            if memory.uid != uid {
+                *memory = Memory { uid: uid.to_owned(), ..Memory::default() };
+            }
             (memory.expectations.apply(owned, now), memory.failure.clone())
         };
         let failure = failure.as_ref().map(|(reason, message)| (*reason, message.as_str()));
@@ -93,7 +99,10 @@ impl ReplicaSets {
         }
         created.map_err(ReconcileError::write("create a pod of replica set", key))?;
         deleted.map_err(ReconcileError::write("delete a pod of replica set", key))?;
-        Ok(plan.recheck_after.map(swell_model::DurationMs::to_std))
+        let expected =
+            self.memory.lock().get(key).and_then(|memory| memory.expectations.recheck_after());
+        let recheck_after = plan.recheck_after.into_iter().chain(expected).min();
+        Ok(recheck_after.map(swell_model::DurationMs::to_std))
     }
 
     /// Creates all; answers the first failure.

@@ -9,8 +9,8 @@ use swell_model::{DurationMs, TimestampMs};
 use crate::objects::uid_of;
 
 /// A creation or deletion that the cache has not shown after this time is no longer believed in: the object came
-/// and went between two looks, or the write was lost.
-const BELIEVED_FOR: DurationMs = DurationMs(300_000);
+/// and went between two looks. Should the cache lag by more, a pod too many is created, and deleted again.
+const BELIEVED_FOR: DurationMs = DurationMs(10_000);
 
 /// Pods created and deleted for one owner, kept until the cache shows it.
 #[derive(Clone, Debug, Default)]
@@ -33,10 +33,11 @@ impl Expectations {
         self.deleted.insert(uid.to_owned(), now);
     }
 
-    /// Whether nothing is expected.
+    /// When to look again although nothing happens, as something expected has not shown yet.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.created.is_empty() && self.deleted.is_empty()
+    pub fn recheck_after(&self) -> Option<DurationMs> {
+        let nothing = self.created.is_empty() && self.deleted.is_empty();
+        (!nothing).then_some(BELIEVED_FOR)
     }
 
     /// Brings a copy from the cache up to date: adds pods that it does not show yet, drops those that were deleted,

@@ -1,5 +1,6 @@
 //! Suites of cases from upstream projects, run on the real thing. Each prints passed and failed per file.
 
+mod autoscaling;
 mod promql;
 
 use std::path::Path;
@@ -9,6 +10,8 @@ use clap::Subcommand;
 /// The suites.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Suite {
+    /// Scaling decisions, case by case.
+    Autoscaling(autoscaling::AutoscalingArgs),
     /// PromQL test scripts, on the storage engine.
     Promql(promql::PromqlArgs),
 }
@@ -17,6 +20,7 @@ impl Suite {
     /// Runs the suite; an error when a case fails.
     pub(crate) fn run(self, root: &Path) -> anyhow::Result<()> {
         match self {
+            Self::Autoscaling(args) => autoscaling::run(root, &args),
             Self::Promql(args) => promql::run(root, &args),
         }
     }

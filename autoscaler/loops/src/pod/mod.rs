@@ -218,12 +218,12 @@ impl Policies {
             let key = ObjectKey::of(&*hpa);
             gone.retain(|known| *known != key);
             match self.by_key.get_mut(&key) {
-                Some(policy) => {
+                Some(policy) if policy.is_same(&hpa) => {
                     if policy.update(hpa, &self.context.config) {
                         changed.push(key);
                     }
                 }
-                None => {
+                _ => {
                     let policy = Policy::new(key.clone(), hpa, &self.context.config);
                     self.by_key.insert(key.clone(), policy);
                     changed.push(key);

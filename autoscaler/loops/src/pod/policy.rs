@@ -118,6 +118,11 @@ impl Policy {
         }
     }
 
+    /// Whether `hpa` is the same object and not one made anew under its name.
+    pub(super) fn is_same(&self, hpa: &HorizontalPodAutoscaler) -> bool {
+        self.hpa.metadata.uid == hpa.metadata.uid
+    }
+
     /// Takes in the object as it is now; answers whether its specification or annotations changed.
     pub(super) fn update(&mut self, hpa: Arc<HorizontalPodAutoscaler>, config: &Config) -> bool {
         let changed = self.hpa.metadata.generation != hpa.metadata.generation
@@ -158,7 +163,7 @@ impl Policy {
             let written = self.write_scale(context, decision.replicas).await;
             let settled_at = context.clock.now();
             acted_at = written.is_ok().then_some(settled_at);
-            let written = written.as_ref().map(|()| ()).map_err(String::as_str);
+            let written = written.as_ref().map_err(String::as_str).copied();
             decision.settle(written, &self.parsed.spec, &mut self.history, settled_at);
         }
         self.keep_record(context, &decision, trigger, acted_at, &pods, now);
