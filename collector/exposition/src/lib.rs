@@ -1,14 +1,20 @@
-//! Parses the Prometheus text format 0.0.4, borrowing from the input.
+//! Parses and prints the Prometheus text format 0.0.4 and OpenMetrics 1.0, borrowing from the input.
 //!
-//! [`lines`] gives one [`Line`] after the other: a fault in one line is an error of that line, the rest goes on.
-//! A sample keeps its series as the raw text before the value, so that a scraper that has seen the text before
-//! needs to take nothing apart; [`parse_series`] does that for new ones.
+//! [`Parser`] yields an [`Entry`] per line, or a [`LineError`] after which it goes on with the next line: whether
+//! one bad line spoils a scrape is for the caller to say. A [`Sample`] keeps its series as [`SeriesText`], which
+//! is checked but not taken apart; a caller that knows the text already never builds its labels.
+//! The rules are those of Prometheus' `model/textparse`.
 
-mod line;
+mod fault;
+mod float;
+mod parser;
+mod print;
 mod series;
 
-pub use line::{Line, LineError, Lines, RawSample, lines};
-pub use series::{SeriesError, parse_series};
+pub use fault::{Fault, LineError};
+pub use parser::{Entry, Exemplar, Format, Parser, Sample};
+pub use print::{write_help, write_sample, write_type};
+pub use series::{Pairs, RepeatedLabel, SeriesText};
 
 #[cfg(test)]
 mod tests;
