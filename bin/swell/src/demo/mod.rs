@@ -184,8 +184,9 @@ async fn first_pod(
         .get(Some(stage::NAMESPACE), stage::NAME)
         .await
         .context("read the Service")?;
-    let address =
-        service.spec.and_then(|spec| spec.cluster_ip).context("the Service has no address")?;
+    let spec = service.spec.context("the Service has no specification")?;
+    let address = spec.cluster_ip.context("the Service has no address")?;
+    let port = spec.ports.iter().flatten().next().context("the Service has no port")?.port;
     let uri = format!("http://{address}:{port}/work").parse().context("address of the Service")?;
     Ok(Some(uri))
 }
