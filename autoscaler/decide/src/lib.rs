@@ -23,6 +23,7 @@ mod stabilize;
 mod steps;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+mod words;
 
 pub use behavior::{
     Behavior, Policy, PolicyUnit, ScaleEvent, ScaleEvents, ScalingRules, SelectPolicy,

@@ -2,19 +2,18 @@
 
 use swell_model::{DurationMs, TimestampMs};
 
-use crate::behavior::{
-    Behavior, Limited, ScaleEvents, ScalingRules, limit_by_behavior, limit_by_default,
-};
+use crate::behavior::{Behavior, Limited, ScaleEvents, limit_by_behavior, limit_by_default};
 use crate::condition::{
     Condition, ConditionReason, ConditionType, Conditions, EventNote, EventReason,
 };
 use crate::fraction::Tolerance;
-use crate::metric::{MetricError, MetricInput, MetricSource, MetricSpec, Target};
+use crate::metric::MetricInput;
 use crate::outlook::{Outlook, effective_windows, next_release, outlook};
 use crate::pods::{PodFacts, StartRules};
 use crate::replicas::{Proposal, Question, Verdict, propose};
 use crate::stabilize::{Recommendation, stabilize, stabilize_default};
 use crate::steps::{Reason, Signal, Stage, Step, StepReason, metric_steps};
+use crate::words::{failure, metric_words, rate_words};
 
 /// What a policy wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -592,77 +591,4 @@ fn reason_of(
         Verdict::InsideTolerance => Reason::InsideTolerance,
         Verdict::UnknownPods => Reason::UnknownPods,
     }
-}
-
-fn failure(spec: &MetricSpec, error: &MetricError) -> (EventReason, ConditionReason, String) {
-    let name = spec.source.metric_name();
-    let error = match error {
-        MetricError::Source(_) | MetricError::NoMetrics => match &spec.source {
-            MetricSource::Resource(_) | MetricSource::ContainerResource(..) => {
-                format!("unable to get metrics for resource {name}: {error}")
-            }
-            _ => format!("unable to get metric {name}: {error}"),
-        },
-        other => other.to_string(),
-    };
-    let resource_message = || match spec.target {
-        Target::Utilization(_) => format!("failed to get {name} utilization: {error}"),
-        _ => format!("failed to get {name} usage: {error}"),
-    };
-    match &spec.source {
-        MetricSource::Resource(_) => (
-            EventReason::FailedGetResourceMetric,
-            ConditionReason::FailedGetResourceMetric,
-            resource_message(),
-        ),
-        MetricSource::ContainerResource(..) => (
-            EventReason::FailedGetContainerResourceMetric,
-            ConditionReason::FailedGetContainerResourceMetric,
-            resource_message(),
-        ),
-        MetricSource::Pods(_) => (
-            EventReason::FailedGetPodsMetric,
-            ConditionReason::FailedGetPodsMetric,
-            format!("failed to get pods metric value: {error}"),
-        ),
-        MetricSource::Object { .. } => (
-            EventReason::FailedGetObjectMetric,
-            ConditionReason::FailedGetObjectMetric,
-            format!("failed to get object metric value: {error}"),
-        ),
-        MetricSource::External(_) => (
-            EventReason::FailedGetExternalMetric,
-            ConditionReason::FailedGetExternalMetric,
-            format!("failed to get {name} external metric value: {error}"),
-        ),
-        MetricSource::Unknown(_) => {
-            (EventReason::InvalidMetricSourceType, ConditionReason::InvalidMetricSourceType, error)
-        }
-    }
-}
-
-/// A metric in the words of Kubernetes' events.
-fn metric_words(spec: &MetricSpec) -> String {
-    let name = spec.source.metric_name();
-    let of_request = match spec.target {
-        Target::Utilization(_) => " utilization (percentage of request)",
-        _ => "",
-    };
-    match &spec.source {
-        MetricSource::Resource(_) => format!("{name} resource{of_request}"),
-        MetricSource::ContainerResource(..) => format!("{name} container resource{of_request}"),
-        MetricSource::Pods(_) => format!("pods metric {name}"),
-        MetricSource::Object { .. } => format!("{name} metric"),
-        MetricSource::External(_) => format!("external metric {name}"),
-        MetricSource::Unknown(kind) => kind.to_string(),
-    }
-}
-
-/// The policies of one direction, `+4 or +100 % per 15 s`.
-fn rate_words(behavior: Option<&Behavior>, growing: bool) -> String {
-    let Some(behavior) = behavior else {
-        return if growing { "to double, or four".to_owned() } else { "no limit".to_owned() };
-    };
-    let rules: &ScalingRules = if growing { &behavior.up } else { &behavior.down };
-    rules.words(if growing { "+" } else { "−" })
 }

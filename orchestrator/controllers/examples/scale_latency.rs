@@ -1,0 +1,128 @@
+//! How long it takes from a change of `spec.replicas` until the last new pod is bound, in one process over a store on
+//! disk: `cargo run --release -p swell-controllers --example scale_latency -- [ROUNDS] [PODS] [memory]`. With `memory`
+//! the store writes nothing to disk.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::Pod;
+use prometheus::Registry;
+use serde_json::json;
+use swell_apiserver::{ApiServer, ApiServerDeps, Config as ApiConfig, ServiceRange, User};
+use swell_client::{Client, ListParams};
+use swell_controllers::testing::FakeNode;
+use swell_controllers::{Caches, Config, Controllers};
+use swell_env::{Clock, SystemClock};
+use swell_model::DurationMs;
+use swell_store::EmbeddedStore;
+use tokio_util::sync::CancellationToken;
+
+type Failure = Box<dyn std::error::Error>;
+
+const NAMESPACE: Option<&str> = Some("default");
+
+#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
+async fn main() -> Result<(), Failure> {
+    let mut args = std::env::args().skip(1);
+    let rounds: usize = args.next().map_or(Ok(20), |text| text.parse())?;
+    let pods: i32 = args.next().map_or(Ok(5), |text| text.parse())?;
+    let dir = tempfile::tempdir()?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let shutdown = CancellationToken::new();
+    let registry = Registry::new();
+    let store_config = swell_store::Config::default();
+    let store = if args.next().as_deref() == Some("memory") {
+        EmbeddedStore::in_memory(store_config)?
+    } else {
+        EmbeddedStore::open(&dir.path().join("objects"), store_config)?
+    };
+    let config = ApiConfig {
+        tokens: Vec::new(),
+        agent_token: None,
+        service_range: ServiceRange::LOOPBACK,
+        event_lifetime: DurationMs::from_secs(3600),
+    };
+    let deps = ApiServerDeps {
+        store: Arc::new(store),
+        clock: Arc::clone(&clock),
+        registry: &registry,
+        usage: None,
+        shutdown: shutdown.clone(),
+    };
+    let server = ApiServer::build(config, deps).await?;
+    let client = Client::in_process(server.in_process_router(User::internal("bench")));
+    tokio::spawn(async move { server.run().await });
+    let caches = Caches::start(&client, &shutdown);
+    let controllers = Controllers::new(
+        Config::default(),
+        client.clone(),
+        caches.clone(),
+        Arc::clone(&clock),
+        &registry,
+    )?;
+    tokio::spawn(controllers.run(shutdown.clone()));
+    let node = FakeNode {
+        name: "n1".to_owned(),
+        cpu_cores: 64,
+        start_time: Duration::ZERO,
+        client: client.clone(),
+        clock: Arc::clone(&clock),
+    };
+    let stop = shutdown.clone();
+    tokio::spawn(async move {
+        if let Err(error) = node.run(stop).await {
+            eprintln!("the node stopped: {error}");
+        }
+    });
+    let deployment = json!({
+        "metadata": {"name": "web", "namespace": "default"},
+        "spec": {"replicas": 1, "selector": {"matchLabels": {"app": "web"}},
+            "template": {"metadata": {"labels": {"app": "web"}},
+                "spec": {"containers": [{"name": "c", "image": "a"}]}}},
+    });
+    client.create(&serde_json::from_value::<Deployment>(deployment)?).await?;
+    let mut changed = caches.pods.changed();
+    let mut all_ms = Vec::new();
+    for _ in 0..rounds {
+        resize(&client, 1).await?;
+        wait_until(&mut changed, || caches.pods.list().len() == 1).await?;
+        let start = clock.monotonic();
+        resize(&client, 1 + pods).await?;
+        let wanted = usize::try_from(1 + pods)?;
+        wait_until(&mut changed, || bound(&caches) == wanted).await?;
+        all_ms.push(clock.monotonic().since(start).as_secs_f64() * 1000.0);
+    }
+    all_ms.sort_by(f64::total_cmp);
+    let at = |percent: usize| all_ms[(all_ms.len() - 1) * percent / 100];
+    println!(
+        "{pods} pods bound after the size was written, {rounds} rounds: p50 {:.1} ms, p95 {:.1} ms, max {:.1} ms",
+        at(50),
+        at(95),
+        at(100)
+    );
+    let left = client.list::<Pod>(NAMESPACE, &ListParams::default()).await?.items.len();
+    assert_eq!(left, usize::try_from(1 + pods)?, "no pod was created twice");
+    shutdown.cancel();
+    Ok(())
+}
+
+async fn resize(client: &Client, replicas: i32) -> Result<(), Failure> {
+    client.set_scale::<Deployment>("default", "web", replicas).await?;
+    Ok(())
+}
+
+fn bound(caches: &Caches) -> usize {
+    let node = |pod: &Pod| pod.spec.as_ref().and_then(|spec| spec.node_name.clone());
+    caches.pods.list().iter().filter(|pod| node(pod).is_some()).count()
+}
+
+async fn wait_until(
+    changed: &mut tokio::sync::watch::Receiver<u64>,
+    mut condition: impl FnMut() -> bool,
+) -> Result<(), Failure> {
+    while !condition() {
+        tokio::time::timeout(Duration::from_secs(10), changed.changed()).await??;
+    }
+    Ok(())
+}
