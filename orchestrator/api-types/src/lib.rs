@@ -6,6 +6,7 @@
 
 pub mod schema;
 
+mod endpoint_slices;
 mod fault;
 mod kinds;
 mod names;
@@ -13,6 +14,7 @@ mod pod_status;
 mod registry;
 mod selector;
 
+pub use endpoint_slices::endpoint_slices;
 pub use fault::{FaultKind, FieldFault, Path};
 pub use kinds::{Object, PrepareError, Rules, hpa_v1_from_v2, hpa_v2_from_v1};
 pub use names::{is_dns_label, is_dns_subdomain, is_label_value, is_qualified_name};

@@ -142,6 +142,8 @@ impl ResourceType {
     }
 }
 
+const READ_VERBS: &[Verb] = &[Verb::Get, Verb::List, Verb::Watch];
+
 const STATUS: &[Subresource] = &[Subresource::Status];
 const STATUS_SCALE: &[Subresource] = &[Subresource::Status, Subresource::Scale];
 
@@ -380,6 +382,23 @@ pub static RESOURCES: &[ResourceType] = &[
         has_generation: false,
         selectable_fields: &[],
         rules: &kinds::LEASE,
+    },
+    // A view of Endpoints, for clients that ask for slices only.
+    ResourceType {
+        group: "discovery.k8s.io",
+        version: "v1",
+        kind: "EndpointSlice",
+        plural: "endpointslices",
+        singular: "endpointslice",
+        short_names: &[],
+        categories: &[],
+        namespaced: true,
+        verbs: READ_VERBS,
+        subresources: &[],
+        message: "discovery.v1.EndpointSlice",
+        has_generation: false,
+        selectable_fields: &[],
+        rules: &kinds::ENDPOINTS,
     },
 ];
 

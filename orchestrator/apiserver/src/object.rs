@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
-use swell_api_types::{ResourceType, by_plural, hpa_v1_from_v2, hpa_v2_from_v1};
+use swell_api_types::{ResourceType, by_plural, endpoint_slices, hpa_v1_from_v2, hpa_v2_from_v1};
 use swell_store::{Entry, Revision};
 
 use crate::failure::Failure;
@@ -15,15 +15,26 @@ use crate::failure::Failure;
 /// Everything that is stored lies below.
 pub(crate) const ROOT: &str = "/registry/";
 
-/// Version of the resource that is stored: others of the same group and plural are views of it.
+/// The resource that is stored: others are views of it.
 pub(crate) fn storage(resource: &'static ResourceType) -> &'static ResourceType {
-    if (resource.group, resource.version, resource.plural)
-        == ("autoscaling", "v1", "horizontalpodautoscalers")
-    {
-        by_plural("autoscaling", "v2", "horizontalpodautoscalers").unwrap_or(resource)
-    } else {
-        resource
-    }
+    let stored = match (resource.group, resource.version, resource.plural) {
+        ("autoscaling", "v1", plural @ "horizontalpodautoscalers") => {
+            by_plural("autoscaling", "v2", plural)
+        }
+        ("discovery.k8s.io", "v1", "endpointslices") => by_plural("", "v1", "endpoints"),
+        _ => None,
+    };
+    stored.unwrap_or(resource)
+}
+
+/// Whether objects of the resource are made of stored ones of another kind.
+pub(crate) fn is_derived(resource: &ResourceType) -> bool {
+    resource.kind == "EndpointSlice"
+}
+
+/// What a stored object is to readers of the resource: itself, or the objects made of it.
+pub(crate) fn derive(resource: &ResourceType, object: Value) -> Vec<Value> {
+    if is_derived(resource) { endpoint_slices(&object) } else { vec![object] }
 }
 
 fn group_segment(resource: &ResourceType) -> &'static str {
@@ -31,7 +42,8 @@ fn group_segment(resource: &ResourceType) -> &'static str {
 }
 
 /// Prefix of the keys of a collection.
-pub(crate) fn prefix(resource: &ResourceType, namespace: Option<&str>) -> String {
+pub(crate) fn prefix(resource: &'static ResourceType, namespace: Option<&str>) -> String {
+    let resource = storage(resource);
     let collection = format!("{ROOT}{}/{}/", group_segment(resource), resource.plural);
     match namespace {
         Some(namespace) if resource.namespaced => format!("{collection}{namespace}/"),
@@ -40,7 +52,11 @@ pub(crate) fn prefix(resource: &ResourceType, namespace: Option<&str>) -> String
 }
 
 /// Key of an object.
-pub(crate) fn key(resource: &ResourceType, namespace: Option<&str>, name: &str) -> Arc<str> {
+pub(crate) fn key(
+    resource: &'static ResourceType,
+    namespace: Option<&str>,
+    name: &str,
+) -> Arc<str> {
     Arc::from(format!("{}{name}", prefix(resource, namespace)))
 }
 
@@ -105,7 +121,8 @@ pub(crate) fn is_terminating(object: &Value) -> bool {
 
 /// Rewrites an object of the storage version in the version asked for.
 pub(crate) fn to_version(resource: &'static ResourceType, object: Value) -> Value {
-    if std::ptr::eq(storage(resource), resource) { object } else { hpa_v1_from_v2(object) }
+    let is_stored = std::ptr::eq(storage(resource), resource);
+    if is_stored || is_derived(resource) { object } else { hpa_v1_from_v2(object) }
 }
 
 /// Rewrites an object of the version given in the storage version.

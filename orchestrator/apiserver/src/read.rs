@@ -9,7 +9,7 @@ use swell_store::{ListOptions, Page, Revision};
 
 use crate::failure::Failure;
 use crate::negotiate::View;
-use crate::object::{decode, key, prefix, to_version};
+use crate::object::{decode, derive, is_derived, key, prefix, to_version};
 use crate::query::{Query, Selection};
 use crate::route::Target;
 use crate::shared::Shared;
@@ -27,6 +27,19 @@ pub(crate) async fn stored(shared: &Shared, target: &Target, name: &str) -> Resu
     }
 }
 
+/// An object as readers of its resource see it.
+async fn shown(shared: &Shared, target: &Target, name: &str) -> Result<Value, Failure> {
+    if !is_derived(target.resource) {
+        return stored(shared, target, name).await;
+    }
+    let missing = || Failure::not_found(target.resource, name);
+    let (source_name, _) = name.rsplit_once('-').ok_or_else(missing)?;
+    let key = key(target.resource, target.namespace.as_deref(), source_name);
+    let entry = shared.store.get(&key).await?.ok_or_else(missing)?;
+    let derived = derive(target.resource, decode(&entry)?);
+    derived.into_iter().find(|object| object["metadata"]["name"] == name).ok_or_else(missing)
+}
+
 /// Answers a GET of one object.
 pub(crate) async fn get(
     shared: &Shared,
@@ -35,7 +48,7 @@ pub(crate) async fn get(
     view: &View,
     query: &Query,
 ) -> Result<Value, Failure> {
-    let object = stored(shared, target, name).await?;
+    let object = shown(shared, target, name).await?;
     Ok(show(shared, target, vec![object], view, query, None))
 }
 
@@ -60,7 +73,7 @@ pub(crate) async fn list(
         Some(token) => Cursor::read(token, &prefix)?,
         None => ListOptions { at: exact_revision(query)?, ..ListOptions::default() },
     };
-    let (objects, page) = select(shared, &prefix, &selection, limit, &mut options).await?;
+    let (objects, page) = select(shared, target, &prefix, &selection, limit, &mut options).await?;
     let next = (page.remaining_count > 0)
         .then(|| options.after.as_ref().map(|last| Cursor::write(page.revision, last)))
         .flatten();
@@ -81,10 +94,11 @@ fn exact_revision(query: &Query) -> Result<Option<Revision>, Failure> {
     }
 }
 
-/// Reads pages until `limit` objects match (all of them if zero). Afterwards `options.after` is the last key
+/// Reads pages until `limit` objects match (all of them if zero), or a few more when one entry makes several. Afterwards `options.after` is the last key
 /// read and the page tells how many entries lie behind it.
 async fn select(
     shared: &Shared,
+    target: &Target,
     prefix: &str,
     selection: &Selection,
     limit: usize,
@@ -102,13 +116,11 @@ async fn select(
         let entry_count = page.entries.len();
         for (idx, entry) in page.entries.iter().enumerate() {
             options.after = Some(Arc::clone(&entry.key));
-            let object = decode(entry)?;
-            if selection.matches(&object) {
-                objects.push(object);
-                if objects.len() == limit {
-                    page.remaining_count += entry_count - idx - 1;
-                    return Ok((objects, page));
-                }
+            let found = derive(target.resource, decode(entry)?);
+            objects.extend(found.into_iter().filter(|object| selection.matches(object)));
+            if limit > 0 && objects.len() >= limit {
+                page.remaining_count += entry_count - idx - 1;
+                return Ok((objects, page));
             }
         }
         if page.remaining_count == 0 {

@@ -125,8 +125,18 @@ fn version() -> Value {
         "major": major, "minor": minor, "emulationMajor": major, "emulationMinor": minor,
         "gitVersion": format!("{git_version}+swell-{}", swell_telemetry::VERSION),
         "gitCommit": "", "gitTreeState": "clean", "buildDate": "", "goVersion": "",
-        "compiler": "rustc", "platform": format!("{}/{}", std::env::consts::OS, std::env::consts::ARCH),
+        "compiler": "rustc", "platform": platform(),
     })
+}
+
+/// The platform in Go's words.
+fn platform() -> String {
+    let architecture = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    };
+    format!("{}/{architecture}", std::env::consts::OS)
 }
 
 async fn answer_review(
@@ -162,6 +172,9 @@ fn verb(method: &Method, target: &Target, watches: bool) -> Result<Verb, Failure
         _ => return Err(Failure::method_not_allowed()),
     };
     let place_is_named = !target.resource.namespaced || target.namespace.is_some();
+    if target.subresource.is_none() && !target.resource.verbs.contains(&verb) {
+        return Err(Failure::method_not_allowed());
+    }
     let needs_place = matches!(verb, Verb::Create | Verb::DeleteCollection);
     if needs_place && !place_is_named {
         return Err(Failure::method_not_allowed());

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use crate::failure::Failure;
 use crate::negotiate::View;
-use crate::object::{decode, decode_bytes, prefix, to_version};
+use crate::object::{decode, decode_bytes, derive, is_derived, prefix, to_version};
 use crate::query::{Query, Selection};
 use crate::read::metadata_only;
 use crate::route::Target;
@@ -58,9 +58,10 @@ pub(crate) async fn watch(
         (true, _) => {
             let page = shared.store.list(&key_prefix, ListOptions::default()).await?;
             for entry in &page.entries {
-                let object = decode(entry)?;
-                if selection.matches(&object) {
-                    lines.push_back(shape.event(&shared, &target, "ADDED", object));
+                for object in derive(target.resource, decode(entry)?) {
+                    if selection.matches(&object) {
+                        lines.push_back(shape.event(&shared, &target, "ADDED", object));
+                    }
                 }
             }
             if initial_wanted == Some(true) {
@@ -204,8 +205,8 @@ impl Watcher {
                 Wake::Changes(Some(Ok(batch))) => {
                     self.reached = batch.reached;
                     for change in &batch.changes {
-                        match self.event(change) {
-                            Ok(line) => self.lines.extend(line),
+                        match self.events(change) {
+                            Ok(lines) => self.lines.extend(lines),
                             Err(failure) => {
                                 self.lines.push_back(error_line(&failure));
                                 self.end = Instant::now();
@@ -244,30 +245,46 @@ impl Watcher {
         }
     }
 
-    /// The event of a change, as the selection sees it: an object that begins to match is added, one that
+    /// The events of a change, as the selection sees them: an object that begins to match is added, one that
     /// no longer does is deleted.
-    fn event(&self, change: &Change) -> Result<Option<Bytes>, Failure> {
+    fn events(&self, change: &Change) -> Result<Vec<Bytes>, Failure> {
+        let resource = self.target.resource;
         let read = |value: &Option<Bytes>| {
             let decoded =
                 value.as_ref().map(|value| decode_bytes(&change.key, value, change.revision));
-            decoded.transpose()
+            let decoded = decoded.transpose()?;
+            Ok::<_, Failure>(decoded.map(|object| derive(resource, object)).unwrap_or_default())
         };
         let now = read(&change.value)?;
-        let matches_now = now.as_ref().is_some_and(|object| self.selection.matches(object));
-        if self.selection.selects_all()
-            && let Some(object) = now
-        {
+        if self.selection.selects_all() && !is_derived(resource) && !now.is_empty() {
             let event = if change.before.is_some() { "MODIFIED" } else { "ADDED" };
-            return Ok(Some(self.shape.event(&self.shared, &self.target, event, object)));
+            return Ok(now.into_iter().map(|object| self.event(event, object)).collect());
         }
-        let before = read(&change.before)?;
-        let matched = before.as_ref().is_some_and(|object| self.selection.matches(object));
-        let (event, object) = match (matched, matches_now) {
-            (false, true) => ("ADDED", now),
-            (true, true) => ("MODIFIED", now),
-            (true, false) => ("DELETED", now.or(before)),
-            (false, false) => return Ok(None),
-        };
-        Ok(object.map(|object| self.shape.event(&self.shared, &self.target, event, object)))
+        let mut before = read(&change.before)?;
+        before.retain(|object| self.selection.matches(object));
+        let mut lines = Vec::new();
+        for object in now {
+            let matched = before.iter().position(|known| name_of(known) == name_of(&object));
+            if let Some(at) = matched {
+                before.swap_remove(at);
+            }
+            let event = match (matched.is_some(), self.selection.matches(&object)) {
+                (false, true) => "ADDED",
+                (true, true) => "MODIFIED",
+                (true, false) => "DELETED",
+                (false, false) => continue,
+            };
+            lines.push(self.event(event, object));
+        }
+        lines.extend(before.into_iter().map(|object| self.event("DELETED", object)));
+        Ok(lines)
     }
+
+    fn event(&self, event: &str, object: Value) -> Bytes {
+        self.shape.event(&self.shared, &self.target, event, object)
+    }
+}
+
+fn name_of(object: &Value) -> &Value {
+    &object["metadata"]["name"]
 }

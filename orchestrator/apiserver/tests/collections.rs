@@ -169,6 +169,36 @@ async fn initial_events_end_with_a_marked_bookmark() {
 }
 
 #[tokio::test]
+async fn endpoints_are_seen_as_slices_too() {
+    let api = Harness::start().await;
+    let endpoints = "/api/v1/namespaces/default/endpoints";
+    let slices = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices";
+    let body = |ips: &[&str]| {
+        let subsets: Vec<_> = ips
+            .iter()
+            .map(|ip| json!({"addresses": [{"ip": ip}], "ports": [{"port": 80}]}))
+            .collect();
+        json!({"metadata": {"name": "web"}, "subsets": subsets})
+    };
+    api.must("POST", endpoints, Some(body(&["1.1.1.1", "1.1.1.2"]))).await;
+    let found = api.get(&format!("{slices}?labelSelector=kubernetes.io/service-name%3Dweb")).await;
+    assert_eq!(found["items"].as_array().map(Vec::len), Some(2));
+    assert_eq!(
+        api.get(&format!("{slices}/web-1")).await["endpoints"][0]["addresses"][0],
+        "1.1.1.2"
+    );
+    assert_eq!(api.call("GET", &format!("{slices}/web"), None).await.0, StatusCode::NOT_FOUND);
+    assert_eq!(api.call("POST", slices, Some(json!({}))).await.0, StatusCode::METHOD_NOT_ALLOWED);
+    let path = format!("{slices}?watch=true&resourceVersion={}", api.store.revision());
+    let mut events = Events::open(&api, &path, "application/json").await;
+    api.must("PUT", &format!("{endpoints}/web"), Some(body(&["1.1.1.3"]))).await;
+    events.next_is("MODIFIED", "web-0").await;
+    events.next_is("DELETED", "web-1").await;
+    let (_, table) = api.call_as("GET", slices, TABLE, "", None).await;
+    assert_eq!(table["rows"][0]["cells"][3], "1.1.1.3");
+}
+
+#[tokio::test]
 async fn old_and_future_revisions_are_gone_and_timeouts_end() {
     let api = Harness::start().await;
     api.must("POST", PODS, Some(pod("p"))).await;

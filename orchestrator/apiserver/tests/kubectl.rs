@@ -250,6 +250,10 @@ async fn workloads_are_applied_shown_changed_and_deleted() {
         &["Min replicas:", "resource cpu on pods", "50%"],
     );
     check_contains(&k.run("describe svc web").await, &["Selector:", "app=web", "127.96.0.1"]);
+    let endpoints = json!({"metadata": {"name": "web"}, "subsets": [{"addresses": [{"ip": "127.64.0.1"}], "ports": [{"port": 8080}]}]});
+    k.api.must("POST", "/api/v1/namespaces/default/endpoints", Some(endpoints)).await;
+    check_contains(&k.run("describe svc web").await, &["127.64.0.1:8080"]);
+    check_contains(&k.run("get endpointslices").await, &["web-0", "IPv4", "127.64.0.1"]);
     check_contains(&k.run("explain deploy.spec.replicas").await, &["FIELD: replicas <integer>"]);
 
     k.write(

@@ -1,6 +1,7 @@
 //! What survives: a kill at any moment, a second opener, a history longer than its bound.
 
 use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -66,6 +67,8 @@ async fn a_second_opener_is_refused_by_name() {
     let _first = EmbeddedStore::open(&path, Config::default()).expect("opens");
     let second = EmbeddedStore::open(&path, Config::default());
     assert!(matches!(second, Err(OpenError::InUse { .. })), "{second:?}");
+    let mode = std::fs::metadata(&path).expect("there").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "secrets are in it");
 }
 
 #[tokio::test]

@@ -74,6 +74,7 @@ fn printer(resource: &ResourceType) -> &'static Printer {
         "HorizontalPodAutoscaler" => &workload::HPA,
         "Service" => &network::SERVICE,
         "Endpoints" => &network::ENDPOINTS,
+        "EndpointSlice" => &network::ENDPOINT_SLICE,
         "Node" => &cluster::NODE,
         "Namespace" => &cluster::NAMESPACE,
         "Event" => &cluster::EVENT,

@@ -21,6 +21,25 @@ pub(super) const SERVICE: Printer = Printer {
 pub(super) const ENDPOINTS: Printer =
     Printer { columns: &[NAME, text("Endpoints"), AGE], cells: endpoints_cells };
 
+pub(super) const ENDPOINT_SLICE: Printer = Printer {
+    columns: &[NAME, text("AddressType"), text("Ports"), text("Endpoints"), AGE],
+    cells: |slice, now| {
+        let ports: Vec<_> =
+            items(&slice["ports"]).map(|port| count(&port["port"]).to_string()).collect();
+        let addresses: Vec<_> = items(&slice["endpoints"])
+            .flat_map(|endpoint| items(&endpoint["addresses"]))
+            .filter_map(Value::as_str)
+            .collect();
+        vec![
+            json!(name(slice)),
+            slice["addressType"].clone(),
+            json!(super::or_none(shorten(ports))),
+            json!(super::or_none(shorten(addresses.into_iter().map(str::to_owned).collect()))),
+            age(slice, now),
+        ]
+    },
+};
+
 /// Addresses shown in a row.
 const ENDPOINTS_SHOWN: usize = 3;
 
@@ -78,11 +97,13 @@ fn endpoints_cells(endpoints: &Value, now: TimestampMs) -> Vec<Value> {
             addresses.extend(ips.iter().map(|ip| format!("{ip}:{port}")));
         }
     }
-    let more = addresses.len().saturating_sub(ENDPOINTS_SHOWN);
-    addresses.truncate(ENDPOINTS_SHOWN);
-    let mut shown = super::or_none(addresses.join(","));
-    if more > 0 {
-        shown = format!("{shown} + {more} more...");
-    }
-    vec![json!(name(endpoints)), json!(shown), age(endpoints, now)]
+    vec![json!(name(endpoints)), json!(super::or_none(shorten(addresses))), age(endpoints, now)]
+}
+
+/// The first few, and how many more there are.
+fn shorten(mut texts: Vec<String>) -> String {
+    let more = texts.len().saturating_sub(ENDPOINTS_SHOWN);
+    texts.truncate(ENDPOINTS_SHOWN);
+    let shown = texts.join(",");
+    if more > 0 { format!("{shown} + {more} more...") } else { shown }
 }

@@ -21,6 +21,8 @@ mod read;
 mod tables;
 mod writer;
 
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -39,6 +41,9 @@ use writer::{Request, Writer};
 const QUEUE_LEN_MAX: usize = 1024;
 /// Pages of the file that redb keeps in memory; the rest is in the system's page cache.
 const CACHE_BYTES: usize = 4 << 20;
+
+/// The file holds secrets: its owner alone may read it.
+const PRIVATE_MODE: u32 = 0o600;
 
 /// How the embedded store behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,11 +110,20 @@ impl EmbeddedStore {
     /// # Errors
     /// [`OpenError`].
     pub fn open(path: &Path, config: Config) -> Result<Self, OpenError> {
-        let database = Database::builder().set_cache_size(CACHE_BYTES).create(path);
-        let database = database.map_err(|error| match error {
+        let fault = |error: DatabaseError| match error {
             DatabaseError::DatabaseAlreadyOpen => OpenError::InUse { path: path.to_owned() },
             other => OpenError::Medium { path: path.to_owned(), source: Box::new(other.into()) },
-        })?;
+        };
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(PRIVATE_MODE)
+            .open(path)
+            .map_err(|error| fault(error.into()))?;
+        let database =
+            Database::builder().set_cache_size(CACHE_BYTES).create_file(file).map_err(fault)?;
         Self::start(database, path, config)
     }
 

@@ -4,12 +4,14 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use redb::{Database, ReadableTable as _, WriteTransaction};
+use redb::{Database, ReadableTable as _, Table};
 use tokio::sync::{mpsc, oneshot};
 
 use super::Config;
 use super::hub::Hub;
-use super::tables::{HEAD, LOG, META, META_OLDEST, META_REVISION, State, medium};
+use super::tables::{
+    HEAD, HeadValue, LOG, LogValue, META, META_OLDEST, META_REVISION, State, medium,
+};
 use crate::store::{Change, Expected, Op, Revision, StoreError, Txn};
 
 /// Changes that share one sync. Bounds the latency of the first and the memory of the transaction.
@@ -93,10 +95,12 @@ impl Writer {
         let mut latest = self.latest;
         let mut oldest = self.oldest;
         let write = self.database.begin_write().map_err(medium(WRITE))?;
+        let mut head = write.open_table(HEAD).map_err(medium(WRITE))?;
+        let mut log = write.open_table(LOG).map_err(medium(WRITE))?;
         for request in batch {
             match request {
                 Request::Commit { txn, reply } => {
-                    let verdict = change(&write, &txn, latest)?;
+                    let verdict = change(&mut head, &mut log, &txn, latest)?;
                     if let Ok(Some(change)) = &verdict {
                         latest = change.revision;
                         changes.push(Arc::clone(change));
@@ -119,7 +123,11 @@ impl Writer {
         if surplus > self.config.history_len / CUT_SHARE {
             oldest = Revision(oldest.0 + surplus);
         }
-        self.cut(&write, oldest)?;
+        if oldest > self.oldest {
+            // What is at `oldest` stays listable: only later changes are taken back.
+            log.retain_in(..=oldest.0, |_, _| false).map_err(medium("compact"))?;
+        }
+        drop((head, log));
         {
             let mut meta = write.open_table(META).map_err(medium(WRITE))?;
             meta.insert(META_REVISION, latest.0).map_err(medium(WRITE))?;
@@ -127,15 +135,6 @@ impl Writer {
         }
         write.commit().map_err(medium("commit to"))?;
         Ok((latest, oldest))
-    }
-
-    /// Removes the log up to and including `oldest`, which stays listable: only later changes are taken back.
-    fn cut(&self, write: &WriteTransaction, oldest: Revision) -> Result<(), StoreError> {
-        if oldest > self.oldest {
-            let mut log = write.open_table(LOG).map_err(medium(WRITE))?;
-            log.retain_in(..=oldest.0, |_, _| false).map_err(medium("compact"))?;
-        }
-        Ok(())
     }
 }
 
@@ -153,11 +152,11 @@ fn answer<T: Send + 'static>(
 /// Applies one transaction. The outer error is the medium's, the inner one the caller's; none when there was
 /// nothing to delete.
 fn change(
-    write: &WriteTransaction,
+    head: &mut Table<'_, &'static str, HeadValue>,
+    log: &mut Table<'_, u64, LogValue>,
     txn: &Txn,
     latest: Revision,
 ) -> Result<Result<Option<Arc<Change>>, StoreError>, StoreError> {
-    let mut head = write.open_table(HEAD).map_err(medium(WRITE))?;
     let before = head.get(&*txn.key).map_err(medium(WRITE))?.map(|guard| {
         let (created, modified, value) = guard.value();
         (Revision(created), Revision(modified), Bytes::copy_from_slice(value))
@@ -187,7 +186,6 @@ fn change(
     };
     let modified_before = at.unwrap_or_default();
     let before = before.map(|(_, _, value)| value);
-    let mut log = write.open_table(LOG).map_err(medium(WRITE))?;
     let record =
         (&*txn.key, value.as_deref(), create_revision.0, modified_before.0, before.as_deref());
     log.insert(revision.0, record).map_err(medium(WRITE))?;
