@@ -44,7 +44,8 @@ async fn logs_are_served_as_a_kubelet_serves_them() {
         "web",
         json!({"name": "main", "image": "host", "command": shell(script),
             "workingDir": lab.dir.path().to_str().unwrap()}),
-    );
+    )
+    .await;
     let restarted = |pod: &serde_json::Value| {
         is_ready(pod) && pod["status"]["containerStatuses"][0]["restartCount"] == 1
     };
@@ -77,7 +78,7 @@ async fn logs_are_served_as_a_kubelet_serves_them() {
         let query = format!("{path}?follow=true");
         get(&lab, &query, TOKEN).await
     };
-    let deleting = async { lab.delete("web") };
+    let deleting = async { lab.delete("web").await };
     let ((code, text), ()) = tokio::join!(following, deleting);
     assert_eq!((code, text.as_str()), (200, all), "a followed log ends with its container");
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::net::TcpListener;
 
 use crate::lab::{
-    Lab, condition, free_port, helper, is_alive, is_ready, server, shell, waiting_reason,
+    Lab, PODS, condition, free_port, helper, is_alive, is_ready, server, shell, waiting_reason,
 };
 use serde_json::{Value, json};
 
@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 async fn a_pod_becomes_ready_with_an_address_of_its_own() {
     let lab = Lab::start().await;
     let port = free_port();
-    lab.create_one("one", server("web", port));
-    lab.create_one("two", server("web", port));
+    lab.create_one("one", server("web", port)).await;
+    lab.create_one("two", server("web", port)).await;
     let one = lab.until("one", is_ready).await;
     let two = lab.until("two", is_ready).await;
     let address = |pod: &Value| pod["status"]["podIP"].as_str().unwrap().to_owned();
@@ -42,8 +42,7 @@ async fn the_node_registers_and_says_what_it_does_not_isolate() {
     assert!(isolated["message"].as_str().unwrap().contains("not enforced"), "{isolated}");
     assert_eq!(node["status"]["capacity"]["cpu"], "2");
     assert_eq!(node["metadata"]["labels"]["kubernetes.io/hostname"], "node-1");
-    let lease = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/node-1";
-    let lease = lab.until_object(lease).await;
+    let lease = lab.until_lease().await;
     assert_eq!(lease["spec"]["holderIdentity"], "node-1");
 }
 
@@ -51,9 +50,9 @@ async fn the_node_registers_and_says_what_it_does_not_isolate() {
 async fn exit_codes_policies_and_back_off_are_those_of_kubernetes() {
     let lab = Lab::start().await;
     let main = |script: &str| json!({"name": "main", "image": "host", "command": shell(script)});
-    lab.create("done", &json!({"restartPolicy": "Never", "containers": [main("exit 0")]}));
-    lab.create("failed", &json!({"restartPolicy": "Never", "containers": [main("exit 3")]}));
-    lab.create_one("loop", main("exit 7"));
+    lab.create("done", &json!({"restartPolicy": "Never", "containers": [main("exit 0")]})).await;
+    lab.create("failed", &json!({"restartPolicy": "Never", "containers": [main("exit 3")]})).await;
+    lab.create_one("loop", main("exit 7")).await;
     let done = lab.until("done", |pod| pod["status"]["phase"] == "Succeeded").await;
     assert_eq!(condition(&done, "Ready").unwrap()["reason"], "PodCompleted");
     let failed = lab.until("failed", |pod| pod["status"]["phase"] == "Failed").await;
@@ -83,12 +82,12 @@ async fn init_containers_run_first_and_their_failure_is_tried_again() {
         "command": shell(&format!("[ -e {mark} ] || {{ : > {mark}; exit 1; }}"))});
     let main = json!({"name": "main", "image": "host",
         "command": shell(&format!("[ -e {mark} ] && exec sleep 1000"))});
-    lab.create("web", &json!({"initContainers": [init], "containers": [main]}));
+    lab.create("web", &json!({"initContainers": [init], "containers": [main]})).await;
     let pod = lab.until("web", is_ready).await;
     let init = &pod["status"]["initContainerStatuses"][0];
     assert_eq!((&init["restartCount"], &init["ready"]), (&json!(1), &json!(true)));
     let waited =
-        lab.api.history("/api/v1/pods", "web").iter().any(|pod| {
+        lab.api.history(PODS, "web").iter().any(|pod| {
             waiting_reason(pod) == "PodInitializing" && pod["status"]["phase"] == "Pending"
         });
     assert!(waited, "the main container waits for the init container");
@@ -105,7 +104,7 @@ async fn liveness_restarts_and_readiness_only_withdraws() {
     container["readinessProbe"]["failureThreshold"] = json!(1);
     container["livenessProbe"] = json!({"periodSeconds": 1, "failureThreshold": 1,
         "exec": {"command": shell(&format!("[ ! -e {} ]", sick.to_str().unwrap()))}});
-    lab.create_one("web", container);
+    lab.create_one("web", container).await;
     let pod = lab.until("web", is_ready).await;
     let first_pid = lab.root_pid(&pod);
     fs::write(&busy, "").unwrap();
@@ -138,18 +137,18 @@ async fn a_deleted_pod_is_withdrawn_then_stopped_then_gone() {
             "name": "main", "image": "host", "command": shell(&script),
             "lifecycle": {"preStop": {"exec": {"command": shell(&format!("echo bye > {}", told.to_str().unwrap()))}}},
         }]}),
-    );
+    ).await;
     let uid = pod["metadata"]["uid"].as_str().unwrap();
     let pod = lab.until("stubborn", is_ready).await;
     let root = lab.root_pid(&pod);
     let tree = swell_runtime::process_tree(&[root]).unwrap();
-    lab.delete("stubborn");
+    lab.delete("stubborn").await;
     lab.until_gone("stubborn").await;
     assert!(tree.iter().all(|pid| !is_alive(*pid)), "{tree:?}");
     assert_eq!(fs::read_to_string(&told).unwrap(), "bye\n");
     assert!(lab.running().runtime.list_pod(uid).is_empty());
     assert!(lab.running().runtime.sandboxes().is_empty());
-    let history = lab.api.history("/api/v1/pods", "stubborn");
+    let history = lab.api.history(PODS, "stubborn");
     let going = |pod: &&Value| !pod["metadata"]["deletionTimestamp"].is_null();
     let withdrawn = history.iter().filter(going).position(|pod| !is_ready(pod)).unwrap();
     let ended = history
@@ -167,8 +166,8 @@ async fn a_deleted_pod_is_withdrawn_then_stopped_then_gone() {
 async fn what_cannot_run_waits_with_the_reason_and_the_way_out() {
     let lab = Lab::start().await;
     let container = |command: Value| json!({"name": "main", "image": "host", "command": command});
-    lab.create_one("missing", container(json!(["/no/such/server"])));
-    lab.create_one("image", json!({"name": "main", "image": "nginx:1.27"}));
+    lab.create_one("missing", container(json!(["/no/such/server"]))).await;
+    lab.create_one("image", json!({"name": "main", "image": "nginx:1.27"})).await;
     let missing = lab.until("missing", |pod| waiting_reason(pod) == "CreateContainerError").await;
     let message = &missing["status"]["containerStatuses"][0]["state"]["waiting"]["message"];
     let message = message.as_str().unwrap();
@@ -180,16 +179,16 @@ async fn what_cannot_run_waits_with_the_reason_and_the_way_out() {
     let mut wants_config = container(shell("echo $MODE; exec sleep 1000"));
     wants_config["env"] = json!([{"name": "MODE",
         "valueFrom": {"configMapKeyRef": {"name": "settings", "key": "mode"}}}]);
-    lab.create_one("config", wants_config);
+    lab.create_one("config", wants_config).await;
     let reason = "CreateContainerConfigError";
     let waiting = lab.until("config", |pod| waiting_reason(pod) == reason).await;
     let message = &waiting["status"]["containerStatuses"][0]["state"]["waiting"]["message"];
     assert!(message.as_str().unwrap().contains("configmap \"settings\" not found"), "{message}");
     let settings = json!({"metadata": {"name": "settings"}, "data": {"mode": "fast"}});
-    lab.api.create("/api/v1/namespaces/default/configmaps", settings).unwrap();
+    lab.api.create("/api/v1/namespaces/default/configmaps", settings).await;
     lab.until("config", is_ready).await;
     for name in ["missing", "image", "config"] {
-        lab.delete(name);
+        lab.delete(name).await;
         lab.until_gone(name).await;
     }
 }
@@ -200,7 +199,7 @@ async fn a_program_on_all_addresses_is_reported_and_a_taken_port_names_its_holde
     let port = free_port();
     let mut greedy = server("web", port);
     greedy["command"] = json!([helper(), "serve", format!("0.0.0.0:{port}")]);
-    lab.create_one("greedy", greedy);
+    lab.create_one("greedy", greedy).await;
     let bound = "swell.dev/BoundToPodAddress";
     let pod = lab.until("greedy", |pod| condition(pod, bound).is_some()).await;
     let complaint = condition(&pod, bound).unwrap();
@@ -209,12 +208,12 @@ async fn a_program_on_all_addresses_is_reported_and_a_taken_port_names_its_holde
     assert_eq!(lab.until_event("ListensElsewhere").await["message"], message);
     assert!(is_ready(&pod), "it works while it is alone");
 
-    lab.create_one("second", server("web", port));
+    lab.create_one("second", server("web", port)).await;
     let second = lab.until("second", |pod| waiting_reason(pod) == "CreateContainerError").await;
     let message = &second["status"]["containerStatuses"][0]["state"]["waiting"]["message"];
     let holder = format!("pid {}", lab.root_pid(&pod));
     assert!(message.as_str().unwrap().contains(&holder), "{message}");
-    lab.delete("greedy");
+    lab.delete("greedy").await;
     lab.until("second", is_ready).await;
 }
 
@@ -223,7 +222,7 @@ async fn a_port_held_by_a_stranger_is_not_collided_with() {
     let lab = Lab::start().await;
     let stranger = TcpListener::bind("0.0.0.0:0").unwrap();
     let port = stranger.local_addr().unwrap().port();
-    lab.create_one("web", server("web", port));
+    lab.create_one("web", server("web", port)).await;
     let pod = lab.until("web", |pod| waiting_reason(pod) == "CreateContainerError").await;
     let message = &pod["status"]["containerStatuses"][0]["state"]["waiting"]["message"];
     let own = format!("pid {}", std::process::id());

@@ -22,11 +22,11 @@ use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use api::Api;
+pub(crate) use api::{Api, EVENTS, LEASES, NODES, PODS};
 
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 pub(crate) const TOKEN: &str = "log-token";
-const PODS: &str = "/api/v1/namespaces/default/pods";
+const POD_PATH: &str = "/api/v1/namespaces/default/pods";
 
 pub(crate) struct Lab {
     pub(crate) dir: TempDir,
@@ -98,10 +98,9 @@ impl Lab {
         config.back_off = BackOffLimits { initial: DurationMs(200), max: DurationMs(400) };
         config.host_env = vec![("PATH".to_owned(), "/usr/bin:/bin".to_owned())];
         change(&mut config);
-        let mut lab = Self { dir, api: Api::new(), config, agent: None };
-        let mut node = json!({"metadata": {"name": "node-1"}, "spec": {"podCIDR": cidr()}});
-        node["status"] = json!({});
-        lab.api.create("/api/v1/nodes", node).unwrap();
+        let mut lab = Self { dir, api: Api::start().await, config, agent: None };
+        let node = json!({"metadata": {"name": "node-1"}, "spec": {"podCIDR": cidr()}});
+        lab.api.create("/api/v1/nodes", node).await;
         lab.start_agent().await;
         lab
     }
@@ -148,22 +147,28 @@ impl Lab {
         self.agent.as_ref().unwrap()
     }
 
-    pub(crate) fn create(&self, name: &str, spec: &Value) -> Value {
+    pub(crate) async fn create(&self, name: &str, spec: &Value) -> Value {
         let mut spec = spec.clone();
         spec["nodeName"] = json!("node-1");
-        self.api.create(PODS, json!({"metadata": {"name": name}, "spec": spec})).unwrap()
+        self.api.create(POD_PATH, json!({"metadata": {"name": name}, "spec": spec})).await
     }
 
-    pub(crate) fn create_one(&self, name: &str, container: Value) -> Value {
-        self.create(name, &json!({"containers": [container]}))
+    pub(crate) async fn create_one(&self, name: &str, container: Value) -> Value {
+        self.create(name, &json!({"containers": [container]})).await
     }
 
-    pub(crate) fn delete(&self, name: &str) {
-        self.api.delete(&format!("{PODS}/{name}"), &json!({})).unwrap();
+    pub(crate) async fn delete(&self, name: &str) {
+        self.api.delete(&format!("{POD_PATH}/{name}"), json!({})).await;
+    }
+
+    /// Removes the object at once, whatever becomes of the pod.
+    pub(crate) async fn force_delete(&self, name: &str) {
+        let path = format!("{POD_PATH}/{name}");
+        self.api.delete(&path, json!({"gracePeriodSeconds": 0})).await;
     }
 
     pub(crate) fn pod(&self, name: &str) -> Option<Value> {
-        self.api.get(&format!("{PODS}/{name}"))
+        self.api.get(PODS, name)
     }
 
     /// Waits until the API shows what is wanted of a pod.
@@ -176,19 +181,18 @@ impl Lab {
     }
 
     pub(crate) async fn until_event(&self, reason: &str) -> Value {
-        let prefix = "/api/v1/namespaces/default/events/";
         self.wait(reason, || {
-            self.api.list(prefix).into_iter().find(|event| event["reason"] == reason)
+            self.api.list(EVENTS).into_iter().find(|event| event["reason"] == reason)
         })
         .await
     }
 
-    pub(crate) async fn until_object(&self, path: &str) -> Value {
-        self.wait(path, || self.api.get(path)).await
+    pub(crate) async fn until_lease(&self) -> Value {
+        self.wait("the lease", || self.api.get(LEASES, "node-1")).await
     }
 
     pub(crate) async fn until_node(&self, wanted: impl Fn(&Value) -> bool) -> Value {
-        self.wait("the node", || self.api.get("/api/v1/nodes/node-1").filter(&wanted)).await
+        self.wait("the node", || self.api.get(NODES, "node-1").filter(&wanted)).await
     }
 
     async fn wait<T>(&self, what: &str, look: impl Fn() -> Option<T>) -> T {
@@ -204,7 +208,7 @@ impl Lab {
         match tokio::time::timeout(DEADLINE, found).await {
             Ok(found) => found,
             Err(_) => {
-                let events = self.api.list("/api/v1/namespaces/default/events/");
+                let events = self.api.list(EVENTS);
                 let events: Vec<String> =
                     events.iter().map(|e| format!("{}: {}", e["reason"], e["message"])).collect();
                 panic!("{what}: {:#}\n{events:#?}", self.pod(what).unwrap_or_default())
@@ -220,7 +224,7 @@ impl Lab {
     }
 
     pub(crate) fn logs_address(&self) -> SocketAddr {
-        let node = self.api.get("/api/v1/nodes/node-1").unwrap();
+        let node = self.api.get(NODES, "node-1").unwrap();
         let port = &node["status"]["daemonEndpoints"]["kubeletEndpoint"]["Port"];
         let port = u16::try_from(port.as_u64().unwrap()).unwrap();
         SocketAddr::new(IpAddr::from([127, 0, 0, 1]), port)
