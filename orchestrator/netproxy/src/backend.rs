@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::{Request, Response};
 use http_body_util::{Either, Empty};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
@@ -14,6 +15,7 @@ use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use swell_env::{Clock, Monotonic};
 use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use crate::ruleset::Endpoint;
@@ -34,8 +36,56 @@ const AVOID_AFTER_REFUSAL: Duration = Duration::from_millis(500);
 /// A request's body: a client's, or none when the request is sent again.
 pub(crate) type Outbound = Either<Incoming, Empty<Bytes>>;
 
-/// A connection to an endpoint that can take a request.
-pub(crate) type Connection = SendRequest<Outbound>;
+/// A connection to an endpoint.
+pub(crate) struct Connection {
+    sender: SendRequest<Outbound>,
+    /// Cancelled when the task that drives the connection has ended.
+    ended: CancellationToken,
+}
+
+/// A request that was not answered. `unsent` holds it when not a byte of it was written.
+pub(crate) struct Unanswered {
+    pub(crate) error: hyper::Error,
+    pub(crate) unsent: Option<Request<Outbound>>,
+}
+
+impl Connection {
+    fn is_ready(&self) -> bool {
+        self.sender.is_ready()
+    }
+
+    fn is_closed(&self) -> bool {
+        self.sender.is_closed()
+    }
+
+    /// Sends a request; the connection comes back with the response, unless it has ended.
+    ///
+    /// A request that is handed over in the very moment in which the driver ends may be left in the
+    /// channel between the two, where it stays, unanswered, for as long as there is a sender (the
+    /// channel's receiver is emptied while the message is not yet linked in). So when the driver has
+    /// ended the sender is dropped: that frees the channel, and the request comes back as unsent.
+    pub(crate) async fn send(
+        mut self,
+        request: Request<Outbound>,
+    ) -> Result<(Response<Incoming>, Option<Self>), Unanswered> {
+        let mut answer = std::pin::pin!(self.sender.try_send_request(request));
+        let (answered, connection) = tokio::select! {
+            biased;
+            answered = answer.as_mut() => (answered, Some(self)),
+            () = self.ended.cancelled() => {
+                drop(self.sender);
+                (answer.await, None)
+            }
+        };
+        match answered {
+            Ok(response) => Ok((response, connection)),
+            Err(mut failed) => {
+                let unsent = failed.take_message();
+                Err(Unanswered { error: failed.into_error(), unsent })
+            }
+        }
+    }
+}
 
 /// One endpoint. Lives on while requests are in flight to it, also after it left the set.
 pub(crate) struct Backend {
@@ -163,14 +213,18 @@ impl Backend {
     /// A new HTTP connection, driven by a task of its own until it closes.
     pub(crate) async fn connect_http(&self) -> io::Result<Connection> {
         let stream = TokioIo::new(self.connect_tcp().await?);
-        let (connection, driver) = http1::handshake(stream).await.map_err(io::Error::other)?;
+        let (sender, driver) = http1::handshake(stream).await.map_err(io::Error::other)?;
         let address = self.endpoint.address;
+        let ended = CancellationToken::new();
+        let told = ended.clone().drop_guard();
         tokio::spawn(async move {
-            if let Err(error) = driver.with_upgrades().await {
+            let outcome = driver.with_upgrades().await;
+            drop(told);
+            if let Err(error) = outcome {
                 debug!(%address, %error, "a connection to an endpoint ended");
             }
         });
-        Ok(connection)
+        Ok(Connection { sender, ended })
     }
 }
 

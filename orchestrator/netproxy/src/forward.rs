@@ -22,7 +22,7 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tracing::debug;
 
-use crate::backend::{Connection, Lease, Outbound};
+use crate::backend::{Connection, Lease, Outbound, Unanswered};
 use crate::frontend::Shared;
 
 /// Connections one request is tried on; an endpoint that died may cost it two.
@@ -100,7 +100,7 @@ async fn forward(
         let address = backend.endpoint.address;
         let reused = backend.reuse();
         let is_reused = reused.is_some();
-        let mut connection = match reused {
+        let connection = match reused {
             Some(connection) => connection,
             None => match backend.connect_http().await {
                 Ok(connection) => connection,
@@ -112,15 +112,14 @@ async fn forward(
             },
         };
         let spare = Head::of_repeatable(&request);
-        match connection.try_send_request(request).await {
-            Ok(response) => {
+        match connection.send(request).await {
+            Ok((response, connection)) => {
                 backend.stats.requests.fetch_add(1, Relaxed);
                 count.route = Some(Route { lease, connection });
                 return Ok(response);
             }
-            Err(mut failed) => {
-                last_error = format!("{address}: {}", swell_telemetry::chain(failed.error()));
-                let unsent = failed.take_message();
+            Err(Unanswered { error, unsent }) => {
+                last_error = format!("{address}: {}", swell_telemetry::chain(&error));
                 // the others that are idle have most likely met the same end
                 backend.close_idle();
                 if !is_reused {
@@ -235,7 +234,7 @@ async fn splice(client_side: OnUpgrade, server_side: OnUpgrade, count: Count) {
 /// The endpoint that answers and the connection it does so on.
 struct Route {
     lease: Lease,
-    connection: Connection,
+    connection: Option<Connection>,
 }
 
 /// One request under way: counted when it ends, however it does.
@@ -272,7 +271,7 @@ impl Count {
 
     /// The answer was read to its end: its connection is good for another request.
     fn complete(mut self) {
-        if let Some(Route { lease, connection }) = self.route.take() {
+        if let Some(Route { lease, connection: Some(connection) }) = self.route.take() {
             lease.backend().give_back(connection);
         }
     }

@@ -182,9 +182,8 @@ async fn take_connections(
 async fn accept(
     listener: &TcpListener,
     room: &Arc<Semaphore>,
-) -> std::io::Result<(TcpStream, Option<tokio::sync::OwnedSemaphorePermit>)> {
-    // the semaphore is never closed, so there is always a place at last
-    let place = Arc::clone(room).acquire_owned().await.ok();
+) -> std::io::Result<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+    let place = Arc::clone(room).acquire_owned().await.expect("nobody closes the semaphore");
     let (stream, _client) = listener.accept().await?;
     stream.set_nodelay(true)?;
     Ok((stream, place))

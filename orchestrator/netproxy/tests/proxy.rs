@@ -280,7 +280,13 @@ async fn a_busy_endpoint_gets_fewer_requests() {
             tokio::spawn(async move { proxied.get("/").await.0 })
         })
         .collect();
-    wait(|| slow.requests.load(Relaxed) >= 1 && fast.requests.load(Relaxed) >= 4).await;
+    // all eight are taken, and those of the fast one are answered
+    wait(|| {
+        let of_slow = slow.requests.load(Relaxed);
+        let is_taken = of_slow + fast.requests.load(Relaxed) == 8;
+        is_taken && proxied.recorded("")["requests_in_flight"] == of_slow as f64
+    })
+    .await;
     for _ in 0..20 {
         let (_, text) = proxied.get("/").await;
         assert!(text.starts_with("fast"), "{text}");
