@@ -1,7 +1,7 @@
 //! Services and endpoints.
 
+use core::net::IpAddr;
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 
 use k8s_openapi::api::core::v1::{Endpoints, Service, ServicePort};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
