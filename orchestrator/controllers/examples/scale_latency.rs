@@ -1,5 +1,5 @@
-//! How long it takes from a change of `spec.replicas` until the last new pod is bound, in one process over a store on
-//! disk: `cargo run --release -p swell-controllers --example scale_latency -- [ROUNDS] [PODS] [memory]`. With `memory`
+//! How long it takes from a change of `spec.replicas` until the last new pod is bound, and what idling costs, in one
+//! process over a store on disk: `cargo run --release -p swell-controllers --example scale_latency -- [ROUNDS] [PODS] [memory]`. With `memory`
 //! the store writes nothing to disk.
 
 use std::sync::Arc;
@@ -103,8 +103,27 @@ async fn main() -> Result<(), Failure> {
     );
     let left = client.list::<Pod>(NAMESPACE, &ListParams::default()).await?.items.len();
     assert_eq!(left, usize::try_from(1 + pods)?, "no pod was created twice");
+    tokio::time::sleep(SETTLE).await;
+    let before_ticks = cpu_ticks()?;
+    tokio::time::sleep(IDLE).await;
+    let spent_ms = (cpu_ticks()? - before_ticks) * 10;
+    println!("idle with {left} pods: {spent_ms} ms of CPU in {} s", IDLE.as_secs());
     shutdown.cancel();
     Ok(())
+}
+
+/// Time for events and statuses to be written before idleness is measured.
+const SETTLE: Duration = Duration::from_secs(2);
+/// Time over which idleness is measured.
+const IDLE: Duration = Duration::from_secs(10);
+
+/// CPU time of this process in hundredths of a second.
+fn cpu_ticks() -> Result<u64, Failure> {
+    let stat = std::fs::read_to_string("/proc/self/stat")?;
+    let after_name = stat.rsplit_once(')').ok_or("/proc/self/stat has no name")?.1;
+    let fields: Vec<&str> = after_name.split_whitespace().collect();
+    let field = |idx: usize| fields.get(idx).ok_or("/proc/self/stat is short");
+    Ok(field(11)?.parse::<u64>()? + field(12)?.parse::<u64>()?)
 }
 
 async fn resize(client: &Client, replicas: i32) -> Result<(), Failure> {
