@@ -1,0 +1,479 @@
+//! From a body to a batch: the series that a target is known to have, what is new, and what is gone.
+//!
+//! A text that was seen before is a look-up; labels are built, relabelled and resolved only for new ones.
+
+use std::collections::BTreeMap;
+use std::hash::{Hash as _, Hasher as _};
+
+use rustc_hash::{FxHashMap, FxHasher};
+use swell_exposition::{Entry, Format, LineError, Parser, RepeatedLabel, SeriesText};
+use swell_model::{
+    AppendError, AppendReport, Batch, Labels, METRIC_NAME, MetricMetadata, Row, SampleSink,
+    SeriesRef, TimestampMs, stale_nan,
+};
+
+use crate::config::ScrapeConfig;
+
+/// Series that tell about a scrape, in the order of [`ScrapeReport::values`].
+const REPORT_NAMES: [&str; 5] = [
+    "up",
+    "scrape_duration_seconds",
+    "scrape_samples_scraped",
+    "scrape_samples_post_metric_relabeling",
+    "scrape_series_added",
+];
+/// Put before a label of the target's own whose name we use.
+const EXPORTED_PREFIX: &str = "exported_";
+
+/// Why nothing of a body was stored.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum IngestError {
+    #[error(transparent)]
+    Line(#[from] LineError),
+    #[error(transparent)]
+    RepeatedLabel(#[from] RepeatedLabel),
+    #[error("metric relabelling leaves {series} without a name")]
+    NameMissing { series: String },
+    #[error("the scrape has {count} samples, more than the limit of {limit}")]
+    SampleLimit { count: usize, limit: usize },
+    #[error("series {series} has {what} of {found}, more than the limit of {limit}")]
+    LabelLimit { series: String, what: &'static str, found: usize, limit: usize },
+    #[error("store the samples")]
+    Append(#[from] AppendError),
+}
+
+/// What a scrape brought.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Ingested {
+    /// Samples in the body.
+    pub(crate) scraped: usize,
+    /// Samples left by metric relabelling.
+    pub(crate) kept: usize,
+    /// Series not known from the scrape before.
+    pub(crate) added: usize,
+    /// Samples that repeat a series and time of the same body.
+    pub(crate) repeated: usize,
+    /// What the storage made of them.
+    pub(crate) report: AppendReport,
+}
+
+/// A scrape as its own series tell it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ScrapeReport {
+    pub(crate) up: bool,
+    pub(crate) duration_seconds: f64,
+    pub(crate) ingested: Ingested,
+}
+
+impl ScrapeReport {
+    #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+    fn values(&self) -> [f64; 5] {
+        let Ingested { scraped, kept, added, .. } = self.ingested;
+        let up = if self.up { 1.0 } else { 0.0 };
+        [up, self.duration_seconds, scraped as f64, kept as f64, added as f64]
+    }
+}
+
+/// A series of the target.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    series: SeriesRef,
+    /// Number of the scrape that brought it last.
+    scrape: u64,
+    /// Time of its last sample.
+    last: TimestampMs,
+    /// Whether it ends with a staleness marker: its last stored sample was no marker and had no time of its own.
+    live: bool,
+    /// What `live` becomes when the scrape under way is stored.
+    live_next: bool,
+}
+
+/// What a text stands for.
+#[derive(Clone, Copy, Debug)]
+struct Text {
+    /// Index of the series; `None` when metric relabelling dropped it.
+    known_idx: Option<u32>,
+    scrape: u64,
+}
+
+/// All that is remembered of one target from scrape to scrape.
+#[derive(Debug)]
+pub(crate) struct TargetSeries {
+    labels: Labels,
+    /// By text as it stands in the body.
+    texts: FxHashMap<Box<str>, Text>,
+    known: Vec<Option<Known>>,
+    /// Indices of `known` that are free.
+    free: Vec<u32>,
+    /// Index by reference: several texts may name one series.
+    by_series: FxHashMap<SeriesRef, u32>,
+    reports: Option<[SeriesRef; 5]>,
+    /// Scrapes so far.
+    scrape: u64,
+    /// Of all metadata in the last body.
+    metadata_hash: u64,
+}
+
+/// A batch under construction.
+struct Rows {
+    batch: Batch,
+    /// Row by timestamp.
+    by_time: FxHashMap<TimestampMs, usize>,
+}
+
+impl Rows {
+    fn new() -> Self {
+        Self { batch: Batch::default(), by_time: FxHashMap::default() }
+    }
+
+    fn push(&mut self, at: TimestampMs, series: SeriesRef, value: f64) {
+        let rows = &mut self.batch.rows;
+        let row_idx = match rows.last() {
+            Some(last) if last.timestamp == at => rows.len() - 1,
+            _ => *self.by_time.entry(at).or_insert_with(|| {
+                rows.push(Row { timestamp: at, ..Row::default() });
+                rows.len() - 1
+            }),
+        };
+        rows[row_idx].series.push(series);
+        rows[row_idx].values.push(value);
+    }
+}
+
+impl TargetSeries {
+    /// Nothing is known of the target with these labels yet.
+    pub(crate) fn new(labels: Labels) -> Self {
+        Self {
+            labels,
+            texts: FxHashMap::default(),
+            known: Vec::new(),
+            free: Vec::new(),
+            by_series: FxHashMap::default(),
+            reports: None,
+            scrape: 0,
+            metadata_hash: 0,
+        }
+    }
+
+    /// Forgets what texts stand for, since rules changed; series that do not come back still end.
+    pub(crate) fn forget_texts(&mut self) {
+        self.texts.clear();
+        self.metadata_hash = 0;
+    }
+
+    /// Stores a body as a whole, with markers for series that are gone, or nothing of it; after an error
+    /// [`Self::end_all`] is due.
+    pub(crate) fn ingest(
+        &mut self,
+        body: &[u8],
+        format: Format,
+        at: TimestampMs,
+        config: &ScrapeConfig,
+        sink: &dyn SampleSink,
+    ) -> Result<Ingested, IngestError> {
+        let outcome = self.try_ingest(body, format, at, config, sink);
+        if !matches!(outcome, Err(IngestError::Append(AppendError::UnknownSeries(_)))) {
+            return outcome;
+        }
+        // The storage dropped a series that it had not heard of for long: references are asked for anew.
+        self.forget();
+        self.try_ingest(body, format, at, config, sink)
+    }
+
+    fn try_ingest(
+        &mut self,
+        body: &[u8],
+        format: Format,
+        at: TimestampMs,
+        config: &ScrapeConfig,
+        sink: &dyn SampleSink,
+    ) -> Result<Ingested, IngestError> {
+        self.scrape += 1;
+        let mut rows = Rows::new();
+        let mut ingested = Ingested::default();
+        let mut metadata = FxHasher::default();
+        let samples_max = limit(config.limits.samples_max).unwrap_or(usize::MAX);
+        for entry in Parser::new(body, format) {
+            let sample = match entry? {
+                Entry::Sample(sample) => sample,
+                Entry::Type { family, word, .. } => {
+                    (family, word).hash(&mut metadata);
+                    continue;
+                }
+                Entry::Help { family, text } => {
+                    (family, text).hash(&mut metadata);
+                    continue;
+                }
+                Entry::Unit { family, unit } => {
+                    (family, unit).hash(&mut metadata);
+                    continue;
+                }
+            };
+            ingested.scraped += 1;
+            if ingested.kept >= samples_max && !self.texts.contains_key(sample.series.raw()) {
+                // Too many: they are counted for the error, and no series are made for them.
+                ingested.kept += 1;
+                continue;
+            }
+            let own_time = sample.timestamp.filter(|_| config.honor_timestamps);
+            let Some(known_idx) = self.known_idx(sample.series, config, sink, &mut ingested)?
+            else {
+                continue;
+            };
+            ingested.kept += 1;
+            let time = own_time.unwrap_or(at);
+            let slot = &mut self.known[known_idx as usize];
+            let known = slot.as_mut().expect("texts point at series that are known");
+            if known.scrape == self.scrape && known.last == time {
+                ingested.repeated += 1;
+                continue;
+            }
+            known.scrape = self.scrape;
+            known.last = time;
+            known.live_next = own_time.is_none();
+            rows.push(time, known.series, sample.value);
+        }
+        if ingested.kept > samples_max {
+            return Err(IngestError::SampleLimit { count: ingested.kept, limit: samples_max });
+        }
+        self.end_missing(at, &mut rows);
+        ingested.report = sink.append(&rows.batch)?;
+        self.settle();
+        let metadata_hash = metadata.finish();
+        if metadata_hash != self.metadata_hash {
+            self.metadata_hash = metadata_hash;
+            describe(body, format, sink);
+        }
+        Ok(ingested)
+    }
+
+    /// The series that a text stands for, made known when it is new.
+    fn known_idx(
+        &mut self,
+        series: SeriesText<'_>,
+        config: &ScrapeConfig,
+        sink: &dyn SampleSink,
+        ingested: &mut Ingested,
+    ) -> Result<Option<u32>, IngestError> {
+        if let Some(text) = self.texts.get_mut(series.raw()) {
+            text.scrape = self.scrape;
+            return Ok(text.known_idx);
+        }
+        let known_idx = match self.stored_labels(series, config)? {
+            None => None,
+            Some(labels) => {
+                let reference = sink.resolve(&labels)?;
+                Some(match self.by_series.get(&reference) {
+                    Some(idx) => *idx,
+                    None => {
+                        ingested.added += 1;
+                        self.remember(reference)
+                    }
+                })
+            }
+        };
+        self.texts.insert(series.raw().into(), Text { known_idx, scrape: self.scrape });
+        Ok(known_idx)
+    }
+
+    fn remember(&mut self, series: SeriesRef) -> u32 {
+        let known =
+            Known { series, scrape: 0, last: TimestampMs::MIN, live: false, live_next: false };
+        let idx = self.free.pop().unwrap_or_else(|| {
+            self.known.push(None);
+            u32::try_from(self.known.len() - 1).expect("a body has fewer than 2^32 lines")
+        });
+        self.known[idx as usize] = Some(known);
+        self.by_series.insert(series, idx);
+        idx
+    }
+
+    /// The labels under which a series is stored; `None` when metric relabelling drops it.
+    fn stored_labels(
+        &self,
+        series: SeriesText<'_>,
+        config: &ScrapeConfig,
+    ) -> Result<Option<Labels>, IngestError> {
+        let exposed = series.to_labels()?;
+        let mut labels = exposed.to_builder();
+        if config.honor_labels {
+            // A label with an empty value says that the target wants ours not to be there.
+            for (name, value) in self.labels.iter() {
+                if !series.pairs().any(|(exposed, _)| exposed == name) {
+                    labels.set(name, value);
+                }
+            }
+        } else {
+            for (name, value) in self.labels.iter() {
+                if let Some(own) = exposed.get(name) {
+                    let mut renamed = format!("{EXPORTED_PREFIX}{name}");
+                    while labels.get(&renamed).is_some() || self.labels.get(&renamed).is_some() {
+                        renamed.insert_str(0, EXPORTED_PREFIX);
+                    }
+                    labels.set(&renamed, own);
+                }
+                labels.set(name, value);
+            }
+        }
+        if !swell_relabel::apply(&config.metric_relabel, &mut labels) {
+            return Ok(None);
+        }
+        let labels = labels.build();
+        if labels.metric_name().is_none() {
+            return Err(IngestError::NameMissing { series: series.raw().to_owned() });
+        }
+        check_label_limits(&labels, config)?;
+        Ok(Some(labels))
+    }
+
+    /// Markers for live series that this scrape did not bring.
+    fn end_missing(&mut self, at: TimestampMs, rows: &mut Rows) {
+        for known in self.known.iter_mut().flatten() {
+            if known.scrape != self.scrape && known.live {
+                rows.push(at, known.series, stale_nan());
+                known.live = false;
+            }
+        }
+    }
+
+    /// The scrape is stored: what it brought is live, what it did not bring is forgotten.
+    fn settle(&mut self) {
+        let scrape = self.scrape;
+        self.texts.retain(|_, text| text.scrape == scrape);
+        for (idx, slot) in self.known.iter_mut().enumerate() {
+            let Some(known) = slot else { continue };
+            if known.scrape == scrape {
+                known.live = known.live_next;
+            } else {
+                self.by_series.remove(&known.series);
+                self.free.push(u32::try_from(idx).expect("indices fit when they are made"));
+                *slot = None;
+            }
+        }
+    }
+
+    /// Ends all live series and forgets them: the scrape failed, or the target is gone.
+    pub(crate) fn end_all(
+        &mut self,
+        at: TimestampMs,
+        sink: &dyn SampleSink,
+    ) -> Result<AppendReport, AppendError> {
+        self.scrape += 1;
+        let mut rows = Rows::new();
+        self.end_missing(at, &mut rows);
+        self.forget();
+        if rows.batch.rows.is_empty() {
+            return Ok(AppendReport::default());
+        }
+        sink.append(&rows.batch)
+    }
+
+    fn forget(&mut self) {
+        self.forget_texts();
+        self.known.clear();
+        self.free.clear();
+        self.by_series.clear();
+    }
+
+    /// Stores the series that tell about the scrape.
+    pub(crate) fn report(
+        &mut self,
+        at: TimestampMs,
+        report: &ScrapeReport,
+        sink: &dyn SampleSink,
+    ) -> Result<(), AppendError> {
+        match self.store_reports(at, report.values(), sink) {
+            Err(AppendError::UnknownSeries(_)) => {
+                self.reports = None;
+                self.store_reports(at, report.values(), sink)
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Ends the series that tell about scrapes: the target is gone.
+    pub(crate) fn end_reports(
+        &mut self,
+        at: TimestampMs,
+        sink: &dyn SampleSink,
+    ) -> Result<(), AppendError> {
+        if self.reports.is_none() {
+            return Ok(());
+        }
+        self.store_reports(at, [stale_nan(); 5], sink)
+    }
+
+    fn store_reports(
+        &mut self,
+        at: TimestampMs,
+        values: [f64; 5],
+        sink: &dyn SampleSink,
+    ) -> Result<(), AppendError> {
+        let series = match self.reports {
+            Some(series) => series,
+            None => {
+                let mut series = [SeriesRef(0); 5];
+                for (slot, name) in series.iter_mut().zip(REPORT_NAMES) {
+                    let mut labels = self.labels.to_builder();
+                    *slot = sink.resolve(&labels.set(METRIC_NAME, name).build())?;
+                }
+                *self.reports.insert(series)
+            }
+        };
+        let row = Row { timestamp: at, series: series.to_vec(), values: values.to_vec() };
+        sink.append(&Batch { rows: vec![row], histograms: Vec::new() })?;
+        Ok(())
+    }
+}
+
+/// Zero is no limit, as upstream.
+fn limit(given: Option<usize>) -> Option<usize> {
+    given.filter(|limit| *limit > 0)
+}
+
+fn check_label_limits(labels: &Labels, config: &ScrapeConfig) -> Result<(), IngestError> {
+    let limits = &config.limits;
+    let longest = |lengths: &mut dyn Iterator<Item = usize>| lengths.max().unwrap_or(0);
+    for (what, max, found) in [
+        ("a number of labels", limits.labels_max, labels.len()),
+        (
+            "a label name length",
+            limits.label_name_bytes_max,
+            longest(&mut labels.iter().map(|(name, _)| name.len())),
+        ),
+        (
+            "a label value length",
+            limits.label_value_bytes_max,
+            longest(&mut labels.iter().map(|(_, value)| value.len())),
+        ),
+    ] {
+        if let Some(limit) = limit(max)
+            && found > limit
+        {
+            return Err(IngestError::LabelLimit { series: labels.to_string(), what, found, limit });
+        }
+    }
+    Ok(())
+}
+
+/// Tells the storage what the families of a body are.
+fn describe(body: &[u8], format: Format, sink: &dyn SampleSink) {
+    let mut families: BTreeMap<String, MetricMetadata> = BTreeMap::new();
+    for entry in Parser::new(body, format).flatten() {
+        match entry {
+            Entry::Sample(_) => {}
+            Entry::Type { family, kind, .. } => {
+                families.entry(family.into_owned()).or_default().kind = kind;
+            }
+            Entry::Help { family, text } => {
+                families.entry(family.into_owned()).or_default().help = text.into_owned();
+            }
+            Entry::Unit { family, unit } => {
+                families.entry(family.into_owned()).or_default().unit = unit.to_owned();
+            }
+        }
+    }
+    for (family, metadata) in &families {
+        sink.describe(family, metadata);
+    }
+}
