@@ -1,5 +1,6 @@
 //! From a configuration file to checked settings. Every fault is reported at once, with file and line.
 
+mod jobs;
 mod raw;
 
 use std::collections::BTreeMap;
@@ -10,19 +11,14 @@ use anyhow::{Context, bail};
 use swell_engine::WalSync;
 use swell_model::{DurationMs, Labels};
 
-use raw::{Opaque, RawConfig, RawScrapeConfig};
+use swell_scrape::ScrapeConfig;
 
-pub(crate) use raw::{
-    RawAuthorization, RawBasicAuth, RawFileSd, RawRelabel, RawTargetGroup, RawTls, Span,
-};
+use jobs::JobDefaults;
+use raw::{Opaque, RawConfig, RawScrapeConfig, Span};
 
 /// Checked settings of a server.
 #[derive(Debug)]
 pub(crate) struct Config {
-    /// Distance of scrapes unless a job says otherwise.
-    pub(crate) scrape_interval: DurationMs,
-    /// Longest a scrape may take unless a job says otherwise.
-    pub(crate) scrape_timeout: DurationMs,
     /// Distance of rule evaluations unless a group says otherwise.
     pub(crate) evaluation_interval: DurationMs,
     /// How much earlier than now rules look.
@@ -33,8 +29,8 @@ pub(crate) struct Config {
     pub(crate) external_url: Option<String>,
     /// Rule files, globs resolved.
     pub(crate) rule_files: Vec<PathBuf>,
-    /// Jobs.
-    pub(crate) jobs: Vec<RawScrapeConfig>,
+    /// Jobs to scrape.
+    pub(crate) jobs: Vec<ScrapeConfig>,
     /// The storage's settings.
     pub(crate) storage: swell_engine::Config,
     /// Alertmanager configuration: where it stands, and its text.
@@ -146,6 +142,14 @@ impl Config {
                 ));
             }
         }
+        let defaults = JobDefaults {
+            global: &raw.global,
+            interval: scrape_interval,
+            timeout: scrape_timeout,
+            folder,
+        };
+        let jobs =
+            raw.scrape_configs.iter().map(|it| jobs::job(it, &defaults, &mut faults)).collect();
         let storage = storage(&raw, &mut faults);
         let rule_files = expand_globs(&raw.rule_files, folder, &mut faults);
         let alertmanager = alertmanager(&raw, folder, path, &mut faults);
@@ -185,14 +189,12 @@ impl Config {
             return Err(ConfigFaults { path: path.to_owned(), faults });
         }
         Ok(Self {
-            scrape_interval,
-            scrape_timeout,
             evaluation_interval,
             rule_query_offset: set(raw.global.rule_query_offset, DurationMs::ZERO),
             external_labels: Labels::from_pairs(&raw.global.external_labels),
             external_url: raw.swell.external_url,
             rule_files,
-            jobs: raw.scrape_configs,
+            jobs,
             storage,
             alertmanager,
             collection_interval,

@@ -28,8 +28,10 @@ swell: {wal_sync: always, collection_interval: 250ms}
 ",
     )
     .expect("valid");
-    assert_eq!(config.scrape_interval, DurationMs::from_secs(15));
-    assert_eq!(config.scrape_timeout, DurationMs::from_secs(10));
+    assert_eq!(config.jobs[0].interval, DurationMs::from_secs(15));
+    assert_eq!(config.jobs[0].timeout, DurationMs::from_secs(10));
+    assert_eq!(config.jobs[0].static_groups[0].targets, ["localhost:8080"]);
+    assert_eq!(config.jobs[0].relabel.len(), 1);
     assert_eq!(config.external_labels.get("cluster"), Some("eu"));
     assert_eq!(config.storage.retention_size_bytes, Some(10 << 30));
     assert_eq!(config.storage.wal_sync, WalSync::Always);
@@ -92,4 +94,72 @@ fn secrets_are_not_shown() {
         hide_secrets("basic_auth:\n  username: u\n  password: hunter2\n  - bearer_token: t\n");
     assert!(!shown.contains("hunter2") && !shown.contains(": t"), "{shown}");
     assert!(shown.contains("username: u"));
+}
+
+#[test]
+fn jobs_take_over_what_they_do_not_say() {
+    let config = parse(
+        r"
+global: {scrape_interval: 20s, scrape_timeout: 15s, sample_limit: 7}
+scrape_configs:
+  - job_name: quick
+    scrape_interval: 5s
+  - job_name: files
+    scheme: https
+    sample_limit: 9
+    file_sd_configs: [{files: ['targets/*.yml']}]
+    basic_auth: {username: u, password_file: pw}
+    tls_config: {ca_file: ca.pem, server_name: x}
+",
+    )
+    .expect("valid");
+    let [quick, files] = config.jobs.as_slice() else { panic!("two jobs") };
+    assert_eq!((quick.interval, quick.timeout), (DurationMs(5000), DurationMs(5000)));
+    assert_eq!(quick.limits.samples_max, Some(7));
+    assert_eq!((files.interval, files.timeout), (DurationMs(20_000), DurationMs(15_000)));
+    assert_eq!(files.limits.samples_max, Some(9));
+    assert_eq!(files.scheme, swell_scrape::Scheme::Https);
+    assert_eq!(files.file_discoveries[0].patterns, [Path::new("./targets/*.yml")]);
+    assert_eq!(files.file_discoveries[0].refresh, DurationMs::from_secs(300));
+    let shown = format!("{:?} {:?}", files.auth, files.tls);
+    assert!(shown.contains("./pw") && shown.contains("./ca.pem"), "{shown}");
+    assert!(!shown.contains("\"u\""), "{shown}");
+}
+
+#[test]
+fn faults_of_jobs_name_the_job() {
+    let error = refused(
+        r"
+scrape_configs:
+  - job_name: one
+    scheme: ftp
+    scrape_interval: 1s
+    scrape_timeout: 2s
+    static_configs: [{targets: ['http://x:1']}]
+    relabel_configs: [{action: explode}, {regex: '(', target_label: a}]
+  - job_name: two
+    bearer_token: a
+    bearer_token_file: b
+    basic_auth: {username: u, username_file: f}
+    authorization: {type: Basic}
+    tls_config: {cert_file: c}
+    file_sd_configs: [{files: [a.txt, '*/b.yml']}, {files: []}]
+",
+    );
+    for part in [
+        "job \"one\": scheme \"ftp\"",
+        "scrape_timeout 2s",
+        "\"http://x:1\"",
+        "relabel_configs[0]: unknown action \"explode\"",
+        "relabel_configs[1]",
+        "bearer_token or bearer_token_file",
+        "one of basic_auth",
+        "username_file",
+        "key go together",
+        "\"a.txt\"",
+        "\"*/b.yml\"",
+        "files is empty",
+    ] {
+        assert!(error.contains(part), "{part} in {error}");
+    }
 }

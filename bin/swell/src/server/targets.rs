@@ -2,22 +2,26 @@
 
 use std::sync::Arc;
 
+use anyhow::Context;
 use swell_env::Clock;
+use swell_scrape::{Health, ScrapeHandle, Scraper, TargetState};
 use swell_telemetry::Registry;
-use swell_tsdb_http::{TargetReport, TargetStatusSource, UnsupportedDiscovery};
+use swell_tsdb_http::{TargetHealth, TargetReport, TargetStatusSource, UnsupportedDiscovery};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::adapters::AnnouncingSink;
 use crate::config::Config;
 
+/// The scraper's targets, for the API.
 struct Targets {
+    scraper: ScrapeHandle,
     unsupported: Vec<UnsupportedDiscovery>,
 }
 
 impl TargetStatusSource for Targets {
     fn targets(&self) -> Vec<TargetReport> {
-        Vec::new()
+        self.scraper.targets().into_iter().map(report).collect()
     }
 
     fn unsupported(&self) -> Vec<UnsupportedDiscovery> {
@@ -25,14 +29,17 @@ impl TargetStatusSource for Targets {
     }
 }
 
+/// Starts scraping what the configuration names.
 pub(super) fn start(
     config: &Config,
-    _sink: &Arc<AnnouncingSink>,
-    _clock: &Arc<dyn Clock>,
-    _registry: &Registry,
-    _tasks: &TaskTracker,
-    _shutdown: &CancellationToken,
+    sink: &Arc<AnnouncingSink>,
+    clock: &Arc<dyn Clock>,
+    registry: &Registry,
+    tasks: &TaskTracker,
+    shutdown: &CancellationToken,
 ) -> anyhow::Result<Arc<dyn TargetStatusSource>> {
+    let scraper = Scraper::new(config.jobs.clone(), sink.clone(), clock.clone(), registry)
+        .context("set up scraping")?;
     let unsupported = config
         .unsupported_discoveries
         .iter()
@@ -41,5 +48,27 @@ pub(super) fn start(
             discovery: kind.clone(),
         })
         .collect();
-    Ok(Arc::new(Targets { unsupported }))
+    let targets = Targets { scraper: scraper.handle(), unsupported };
+    tasks.spawn(scraper.run(shutdown.clone()));
+    Ok(Arc::new(targets))
+}
+
+fn report(state: TargetState) -> TargetReport {
+    TargetReport {
+        scrape_pool: state.job,
+        discovered_labels: state.discovered,
+        labels: state.labels,
+        scrape_url: state.url,
+        health: match state.health {
+            Health::Up => TargetHealth::Up,
+            Health::Down => TargetHealth::Down,
+            Health::Unknown => TargetHealth::Unknown,
+        },
+        last_error: state.last_error,
+        last_scrape: state.last_scrape,
+        last_scrape_seconds: state.last_duration.as_secs_f64(),
+        scrape_interval: state.interval,
+        scrape_timeout: state.timeout,
+        dropped: state.dropped,
+    }
 }
