@@ -63,6 +63,16 @@ export function moved(range: TimeRange, share: number, now: number): TimeRange {
   return { span: range.span, end: end >= now ? null : end };
 }
 
+/** Twice the time round the same middle; what would reach past now is live again. */
+export function zoomedOut(range: TimeRange, now: number): TimeRange {
+  const end = (range.end ?? now) + range.span / 2;
+  return { span: range.span * 2, end: end >= now ? null : end };
+}
+
+/** Name of the reader's time zone, such as `JST`. */
+export const zoneName = (): string =>
+  new Intl.DateTimeFormat("en", { timeZoneName: "short" }).formatToParts().find((part) => part.type === "timeZoneName")?.value ?? "";
+
 /** `14:26:09`, or with the date where the range is longer than a day. */
 export function clock(time: number, span = 0): string {
   const date = new Date(time * 1000);

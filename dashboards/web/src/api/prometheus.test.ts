@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { labelsOf, onGrid } from "./prometheus";
+import { labelsOf, onGrid, shortNames } from "./prometheus";
 
 describe("prometheus", () => {
   it("leaves a gap where no sample came", () => {
@@ -10,6 +10,13 @@ describe("prometheus", () => {
 
   it("draws no infinity", () => {
     expect(onGrid({ metric: {}, values: [[0, "+Inf"], [1, "NaN"]] }, 0, 1, 1)).toEqual([null, null]);
+  });
+
+  it("tells series apart in as few words as it can", () => {
+    expect(shortNames([{ job: "a", pod: "x" }, { job: "a", pod: "y" }])).toEqual(["x", "y"]);
+    expect(shortNames([{ __name__: "up", job: "a" }])).toEqual(["a"]);
+    expect(shortNames([{}])).toEqual(["{}"]);
+    expect(shortNames([{ a: "x" }, { b: "x" }])).toEqual(['{a="x"}', '{b="x"}']);
   });
 
   it("names a series by its labels", () => {

@@ -23,6 +23,8 @@ export interface QueryAnswer {
   data: QueryResult;
   warnings: string[];
   infos: string[];
+  /** Samples that the evaluation read, where the server says so. */
+  samples: number | null;
   /** From asking to having the answer. */
   millis: number;
 }
@@ -34,13 +36,16 @@ interface Envelope<T> {
   infos?: string[];
 }
 
+type WithStats = QueryResult & { stats?: { samples?: { totalQueryableSamples?: number } } };
+
 async function ask(path: string, params: Record<string, string | number>, signal?: AbortSignal): Promise<QueryAnswer> {
   const asked = performance.now();
-  const answer = await fetchJson<Envelope<QueryResult>>(path, params, signal);
+  const answer = await fetchJson<Envelope<WithStats>>(path, params, signal);
   return {
     data: answer.data,
     warnings: answer.warnings ?? [],
     infos: answer.infos ?? [],
+    samples: answer.data.stats?.samples?.totalQueryableSamples ?? null,
     millis: performance.now() - asked,
   };
 }
@@ -57,8 +62,9 @@ export function range(
   end: number,
   step: number,
   signal?: AbortSignal,
+  stats = false,
 ): Promise<QueryAnswer> {
-  return ask("/api/v1/query_range", { query, start, end, step }, signal);
+  return ask("/api/v1/query_range", { query, start, end, step, ...(stats ? { stats: "all" } : {}) }, signal);
 }
 
 /** One series on a grid: a place without a sample is null. */
@@ -71,6 +77,15 @@ export function onGrid(series: MatrixSeries | undefined, start: number, end: num
     if (idx >= 0 && idx < count && Number.isFinite(number)) column[idx] = number;
   }
   return column;
+}
+
+/** Names as short as they can be: only what tells the series apart; equal ones get their full names. */
+export function shortNames(metrics: readonly Metric[]): string[] {
+  const labels = [...new Set(metrics.flatMap((metric) => Object.keys(metric)))].sort();
+  const telling = labels.filter((label) => new Set(metrics.map((metric) => metric[label])).size > 1);
+  const only = metrics.length === 1 ? labels.filter((label) => label !== "__name__") : telling;
+  const short = metrics.map((metric) => only.map((label) => metric[label] ?? "").filter(Boolean).join(" ") || labelsOf(metric));
+  return short.map((name, idx) => (short.indexOf(name) === short.lastIndexOf(name) ? name : labelsOf(metrics[idx] ?? {})));
 }
 
 /** `{a="b", c="d"}` without the name, for legends. */

@@ -12,6 +12,19 @@ export function timeTicks(start: number, end: number, count: number, offsetSecon
   return ticks;
 }
 
+/** Ticks whose labels fit between the ends of an axis of `width` pixels. */
+export function fittingTicks(start: number, end: number, width: number, offsetSeconds: number): number[] {
+  const margin = (LABEL_PX / 2 / Math.max(width, 1)) * (end - start);
+  const count = Math.max(Math.min(Math.floor(width / (LABEL_PX * 1.4)), 7), 1);
+  return timeTicks(start, end, count, offsetSeconds).filter((tick) => tick - start >= margin && end - tick >= margin);
+}
+
+/** Seconds that local time is ahead of UTC at a moment. */
+export const offsetAt = (time: number): number => -new Date(time * 1000).getTimezoneOffset() * 60;
+
+/** Room for `14:26:09` in the small type of ticks. */
+const LABEL_PX = 50;
+
 /** `14:26`, with seconds when ticks are closer than a minute, as a date when they are days. */
 export function tickText(time: number, span: number): string {
   const date = new Date(time * 1000);

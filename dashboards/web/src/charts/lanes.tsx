@@ -1,9 +1,12 @@
-// Lanes without a value axis: decisions, alerts, and the time axis itself.
-import { createMemo, For, Show } from "solid-js";
+// What stands on the time axis beside curves: decisions, alerts, the crosshair, and the axis itself.
+import { createMemo, createSignal, For, onCleanup, onMount, Show } from "solid-js";
 import type { Decision } from "../api/swell";
 import { Glyph, type GlyphName } from "../parts/glyphs";
+import { Keyed } from "../parts/keyed";
+import { cursor } from "../state";
 import { clock } from "../time-range";
-import { tickText, timeTicks } from "./axis";
+import { fittingTicks, offsetAt, tickText } from "./axis";
+import { groupsOf } from "./decision-groups";
 import { AXIS_WIDTH } from "./track";
 
 export interface Span {
@@ -17,31 +20,19 @@ const share = (time: number, span: Span): number => (time - span.start) / (span.
 export const GLYPH_OF: Record<Decision["direction"], GlyphName> = { out: "up", in: "down", hold: "held" };
 export const WORD_OF: Record<Decision["direction"], string> = { out: "Scale out", in: "Scale in", hold: "Held" };
 
-/** Decisions nearer than this, of one direction, become one pill (in pixels of a 640 px lane). */
-const NEAR = 18 / 640;
-
-interface Group {
-  decisions: Decision[];
-  at: number;
-}
-
-/** Neighbours of one direction that would overlap are one group. Pure. */
-export function grouped(decisions: Decision[], span: Span, selected: number | null): Group[] {
-  const inside = decisions
-    .filter((decision) => decision.at_ms / 1000 >= span.start && decision.at_ms / 1000 <= span.end)
-    .sort((a, b) => a.at_ms - b.at_ms);
-  const groups: Group[] = [];
-  for (const decision of inside) {
-    const at = share(decision.at_ms / 1000, span);
-    const last = groups.at(-1);
-    const previous = last?.decisions.at(-1);
-    const joins =
-      last && previous && at - last.at < NEAR && previous.direction === decision.direction &&
-      decision.id !== selected && previous.id !== selected;
-    if (joins) last.decisions.push(decision);
-    else groups.push({ decisions: [decision], at });
-  }
-  return groups;
+/** The width of an element, kept up to date. */
+function widthOf(): [(element: HTMLElement) => void, () => number] {
+  const [width, setWidth] = createSignal(0);
+  let element: HTMLElement | undefined;
+  onMount(() => {
+    const watched = element;
+    if (!watched) return;
+    setWidth(watched.clientWidth);
+    const resize = new ResizeObserver(() => setWidth(watched.clientWidth));
+    resize.observe(watched);
+    onCleanup(() => resize.disconnect());
+  });
+  return [(found) => (element = found), width];
 }
 
 export function DecisionLane(props: {
@@ -50,37 +41,39 @@ export function DecisionLane(props: {
   selected: number | null;
   onSelect: (id: number) => void;
 }) {
-  const groups = createMemo(() => grouped(props.decisions, props.span, props.selected));
+  const [ref, width] = widthOf();
+  const groups = createMemo(() => groupsOf(props.decisions, props.span.start, props.span.end, width(), props.selected));
   return (
     <div class="track lane">
       <div class="lane-name">Decisions</div>
-      <div class="lane-body" style={{ "margin-right": `${AXIS_WIDTH}px` }}>
-        <For each={groups()}>
+      <div class="lane-body line" ref={ref} style={{ "margin-right": `${AXIS_WIDTH}px` }}>
+        <Keyed each={groups()} by={(group) => String(group.decisions[0]?.id)}>
           {(group) => {
-            const newest = group.decisions.at(-1);
+            const newest = (): Decision => group().decisions[group().decisions.length - 1] as Decision;
+            const joined = (): boolean => group().decisions.length > 1 && newest().direction !== "hold";
+            const selected = (): boolean => newest().id === props.selected;
+            const words = (): string =>
+              joined() ? `${group().decisions.length} decisions until ${clock(newest().at_ms / 1000)}: ${newest().brief}` : `${clock(newest().at_ms / 1000)} ${newest().brief}`;
             return (
-              <Show when={newest}>
-                {(decision) => (
-                  <button
-                    type="button"
-                    class="marker"
-                    classList={{ selected: decision().id === props.selected, pill: group.decisions.length > 1 }}
-                    style={{ left: `${group.at * 100}%` }}
-                    title={decision().brief}
-                    aria-label={`${clock(decision().at_ms / 1000)} ${decision().brief}`}
-                    aria-pressed={decision().id === props.selected}
-                    onClick={() => props.onSelect(decision().id)}
-                  >
-                    <Glyph name={GLYPH_OF[decision().direction]} size={9} />
-                    <Show when={group.decisions.length > 1}>
-                      <span>{group.decisions.length}</span>
-                    </Show>
-                  </button>
-                )}
-              </Show>
+              <button
+                type="button"
+                class={`marker ${newest().direction}`}
+                classList={{ selected: selected() }}
+                style={{ left: `${group().middle}px`, width: `${group().width}px` }}
+                title={words()}
+                aria-label={words()}
+                aria-pressed={selected()}
+                onClick={() => props.onSelect(newest().id)}
+              >
+                <Glyph name={GLYPH_OF[newest().direction]} size={selected() ? 11 : 9} />
+                <Show when={joined()}>{group().decisions.length}</Show>
+              </button>
             );
           }}
-        </For>
+        </Keyed>
+        <Show when={groups().length === 0}>
+          <span class="lane-empty quiet small">none in this time</span>
+        </Show>
       </div>
     </div>
   );
@@ -98,25 +91,25 @@ export function AlertLane(props: { bars: AlertBar[]; span: Span }) {
     <div class="track lane">
       <div class="lane-name">Alerts</div>
       <div class="lane-body" style={{ "margin-right": `${AXIS_WIDTH}px` }}>
-        <For each={props.bars}>
+        <Keyed each={props.bars} by={(bar) => `${bar.name} ${bar.state} ${bar.start}`}>
           {(bar) => {
-            const left = Math.max(share(bar.start, props.span), 0);
-            const width = Math.max(Math.min(share(bar.end, props.span), 1) - left, 0.004);
+            const left = (): number => Math.max(share(bar().start, props.span), 0);
+            const width = (): number => Math.max(Math.min(share(bar().end, props.span), 1) - left(), 0.004);
             return (
               <div
-                class={`alert-bar ${bar.state}`}
-                style={{ left: `${left * 100}%`, width: `${width * 100}%` }}
-                title={`${bar.name} ${bar.state} ${clock(bar.start)} to ${clock(bar.end)}`}
+                class={`alert-bar ${bar().state}`}
+                style={{ left: `${left() * 100}%`, width: `${width() * 100}%` }}
+                title={`${bar().name} ${bar().state} ${clock(bar().start)} to ${clock(bar().end)}`}
               >
-                <span classList={{ before: left + width > 0.7 }}>
-                  {bar.name}, {Math.round(bar.end - bar.start)} s
+                <span classList={{ before: left() + width() > 0.7 }}>
+                  {bar().name}, {Math.round(bar().end - bar().start)} s
                 </span>
               </div>
             );
           }}
-        </For>
+        </Keyed>
         <Show when={props.bars.length === 0}>
-          <span class="lane-empty quiet small">none</span>
+          <span class="lane-empty quiet small">none in this time</span>
         </Show>
       </div>
     </div>
@@ -124,19 +117,44 @@ export function AlertLane(props: { bars: AlertBar[]; span: Span }) {
 }
 
 export function TimeAxis(props: { span: Span }) {
-  const ticks = createMemo(() =>
-    timeTicks(props.span.start, props.span.end, 6, -new Date(props.span.end * 1000).getTimezoneOffset() * 60),
-  );
+  const [ref, width] = widthOf();
+  const ticks = createMemo(() => fittingTicks(props.span.start, props.span.end, width(), offsetAt(props.span.end)));
   return (
     <div class="track axis" aria-hidden="true">
       <div />
-      <div class="lane-body" style={{ "margin-right": `${AXIS_WIDTH}px` }}>
+      <div class="lane-body" ref={ref} style={{ "margin-right": `${AXIS_WIDTH}px` }}>
         <For each={ticks()}>
           {(tick) => (
             <span style={{ left: `${share(tick, props.span) * 100}%` }}>{tickText(tick, props.span.end - props.span.start)}</span>
           )}
         </For>
       </div>
+    </div>
+  );
+}
+
+/** Lines through all tracks: round times, the open decision with its time, and the crosshair. */
+export function Hairlines(props: { span: Span; moment: number | null }) {
+  const [ref, width] = widthOf();
+  const ticks = createMemo(() => fittingTicks(props.span.start, props.span.end, width(), offsetAt(props.span.end)));
+  const at = (time: number | null): number | null => {
+    const place = time === null ? -1 : share(time, props.span);
+    return place < 0 || place > 1 ? null : place;
+  };
+  const tag = (place: number): string => `${Math.min(Math.max(place * width(), 28), width() - 28) - place * width()}px`;
+  return (
+    <div class="hairlines" ref={ref} style={{ right: `${AXIS_WIDTH}px` }} aria-hidden="true">
+      <For each={ticks()}>{(tick) => <i class="gridline" style={{ left: `${share(tick, props.span) * 100}%` }} />}</For>
+      <Show when={at(props.moment) !== null}>
+        <i class="hairline moment" style={{ left: `${(at(props.moment) ?? 0) * 100}%` }}>
+          <span style={{ "margin-left": tag(at(props.moment) ?? 0) }}>{clock(props.moment ?? 0)}</span>
+        </i>
+      </Show>
+      <Show when={at(cursor()) !== null}>
+        <i class="hairline" style={{ left: `${(at(cursor()) ?? 0) * 100}%` }}>
+          <span style={{ "margin-left": tag(at(cursor()) ?? 0) }}>{clock(cursor() ?? 0)}</span>
+        </i>
+      </Show>
     </div>
   );
 }

@@ -47,6 +47,7 @@ export function gapHook(idx: number): Hook {
       if (to - from > 70 * ratio) {
         ctx.fillStyle = token("--text-3");
         ctx.font = `${11 * ratio}px ${token("--font-ui")}`;
+        ctx.textAlign = "left";
         ctx.textBaseline = "top";
         ctx.fillText(`no samples, ${seconds} s`, from + 4 * ratio, top + 2 * ratio);
       }
@@ -56,8 +57,11 @@ export function gapHook(idx: number): Hook {
 }
 
 /** A band round the target, the target as a dashed line, and the area of the line outside the band. */
-export function targetHook(target: number, low: number, high: number, idx: number): Hook {
+export function targetHook(wanted: () => number | null, tolerance: number, idx: number): Hook {
   return (plot) => {
+    const target = wanted();
+    if (target === null) return;
+    const [low, high] = [target * (1 - tolerance), target * (1 + tolerance)];
     const { ctx } = plot;
     const { left, width } = plot.bbox;
     const ratio = ratioOf(plot);
@@ -97,31 +101,47 @@ export function targetHook(target: number, low: number, high: number, idx: numbe
   };
 }
 
-/** One filled row a ready replica, the wanted count as a step line, limits as lines. Columns: 1 wanted, 2 ready. */
-export function replicasHook(min: number | null, max: number | null): Hook {
+/** What the replica track draws beside its columns. */
+export interface ReplicaLimits {
+  min: number | null;
+  max: number | null;
+}
+
+/** Columns of the replica track in its data. */
+export const REPLICAS = { wanted: 1, ready: 2, asked: 3, allowed: 4 } as const;
+
+type Column = (number | null)[];
+
+/** One filled row a ready replica, wanted as a step line, asked dotted, what was allowed as a pale band, limits as lines. */
+export function replicasHook(limits: () => ReplicaLimits): Hook {
   return (plot) => {
     const { ctx } = plot;
-    const { left, width } = plot.bbox;
+    const { left, top, width, height } = plot.bbox;
     const ratio = ratioOf(plot);
+    const { min, max } = limits();
     const y = (value: number): number => plot.valToPos(value, "y", true);
-    const times = plot.data[0] ?? [];
-    const ready = (plot.data[2] ?? []) as (number | null)[];
-    const wanted = (plot.data[1] ?? []) as (number | null)[];
-    const x = (at: number): number => plot.valToPos(times[Math.min(at, times.length - 1)] ?? 0, "x", true);
-    ctx.save();
-    ctx.fillStyle = token("--fill-ready");
-    for (let start = 0; start < times.length; ) {
-      const count = ready[start] ?? null;
-      let end = start + 1;
-      while (end < times.length && ready[end] === count) end += 1;
-      const [x0, x1] = [x(start), end < times.length ? x(end) : left + width];
-      for (let row = 0; row < (count ?? 0); row += 1) {
-        const gap = Math.min(2 * ratio, (y(row) - y(row + 1)) * 0.15);
-        ctx.fillRect(x0, y(row + 1) + gap / 2, x1 - x0, y(row) - y(row + 1) - gap);
+    const times = plot.data[0];
+    const column = (idx: number): Column => (plot.data[idx] ?? []) as Column;
+    const x = (at: number): number => (at < times.length ? plot.valToPos(times[at] ?? 0, "x", true) : left + width);
+    const rows = (from: Column, to: Column, colour: string): void => {
+      ctx.fillStyle = colour;
+      for (const [start, end] of runs(times.length, from, to)) {
+        const [low, high] = [from[start] ?? null, to[start] ?? null];
+        if (low === null || high === null) continue;
+        for (let row = low; row < high; row += 1) {
+          const gap = Math.min(2 * ratio, (y(row) - y(row + 1)) * 0.15);
+          ctx.fillRect(x(start), y(row + 1) + gap / 2, x(end) - x(start), y(row) - y(row + 1) - gap);
+        }
       }
-      start = end;
-    }
-    const line = (value: number, dash: number[]): void => {
+    };
+    ctx.save();
+    ctx.beginPath();
+    ctx.rect(left, top, width, height);
+    ctx.clip();
+    const [wanted, ready] = [column(REPLICAS.wanted), column(REPLICAS.ready)];
+    rows(wanted, column(REPLICAS.allowed), token("--band-limit"));
+    rows(ready.map((value) => (value === null ? null : 0)), ready, token("--fill-ready"));
+    const level = (value: number, dash: number[]): void => {
       ctx.strokeStyle = token("--text-3");
       ctx.lineWidth = ratio;
       ctx.setLineDash(dash);
@@ -131,47 +151,73 @@ export function replicasHook(min: number | null, max: number | null): Hook {
       ctx.stroke();
     };
     if (max !== null) {
-      line(max, []);
       ctx.fillStyle = hatch(ctx, token("--hatch"), ratio);
-      ctx.fillRect(left, plot.bbox.top, width, Math.max(y(max) - plot.bbox.top, 0));
+      ctx.fillRect(left, top, width, Math.max(y(max) - top, 0));
+      level(max, []);
     }
-    if (min !== null) line(min, [2 * ratio, 3 * ratio]);
-    ctx.setLineDash([]);
-    ctx.strokeStyle = token("--role-wanted");
-    ctx.lineWidth = 2 * ratio;
-    ctx.beginPath();
-    let drawing = false;
-    for (let at = 0; at < times.length; at += 1) {
-      const value = wanted[at];
-      if (value == null) {
-        drawing = false;
-        continue;
+    if (min !== null) level(min, [2 * ratio, 3 * ratio]);
+    const steps = (values: Column, colour: string, thick: number, dash: number[]): void => {
+      ctx.strokeStyle = colour;
+      ctx.lineWidth = thick * ratio;
+      ctx.setLineDash(dash.map((length) => length * ratio));
+      ctx.beginPath();
+      for (const [start, end] of runs(times.length, values)) {
+        const value = values[start] ?? null;
+        if (value === null) continue;
+        if (start === 0 || (values[start - 1] ?? null) === null) ctx.moveTo(x(start), y(value));
+        else ctx.lineTo(x(start), y(value));
+        ctx.lineTo(x(end), y(value));
       }
-      if (!drawing) ctx.moveTo(x(at), y(value));
-      else ctx.lineTo(x(at), y(wanted[at - 1] ?? value));
-      ctx.lineTo(x(at), y(value));
-      drawing = true;
-    }
-    ctx.stroke();
+      ctx.stroke();
+    };
+    steps(column(REPLICAS.asked), token("--text-2"), 1.25, [1.5, 3]);
+    steps(wanted, token("--role-wanted"), 2, []);
     ctx.restore();
   };
 }
 
-/** A vertical line through the track, at the decision that is open beside the chart. */
-export function momentHook(moment: () => number | null): Hook {
+/** Spans of indexes in which no column changes. */
+function runs(length: number, ...columns: Column[]): [number, number][] {
+  const found: [number, number][] = [];
+  for (let start = 0; start < length; ) {
+    let end = start + 1;
+    while (end < length && columns.every((column) => column[end] === column[start])) end += 1;
+    found.push([start, end]);
+    start = end;
+  }
+  return found;
+}
+
+/** Names of the lines at their right end, so that no legend is needed; names that would overlap are moved apart. */
+export function endLabelsHook(names: () => string[], colours: () => string[]): Hook {
   return (plot) => {
-    const at = moment();
-    if (at === null) return;
     const { ctx } = plot;
-    const x = plot.valToPos(at, "x", true);
-    if (x < plot.bbox.left || x > plot.bbox.left + plot.bbox.width) return;
+    const { left, top, width, height } = plot.bbox;
+    const ratio = ratioOf(plot);
+    const line = 14 * ratio;
+    const labels = names().flatMap((name, idx) => {
+      const column = (plot.data[idx + 1] ?? []) as Column;
+      const last = column.findLast((value, at) => value !== null && at >= column.length - 3);
+      return last == null ? [] : [{ name, colour: colours()[idx] ?? "", y: plot.valToPos(last, "y", true) }];
+    });
+    labels.sort((a, b) => a.y - b.y);
+    let lowest = top + height;
+    for (let idx = labels.length - 1; idx >= 0; idx -= 1) {
+      const label = labels[idx];
+      if (!label) continue;
+      label.y = Math.min(label.y, lowest);
+      lowest = label.y - line;
+    }
     ctx.save();
-    ctx.strokeStyle = token("--accent");
-    ctx.lineWidth = ratioOf(plot);
-    ctx.beginPath();
-    ctx.moveTo(x, plot.bbox.top);
-    ctx.lineTo(x, plot.bbox.top + plot.bbox.height);
-    ctx.stroke();
+    ctx.font = `${12 * ratio}px ${token("--font-ui")}`;
+    ctx.textAlign = "left";
+    ctx.textBaseline = "middle";
+    for (const label of labels) {
+      ctx.fillStyle = label.colour;
+      ctx.fillRect(left + width + 5 * ratio, label.y - ratio, 6 * ratio, 2 * ratio);
+      ctx.fillStyle = token("--text-2");
+      ctx.fillText(label.name, left + width + 15 * ratio, label.y);
+    }
     ctx.restore();
   };
 }

@@ -6,9 +6,8 @@ import { clock } from "../time-range";
 import { text } from "../units";
 import { Glyph, Icon } from "./glyphs";
 
-const STAGE_NAMES: Record<Stage, string> = {
+const STAGE_NAMES: Record<Exclude<Stage, "asked">, string> = {
   current: "Current",
-  asked: "Asked by the metric",
   unknown_pods: "Pods not counted yet",
   tolerance: "Tolerance",
   stabilisation: "Stabilisation",
@@ -16,6 +15,21 @@ const STAGE_NAMES: Record<Stage, string> = {
   bounds: "Min, max",
   final: "Final",
 };
+
+/** `CPU` for the resource `cpu`; other metrics keep their names. */
+const metricName = (name: string): string => (name === "cpu" ? "CPU" : name);
+
+function stageName(step: DecisionStep, decision: Decision): string {
+  if (step.stage !== "asked") return STAGE_NAMES[step.stage];
+  const winner = decision.winner === null ? undefined : decision.signals[decision.winner];
+  return winner ? `Asked by ${metricName(winner.name)}` : "Asked";
+}
+
+/** A sentence whose numbers stand out. */
+function Sentence(props: { text: string }) {
+  const parts = () => props.text.split(/(\d+(?:\.\d+)?(?: %| s)?)/);
+  return <p class="sentence"><For each={parts()}>{(part, idx) => (idx() % 2 === 1 ? <b>{part}</b> : part)}</For></p>;
+}
 
 /** Whether the stage took away from what was asked, or added to it. */
 const bit = (step: DecisionStep): boolean => step.before !== step.after && step.stage !== "asked" && step.stage !== "final";
@@ -87,6 +101,9 @@ function Latency(props: { decision: Decision }) {
   );
 }
 
+/** Where `swell explain` asks unless told otherwise. */
+const DEFAULT_SERVER = "127.0.0.1:9090";
+
 export function DecisionCard(props: {
   decision: Decision;
   position: string;
@@ -97,13 +114,14 @@ export function DecisionCard(props: {
   const [copied, setCopied] = createSignal(false);
   const command = (): string => {
     const at = new Date(props.decision.at_ms).toISOString();
-    return `swell explain hpa/${props.decision.policy.name} -n ${props.decision.policy.namespace} --at ${at}`;
+    const server = location.host === DEFAULT_SERVER ? "" : ` --server ${location.origin}`;
+    return `swell explain hpa/${props.decision.policy.name} -n ${props.decision.policy.namespace} --at ${at}${server}`;
   };
   return (
     <section class="panel card" aria-label="Decision">
       <header>
-        <h2>{WORD_OF[props.decision.direction]}</h2>
-        <time class="soft">{clock(props.decision.at_ms / 1000)}</time>
+        <h2><Glyph name={GLYPH_OF[props.decision.direction]} size={11} /> {WORD_OF[props.decision.direction]}</h2>
+        <time class="soft" datetime={new Date(props.decision.at_ms).toISOString()}>{clock(props.decision.at_ms / 1000)}</time>
         <span class="end small quiet">{props.position}</span>
         <button type="button" class="button icon plain" aria-label="Earlier decision" disabled={!props.onPrevious} onClick={() => props.onPrevious?.()}>
           <Icon name="left" size={16} />
@@ -114,19 +132,19 @@ export function DecisionCard(props: {
       </header>
       <p class="change">
         <Show when={props.decision.from !== null && props.decision.from !== props.decision.replicas} fallback={<b>{props.decision.replicas}</b>}>
-          <b>{props.decision.from}</b>
-          <span class="quiet"> <Glyph name={GLYPH_OF[props.decision.direction]} size={16} label="to" /> </span>
+          <b>{props.decision.from}</b>{" "}
+          <span class="quiet" role="img" aria-label="to"><Icon name="to" size={28} /></span>{" "}
           <b class="accent">{props.decision.replicas}</b>
         </Show>
         <span class="unit"> replicas</span>
       </p>
-      <p class="sentence">{props.decision.sentence}</p>
+      <Sentence text={props.decision.sentence} />
       <ol class="steps">
         <For each={props.decision.steps}>
           {(step) => (
             <li classList={{ bit: bit(step), final: step.stage === "final" }}>
               <div>
-                <b>{STAGE_NAMES[step.stage]}</b>
+                <b>{stageName(step, props.decision)}</b>
                 <Show when={step.text !== ""}>
                   <span class="small soft">{step.text}</span>
                 </Show>

@@ -2,8 +2,9 @@
 import { createSignal, For, type JSX } from "solid-js";
 import { isLive, path, setTimeRange, timeRange } from "../state";
 import { choose, chosen, type Theme } from "../theme";
-import { clock, moved, SPANS } from "../time-range";
+import { clock, moved, SPANS, zoneName } from "../time-range";
 import { Icon, Mark, type IconName } from "./glyphs";
+import { Palette } from "./palette";
 
 const PAGES: { icon: IconName; name: string; href: string; here: (path: string) => boolean }[] = [
   { icon: "overview", name: "Overview", href: "/", here: (at) => at === "/" },
@@ -38,6 +39,7 @@ function TimeBox() {
         type="button"
         class="button live"
         aria-pressed={isLive()}
+        aria-label="Live"
         title={isLive() ? "The page follows the present" : "Follow the present again"}
         onClick={() => setTimeRange({ ...timeRange(), end: isLive() ? nowSeconds() : null })}
       >
@@ -63,18 +65,20 @@ function TimeBox() {
       <button type="button" class="button icon wide-only" aria-label="Later" disabled={isLive()} onClick={() => setTimeRange(moved(timeRange(), 0.5, nowSeconds()))}>
         <Icon name="right" size={14} />
       </button>
+      <span class="button zone wide-only" title="Times are in your zone">{zoneName()}</span>
     </div>
   );
 }
 
+const [theme, setTheme] = createSignal(chosen());
 const NEXT_THEME: Record<Theme, Theme> = { system: "dark", dark: "light", light: "system" };
 
 function ThemeButton() {
-  const [theme, setTheme] = createSignal(chosen());
   return (
     <button
       type="button"
       class="rail-link theme-button"
+      aria-label={`Theme: ${theme()}`}
       title={`Theme: ${theme()}`}
       onClick={() => {
         choose(NEXT_THEME[theme()]);
@@ -115,14 +119,16 @@ export function Shell(props: { crumbs: Crumb[]; children: JSX.Element }) {
             </For>
           </ol>
         </nav>
+        <Palette />
         <span class="grow" />
         <TimeBox />
       </header>
       <div class="shell">
         <main id="main">{props.children}</main>
       </div>
-      <nav class="tabbar" aria-label="Main">
+      <nav class="tabbar" aria-label="Pages">
         <Links />
+        <ThemeButton />
       </nav>
     </>
   );

@@ -1,5 +1,5 @@
 // What a panel shows when there is nothing, something old, or a failure.
-import { Show, type JSX } from "solid-js";
+import { createMemo, Show, type JSX } from "solid-js";
 import type { Live } from "../live";
 import { isLive, now } from "../state";
 import { age } from "../units";
@@ -62,7 +62,7 @@ export function Pips(props: { ready: number; wanted: number; max: number; thin?:
 
 /** A small curve, one value a point; gaps stay gaps. */
 export function Sparkline(props: { column: (number | null)[]; label: string }) {
-  const path = (): string => {
+  const path = createMemo((): string => {
     const top = props.column.reduce<number>((most, value) => Math.max(most, value ?? 0), 0) || 1;
     const width = 84 / Math.max(props.column.length - 1, 1);
     let pen = "M";
@@ -77,9 +77,21 @@ export function Sparkline(props: { column: (number | null)[]; label: string }) {
         return point;
       })
       .join("");
-  };
+  });
+  /** Each unbroken piece of the line, closed at the bottom. */
+  const area = (): string =>
+    path()
+      .split("M")
+      .filter(Boolean)
+      .map((piece) => {
+        const points = piece.split("L");
+        const x = (point: string | undefined): string => point?.split(" ")[0] ?? "0";
+        return `M${x(points[0])} 24L${points.join("L")}L${x(points.at(-1))} 24z`;
+      })
+      .join("");
   return (
     <svg class="sparkline" width="84" height="24" viewBox="0 0 84 24" role="img" aria-label={props.label}>
+      <path d={area()} fill="var(--fill-load)" />
       <path d={path()} fill="none" stroke="var(--role-load)" stroke-width="1.25" />
     </svg>
   );

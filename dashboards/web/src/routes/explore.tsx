@@ -2,20 +2,21 @@
 import { createEffect, createMemo, createSignal, For, on, onMount, Show } from "solid-js";
 import type uPlot from "uplot";
 import * as prometheus from "../api/prometheus";
-import { fetchJson } from "../api/http";
-import { niceMax, tickText, timeTicks } from "../charts/axis";
-import { gapHook } from "../charts/paint";
+import { ApiError, fetchJson } from "../api/http";
+import { fittingTicks, niceMax, offsetAt, tickText } from "../charts/axis";
+import { endLabelsHook, gapHook } from "../charts/paint";
 import { Plot } from "../charts/plot";
 import { placeOf } from "../charts/track";
 import { live } from "../live";
 import { Icon } from "../parts/glyphs";
+import { Keyed } from "../parts/keyed";
 import { Shell } from "../parts/shell";
 import { Empty, Failure } from "../parts/states";
 import { words } from "../promql-highlight";
-import { cursor, query, setParams, timeRange } from "../state";
+import { cursor, isLive, query, setParams, timeRange } from "../state";
 import { token } from "../theme";
 import { bounds, clock, step as stepOf } from "../time-range";
-import { significant } from "../units";
+import { significant, text } from "../units";
 
 type View = "graph" | "table";
 
@@ -43,11 +44,13 @@ async function graph(expression: string, signal: AbortSignal): Promise<Graph | u
   if (expression.trim() === "") return undefined;
   const step = stepOf(timeRange().span, POINTS);
   const { start, end } = bounds(timeRange(), Date.now() / 1000, step);
-  const answer = await prometheus.range(expression, start, end, step, signal);
+  const answer = await prometheus.range(expression, start, end, step, signal, true);
   const series = answer.data.resultType === "matrix" ? answer.data.result : [];
   const lines = series
     .map((entry) => ({ name: prometheus.labelsOf(entry.metric), metric: entry.metric, column: prometheus.onGrid(entry, start, end, step) }))
-    .sort((a, b) => peak(b.column) - peak(a.column) || a.name.localeCompare(b.name));
+    .sort((a, b) => peak(b.column) - peak(a.column))
+    .slice(0, LINES_MAX)
+    .sort((a, b) => a.name.localeCompare(b.name));
   return {
     times: Array.from({ length: Math.round((end - start) / step) + 1 }, (_, idx) => start + idx * step),
     lines,
@@ -56,6 +59,14 @@ async function graph(expression: string, signal: AbortSignal): Promise<Graph | u
     step,
   };
 }
+
+/** Narrower than this there is no room for names at the ends of lines; the table below has them. */
+const END_LABELS_MIN_PX = 640;
+const END_LABELS_PX = 170;
+const VALUE_AXIS_PX = 60;
+
+/** Whether the newest sample of a line is from the end of the time on show. */
+const isCurrent = (column: (number | null)[]): boolean => column.slice(-3).some((value) => value !== null);
 
 const peak = (column: (number | null)[]): number => column.reduce<number>((most, value) => Math.max(most, value ?? -Infinity), -Infinity);
 
@@ -161,7 +172,7 @@ function Remarks(props: { answer: prometheus.QueryAnswer | undefined }) {
 
 function GraphView(props: { expression: string }) {
   const data = live(() => ({ expression: props.expression, range: timeRange() }), 1, ({ expression }, signal) => graph(expression, signal));
-  const lines = createMemo(() => (data.value()?.lines ?? []).slice(0, LINES_MAX));
+  const lines = createMemo(() => data.value()?.lines ?? []);
   const at = createMemo(() => {
     const found = data.value();
     return found ? placeOf(found.times, lines()[0]?.column ?? [], cursor()) : -1;
@@ -177,9 +188,10 @@ function GraphView(props: { expression: string }) {
     }
     return [low < 0 ? -niceMax(-low) : 0, high > 0 ? niceMax(high) : low < 0 ? 0 : 1] as const;
   });
+  const labelled = (): boolean => innerWidth >= END_LABELS_MIN_PX;
   const options = (): Omit<uPlot.Options, "width" | "height"> => ({
     scales: { x: { time: true }, y: { range: () => [bounds_()[0], bounds_()[1]] } },
-    padding: [8, 12, 0, 0],
+    padding: [8, labelled() ? END_LABELS_PX : 8, 0, 0],
     axes: [
       {
         size: 26,
@@ -187,11 +199,11 @@ function GraphView(props: { expression: string }) {
         font: `11px ${token("--font-ui")}`,
         grid: { stroke: token("--chart-grid"), width: 1 },
         ticks: { show: false },
-        splits: (_plot, _axis, from, to) => timeTicks(from, to, 7, -new Date().getTimezoneOffset() * 60),
+        splits: (plot, _axis, from, to) => fittingTicks(from, to, plot.width - VALUE_AXIS_PX - (labelled() ? END_LABELS_PX : 8), offsetAt(to)),
         values: (_plot, splits) => splits.map((split) => tickText(split, timeRange().span)),
       },
       {
-        size: 64,
+        size: VALUE_AXIS_PX,
         gap: 8,
         stroke: token("--chart-axis"),
         font: `11px ${token("--font-ui")}`,
@@ -210,34 +222,41 @@ function GraphView(props: { expression: string }) {
         spanGaps: false,
       })),
     ],
-    hooks: { draw: lines().length === 1 ? [gapHook(1)] : [] },
+    hooks: {
+      draw: [
+        ...(lines().length === 1 ? [gapHook(1)] : []),
+        ...(labelled() ? [endLabelsHook(() => prometheus.shortNames(lines().map((line) => line.metric)), () => lines().map((_, idx) => token(`--series-${idx + 1}`)))] : []),
+      ],
+    },
   });
   // A uPlot chart has a fixed number of series: another number makes another chart.
   const shape = createMemo(() => `${lines().map((line) => line.name).join("\n")}`);
   return (
     <>
-      <Failure error={data.error()} />
+      <Refusal error={data.error()} expression={props.expression} />
       <Remarks answer={data.value()?.answer} />
-      <section class="panel">
-        <header>
-          <h2>Graph</h2>
-          <span class="small quiet">drag to zoom</span>
-          <span class="end small quiet">
-            <Show when={data.value()}>{(found) => `${found().all} series, ${Math.round(found().answer.millis)} ms, step ${found().step} s`}</Show>
-          </span>
-        </header>
-        <Show when={lines().length > 0} fallback={<Empty>No series has samples in this time.</Empty>}>
-          <Show when={shape()} keyed>
-            <Plot
-              options={options}
-              data={[data.value()?.times ?? [], ...lines().map((line) => line.column)] as uPlot.AlignedData}
-              height={300}
-              extra={bounds_()}
-              label={`${lines().length} lines of ${props.expression}`}
-            />
+      <Show when={data.value() !== undefined}>
+        <section class="panel">
+          <header>
+            <h2>Graph</h2>
+            <span class="small quiet wide-only">drag to zoom</span>
+            <span class="end small quiet">
+              <Show when={data.value()}>{(found) => `${found().all} series, ${samplesRead(found().answer)}${Math.round(found().answer.millis)} ms, step ${found().step} s`}</Show>
+            </span>
+          </header>
+          <Show when={lines().length > 0} fallback={<Empty>No series has samples in this time.</Empty>}>
+            <Show when={shape()} keyed>
+              <Plot
+                options={options}
+                data={[data.value()?.times ?? [], ...lines().map((line) => line.column)] as uPlot.AlignedData}
+                height={300}
+                extra={bounds_()}
+                label={`${lines().length} lines of ${props.expression}`}
+              />
+            </Show>
           </Show>
-        </Show>
-      </section>
+        </section>
+      </Show>
       <Show when={lines().length > 0}>
         <section class="panel">
           <div class="scroll-x">
@@ -245,30 +264,31 @@ function GraphView(props: { expression: string }) {
               <thead>
                 <tr>
                   <th>Series</th>
-                  <th class="num">{cursor() === null ? "now" : `at ${clock(data.value()?.times[at()] ?? 0)}`}</th>
+                  <th class="num">{cursor() === null ? (isLive() ? "now" : "last") : `at ${clock(data.value()?.times[at()] ?? 0)}`}</th>
                   <th class="num wide-only">min</th><th class="num wide-only">mean</th><th class="num wide-only">max</th>
                 </tr>
               </thead>
               <tbody>
-                <For each={lines()}>
-                  {(line, idx) => {
-                    const known = () => line.column.filter((value) => value !== null);
+                <Keyed each={lines()} by={(line) => line.name}>
+                  {(line) => {
+                    const idx = (): number => lines().findIndex((other) => other.name === line().name);
+                    const known = () => line().column.filter((value) => value !== null);
                     return (
                       <tr>
                         <td>
                           <svg class="swatch" width="20" height="8" aria-hidden="true">
                             <path d="M0 4h20" stroke={`var(--series-${idx() + 1})`} stroke-width="2" stroke-dasharray={(DASHES[idx()] ?? []).join(" ")} />
                           </svg>
-                          <span class="mono">{line.name}</span>
+                          <span class="mono">{line().name}</span>
                         </td>
-                        <td class="num"><b>{shown(line.column[placeOf(data.value()?.times ?? [], line.column, cursor())])}</b></td>
+                        <td class="num"><b>{shown(cursor() === null && !isCurrent(line().column) ? null : line().column[placeOf(data.value()?.times ?? [], line().column, cursor())])}</b></td>
                         <td class="num wide-only">{shown(Math.min(...known()))}</td>
                         <td class="num wide-only">{shown(known().reduce((total, value) => total + value, 0) / known().length)}</td>
                         <td class="num wide-only">{shown(Math.max(...known()))}</td>
                       </tr>
                     );
                   }}
-                </For>
+                </Keyed>
               </tbody>
             </table>
           </div>
@@ -281,7 +301,34 @@ function GraphView(props: { expression: string }) {
   );
 }
 
+const samplesRead = (answer: prometheus.QueryAnswer): string =>
+  answer.samples === null ? "" : `${text(answer.samples, "count")} samples read, `;
+
 const shown = (value: number | null | undefined): string => (value === null || value === undefined ? "no sample" : significant(value));
+
+/** Line and column of a parse error, both from 1. */
+function placeOfError(error: Error | undefined): { line: number; column: number } | null {
+  const found = error instanceof ApiError ? /(?:^|\s)(\d+):(\d+): parse error/.exec(error.message) : null;
+  return found ? { line: Number(found[1]), column: Number(found[2]) } : null;
+}
+
+/** What the server says against a query, with a mark at the place it names. */
+function Refusal(props: { error: Error | undefined; expression: string }) {
+  const place = () => placeOfError(props.error);
+  return (
+    <>
+      <Failure error={props.error} />
+      <Show when={place()}>
+        {(at) => (
+          <p class="panel refused" role="img" aria-label={`Line ${at().line}, column ${at().column} of the query`}>
+            <span>{props.expression.split("\n")[at().line - 1]}</span>
+            <b>{`${" ".repeat(Math.max(at().column - 1, 0))}^`}</b>
+          </p>
+        )}
+      </Show>
+    </>
+  );
+}
 
 function Table(props: { expression: string }) {
   const time = (): number | null => timeRange().end;
@@ -305,27 +352,29 @@ function Table(props: { expression: string }) {
   });
   return (
     <>
-      <Failure error={data.error()} />
+      <Refusal error={data.error()} expression={props.expression} />
       <Remarks answer={data.value()} />
-      <section class="panel">
-        <header>
-          <h2>Table</h2>
-          <span class="end small quiet">
-            <Show when={data.value()}>{(answer) => `${rows().length} series, ${Math.round(answer().millis)} ms`}</Show>
-          </span>
-        </header>
-        <Show when={rows().length > 0} fallback={<Empty>No series matches at this time.</Empty>}>
-          <div class="scroll-x">
-            <table>
-              <thead><tr><th>Series</th><th class="num">Value</th></tr></thead>
-              <tbody>
-                <For each={rows().slice(0, 1000)}>{(row) => <tr><td class="mono">{row.name}</td><td class="num">{row.value}</td></tr>}</For>
-              </tbody>
-            </table>
-          </div>
-          <Show when={rows().length > 1000}><p class="small quiet">The first 1000 of {rows().length}.</p></Show>
-        </Show>
-      </section>
+      <Show when={data.value() !== undefined}>
+        <section class="panel">
+          <header>
+            <h2>Table</h2>
+            <span class="end small quiet">
+              <Show when={data.value()}>{(answer) => `${rows().length} series, ${Math.round(answer().millis)} ms`}</Show>
+            </span>
+          </header>
+          <Show when={rows().length > 0} fallback={<Empty>No series matches at this time.</Empty>}>
+            <div class="scroll-x">
+              <table>
+                <thead><tr><th>Series</th><th class="num">Value</th></tr></thead>
+                <tbody>
+                  <For each={rows().slice(0, 1000)}>{(row) => <tr><td class="mono">{row.name}</td><td class="num">{row.value}</td></tr>}</For>
+                </tbody>
+              </table>
+            </div>
+            <Show when={rows().length > 1000}><p class="small quiet">The first 1000 of {rows().length}.</p></Show>
+          </Show>
+        </section>
+      </Show>
     </>
   );
 }

@@ -1,5 +1,5 @@
 // The first page: a verdict, capacity, workloads, and what needs attention.
-import { createEffect, createMemo, For, Show } from "solid-js";
+import { createEffect, createMemo, Show } from "solid-js";
 import type uPlot from "uplot";
 import * as prometheus from "../api/prometheus";
 import * as swell from "../api/swell";
@@ -7,13 +7,14 @@ import { Plot } from "../charts/plot";
 import { gapHook, hatch } from "../charts/paint";
 import { live } from "../live";
 import { Glyph } from "../parts/glyphs";
+import { Keyed } from "../parts/keyed";
 import { Shell } from "../parts/shell";
 import { Empty, Failure, Stale } from "../parts/states";
 import { GLYPH_OF } from "../charts/lanes";
 import { now, timeRange } from "../state";
 import { token } from "../theme";
 import { bounds, step as stepOf } from "../time-range";
-import { niceMax, tickText, timeTicks } from "../charts/axis";
+import { fittingTicks, niceMax, offsetAt, tickText } from "../charts/axis";
 import { age, show, text, type Unit } from "../units";
 import { overall } from "../verdict";
 import { Events } from "./workload";
@@ -27,6 +28,10 @@ interface Capacity {
 }
 
 const POINTS = 240;
+/** Width of the axis that names what is installed. */
+const LIMIT_AXIS_PX = 62;
+/** Decisions asked for: most of them hold, and those that changed something should be among them. */
+const DECISIONS = 60;
 
 async function capacity(signal: AbortSignal): Promise<Capacity> {
   const step = stepOf(timeRange().span, POINTS);
@@ -58,7 +63,7 @@ export function Overview() {
   const data = live(() => "overview", 1, (_, signal) => swell.overview(signal));
   const alerts = live(() => "alerts", 2, (_, signal) => swell.alerts(signal));
   const resources = live(timeRange, 2, (_, signal) => capacity(signal));
-  const decisions = live(() => "decisions", 2, (_, signal) => swell.decisions({ limit: 30 }, signal));
+  const decisions = live(() => "decisions", 2, (_, signal) => swell.decisions({ limit: DECISIONS }, signal));
   const verdict = createMemo(() => {
     const all = data.value();
     return all ? overall(all, alerts.value() ?? []) : undefined;
@@ -105,7 +110,7 @@ export function Overview() {
               {(found) => (
                 <div class="capacity">
                   <Resource name="CPU" unit="cores" times={found().times} {...found().cpu} />
-                  <Resource name="memory" unit="bytes" times={found().times} {...found().memory} />
+                  <Resource name="Memory" unit="bytes" times={found().times} {...found().memory} />
                 </div>
               )}
             </Show>
@@ -113,7 +118,7 @@ export function Overview() {
           <section class="panel">
             <header>
               <h2>Workloads</h2>
-              <span class="small quiet">needing attention first</span>
+              <span class="small quiet wide-only">needing attention first</span>
               <a class="end small quiet link" href="/workloads">All workloads</a>
             </header>
             <WorkloadTable workloads={data.value()?.workloads} decisions={decisions.value() ?? []} />
@@ -123,7 +128,7 @@ export function Overview() {
         <div class="stack">
           <Attention alerts={alerts.value()} error={alerts.error()} />
           <Decisions decisions={decisions.value() ?? []} />
-          <Events events={data.value()?.events.slice(0, 8) ?? []} />
+          <Events events={data.value()?.events ?? []} first={6} />
         </div>
       </div>
     </Shell>
@@ -156,17 +161,18 @@ function Resource(props: {
     padding: [4, 0, 0, 0],
     axes: [
       {
-        size: 22,
+        size: 18,
+        gap: 4,
         stroke: token("--chart-axis"),
         font: `11px ${token("--font-ui")}`,
         grid: { stroke: token("--chart-grid"), width: 1 },
         ticks: { show: false },
-        splits: (_plot, _axis, from, to) => timeTicks(from, to, 4, -new Date().getTimezoneOffset() * 60),
+        splits: (plot, _axis, from, to) => fittingTicks(from, to, plot.width - LIMIT_AXIS_PX, offsetAt(to)),
         values: (_plot, splits) => splits.map((split) => tickText(split, timeRange().span)),
       },
       {
         side: 1,
-        size: 62,
+        size: LIMIT_AXIS_PX,
         gap: 8,
         stroke: token("--chart-axis"),
         font: `11px ${token("--font-ui")}`,
@@ -210,19 +216,19 @@ function Attention(props: { alerts: swell.Alert[] | undefined; error: Error | un
       <Failure error={props.error} />
       <Show when={sorted().length > 0} fallback={<p class="soft">No alert is pending or firing.</p>}>
         <ol class="feed">
-          <For each={sorted()}>
+          <Keyed each={sorted()} by={(alert) => JSON.stringify(alert.labels)}>
             {(alert) => (
               <li>
                 <Glyph
-                  name={alert.state === "pending" ? "pending" : alert.labels["severity"] === "critical" ? "crit" : "warn"}
-                  label={alert.state}
+                  name={alert().state === "pending" ? "pending" : alert().labels["severity"] === "critical" ? "crit" : "warn"}
+                  label={alert().state}
                 />
-                <b>{alert.labels["alertname"]}</b>
-                <span class="small quiet">{age(now() - Date.parse(alert.activeAt) / 1000)}</span>
-                <p>{alert.annotations["summary"] ?? alert.annotations["description"] ?? ""}</p>
+                <b>{alert().labels["alertname"]}</b>
+                <span class="small quiet">{age(now() - Date.parse(alert().activeAt) / 1000)}</span>
+                <p>{alert().annotations["summary"] ?? alert().annotations["description"] ?? ""}</p>
               </li>
             )}
-          </For>
+          </Keyed>
         </ol>
       </Show>
     </section>
@@ -236,18 +242,18 @@ function Decisions(props: { decisions: swell.Decision[] }) {
       <header><h2>Decisions</h2><span class="small quiet">that changed something</span></header>
       <Show when={changes().length > 0} fallback={<p class="soft">None yet. Each change of size will stand here with its reason.</p>}>
         <ol class="feed">
-          <For each={changes()}>
+          <Keyed each={changes()} by={(decision) => String(decision.id)}>
             {(decision) => (
               <li>
-                <Glyph name={GLYPH_OF[decision.direction]} />
-                <a href={`/workloads/${decision.target.namespace}/${decision.target.name}?decision=${decision.id}`}>
-                  <b>{decision.target.namespace}/{decision.target.name} {decision.from} to {decision.replicas}</b>
+                <Glyph name={GLYPH_OF[decision().direction]} />
+                <a href={`/workloads/${decision().target.namespace}/${decision().target.name}?decision=${decision().id}`}>
+                  <b>{decision().target.namespace}/{decision().target.name} {decision().from} to {decision().replicas}</b>
                 </a>
-                <span class="small quiet">{age(now() - decision.at_ms / 1000)}</span>
-                <p>{decision.brief}</p>
+                <span class="small quiet">{age(now() - decision().at_ms / 1000)}</span>
+                <p>{decision().brief}</p>
               </li>
             )}
-          </For>
+          </Keyed>
         </ol>
       </Show>
     </section>
@@ -263,22 +269,22 @@ function Nodes(props: { nodes: swell.NodeInfo[] }) {
         <div class="scroll-x">
           <table>
             <thead>
-              <tr><th>Name</th><th>State</th><th class="num">Pods</th><th class="num">CPU requested</th><th class="num">Memory requested</th></tr>
+              <tr><th>Name</th><th>State</th><th class="num">Pods</th><th class="num">CPU<span class="wide-only"> requested</span></th><th class="num">Memory<span class="wide-only"> requested</span></th></tr>
             </thead>
             <tbody>
-              <For each={props.nodes}>
+              <Keyed each={props.nodes} by={(node) => node.name}>
                 {(node) => (
                   <tr>
-                    <td>{node.name}</td>
+                    <td>{node().name}</td>
                     <td>
-                      <Glyph name={node.ready ? "ok" : "crit"} /> {node.ready ? (node.unschedulable ? "ready, cordoned" : "ready") : node.reason}
+                      <Glyph name={node().ready ? "ok" : "crit"} /> {node().ready ? (node().unschedulable ? "ready, cordoned" : "ready") : node().reason}
                     </td>
-                    <td class="num">{node.pods} <span class="quiet">of {node.pods_max ?? "unknown"}</span></td>
-                    <td class="num">{share(node.cpu_requested_milli, node.cpu_milli)} <span class="quiet">of {text(node.cpu_milli === null ? null : node.cpu_milli / 1000, "cores")}</span></td>
-                    <td class="num">{share(node.memory_requested_bytes, node.memory_bytes)} <span class="quiet">of {text(node.memory_bytes, "bytes")}</span></td>
+                    <td class="num">{node().pods} <span class="quiet wide-only">of {node().pods_max ?? "unknown"}</span></td>
+                    <td class="num">{share(node().cpu_requested_milli, node().cpu_milli)} <span class="quiet wide-only">of {text(node().cpu_milli === null ? null : (node().cpu_milli ?? 0) / 1000, "cores")}</span></td>
+                    <td class="num">{share(node().memory_requested_bytes, node().memory_bytes)} <span class="quiet wide-only">of {text(node().memory_bytes, "bytes")}</span></td>
                   </tr>
                 )}
-              </For>
+              </Keyed>
             </tbody>
           </table>
         </div>

@@ -1,16 +1,18 @@
 // Why a workload has as many replicas as it has: one time axis for load, latency, use, decisions, replicas, alerts.
-import { createEffect, createMemo, For, Show } from "solid-js";
+import { createEffect, createMemo, createSignal, Show } from "solid-js";
 import type uPlot from "uplot";
+import { ApiError } from "../api/http";
 import * as prometheus from "../api/prometheus";
 import * as swell from "../api/swell";
-import { AlertLane, DecisionLane, TimeAxis, type AlertBar } from "../charts/lanes";
-import { momentHook, replicasHook, targetHook } from "../charts/paint";
-import { placeOf, Track } from "../charts/track";
+import { columnsOf } from "../charts/decision-columns";
+import { AlertLane, DecisionLane, Hairlines, TimeAxis, type AlertBar } from "../charts/lanes";
+import { replicasHook, targetHook } from "../charts/paint";
 import { Plot } from "../charts/plot";
-import { AXIS_WIDTH } from "../charts/track";
+import { AXIS_WIDTH, placeOf, Track } from "../charts/track";
 import { live } from "../live";
 import { DecisionCard } from "../parts/decision-card";
 import { Glyph } from "../parts/glyphs";
+import { Keyed } from "../parts/keyed";
 import { Shell } from "../parts/shell";
 import { Empty, Failure, Stale } from "../parts/states";
 import { cursor, isLive, now, query, setParams, timeRange } from "../state";
@@ -33,6 +35,8 @@ interface Columns {
 }
 
 const POINTS = 720;
+/** The autoscaler leaves alone what is this near to its target (`--horizontal-pod-autoscaler-tolerance`). */
+const TOLERANCE = 0.1;
 
 export function Workload(props: { namespace: string; name: string }) {
   const info = live(
@@ -52,11 +56,13 @@ export function Workload(props: { namespace: string; name: string }) {
     1,
     async ({ range }, signal) => {
       const { start, end } = bounds(range, Date.now() / 1000, 1);
-      const found = await swell.decisions(
-        { namespace: props.namespace, kind: "Deployment", name: props.name, from: start, to: end + 2, limit: 500 },
-        signal,
-      );
-      return found.sort((a, b) => a.at_ms - b.at_ms);
+      const target = { namespace: props.namespace, kind: "Deployment", name: props.name };
+      // What was decided before the time on show is in force at its start.
+      const [inside, before] = await Promise.all([
+        swell.decisions({ ...target, from: start, to: end + 2, limit: 500 }, signal),
+        swell.decisions({ ...target, to: start - 1, limit: 1 }, signal),
+      ]);
+      return [...before, ...inside].sort((a, b) => a.at_ms - b.at_ms || a.id - b.id);
     },
   );
 
@@ -121,6 +127,10 @@ export function Workload(props: { namespace: string; name: string }) {
     const percent = info.value()?.autoscaler?.target_percent ?? null;
     return percent === null ? null : percent / 100;
   };
+  const missing = (): boolean => {
+    const failure = info.error();
+    return failure instanceof ApiError && failure.status === 404;
+  };
   const span = () => ({ start: columns.value()?.start ?? 0, end: columns.value()?.end ?? 1 });
 
   return (
@@ -140,43 +150,43 @@ export function Workload(props: { namespace: string; name: string }) {
         </div>
       </div>
       <Failure error={info.error() ?? columns.error() ?? decisions.error()} />
-      <div class="workload-grid">
-        <div class="stack">
-          <Show when={info.value()?.autoscaler}>
-            <NextDecision decision={decisions.value()?.at(-1)} />
-          </Show>
-          <section class="panel tracks" aria-label="Over time">
-            <Show when={columns.value()} fallback={<div class="tracks-waiting" />}>
-              {(data) => (
-                <>
-                  <Track name="Load" unit="requests" colour="--role-load" fill="--fill-load" times={data().times} column={data().load} height={96}
-                    above={[momentHook(moment)]} extra={decision()?.id} />
-                  <Track name="Latency p95" unit="seconds" colour="--role-latency" times={data().times} column={data().latency} height={76}
-                    above={[momentHook(moment)]} extra={decision()?.id} />
-                  <Track name="CPU of request" unit="percent" colour="--role-use" times={data().times} column={data().use} height={128}
-                    reach={(target() ?? 0) * 1.4}
-                    note={target() === null ? undefined : <>target {text(target(), "percent")}</>}
-                    below={target() === null ? [] : [targetHook(target() ?? 0, (target() ?? 0) * 0.9, (target() ?? 0) * 1.1, 1)]}
-                    above={[momentHook(moment)]} extra={`${decision()?.id} ${target()}`} />
-                  <DecisionLane decisions={decisions.value() ?? []} span={span()} selected={decision()?.id ?? null} onSelect={(id) => setParams({ decision: String(id) })} />
-                  <Replicas data={data()} workload={info.value()} moment={moment} decision={decision()?.id} />
-                  <AlertLane bars={data().alerts} span={span()} />
-                  <TimeAxis span={span()} />
-                </>
-              )}
+      <Show
+        when={!missing()}
+        fallback={<section class="panel"><Empty command={`kubectl get deployments -n ${props.namespace}`}>As soon as it is there, this page has it. <a class="link" href="/workloads">All workloads</a></Empty></section>}
+      >
+        <div class="workload-grid">
+          <div class="stack">
+            <Show when={info.value()?.autoscaler}>
+              <NextDecision decision={decisions.value()?.at(-1)} />
             </Show>
-          </section>
-          <Pods workload={info.value()} />
-          <Events events={info.value()?.events ?? []} />
-        </div>
-        <div class="stack">
+            <section class="panel tracks" aria-label="Over time">
+              <Show when={columns.value()} fallback={<div class="tracks-waiting" />}>
+                {(data) => (
+                  <>
+                    <Hairlines span={span()} moment={moment()} />
+                    <Track name="Load" unit="requests" colour="--role-load" fill="--fill-load" times={data().times} column={data().load} height={96} />
+                    <Track name="Latency p95" unit="seconds" colour="--role-latency" times={data().times} column={data().latency} height={80} />
+                    <Track name="CPU of request" unit="percent" colour="--role-use" times={data().times} column={data().use} height={132}
+                      reach={(target() ?? 0) * 1.4}
+                      note={target() === null ? undefined : <>target {text(target(), "percent")}</>}
+                      below={[targetHook(target, TOLERANCE, 1)]}
+                      extra={target()} />
+                    <DecisionLane decisions={decisions.value() ?? []} span={span()} selected={decision()?.id ?? null} onSelect={(id) => setParams({ decision: String(id) })} />
+                    <Replicas data={data()} workload={info.value()} decisions={decisions.value() ?? []} />
+                    <AlertLane bars={data().alerts} span={span()} />
+                    <TimeAxis span={span()} />
+                  </>
+                )}
+              </Show>
+            </section>
+          </div>
           <Show
             when={decision()}
             fallback={
-              <section class="panel">
+              <section class="panel card">
                 <header><h2>Decisions</h2></header>
                 <Show when={info.value()?.autoscaler} fallback={<Empty command={`kubectl autoscale deployment ${props.name} --cpu-percent=50 --min=1 --max=6 -n ${props.namespace}`}>No autoscaler looks after {props.name}. With one, each decision and its reason stands here.</Empty>}>
-                  <Empty>No decision fell in the time on show.</Empty>
+                  <Empty>No decision has fallen yet.</Empty>
                 </Show>
               </section>
             }
@@ -191,8 +201,12 @@ export function Workload(props: { namespace: string; name: string }) {
               />
             )}
           </Show>
+          <div class="stack rest">
+            <Pods workload={info.value()} />
+            <Events events={info.value()?.events ?? []} first={10} />
+          </div>
         </div>
-      </div>
+      </Show>
     </Shell>
   );
 }
@@ -212,6 +226,8 @@ function alertBars(series: prometheus.MatrixSeries, step: number): AlertBar[] {
     if (last && time - last.end <= step * 1.5) last.end = time;
     else bars.push({ name: series.metric["alertname"] ?? "unnamed", state, start: time, end: time });
   }
+  // A sample stands for the time until the next one would come.
+  for (const bar of bars) bar.end += step;
   return bars;
 }
 
@@ -255,13 +271,18 @@ function NextDecision(props: { decision: swell.Decision | undefined }) {
   );
 }
 
-function Replicas(props: { data: Columns; workload: swell.Workload | undefined; moment: () => number | null; decision: number | undefined }) {
+/** How far above the maximum the track reaches for what was asked, as a share of the maximum. */
+const ABOVE_MAX = 0.35;
+
+function Replicas(props: { data: Columns; workload: swell.Workload | undefined; decisions: swell.Decision[] }) {
   const at = createMemo(() => placeOf(props.data.times, props.data.ready, cursor()));
   const max = (): number | null => props.workload?.autoscaler?.max ?? null;
   const min = (): number | null => props.workload?.autoscaler?.min ?? null;
+  const decided = createMemo(() => columnsOf(props.decisions, props.data.times));
   const top = createMemo(() => {
-    const highest = [...props.data.wanted, ...props.data.ready].reduce<number>((most, value) => Math.max(most, value ?? 0), max() ?? 1);
-    return highest + 0.6;
+    const most = (...columns: (number | null)[][]): number => columns.flat().reduce<number>((found, value) => Math.max(found, value ?? 0), 0);
+    const inside = Math.max(most(props.data.wanted, props.data.ready), max() ?? 1);
+    return Math.max(inside, Math.min(most(decided().asked), Math.ceil(inside * (1 + ABOVE_MAX)))) + 0.6;
   });
   const options = (): Omit<uPlot.Options, "width" | "height"> => ({
     scales: { x: { time: true }, y: { range: () => [0, top()] } },
@@ -280,8 +301,8 @@ function Replicas(props: { data: Columns; workload: swell.Workload | undefined; 
         values: (_plot, splits) => splits.map((split) => (split === max() ? `max ${split}` : split === min() ? `min ${split}` : String(split))),
       },
     ],
-    series: [{}, { stroke: "transparent", points: { show: false } }, { stroke: "transparent", points: { show: false } }],
-    hooks: { drawAxes: [replicasHook(min(), max())], draw: [momentHook(props.moment)] },
+    series: [{}, ...[0, 1, 2, 3].map(() => ({ stroke: "transparent", points: { show: false } }))],
+    hooks: { drawAxes: [replicasHook(() => ({ min: min(), max: max() }))] },
   });
   const ready = (): number | null => props.data.ready[at()] ?? null;
   const wanted = (): number | null => props.data.wanted[at()] ?? null;
@@ -293,15 +314,18 @@ function Replicas(props: { data: Columns; workload: swell.Workload | undefined; 
           {ready() ?? "unknown"} <span class="unit">ready of {wanted() ?? "unknown"}</span>
         </span>
         <ul class="legend small quiet">
+          <Show when={max() !== null}><li><i class="key-asked" /> asked</li></Show>
           <li><i class="key-wanted" /> wanted</li>
           <li><i class="key-ready" /> ready</li>
+          <Show when={max() !== null}><li><i class="key-allowed" /> allowed next</li></Show>
         </ul>
       </div>
       <Plot
+        stacked
         options={options}
-        data={[props.data.times, props.data.wanted, props.data.ready] as uPlot.AlignedData}
-        height={140}
-        extra={`${props.decision} ${min()} ${max()}`}
+        data={[props.data.times, props.data.wanted, props.data.ready, decided().asked, decided().allowed] as uPlot.AlignedData}
+        height={148}
+        extra={`${top()} ${min()} ${max()}`}
         label={`Replicas: ${ready() ?? "unknown"} ready of ${wanted() ?? "unknown"}`}
       />
     </div>
@@ -321,25 +345,25 @@ function Pods(props: { workload: swell.Workload | undefined }) {
             <thead>
               <tr>
                 <th>Name</th><th>State</th><th class="wide-only">Node</th><th class="wide-only">Address</th>
-                <th class="num">Ready in</th><th class="num">Restarts</th><th class="num">Age</th>
+                <th class="num wide-only">Ready for</th><th class="num">Restarts</th><th class="num">Age</th>
               </tr>
             </thead>
             <tbody>
-              <For each={props.workload?.pods}>
+              <Keyed each={props.workload?.pods ?? []} by={(pod) => pod.name}>
                 {(pod) => (
                   <tr>
-                    <td class="mono">{pod.name}</td>
+                    <td class="mono">{pod().name}</td>
                     <td>
-                      <Glyph name={pod.deleting ? "unknown" : pod.ready ? "ok" : "pending"} /> {pod.deleting ? "stopping" : pod.ready ? "ready" : (pod.reason ?? pod.phase)}
+                      <Glyph name={pod().deleting ? "unknown" : pod().ready ? "ok" : "pending"} /> {pod().deleting ? "stopping" : pod().ready ? "ready" : (pod().reason ?? pod().phase)}
                     </td>
-                    <td class="wide-only soft">{pod.node ?? "none yet"}</td>
-                    <td class="wide-only mono soft">{pod.ip ?? "none yet"}</td>
-                    <td class="num">{pod.ready_ms !== null && pod.created_ms !== null ? text(Math.max(pod.ready_ms - pod.created_ms, 0) / 1000, "seconds") : ""}</td>
-                    <td class="num">{pod.restarts}</td>
-                    <td class="num">{pod.created_ms === null ? "unknown" : age(now() - pod.created_ms / 1000)}</td>
+                    <td class="wide-only soft">{pod().node ?? "none yet"}</td>
+                    <td class="wide-only mono soft">{pod().ip ?? "none yet"}</td>
+                    <td class="num wide-only">{pod().ready_ms === null ? "" : age(now() - (pod().ready_ms ?? 0) / 1000)}</td>
+                    <td class="num">{pod().restarts}</td>
+                    <td class="num">{pod().created_ms === null ? "unknown" : age(now() - (pod().created_ms ?? 0) / 1000)}</td>
                   </tr>
                 )}
-              </For>
+              </Keyed>
             </tbody>
           </table>
         </div>
@@ -348,7 +372,10 @@ function Pods(props: { workload: swell.Workload | undefined }) {
   );
 }
 
-export function Events(props: { events: swell.EventInfo[] }) {
+/** Events, newest first; `first` of them until the reader asks for all. */
+export function Events(props: { events: swell.EventInfo[]; first: number }) {
+  const [all, setAll] = createSignal(false);
+  const shown = () => (all() ? props.events : props.events.slice(0, props.first));
   return (
     <section class="panel">
       <header>
@@ -357,20 +384,25 @@ export function Events(props: { events: swell.EventInfo[] }) {
       </header>
       <Show when={props.events.length > 0} fallback={<Empty>Nothing has happened yet.</Empty>}>
         <ol class="feed">
-          <For each={props.events}>
+          <Keyed each={shown()} by={(event) => `${event.object.kind} ${event.object.name} ${event.reason} ${event.message}`}>
             {(event) => (
               <li>
-                <Glyph name={event.warning ? "warn" : "info"} label={event.warning ? "Warning" : "Normal"} />
-                <b>{event.reason}</b>
-                <span class="small quiet">{event.at_ms === null ? "" : age(now() - event.at_ms / 1000)}</span>
+                <Glyph name={event().warning ? "warn" : "info"} label={event().warning ? "Warning" : "Normal"} />
+                <b>{event().reason}</b>
+                <span class="small quiet">{event().at_ms === null ? "" : age(now() - (event().at_ms ?? 0) / 1000)}</span>
                 <p>
-                  <span class="quiet">{event.object.name}</span> {event.message}
-                  <Show when={event.count > 1}><span class="quiet"> × {event.count}</span></Show>
+                  <span class="quiet">{event().object.name}</span> {event().message}
+                  <Show when={event().count > 1}><span class="quiet"> × {event().count}</span></Show>
                 </p>
               </li>
             )}
-          </For>
+          </Keyed>
         </ol>
+        <Show when={props.events.length > props.first}>
+          <button type="button" class="button plain more" aria-expanded={all()} onClick={() => setAll(!all())}>
+            {all() ? "Show fewer" : `Show all ${props.events.length}`}
+          </button>
+        </Show>
       </Show>
     </section>
   );
