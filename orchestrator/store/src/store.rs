@@ -177,6 +177,6 @@ pub trait Store: Send + Sync + 'static {
     /// Forgets the history before `before`: it can no longer be listed or watched from.
     fn compact(&self, before: Revision) -> BoxFuture<'_, Result<(), StoreError>>;
 
-    /// The latest revision.
+    /// The latest revision that watchers were told of. A read at the same moment may already show the next.
     fn revision(&self) -> Revision;
 }

@@ -10,6 +10,7 @@ use redb::{Database, ReadableDatabase as _};
 use tokio::sync::watch as wake;
 
 use super::history::changes_after;
+use super::read::span;
 use super::tables::medium;
 use crate::store::{Change, Revision, StoreError, WatchBatch, WatchStream};
 
@@ -21,6 +22,8 @@ const RING_BYTES_MAX: usize = 4 << 20;
 const LOG_READ_LEN: usize = 256;
 /// Changes that a watcher takes from the ring at a time.
 const RING_READ_LEN: usize = 256;
+
+const WATCH: &str = "watch";
 
 /// How far the store is, as watchers see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,9 +129,13 @@ pub(super) fn watch(
     prefix: &str,
     after: Revision,
 ) -> Result<WatchStream, StoreError> {
-    let latest = hub.latest();
-    if after > latest {
-        return Err(StoreError::Future { asked: after, latest });
+    // Readers see a commit a moment before it is published here. Whoever watches from there waits for it.
+    if after > hub.latest() {
+        let transaction = database.begin_read().map_err(medium(WATCH))?;
+        let (latest, _) = span(&transaction)?;
+        if after > latest {
+            return Err(StoreError::Future { asked: after, latest });
+        }
     }
     let oldest = hub.oldest();
     if after < oldest {
@@ -176,22 +183,18 @@ impl Watcher {
     }
 
     async fn read_log(&self) -> Result<WatchBatch, StoreError> {
-        let oldest = self.hub.oldest();
-        if self.reached < oldest {
-            return Err(StoreError::Compacted { asked: self.reached, oldest });
-        }
         let (database, prefix, after) =
             (Arc::clone(&self.database), Arc::clone(&self.prefix), self.reached);
         let read = move || {
-            let transaction = database.begin_read().map_err(medium("read"))?;
-            changes_after(&transaction, &prefix, after, LOG_READ_LEN)
+            let transaction = database.begin_read().map_err(medium(WATCH))?;
+            // Of the same snapshot as the log: the hub hears of a cut only after it was made.
+            let (_, oldest) = span(&transaction)?;
+            if after < oldest {
+                return Err(StoreError::Compacted { asked: after, oldest });
+            }
+            let (changes, reached) = changes_after(&transaction, &prefix, after, LOG_READ_LEN)?;
+            Ok(WatchBatch { changes, reached })
         };
-        let (changes, reached) =
-            tokio::task::spawn_blocking(read).await.unwrap_or(Err(StoreError::Closed))?;
-        let oldest = self.hub.oldest();
-        if self.reached < oldest {
-            return Err(StoreError::Compacted { asked: self.reached, oldest });
-        }
-        Ok(WatchBatch { changes, reached })
+        tokio::task::spawn_blocking(read).await.unwrap_or(Err(StoreError::Closed))
     }
 }

@@ -21,6 +21,9 @@ mod read;
 mod tables;
 mod writer;
 
+#[cfg(test)]
+mod tests;
+
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};

@@ -30,7 +30,7 @@ pub(super) fn entry(key: Arc<str>, (created, modified, value): (u64, u64, &[u8])
 }
 
 /// Latest and oldest revision of a snapshot.
-fn span(transaction: &ReadTransaction) -> Result<(Revision, Revision), StoreError> {
+pub(super) fn span(transaction: &ReadTransaction) -> Result<(Revision, Revision), StoreError> {
     let meta = transaction.open_table(META).map_err(medium(READ))?;
     let value = |name: &str| {
         let found = meta.get(name).map_err(medium(READ))?;

@@ -33,12 +33,12 @@ pub(super) struct Writer {
     database: Arc<Database>,
     hub: Arc<Hub>,
     config: Config,
-    latest: Revision,
+    pub(super) latest: Revision,
     oldest: Revision,
 }
 
 /// Answers that may be given once the transaction is durable.
-type Answer = Box<dyn FnOnce(&Result<(), StoreError>) + Send>;
+pub(super) type Answer = Box<dyn FnOnce(&Result<(), StoreError>) + Send>;
 
 impl Writer {
     pub(super) const fn new(
@@ -86,7 +86,7 @@ impl Writer {
         outcome
     }
 
-    fn apply(
+    pub(super) fn apply(
         &self,
         batch: Vec<Request>,
         changes: &mut Vec<Arc<Change>>,
