@@ -35,8 +35,10 @@ const HAS_EXCEPTIONS: u8 = 1 << 3;
 
 /// Exponents tried for pseudo-decimals: seconds measured in milli-, micro- and nanoseconds, and between.
 const PSEUDO_EXPONENTS: [u8; 7] = [9, 6, 3, 12, 8, 4, 2];
-/// Values looked at to choose among [`PSEUDO_EXPONENTS`].
-const PSEUDO_TRIAL_LEN: usize = 256;
+/// Values looked at to choose among [`PSEUDO_EXPONENTS`], and whether any of them helps.
+const PSEUDO_TRIAL_LEN: usize = 64;
+/// Once so many values are under no exponent exact, and half of all seen, the column is not decimal.
+const NOT_DECIMAL_COUNT: usize = 16;
 
 /// A column analysed and ready to be written: the cheapest of the codecs, by estimated size.
 #[derive(Debug)]
@@ -182,35 +184,45 @@ fn choose(values: &[f64]) -> Form {
         }
     };
     let widest = widest_exponent(values);
-    let decimals = Decimals::new(values, widest, exact_mantissa);
+    let decimals = widest.and_then(|widest| Decimals::new(values, widest, exact_mantissa));
     let all_fit = decimals.as_ref().is_some_and(|d| 8 * d.exceptions.len() <= values.len());
     let bytes = decimals.as_ref().map_or(usize::MAX, Decimals::body_bytes);
     consider(decimals.map(Form::Decimal));
     // Short decimals at three bytes a value or less leave nothing for the other codecs to gain.
     if !all_fit || bytes > 3 * values.len() {
-        let usual = usual_exponent(values);
-        if usual != widest {
-            consider(Decimals::new(values, usual, exact_mantissa).map(Form::Decimal));
+        if let Some(widest) = widest {
+            let usual = usual_exponent(values);
+            if usual != widest {
+                consider(Decimals::new(values, usual, exact_mantissa).map(Form::Decimal));
+            }
         }
         consider(pseudo(values));
-        let bits: Vec<i64> = values.iter().map(|value| value.to_bits().cast_signed()).collect();
-        let plan = ints::plan(&bits);
-        consider(Some(Form::Bits { bits, plan }));
+        consider(Some(bits_of(values)));
     }
     best.expect("bit patterns are always a choice when decimals are not")
 }
 
-/// The smallest exponent under which every value is exact that is exact under any.
-fn widest_exponent(values: &[f64]) -> u8 {
+/// The smallest exponent under which every value is exact that is exact under any; `None` when too few are.
+fn widest_exponent(values: &[f64]) -> Option<u8> {
     let mut widest = 0;
-    for value in values {
-        if exact_mantissa(*value, widest).is_none()
-            && let Some(exponent) = exact_exponent(*value, widest + u8::from(widest < EXPONENT_MAX))
-        {
-            widest = exponent;
+    let mut inexact_count = 0;
+    for (idx, value) in values.iter().enumerate() {
+        if exact_mantissa(*value, widest).is_some() {
+            continue;
+        }
+        match exact_exponent(*value, widest + u8::from(widest < EXPONENT_MAX)) {
+            Some(exponent) => widest = exponent,
+            // A NaN is set aside and says nothing about the numbers.
+            None if !value.is_finite() => {}
+            None => {
+                inexact_count += 1;
+                if inexact_count >= NOT_DECIMAL_COUNT && 2 * inexact_count > idx {
+                    return None;
+                }
+            }
         }
     }
-    widest
+    Some(widest)
 }
 
 /// The exponent that nine in ten of up to 64 values need at most: one long outlier shall not widen all.
@@ -222,14 +234,19 @@ fn usual_exponent(values: &[f64]) -> u8 {
     exponents.get(exponents.len() * 9 / 10).copied().unwrap_or_default()
 }
 
+fn bits_of(values: &[f64]) -> Form {
+    let bits: Vec<i64> = values.iter().map(|value| value.to_bits().cast_signed()).collect();
+    let plan = ints::plan(&bits);
+    Form::Bits { bits, plan }
+}
+
 fn pseudo(values: &[f64]) -> Option<Form> {
     let trial = &values[..values.len().min(PSEUDO_TRIAL_LEN)];
-    let exponent = PSEUDO_EXPONENTS
+    let (bytes, exponent) = PSEUDO_EXPONENTS
         .into_iter()
         .filter_map(|exponent| Some((pseudo_at(trial, exponent)?.body_bytes(), exponent)))
-        .min()?
-        .1;
-    pseudo_at(values, exponent)
+        .min()?;
+    if bytes < bits_of(trial).body_bytes() { pseudo_at(values, exponent) } else { None }
 }
 
 fn pseudo_at(values: &[f64], exponent: u8) -> Option<Form> {
@@ -407,6 +424,13 @@ mod tests {
         broken[100] = f64::INFINITY;
         broken[479] = -0.0;
         check(&broken, 90);
+    }
+
+    #[test]
+    fn a_column_that_starts_without_numbers_is_decimal_after() {
+        let mut quantile = vec![f64::NAN; 100];
+        quantile.extend((0..400).map(|i| f64::from(i % 7) / 1000.0));
+        check(&quantile, 100 * 9 + 400);
     }
 
     #[test]

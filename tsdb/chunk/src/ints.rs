@@ -219,19 +219,23 @@ impl Shape {
 
     /// The width with the fewest bytes for packed values and exceptions.
     fn narrowest(values: impl Iterator<Item = u64>, count: usize) -> (u32, usize) {
-        let mut of_len = [0usize; 65];
+        // Values longer than each width; room for the widths asked for beyond 64.
+        let mut longer = [0usize; 72];
         let mut len_max = 0;
         for value in values {
             let len = 64 - value.leading_zeros();
-            of_len[len as usize] += 1;
+            longer[len as usize] += 1;
             len_max = len_max.max(len);
+        }
+        let mut above = 0;
+        for count in longer.iter_mut().rev() {
+            above += std::mem::replace(count, above);
         }
         let mut best = (len_max, packed_len(count, len_max));
         for width in (0..len_max).rev() {
-            let exceptions = of_len[width as usize + 1..].iter().enumerate();
-            let exception_bytes: usize =
-                exceptions.map(|(extra, n)| n * (1 + (extra + 1).div_ceil(7))).sum();
-            let bytes = packed_len(count, width) + exception_bytes;
+            // A byte for the position, and one for each seven bits begun above the width.
+            let high_bytes: usize = longer[width as usize..].iter().step_by(7).sum();
+            let bytes = packed_len(count, width) + longer[width as usize] + high_bytes;
             if bytes < best.1 {
                 best = (width, bytes);
             }

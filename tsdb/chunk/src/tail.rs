@@ -44,7 +44,12 @@ pub struct Tail {
     count: u32,
     /// Exponent plus one; 0 before the first decimal.
     exponent_code: u8,
+    /// Changes in a row that were no short decimals.
+    inexact_count: u8,
 }
+
+/// After so many changes in a row that were no short decimals, only each so manyth is tried under all exponents.
+const INEXACT_PATIENCE: u8 = 8;
 
 impl Tail {
     /// Appends the value of a row after all rows so far.
@@ -85,13 +90,13 @@ impl Tail {
             assert!(change < DELTA_LIMIT, "mantissas are below 2^53");
             put_varint(&mut self.tokens, change << 2 | DELTA);
             (self.mantissa, self.delta) = (mantissa, delta);
+            self.inexact_count = 0;
             return;
         }
         let bits = value.to_bits();
-        // An exponent that grows stays: the values before needed no more than this one.
-        let exponent = exact_exponent(value, self.exponent_code.min(EXPONENT_MAX))
-            .or_else(|| exact_exponent(value, 0));
-        match exponent.and_then(|exponent| Some((exponent, exact_mantissa(value, exponent)?))) {
+        let decimal = if self.tries_exponents() { self.decimal(value) } else { None };
+        self.inexact_count = if decimal.is_some() { 0 } else { self.inexact_count.wrapping_add(1) };
+        match decimal {
             Some((exponent, mantissa)) => {
                 let n = ESCAPE_EXPONENT + u64::from(exponent);
                 put_varint(&mut self.tokens, n << 2 | ESCAPE);
@@ -107,6 +112,17 @@ impl Tail {
                 self.tokens.extend_from_slice(&bits.to_le_bytes());
             }
         }
+    }
+
+    const fn tries_exponents(&self) -> bool {
+        self.inexact_count < INEXACT_PATIENCE || self.inexact_count.is_multiple_of(INEXACT_PATIENCE)
+    }
+
+    /// A value's exponent and mantissa. An exponent that grows stays: the values before needed no more than this one.
+    fn decimal(&self, value: f64) -> Option<(u8, i64)> {
+        let exponent = exact_exponent(value, self.exponent_code.min(EXPONENT_MAX))
+            .or_else(|| exact_exponent(value, 0))?;
+        Some((exponent, exact_mantissa(value, exponent)?))
     }
 
     /// Number of values.
