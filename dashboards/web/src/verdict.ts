@@ -45,7 +45,7 @@ export function overall(data: Overview, alerts: Alert[]): Verdict {
   return {
     glyph: "ok",
     title: "All is well",
-    detail: `${plural(data.workloads.length, "workload has", "workloads have")} the replicas they want, no alert fires.`,
+    detail: `${plural(data.workloads.length, "workload has the replicas it wants", "workloads have the replicas they want")}, no alert fires.`,
   };
 }
 

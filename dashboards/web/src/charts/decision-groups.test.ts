@@ -36,6 +36,10 @@ describe("groupsOf", () => {
     expect(ids([decision(1, -1, "out"), decision(2, 101, "out")])).toEqual([]);
   });
 
+  it("lets a pill take in the neighbour that it would cover", () => {
+    expect(ids([decision(1, 10, "in"), decision(2, 11, "in"), decision(3, 13.2, "in"), decision(4, 20, "in")])).toEqual([[1, 2, 3], [4]]);
+  });
+
   it("gives a pill the room of what it stands for", () => {
     const [pill] = groupsOf([decision(1, 10, "in"), decision(2, 11, "in"), decision(3, 12, "in")], 0, 100, 1000, null);
     expect(pill).toMatchObject({ middle: 110, width: 38 });

@@ -40,13 +40,25 @@ export function groupsOf(decisions: readonly Decision[], start: number, end: num
     if (decision.direction === "hold") held = started;
     else change = started;
   }
-  const groups = chains.map((chain): Group => {
+  const marker = (chain: Decision[]): Group => {
     const [first, last] = [chain[0] as Decision, chain[chain.length - 1] as Decision];
     if (first.id === selected) return { decisions: chain, middle: position(first), width: SELECTED_PX };
     if (first.direction === "hold" || chain.length === 1) return { decisions: chain, middle: position(first), width: DISC_PX };
     const [from, to] = [position(first), position(last)];
     return { decisions: chain, middle: (from + to) / 2, width: Math.max(to - from + DISC_PX, PILL_MIN_PX) };
-  });
+  };
+  const groups: Group[] = [];
+  for (const chain of chains) {
+    const group = marker(chain);
+    const direction = chain[0]?.direction;
+    // A pill is wider than what it stands for: it takes in neighbours of its direction that it would cover.
+    const covered = groups.findLast((other) => other.decisions[0]?.direction !== "hold");
+    const joins =
+      covered && direction !== "hold" && covered.decisions[0]?.direction === direction && overlap(covered, group) &&
+      covered.width !== SELECTED_PX && group.width !== SELECTED_PX;
+    if (joins) groups.splice(groups.indexOf(covered), 1, marker([...covered.decisions, ...chain]));
+    else groups.push(group);
+  }
   const loud = groups.filter((group) => group.decisions[0]?.direction !== "hold" || group.decisions[0].id === selected);
   const kept: Group[] = [];
   for (const group of groups) {

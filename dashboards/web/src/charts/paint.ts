@@ -76,19 +76,20 @@ export function targetHook(wanted: () => number | null, tolerance: number, idx: 
       [low, token("--fill-slack"), false],
     ] as const) {
       ctx.fillStyle = colour;
+      ctx.beginPath();
       for (let at = 1; at < times.length; at += 1) {
         const [a, b] = [column[at - 1], column[at]];
         if (a == null || b == null) continue;
         const clip = (value: number): number => (above ? Math.max(value, bound) : Math.min(value, bound));
         if (clip(a) === bound && clip(b) === bound) continue;
         const [x0, x1] = [plot.valToPos(times[at - 1] ?? 0, "x", true), plot.valToPos(times[at] ?? 0, "x", true)];
-        ctx.beginPath();
         ctx.moveTo(x0, y(bound));
         ctx.lineTo(x0, y(clip(a)));
         ctx.lineTo(x1, y(clip(b)));
         ctx.lineTo(x1, y(bound));
-        ctx.fill();
+        ctx.closePath();
       }
+      ctx.fill();
     }
     ctx.strokeStyle = token("--role-target");
     ctx.lineWidth = 1.25 * ratio;

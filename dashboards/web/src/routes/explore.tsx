@@ -272,6 +272,8 @@ function GraphView(props: { expression: string }) {
                 <Keyed each={lines()} by={(line) => line.name}>
                   {(line) => {
                     const idx = (): number => lines().findIndex((other) => other.name === line().name);
+                    const here = (): number | null =>
+                      cursor() === null && !isCurrent(line().column) ? null : (line().column[placeOf(data.value()?.times ?? [], line().column, cursor())] ?? null);
                     const known = () => line().column.filter((value) => value !== null);
                     return (
                       <tr>
@@ -281,7 +283,7 @@ function GraphView(props: { expression: string }) {
                           </svg>
                           <span class="mono">{line().name}</span>
                         </td>
-                        <td class="num"><b>{shown(cursor() === null && !isCurrent(line().column) ? null : line().column[placeOf(data.value()?.times ?? [], line().column, cursor())])}</b></td>
+                        <td class="num"><b classList={{ missing: here() === null }}>{shown(here())}</b></td>
                         <td class="num wide-only">{shown(Math.min(...known()))}</td>
                         <td class="num wide-only">{shown(known().reduce((total, value) => total + value, 0) / known().length)}</td>
                         <td class="num wide-only">{shown(Math.max(...known()))}</td>
