@@ -41,7 +41,7 @@ pub fn format_float_label(value: f64) -> String {
     }
     let mut text = String::new();
     let size = value.abs();
-    if value == 0.0 || (1e-4..1e6).contains(&size) || (size < 1e21 && !is_short(size)) {
+    if value == 0.0 || (1e-4..1e6).contains(&size) {
         write!(text, "{value}").expect("writing to a string cannot fail");
     } else {
         write_scientific(&mut text, value).expect("writing to a string cannot fail");
@@ -52,10 +52,6 @@ pub fn format_float_label(value: f64) -> String {
     text
 }
 
-fn is_short(_size: f64) -> bool {
-    true
-}
-
 /// `1.5e+21`: at least two digits of exponent, always with its sign.
 fn write_scientific(out: &mut impl Write, value: f64) -> fmt::Result {
     let text = format!("{value:e}");
@@ -63,5 +59,47 @@ fn write_scientific(out: &mut impl Write, value: f64) -> fmt::Result {
     match exponent.strip_prefix('-') {
         Some(digits) => write!(out, "{mantissa}e-{digits:0>2}"),
         None => write!(out, "{mantissa}e+{exponent:0>2}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_the_shortest_that_read_back() {
+        for (value, expected) in [
+            (1.0, "1"),
+            (-0.0, "-0"),
+            (0.1, "0.1"),
+            (1e-6, "0.000001"),
+            (1e-7, "1e-07"),
+            (-1.5e-10, "-1.5e-10"),
+            (1e20, "100000000000000000000"),
+            (1e21, "1e+21"),
+            (f64::MAX, "1.7976931348623157e+308"),
+            (5e-324, "5e-324"),
+            (f64::NAN, "NaN"),
+            (f64::INFINITY, "+Inf"),
+            (f64::NEG_INFINITY, "-Inf"),
+        ] {
+            assert_eq!(format_float(value), expected);
+        }
+    }
+
+    #[test]
+    fn bounds_have_a_dot_or_an_exponent() {
+        for (value, expected) in [
+            (1.0, "1.0"),
+            (0.0, "0.0"),
+            (0.0001, "0.0001"),
+            (0.00001, "1e-05"),
+            (999_999.0, "999999.0"),
+            (1e6, "1e+06"),
+            (1_048_576.0, "1.048576e+06"),
+            (f64::INFINITY, "+Inf"),
+        ] {
+            assert_eq!(format_float_label(value), expected);
+        }
     }
 }

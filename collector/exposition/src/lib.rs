@@ -16,5 +16,7 @@ pub use parser::{Entry, Exemplar, Format, Parser, Sample};
 pub use print::{write_help, write_sample, write_type};
 pub use series::{Pairs, RepeatedLabel, SeriesText};
 
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
 //! Suites of cases from upstream projects, run on the real thing. Each prints passed and failed per file.
 
 mod autoscaling;
+mod exposition;
 mod promql;
 
 use std::path::Path;
@@ -12,6 +13,8 @@ use clap::Subcommand;
 pub(crate) enum Suite {
     /// Scaling decisions, case by case.
     Autoscaling(autoscaling::AutoscalingArgs),
+    /// Bodies of scrapes in the exposition formats.
+    Exposition(exposition::ExpositionArgs),
     /// PromQL test scripts, on the storage engine.
     Promql(promql::PromqlArgs),
 }
@@ -21,6 +24,7 @@ impl Suite {
     pub(crate) fn run(self, root: &Path) -> anyhow::Result<()> {
         match self {
             Self::Autoscaling(args) => autoscaling::run(root, &args),
+            Self::Exposition(args) => exposition::run(root, &args),
             Self::Promql(args) => promql::run(root, &args),
         }
     }
