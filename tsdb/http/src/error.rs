@@ -43,11 +43,6 @@ impl ApiError {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "timeout", message)
     }
 
-    /// 404.
-    pub(crate) fn not_found(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::NOT_FOUND, "not_found", message)
-    }
-
     /// 500: stored data cannot be read.
     pub(crate) fn internal(message: impl Into<String>) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message)
@@ -61,12 +56,6 @@ impl ApiError {
     /// The type, for programs.
     pub(crate) const fn kind(&self) -> &'static str {
         self.kind
-    }
-
-    /// The bare message.
-    #[cfg(test)]
-    pub(crate) fn message(&self) -> &str {
-        &self.message
     }
 }
 

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 
 use crate::service::Api;
 
-const STARTING: u8 = 0;
+/// Anything but these two, zero at first, is starting.
 const READY: u8 = 1;
 const STOPPING: u8 = 2;
 

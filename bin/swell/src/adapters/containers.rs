@@ -12,14 +12,20 @@ use swell_source_container::{
 /// Translates the inventory, once for each of its states.
 pub(crate) struct Containers {
     inventory: Inventory,
-    last: Mutex<(Arc<Vec<ContainerEntry>>, Arc<[ContainerInfo]>)>,
+    last: Mutex<Translated>,
+}
+
+/// A state of the inventory and what it was translated to.
+struct Translated {
+    entries: Arc<Vec<ContainerEntry>>,
+    infos: Arc<[ContainerInfo]>,
 }
 
 impl Containers {
     pub(crate) fn new(inventory: Inventory) -> Self {
         let entries = inventory.load();
         let infos = entries.iter().map(info).collect();
-        Self { inventory, last: Mutex::new((entries, infos)) }
+        Self { inventory, last: Mutex::new(Translated { entries, infos }) }
     }
 }
 
@@ -27,11 +33,11 @@ impl ContainerInventory for Containers {
     fn containers(&self) -> Arc<[ContainerInfo]> {
         let entries = self.inventory.load();
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if !Arc::ptr_eq(&last.0, &entries) {
+        if !Arc::ptr_eq(&last.entries, &entries) {
             let infos = entries.iter().map(info).collect();
-            *last = (entries, infos);
+            *last = Translated { entries, infos };
         }
-        last.1.clone()
+        last.infos.clone()
     }
 }
 

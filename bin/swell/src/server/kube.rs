@@ -7,8 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use k8s_openapi::api::core::v1::Pod;
 use swell_apiserver::{
-    ADMIN_GROUP, ApiServer, ApiServerDeps, Kubeconfig, KubeconfigUser, NODE_GROUP, ServiceRange,
-    TokenUser, User,
+    ADMIN_GROUP, ApiServer, ApiServerDeps, Kubeconfig, KubeconfigUser, NODE_GROUP, TokenUser, User,
 };
 use swell_client::{Cache, Client};
 use swell_controllers::{Caches, Controllers};
