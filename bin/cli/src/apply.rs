@@ -154,7 +154,7 @@ pub(crate) fn parse(path: &Path, text: &str) -> Result<Vec<Manifest>, CliError> 
         if document.is_null() {
             continue;
         }
-        match document["items"].as_array_mut() {
+        match document.get_mut("items").and_then(Value::as_array_mut) {
             Some(items) => manifests
                 .extend(items.drain(..).map(|object| Manifest { path: path.to_owned(), object })),
             None => manifests.push(Manifest { path: path.to_owned(), object: document }),
@@ -176,6 +176,8 @@ mod tests {
             .map(|manifest| manifest.kind().expect("given").to_owned())
             .collect();
         assert_eq!(kinds, ["A", "B", "C"]);
+        let single = parse(Path::new("x"), "kind: A\n").expect("valid");
+        assert_eq!(single[0].object, serde_json::json!({"kind": "A"}), "as it was written");
     }
 
     #[test]

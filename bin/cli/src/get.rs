@@ -184,7 +184,7 @@ async fn objects(client: &Client, wanted: &Wanted<'_>) -> Result<Vec<Value>, Cli
         let mut value: Value = serde_json::from_slice(&body)
             .map_err(|error| CliError::Usage(format!("{path} gave no JSON: {error}")))?;
         let api_version = value["apiVersion"].clone();
-        match value["items"].as_array_mut() {
+        match value.get_mut("items").and_then(Value::as_array_mut) {
             Some(items) => objects.extend(items.drain(..).map(|mut item| {
                 if item["kind"].is_null() {
                     item["kind"] = json!(wanted.kind.kind);
