@@ -21,3 +21,6 @@ pub use config::{
 pub use fetch::TlsError;
 pub use scraper::{ScrapeError, ScrapeHandle, Scraper};
 pub use status::{Health, TargetState};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,143 @@
+//! Targets that come, go and change.
+
+use std::fs;
+
+use swell_model::DurationMs;
+use swell_relabel::{Action, Rule, RuleSpec};
+
+use super::lab::{Answer, Lab, Target, job};
+use crate::{FileDiscovery, Limits, ScrapeError};
+
+#[tokio::test]
+async fn a_removed_target_ends_all_its_series() {
+    let target = Target::text("a 1\n").await;
+    let lab = Lab::start(vec![job(&[&target])]);
+    lab.until_last("up", "1").await;
+    lab.handle.reload(Vec::new()).await.expect("applied");
+    lab.until_last("a", "stale").await;
+    lab.until_last("up", "stale").await;
+    lab.until_last("scrape_duration_seconds", "stale").await;
+    assert!(lab.handle.targets().is_empty());
+    lab.stop().await;
+}
+
+#[tokio::test]
+async fn a_reload_keeps_the_series_of_targets_that_stay() {
+    let target = Target::text("a 1\nb 1\n").await;
+    let mut config = job(&[&target]);
+    let lab = Lab::start(vec![config.clone()]);
+    lab.until_last("b", "1").await;
+    config.metric_relabel = vec![
+        Rule::new(RuleSpec {
+            source_labels: Some(vec!["__name__".to_owned()]),
+            regex: Some("b".to_owned()),
+            action: Action::Drop,
+            ..RuleSpec::default()
+        })
+        .expect("valid"),
+    ];
+    lab.handle.reload(vec![config]).await.expect("applied");
+    lab.until_last("b", "stale").await;
+    target.says("a 2\nb 2\n");
+    lab.until_last("a", "2").await;
+    lab.until_last("scrape_samples_post_metric_relabeling", "1").await;
+    for name in ["a", "up"] {
+        let values = lab.memory.values(&format!(r#"{name}{{instance="i", job="j"}}"#));
+        assert!(!values.contains(&"stale".to_owned()), "{name}: {values:?}");
+    }
+}
+
+#[tokio::test]
+async fn shutdown_ends_no_series() {
+    let target = Target::text("a 1\n").await;
+    let lab = Lab::start(vec![job(&[&target])]);
+    lab.until_last("a", "1").await;
+    let memory = lab.memory.clone();
+    lab.stop().await;
+    assert_eq!(memory.last(r#"a{instance="i", job="j"}"#).as_deref(), Some("1"));
+}
+
+#[tokio::test]
+async fn target_files_are_followed() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let target = Target::text("a 1\n").await;
+    let mut config = job(&[]);
+    config.file_discoveries = vec![FileDiscovery {
+        patterns: vec![dir.path().join("*.json")],
+        refresh: DurationMs::from_secs(300),
+    }];
+    let lab = Lab::start(vec![config]);
+    let file = dir.path().join("t.json");
+    let list = format!(r#"[{{"targets": ["{}"], "labels": {{"instance": "i"}}}}]"#, target.addr);
+    fs::write(&file, list).expect("written");
+    lab.until_last("a", "1").await;
+    let state = lab.target();
+    let path = file.display().to_string();
+    assert_eq!(state.discovered.get("__meta_filepath"), Some(path.as_str()));
+    // A file that breaks keeps its targets; one that is gone loses them.
+    fs::write(&file, "[{").expect("written");
+    lab.until("a failure", |lab| {
+        let families = lab.registry.gather();
+        let failures = families
+            .iter()
+            .find(|family| family.name() == "swell_scrape_target_file_failures_total");
+        failures.is_some_and(|family| family.get_metric()[0].get_counter().get_value() > 0.0)
+    })
+    .await;
+    assert_eq!(lab.handle.targets().len(), 1);
+    fs::remove_file(&file).expect("removed");
+    lab.until_last("a", "stale").await;
+    assert!(lab.handle.targets().is_empty());
+}
+
+#[tokio::test]
+async fn dropped_and_faulty_targets_are_shown() {
+    let target = Target::text("a 1\n").await;
+    let mut config = job(&[&target]);
+    config.static_groups[0].targets.push("gone:1".to_owned());
+    config.static_groups[0].targets.push("a/b".to_owned());
+    config.relabel = vec![
+        Rule::new(RuleSpec {
+            source_labels: Some(vec!["__address__".to_owned()]),
+            regex: Some("gone.*".to_owned()),
+            action: Action::Drop,
+            ..RuleSpec::default()
+        })
+        .expect("valid"),
+    ];
+    let lab = Lab::start(vec![config]);
+    lab.until_last("up", "1").await;
+    let states = lab.handle.targets();
+    let dropped: Vec<_> = states.iter().filter(|state| state.dropped).collect();
+    assert_eq!((states.len(), dropped.len()), (3, 2));
+    assert_eq!(dropped[0].discovered.get("__address__"), Some("gone:1"));
+    assert!(dropped[1].last_error.contains("host:port"), "{}", dropped[1].last_error);
+}
+
+#[tokio::test]
+async fn more_targets_than_allowed_all_fail() {
+    let (one, other) = (Target::text("a 1\n").await, Target::start(Answer::Silence).await);
+    let mut config = job(&[&one, &other]);
+    config.limits = Limits { targets_max: Some(1), ..Limits::default() };
+    let lab = Lab::start(vec![config.clone()]);
+    lab.until_error("more than the limit of 1 targets").await;
+    assert!(!one.asked() && !other.asked());
+    config.static_groups[0].targets.pop();
+    lab.handle.reload(vec![config]).await.expect("applied");
+    lab.until_last("up", "1").await;
+}
+
+#[tokio::test]
+async fn a_job_given_twice_is_refused() {
+    let target = Target::text("a 1\n").await;
+    let refused = Lab::try_start(vec![job(&[&target]), job(&[&target])]);
+    assert!(matches!(refused, Err(ScrapeError::RepeatedJob { .. })));
+    let lab = Lab::start(vec![job(&[&target])]);
+    lab.until_last("up", "1").await;
+    let refused = lab.handle.reload(vec![job(&[]), job(&[])]).await;
+    assert!(matches!(refused, Err(ScrapeError::RepeatedJob { .. })));
+    let handle = lab.handle.clone();
+    assert_eq!(handle.targets().len(), 1, "targets stay as they were");
+    lab.stop().await;
+    assert!(matches!(handle.reload(Vec::new()).await, Err(ScrapeError::Ended)));
+}

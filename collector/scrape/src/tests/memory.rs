@@ -1,0 +1,126 @@
+//! A storage in memory that is strict about its contract.
+
+use std::collections::{BTreeMap, HashSet};
+
+use parking_lot::Mutex;
+use swell_model::{
+    AppendError, AppendReport, Batch, Labels, MetricMetadata, SampleSink, SeriesRef, is_stale_nan,
+};
+
+#[derive(Debug, Default)]
+pub(super) struct Memory(Mutex<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    series: Vec<Series>,
+    resolved: usize,
+    described: BTreeMap<String, MetricMetadata>,
+    read_only: bool,
+}
+
+#[derive(Debug)]
+struct Series {
+    labels: Labels,
+    samples: Vec<(i64, f64)>,
+    forgotten: bool,
+}
+
+impl Memory {
+    /// Samples of the series printed as `labels`, in order.
+    pub(super) fn samples(&self, labels: &str) -> Vec<(i64, f64)> {
+        let inner = self.0.lock();
+        let found = inner.series.iter().filter(|series| series.labels.to_string() == labels);
+        found.flat_map(|series| series.samples.clone()).collect()
+    }
+
+    /// Its values as text, markers as `stale`.
+    pub(super) fn values(&self, labels: &str) -> Vec<String> {
+        let shown =
+            |value: f64| if is_stale_nan(value) { "stale".into() } else { value.to_string() };
+        self.samples(labels).into_iter().map(|(_, value)| shown(value)).collect()
+    }
+
+    /// The newest value as text.
+    pub(super) fn last(&self, labels: &str) -> Option<String> {
+        self.values(labels).pop()
+    }
+
+    /// All series that have samples, printed.
+    pub(super) fn names(&self) -> Vec<String> {
+        let inner = self.0.lock();
+        let stored = inner.series.iter().filter(|series| !series.samples.is_empty());
+        let mut names: Vec<_> = stored.map(|series| series.labels.to_string()).collect();
+        names.sort();
+        names
+    }
+
+    /// How often labels were resolved.
+    pub(super) fn resolved(&self) -> usize {
+        self.0.lock().resolved
+    }
+
+    pub(super) fn described(&self, family: &str) -> Option<MetricMetadata> {
+        self.0.lock().described.get(family).cloned()
+    }
+
+    /// References given so far become unknown, as after a clean-up of the storage.
+    pub(super) fn forget(&self) {
+        for series in &mut self.0.lock().series {
+            series.forgotten = true;
+        }
+    }
+
+    pub(super) fn read_only(&self) {
+        self.0.lock().read_only = true;
+    }
+}
+
+impl SampleSink for Memory {
+    fn resolve(&self, labels: &Labels) -> Result<SeriesRef, AppendError> {
+        let mut inner = self.0.lock();
+        inner.resolved += 1;
+        let known = |series: &Series| !series.forgotten && series.labels == *labels;
+        let idx = inner.series.iter().position(known).unwrap_or_else(|| {
+            let labels = labels.clone();
+            inner.series.push(Series { labels, samples: Vec::new(), forgotten: false });
+            inner.series.len() - 1
+        });
+        Ok(SeriesRef(idx as u64))
+    }
+
+    fn append(&self, batch: &Batch) -> Result<AppendReport, AppendError> {
+        let mut inner = self.0.lock();
+        if inner.read_only {
+            return Err(AppendError::ReadOnly { reason: "no space".to_owned() });
+        }
+        let mut seen = HashSet::new();
+        for row in &batch.rows {
+            assert_eq!(row.series.len(), row.values.len());
+            for series in &row.series {
+                assert!(seen.insert((row.timestamp, *series)), "a series twice in a row");
+                let idx = usize::try_from(series.0).expect("made by resolve");
+                if inner.series[idx].forgotten {
+                    return Err(AppendError::UnknownSeries(*series));
+                }
+            }
+        }
+        let mut report = AppendReport::default();
+        for row in &batch.rows {
+            for (series, value) in row.series.iter().zip(&row.values) {
+                let idx = usize::try_from(series.0).expect("made by resolve");
+                let samples = &mut inner.series[idx].samples;
+                if samples.last().is_some_and(|(last, _)| *last >= row.timestamp.0) {
+                    report.out_of_order += 1;
+                } else {
+                    samples.push((row.timestamp.0, *value));
+                    report.stored += 1;
+                }
+            }
+        }
+        Ok(report)
+    }
+
+    fn describe(&self, metric_name: &str, metadata: &MetricMetadata) {
+        self.0.lock().described.insert(metric_name.to_owned(), metadata.clone());
+    }
+}

@@ -1,0 +1,8 @@
+//! The scraper against local servers, and its ingestion against a storage in memory.
+
+mod answers;
+mod changes;
+mod lab;
+mod memory;
+mod security;
+mod series;

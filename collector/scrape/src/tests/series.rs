@@ -1,0 +1,225 @@
+//! Bodies, one after the other, on one target.
+
+use swell_exposition::Format;
+use swell_model::{DurationMs, Labels, MetricKind, TimestampMs};
+use swell_relabel::{Action, Rule, RuleSpec};
+
+use super::memory::Memory;
+use crate::config::{Limits, ScrapeConfig};
+use crate::ingest::{IngestError, Ingested, TargetSeries};
+
+struct Bench {
+    memory: Memory,
+    series: TargetSeries,
+    config: ScrapeConfig,
+    now: TimestampMs,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let labels = Labels::from_pairs([("job", "j"), ("instance", "i")]);
+        Self {
+            memory: Memory::default(),
+            series: TargetSeries::new(labels),
+            config: ScrapeConfig::new("j", DurationMs(1000), DurationMs(1000)),
+            now: TimestampMs(0),
+        }
+    }
+
+    fn scrape(&mut self, body: &str) -> Result<Ingested, IngestError> {
+        self.now += DurationMs(1000);
+        let outcome =
+            self.series.ingest(body.as_bytes(), Format::Text, self.now, &self.config, &self.memory);
+        if outcome.is_err() {
+            self.series.end_all(self.now, &self.memory).expect("the storage takes markers");
+        }
+        outcome
+    }
+
+    fn counts(&mut self, body: &str) -> (usize, usize, usize) {
+        let ingested = self.scrape(body).expect("a good body");
+        (ingested.scraped, ingested.kept, ingested.added)
+    }
+
+    fn check(&self, name: &str, expected: &[&str]) {
+        let labels = format!(r#"{name}{{instance="i", job="j"}}"#);
+        assert_eq!(self.memory.values(&labels), expected, "{name} of {:?}", self.memory.names());
+    }
+}
+
+fn rule(spec: RuleSpec) -> Rule {
+    Rule::new(spec).expect("a valid rule")
+}
+
+#[test]
+fn known_texts_build_no_labels() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.counts("a 1\nb 2\n"), (2, 2, 2));
+    assert_eq!(bench.counts("a 3\nb 4\n"), (2, 2, 0));
+    assert_eq!(bench.memory.resolved(), 2);
+    assert_eq!(bench.counts("a 5\nb 6\nc 7\n"), (3, 3, 1));
+    bench.check("a", &["1", "3", "5"]);
+    bench.check("c", &["7"]);
+}
+
+#[test]
+fn series_that_vanish_end_once_and_may_come_back() {
+    let mut bench = Bench::new();
+    bench.counts("a 1\nb 2\n");
+    bench.counts("a 1\n");
+    bench.counts("a 1\n");
+    assert_eq!(bench.counts("a 1\nb 3\n"), (2, 2, 1));
+    bench.check("a", &["1", "1", "1", "1"]);
+    bench.check("b", &["2", "stale", "3"]);
+}
+
+#[test]
+fn a_bad_line_spoils_the_scrape_and_ends_what_was_live() {
+    let mut bench = Bench::new();
+    bench.counts("a 1\n");
+    let error = bench.scrape("a 2\nnew 1\nb oops\n").expect_err("line 3 is bad");
+    assert_eq!(error.to_string(), "line 3: \"oops\" is not a number");
+    bench.check("a", &["1", "stale"]);
+    bench.check("new", &[]);
+    bench.counts("a 3\n");
+    bench.check("a", &["1", "stale", "3"]);
+    let error = bench.scrape("a{x=\"1\",x=\"2\"} 1\n").expect_err("a label twice");
+    assert!(matches!(error, IngestError::RepeatedLabel(_)), "{error}");
+}
+
+#[test]
+fn own_timestamps_count_and_such_series_do_not_end() {
+    let mut bench = Bench::new();
+    bench.counts("a 1 500\nb 1\n");
+    bench.counts("b 2\n");
+    let at_half_a_second = [(500, 1.0)];
+    assert_eq!(bench.memory.samples(r#"a{instance="i", job="j"}"#), at_half_a_second);
+    bench.config.honor_timestamps = false;
+    bench.counts("a 1 500\nb 3\n");
+    bench.counts("b 4\n");
+    bench.check("a", &["1", "1", "stale"]);
+}
+
+#[test]
+fn labels_of_the_target_win_unless_the_job_honours_others() {
+    let mut bench = Bench::new();
+    let body = "a{job=\"own\",exported_instance=\"e\",instance=\"\"} 1\n";
+    bench.counts(body);
+    assert_eq!(
+        bench.memory.names(),
+        [r#"a{exported_instance="e", exported_job="own", instance="i", job="j"}"#]
+    );
+    let mut bench = Bench::new();
+    bench.counts("a{job=\"own\",exported_job=\"e\"} 1\n");
+    let renamed = r#"a{exported_exported_job="own", exported_job="e", instance="i", job="j"}"#;
+    assert_eq!(bench.memory.names(), [renamed]);
+    let mut bench = Bench::new();
+    bench.config.honor_labels = true;
+    bench.counts(body);
+    assert_eq!(bench.memory.names(), [r#"a{exported_instance="e", job="own"}"#]);
+}
+
+#[test]
+fn metric_relabelling_drops_and_renames() {
+    let mut bench = Bench::new();
+    bench.config.metric_relabel = vec![
+        rule(RuleSpec {
+            source_labels: Some(vec!["__name__".to_owned()]),
+            regex: Some("go_.*".to_owned()),
+            action: Action::Drop,
+            ..RuleSpec::default()
+        }),
+        rule(RuleSpec {
+            regex: Some("request_id".to_owned()),
+            action: Action::LabelDrop,
+            ..RuleSpec::default()
+        }),
+    ];
+    assert_eq!(bench.counts("go_threads 1\na{request_id=\"1\"} 5\n"), (2, 1, 1));
+    // Another text for the same series: it goes on, and nothing ends.
+    assert_eq!(bench.counts("go_threads 1\na{request_id=\"2\"} 6\n"), (2, 1, 0));
+    bench.check("a", &["5", "6"]);
+    bench.check("go_threads", &[]);
+    bench.config.metric_relabel = vec![rule(RuleSpec {
+        target_label: Some("__name__".to_owned()),
+        replacement: Some(String::new()),
+        ..RuleSpec::default()
+    })];
+    bench.series.forget_texts();
+    let error = bench.scrape("a 1\n").expect_err("no name");
+    assert!(matches!(error, IngestError::NameMissing { .. }), "{error}");
+}
+
+#[test]
+fn a_series_twice_in_a_body_is_stored_once() {
+    let mut bench = Bench::new();
+    let ingested =
+        bench.scrape("a{x=\"1\",y=\"2\"} 1\na{y=\"2\",x=\"1\"} 2\nb 1\nb 1\n").expect("good");
+    assert_eq!((ingested.scraped, ingested.kept, ingested.repeated), (4, 4, 2));
+    assert_eq!(bench.memory.values(r#"a{instance="i", job="j", x="1", y="2"}"#), ["1"]);
+}
+
+#[test]
+fn limits_fail_the_scrape_as_a_whole() {
+    let limited = |limits: Limits, body: &str| {
+        let mut bench = Bench::new();
+        bench.counts("a 1\n");
+        bench.config.limits = limits;
+        let error = bench.scrape(body).expect_err("too much").to_string();
+        bench.check("a", &["1", "stale"]);
+        (error, bench.memory.resolved())
+    };
+    let (error, resolved) =
+        limited(Limits { samples_max: Some(2), ..Limits::default() }, "a 1\nb 1\nc 1\nd 1\n");
+    assert_eq!(error, "the scrape has 4 samples, more than the limit of 2");
+    assert_eq!(resolved, 2, "no series are made beyond the limit");
+    for (limits, part) in [
+        (Limits { labels_max: Some(3), ..Limits::default() }, "a number of labels of 4"),
+        (Limits { label_name_bytes_max: Some(9), ..Limits::default() }, "name length of 10"),
+        (Limits { label_value_bytes_max: Some(4), ..Limits::default() }, "value length of 5"),
+    ] {
+        let (error, _) = limited(limits, "a 1\nb{long_label=\"value\"} 1\n");
+        assert!(error.contains(part), "{error}");
+    }
+}
+
+#[test]
+fn references_that_the_storage_forgot_are_asked_for_anew() {
+    let mut bench = Bench::new();
+    bench.counts("a 1\n");
+    bench.memory.forget();
+    bench.counts("a 2\n");
+    bench.counts("a 3\n");
+    bench.check("a", &["1", "2", "3"]);
+}
+
+#[test]
+fn a_storage_that_takes_nothing_fails_the_scrape() {
+    let mut bench = Bench::new();
+    bench.memory.read_only();
+    let outcome =
+        bench.series.ingest(b"a 1\n", Format::Text, TimestampMs(1), &bench.config, &bench.memory);
+    assert!(matches!(outcome, Err(IngestError::Append(_))), "{outcome:?}");
+}
+
+#[test]
+fn families_are_described_when_they_change() {
+    let mut bench = Bench::new();
+    let body = "# TYPE a counter\n# HELP a What it counts.\na 1\n";
+    bench.counts(body);
+    let metadata = bench.memory.described("a").expect("described");
+    assert_eq!((metadata.kind, metadata.help.as_str()), (MetricKind::Counter, "What it counts."));
+    bench.counts(&body.replace("counter", "gauge"));
+    assert_eq!(bench.memory.described("a").expect("described").kind, MetricKind::Gauge);
+}
+
+#[test]
+fn many_changing_texts_do_not_pile_up() {
+    let mut bench = Bench::new();
+    for round in 0..50 {
+        bench.counts(&format!("a{{id=\"{round}\"}} 1\n"));
+    }
+    let shown = format!("{:?}", bench.series);
+    assert!(shown.contains("id=\\\"49"), "{shown}");
+    assert!(!shown.contains("id=\\\"48"), "{shown}");
+}
