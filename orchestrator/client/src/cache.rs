@@ -6,6 +6,7 @@ use std::sync::Arc;
 use futures::StreamExt as _;
 use parking_lot::RwLock;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::client::{Client, ListParams, ObjectList};
@@ -167,26 +168,37 @@ struct Follower<K> {
 }
 
 impl<K: Object> Follower<K> {
-    /// Lists, then watches; resumes a watch that ended, lists again after `Gone`, backs off after errors.
+    /// Lists, then watches; resumes a watch that ended, lists again after `Gone`, backs off after errors and
+    /// after watches that brought nothing.
     async fn run(self) {
-        let mut failures = 0;
+        let (mut failures, mut fruitless) = (0, 0_u32);
         let mut revision: Option<String> = None;
         loop {
             let outcome = match revision.take() {
                 None => self.relist().await.map(Some),
-                Some(from) => match self.follow(from.clone()).await {
-                    // Nothing came: the server is ending, or ends watches at once. Asking again at once would spin.
-                    (reached, Ok(())) if reached == from => {
-                        tokio::time::sleep(BackOff::RECONNECT.base).await;
-                        Ok(Some(reached))
+                Some(from) => {
+                    let start = Instant::now();
+                    let (reached, ended) = self.follow(from.clone()).await;
+                    let lasted = start.elapsed() >= BackOff::RECONNECT.max;
+                    fruitless = if lasted || reached != from { 0 } else { fruitless + 1 };
+                    // A server that ends watches at once, or calls each revision too old, must not be asked
+                    // on and on.
+                    let rest = tokio::time::sleep(BackOff::RECONNECT.delay_with_jitter(fruitless));
+                    match ended {
+                        Ok(()) => {
+                            rest.await;
+                            Ok(Some(reached))
+                        }
+                        Err(ClientError::Gone { .. }) => {
+                            rest.await;
+                            Ok(None)
+                        }
+                        Err(error) => {
+                            revision = Some(reached);
+                            Err(error)
+                        }
                     }
-                    (reached, Ok(())) => Ok(Some(reached)),
-                    (_, Err(ClientError::Gone { .. })) => Ok(None),
-                    (reached, Err(error)) => {
-                        revision = Some(reached);
-                        Err(error)
-                    }
-                },
+                }
             };
             match outcome {
                 Ok(reached) => {
@@ -254,5 +266,50 @@ impl<K: Object> Follower<K> {
 fn note_revision<K: Object>(reached: &mut String, object: &K) {
     if let Some(version) = &object.metadata().resource_version {
         reached.clone_from(version);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use bytes::Bytes;
+    use http::{Request, Response};
+    use http_body_util::Full;
+    use k8s_openapi::api::core::v1::Pod;
+
+    use super::*;
+
+    const GONE: &str =
+        r#"{"type":"ERROR","object":{"kind":"Status","code":410,"reason":"Expired"}}"#;
+
+    /// Counts the requests of a cache in ten minutes, of which each watch is answered by `events` alone.
+    async fn check(events: &'static str, request_count_max: usize) {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&asked);
+        let server = tower::service_fn(move |request: Request<Full<Bytes>>| {
+            count.fetch_add(1, Ordering::Relaxed);
+            let watches = request.uri().query().is_some_and(|query| query.contains("watch=true"));
+            let list = r#"{"metadata":{"resourceVersion":"5"},"items":[]}"#;
+            let body = if watches { format!("{events}\n") } else { list.to_owned() };
+            std::future::ready(Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(body)))))
+        });
+        let shutdown = CancellationToken::new();
+        let client = Client::in_process(server);
+        let cache = Cache::<Pod>::start(client, None, ListParams::default(), shutdown.clone());
+        assert!(cache.synced().await, "{events}");
+        tokio::time::sleep(Duration::from_secs(600)).await;
+        shutdown.cancel();
+        let asked = asked.load(Ordering::Relaxed);
+        assert!((10..=request_count_max).contains(&asked), "{asked} requests for {events:?}");
+    }
+
+    /// One request in about ten seconds, and two for each revision that is too old.
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_ends_watches_at_once_is_asked_seldom() {
+        check("", 110).await;
+        check(GONE, 220).await;
     }
 }
