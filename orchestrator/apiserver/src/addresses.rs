@@ -87,6 +87,13 @@ impl ServiceAddresses {
         }
     }
 
+    /// Gives back the address that a service had before a change and has no longer.
+    pub(crate) fn release_changed(&self, before: &Value, now: &Value) {
+        if cluster_ip(before) != cluster_ip(now) {
+            self.release(before);
+        }
+    }
+
     /// Notes the address of a stored service.
     pub(crate) fn note(&self, service: &Value) {
         if let Some(address) = cluster_ip(service) {

@@ -5,7 +5,9 @@ use swell_api_types::schema::{Schema, normalize};
 use swell_api_types::{ResourceType, Subresource};
 
 use crate::failure::Failure;
-use crate::object::{is_terminating, meta_text, metadata_mut, storage, to_storage};
+use crate::object::{
+    NESTING_MAX, is_deeper_than, is_terminating, meta_text, metadata_mut, storage, to_storage,
+};
 use crate::query::FieldValidation;
 use crate::route::Target;
 
@@ -25,6 +27,11 @@ pub(crate) fn shape(
     mut object: Value,
     validation: FieldValidation,
 ) -> Result<Shaped, Failure> {
+    if is_deeper_than(&object, NESTING_MAX) {
+        return Err(Failure::bad_request(format!(
+            "the object is nested deeper than {NESTING_MAX} levels"
+        )));
+    }
     check_type(resource, &mut object)?;
     let mut warnings = Vec::new();
     let mut object = normalized(resource, object, validation, &mut warnings)?;

@@ -122,9 +122,17 @@ pub(crate) async fn answer(
     })
 }
 
-async fn read_complaint(body: hyper::body::Incoming) -> String {
+async fn read_complaint<B>(body: B) -> String
+where
+    B: hyper::body::Body,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
     use http_body_util::BodyExt as _;
-    match Limited::new(body, COMPLAINT_BYTES_MAX).collect().await {
+    let limited = Limited::new(body, COMPLAINT_BYTES_MAX);
+    let Ok(read) = tokio::time::timeout(ANSWER_DEADLINE, limited.collect()).await else {
+        return "(its complaint did not end)".to_owned();
+    };
+    match read {
         Ok(body) => String::from_utf8_lossy(&body.to_bytes()).trim().to_owned(),
         Err(error) if error.is::<LengthLimitError>() => "(a long complaint)".to_owned(),
         Err(error) => format!("(its complaint could not be read: {error})"),
@@ -166,4 +174,29 @@ fn agent_address(node: &Value) -> Option<String> {
     } else {
         format!("{address}:{port}")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use futures::{StreamExt as _, stream};
+    use http_body_util::StreamBody;
+    use hyper::body::Frame;
+
+    use super::*;
+
+    async fn check(text: &'static str, ends: bool, expected: &str) {
+        let begin = stream::iter([Ok::<_, Infallible>(Frame::data(Bytes::from(text)))]);
+        let end = stream::pending().take(usize::from(!ends));
+        assert_eq!(read_complaint(StreamBody::new(begin.chain(end))).await, expected, "{text}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_complaint_is_read_within_bounds() {
+        check("no such file\n", true, "no such file").await;
+        check("no such", false, "(its complaint did not end)").await;
+        let long = "x".repeat(COMPLAINT_BYTES_MAX + 1).leak();
+        check(long, true, "(a long complaint)").await;
+    }
 }

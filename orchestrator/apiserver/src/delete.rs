@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use swell_api_types::ResourceType;
+use swell_api_types::schema::{Schema, normalize};
 use swell_model::{DurationMs, TimestampMs};
 use swell_store::{Expected, ListOptions, Op, StoreError, Txn};
 
@@ -25,6 +26,9 @@ pub(crate) const ORPHAN_FINALIZER: &str = "orphan";
 /// A deletion is tried again when somebody else wrote in between, so many times.
 const ATTEMPTS: usize = 5;
 
+/// The longest time to stop: what is meant by more is forever, and later times cannot be written.
+const GRACE_S_MAX: i64 = i32::MAX as i64;
+
 /// How to delete.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct DeleteOptions {
@@ -45,8 +49,10 @@ enum Propagation {
 impl DeleteOptions {
     /// Reads the options of the body (none if empty) and of the query, which the body overrules.
     pub(crate) fn read(body: Option<&Value>, query: &Query) -> Result<Self, Failure> {
-        let none = Value::Null;
-        let body = body.unwrap_or(&none);
+        let body = match body {
+            None | Some(Value::Null) => Value::Null,
+            Some(given) => normalize_options(given)?,
+        };
         let text =
             |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
         let from_query = query
@@ -96,6 +102,16 @@ impl DeleteOptions {
         self.propagation = Some(Propagation::Foreground);
         self
     }
+}
+
+/// Options of a wrong type are refused: a precondition that is not understood must not be passed over.
+fn normalize_options(given: &Value) -> Result<Value, Failure> {
+    let message = Schema::get().message("meta.v1.DeleteOptions");
+    let message = message.ok_or_else(Failure::no_such_path)?;
+    let normalized = normalize(message, given.clone()).map_err(|error| {
+        Failure::bad_request(format!("the body cannot be handled as DeleteOptions: {error}"))
+    })?;
+    Ok(normalized.object)
 }
 
 /// What became of a deletion.
@@ -204,7 +220,7 @@ fn grace_period(resource: &ResourceType, object: &Value, options: &DeleteOptions
         return 0;
     }
     let own = object["spec"]["terminationGracePeriodSeconds"].as_i64();
-    options.grace_period_s.or(own).unwrap_or(30)
+    options.grace_period_s.or(own).unwrap_or(30).min(GRACE_S_MAX)
 }
 
 async fn remove(

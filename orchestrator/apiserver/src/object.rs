@@ -7,10 +7,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
-use swell_api_types::{ResourceType, by_plural, endpoint_slices, hpa_v1_from_v2, hpa_v2_from_v1};
+use swell_api_types::{
+    Path, ResourceType, by_plural, endpoint_slices, hpa_v1_from_v2, hpa_v2_from_v1,
+};
 use swell_store::{Entry, Revision};
 
 use crate::failure::Failure;
+
+/// Objects and lists may be nested so deep. Lower than what can be read back from JSON.
+pub(crate) const NESTING_MAX: usize = 100;
 
 /// Everything that is stored lies below.
 pub(crate) const ROOT: &str = "/registry/";
@@ -112,6 +117,30 @@ pub(crate) fn meta_text<'o>(object: &'o Value, field: &str) -> &'o str {
 /// The revision that an object was read at; none if it names none.
 pub(crate) fn revision_of(object: &Value) -> Option<Revision> {
     meta_text(object, "resourceVersion").parse().ok().filter(|number| *number > 0).map(Revision)
+}
+
+/// The revision that a client's object demands; none if it names none.
+pub(crate) fn demanded_revision(
+    resource: &ResourceType,
+    object: &Value,
+) -> Result<Option<Revision>, Failure> {
+    let text = meta_text(object, "resourceVersion");
+    if !text.is_empty() && text.parse::<u64>().is_err() {
+        let path = Path::new("metadata").field("resourceVersion");
+        let fault = path.invalid(text, "must be one that the server has given out");
+        return Err(Failure::invalid(resource, meta_text(object, "name"), &[fault]));
+    }
+    Ok(revision_of(object))
+}
+
+/// Whether objects and lists are nested deeper in `value` than `levels`. Looks no deeper than that itself.
+pub(crate) fn is_deeper_than(value: &Value, levels: usize) -> bool {
+    let below = |inner: &Value| levels == 0 || is_deeper_than(inner, levels - 1);
+    match value {
+        Value::Object(fields) => fields.values().any(below),
+        Value::Array(items) => items.iter().any(below),
+        _ => false,
+    }
 }
 
 /// Whether the object is being deleted.

@@ -1,14 +1,15 @@
 //! `scale`, `binding` and `eviction`.
 
 use serde_json::{Value, json};
+use swell_api_types::schema::{Schema, normalize};
 use swell_api_types::{Path, Subresource};
 
 use crate::body;
 use crate::create::Written;
 use crate::delete::{DeleteOptions, Deleted, delete};
 use crate::failure::Failure;
-use crate::object::{is_terminating, meta_text, revision_of};
-use crate::patch::Patch;
+use crate::object::{demanded_revision, is_terminating, meta_text, revision_of};
+use crate::patch::{self, Patch};
 use crate::query::{Query, WriteOptions};
 use crate::read::stored;
 use crate::route::Target;
@@ -57,6 +58,16 @@ pub(crate) enum ScaleChange {
     Patch(Patch),
 }
 
+/// A scale of a wrong shape is refused: without its number it would mean none.
+fn shaped_scale(scale: Value) -> Result<Value, Failure> {
+    let message = Schema::get().message("autoscaling.v1.Scale");
+    let message = message.ok_or_else(Failure::no_such_path)?;
+    let normalized = normalize(message, scale).map_err(|error| {
+        Failure::bad_request(format!("the object cannot be handled as a Scale: {error}"))
+    })?;
+    Ok(normalized.object)
+}
+
 /// Changes how many replicas an object wants.
 pub(crate) async fn set_scale(
     shared: &Shared,
@@ -76,11 +87,11 @@ pub(crate) async fn set_scale(
         }
         ScaleChange::Patch(Patch::Json(patch)) => {
             let mut wanted = scale.clone();
-            json_patch::patch(&mut wanted, patch)
-                .map_err(|error| Failure::bad_request(error.to_string()))?;
+            patch::apply_json(&mut wanted, patch)?;
             wanted
         }
     };
+    let wanted = shaped_scale(wanted)?;
     let replicas = match &wanted["spec"]["replicas"] {
         Value::Null => 0,
         value => value.as_i64().and_then(|number| i32::try_from(number).ok()).ok_or_else(|| {
@@ -93,10 +104,11 @@ pub(crate) async fn set_scale(
         return Err(Failure::invalid(target.resource, name, &[fault]));
     }
     let mut patch = json!({"spec": {"replicas": replicas}});
-    if revision_of(&wanted).is_some() && revision_of(&wanted) != revision_of(&scale) {
+    let demanded = demanded_revision(target.resource, &wanted)?;
+    if demanded.is_some() && demanded != revision_of(&scale) {
         return Err(Failure::modified(target.resource, name));
     }
-    if matches!(change, ScaleChange::Replace(_)) && revision_of(&wanted).is_some() {
+    if matches!(change, ScaleChange::Replace(_)) && demanded.is_some() {
         patch["metadata"] = json!({"resourceVersion": wanted["metadata"]["resourceVersion"]});
     }
     let patch = Patch::Merge(patch);

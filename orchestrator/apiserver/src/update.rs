@@ -8,7 +8,8 @@ use crate::admit::{self, Shaped};
 use crate::create::{Written, create};
 use crate::failure::Failure;
 use crate::object::{
-    encode, is_terminating, key, meta_text, metadata_mut, revision_of, storage, to_version,
+    demanded_revision, encode, is_terminating, key, meta_text, metadata_mut, revision_of, storage,
+    to_version,
 };
 use crate::patch::{self, Patch};
 use crate::query::WriteOptions;
@@ -115,7 +116,7 @@ async fn write(
 /// A change made for another revision or another object of the same name is refused.
 fn check_preconditions(resource: &ResourceType, old: &Value, new: &Value) -> Result<(), Failure> {
     let name = meta_text(old, "name");
-    if let Some(asked) = revision_of(new)
+    if let Some(asked) = demanded_revision(resource, new)?
         && Some(asked) != revision_of(old)
     {
         return Err(Failure::modified(resource, name));
@@ -133,7 +134,8 @@ fn check_preconditions(resource: &ResourceType, old: &Value, new: &Value) -> Res
     Ok(())
 }
 
-/// A service keeps its address when the change does not name one; whether a new one was assigned.
+/// A service keeps its address when the change does not name one, and gets one when it had none; whether a
+/// new one was assigned.
 fn keep_address(
     shared: &Shared,
     target: &Target,
@@ -142,11 +144,14 @@ fn keep_address(
 ) -> Result<bool, Failure> {
     let is_unset =
         |service: &Value| service["spec"]["clusterIP"].as_str().is_none_or(str::is_empty);
-    if new["spec"]["type"] == "ExternalName" || !is_unset(new) {
+    if new["spec"]["type"] == "ExternalName" {
         return Ok(false);
     }
     if is_unset(old) {
         return shared.addresses.assign(target, new);
+    }
+    if !is_unset(new) {
+        return Ok(false);
     }
     for field in ["clusterIP", "clusterIPs"] {
         new["spec"][field] = old["spec"][field].clone();

@@ -24,6 +24,8 @@ use crate::table::{self, IncludeObject};
 
 /// A watch that names no timeout ends after this long, as in Kubernetes, so that clients spread again.
 const TIMEOUT: Duration = Duration::from_secs(1800);
+/// No watch lasts longer, whatever it asks for.
+const TIMEOUT_MAX: Duration = Duration::from_secs(24 * 3600);
 /// Time between bookmarks.
 const BOOKMARK_INTERVAL: Duration = Duration::from_secs(60);
 /// Marks the bookmark that ends the initial events.
@@ -47,7 +49,7 @@ pub(crate) async fn watch(
     }
     let asked = query.revision()?;
     let seconds = query.number("timeoutSeconds")?.filter(|seconds| *seconds > 0);
-    let timeout = seconds.map_or(TIMEOUT, Duration::from_secs);
+    let timeout = seconds.map_or(TIMEOUT, Duration::from_secs).min(TIMEOUT_MAX);
     let key_prefix = prefix(target.resource, target.namespace.as_deref());
     let send_initial = initial_wanted.unwrap_or(asked.is_none());
     let mut lines = VecDeque::new();
@@ -210,6 +212,7 @@ impl Watcher {
                             Err(failure) => {
                                 self.lines.push_back(error_line(&failure));
                                 self.end = Instant::now();
+                                break;
                             }
                         }
                     }

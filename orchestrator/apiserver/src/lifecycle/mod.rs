@@ -121,8 +121,14 @@ fn note(
 ) -> Result<(), Failure> {
     let Some((resource, namespace, name)) = parse_key(&change.key) else { return Ok(()) };
     match (&change.value, &change.before) {
-        (Some(value), _) => {
+        (Some(value), before) => {
             let object = decode_bytes(&change.key, value, change.revision)?;
+            if resource.kind == "Service"
+                && let Some(before) = before
+            {
+                let before = decode_bytes(&change.key, before, change.revision)?;
+                shared.addresses.release_changed(&before, &object);
+            }
             agenda.objects.extend(graph.put(&change.key, &object));
             note_namespace(&change.key, &object, graph, agenda);
         }

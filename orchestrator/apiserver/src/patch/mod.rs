@@ -2,6 +2,7 @@
 
 mod apply;
 mod fields;
+mod json;
 mod strategic;
 
 use http::HeaderMap;
@@ -13,6 +14,8 @@ use crate::body;
 use crate::failure::Failure;
 use crate::object::metadata_mut;
 use crate::query::WriteOptions;
+
+pub(crate) use json::apply as apply_json;
 
 const MERGE: &str = "application/merge-patch+json";
 const JSON: &str = "application/json-patch+json";
@@ -89,14 +92,7 @@ pub(crate) fn apply(
             Ok(object)
         }
         Patch::Json(patch) => {
-            json_patch::patch(&mut object, patch).map_err(|error| {
-                let mut failure = Failure::bad_request(format!(
-                    "the server rejected our request due to an error in our request: {error}"
-                ));
-                failure.code = http::StatusCode::UNPROCESSABLE_ENTITY;
-                failure.reason = "Invalid";
-                failure
-            })?;
+            apply_json(&mut object, patch)?;
             Ok(object)
         }
         Patch::Strategic(patch) => strategic::merge(message(resource)?, object, patch)
