@@ -15,7 +15,7 @@ use crate::client::Client;
 use crate::error::ClientError;
 use crate::paths::Object;
 
-/// Events that may wait to be sent; more are dropped and counted, as no controller may wait for its diary.
+/// Events that may wait to be sent; more are dropped, with a line in the log, as no controller may wait for its diary.
 const QUEUE_LEN_MAX: usize = 256;
 /// Events remembered to be counted when they repeat.
 const REMEMBERED_MAX: usize = 1024;
