@@ -114,9 +114,9 @@ impl Workspace {
     /// Crates that never do IO.
     pub(crate) fn pure_crates(&self) -> impl Iterator<Item = &Member> {
         self.members.iter().filter(|member| {
-            self.layer_of
-                .get(&member.name)
-                .is_some_and(|layer| self.rules.pure.layers.iter().any(|l| l == LAYER_ORDER[*layer]))
+            self.layer_of.get(&member.name).is_some_and(|layer| {
+                self.rules.pure.layers.iter().any(|l| l == LAYER_ORDER[*layer])
+            })
         })
     }
 
@@ -209,22 +209,23 @@ mod tests {
             "#,
         )
         .expect("valid rules");
-        let mut members: Vec<Member> = ["model", "chunk", "promql", "decide", "engine", "http", "bin"]
-            .iter()
-            .map(|name| Member {
-                name: (*name).to_owned(),
-                folder: PathBuf::new(),
-                directory: match *name {
-                    "model" => "base",
-                    "decide" => "autoscaler",
-                    "bin" => "bin",
-                    _ => "tsdb",
-                }
-                .to_owned(),
-                uses: Vec::new(),
-                inherits_lints: true,
-            })
-            .collect();
+        let mut members: Vec<Member> =
+            ["model", "chunk", "promql", "decide", "engine", "http", "bin"]
+                .iter()
+                .map(|name| Member {
+                    name: (*name).to_owned(),
+                    folder: PathBuf::new(),
+                    directory: match *name {
+                        "model" => "base",
+                        "decide" => "autoscaler",
+                        "bin" => "bin",
+                        _ => "tsdb",
+                    }
+                    .to_owned(),
+                    uses: Vec::new(),
+                    inherits_lints: true,
+                })
+                .collect();
         for (name, _, used) in uses {
             let member = members.iter_mut().find(|member| member.name == *name).expect("known");
             member.uses = used.iter().map(|name| (*name).to_owned()).collect();

@@ -9,8 +9,15 @@ use super::layers::Workspace;
 
 /// What a pure file must not name.
 const IMPURE: [&str; 9] = [
-    "tokio::", "std::fs", "std::net", "std::env", "std::thread", "SystemTime", "Instant::now",
-    "tracing::", "rand::rng",
+    "tokio::",
+    "std::fs",
+    "std::net",
+    "std::env",
+    "std::thread",
+    "SystemTime",
+    "Instant::now",
+    "tracing::",
+    "rand::rng",
 ];
 
 /// What no file may hold: work that was not done.
@@ -22,12 +29,11 @@ const LINES_MAX: usize = 800;
 /// Faults in all Rust sources of the workspace.
 pub(crate) fn faults(root: &Path, workspace: &Workspace) -> anyhow::Result<Vec<String>> {
     let mut faults = Vec::new();
-    let pure: Vec<&Path> =
-        workspace.pure_crates().map(|member| member.folder.as_path()).collect();
+    let pure: Vec<&Path> = workspace.pure_crates().map(|member| member.folder.as_path()).collect();
     for member in workspace.members() {
         for file in rust_files(&member.folder.join("src"))? {
-            let text = fs::read_to_string(&file)
-                .with_context(|| format!("read {}", file.display()))?;
+            let text =
+                fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;
             let shown = file.strip_prefix(root).unwrap_or(&file).display().to_string();
             let name = file.file_name().map(|name| name.to_string_lossy().into_owned());
             let named_pure =
@@ -43,7 +49,8 @@ pub(crate) fn faults(root: &Path, workspace: &Workspace) -> anyhow::Result<Vec<S
 /// Faults in one file.
 fn text_faults(file: &str, text: &str, is_pure: bool, check_refused: bool) -> Vec<String> {
     let mut faults = Vec::new();
-    let is_test_file = file.ends_with("tests.rs") || file.contains("/tests/") || file.contains("/testing");
+    let is_test_file =
+        file.ends_with("tests.rs") || file.contains("/tests/") || file.contains("/testing");
     let mut in_tests = is_test_file;
     let mut code_lines = 0;
     for (line_idx, line) in text.lines().enumerate() {
@@ -106,6 +113,10 @@ mod tests {
     #[test]
     fn unfinished_work_does_not_land() {
         let word = ["to", "do!("].concat();
-        check(&format!("fn f() {{ {word}) }}\n"), false, &[&format!("a/src/x.rs:1: {word} does not land")]);
+        check(
+            &format!("fn f() {{ {word}) }}\n"),
+            false,
+            &[&format!("a/src/x.rs:1: {word} does not land")],
+        );
     }
 }
