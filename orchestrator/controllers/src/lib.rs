@@ -1,6 +1,6 @@
 //! Runs reconcile and schedule: cache, queue, plan, apply, status, event.
 //!
-//! One task ([`feed`]) looks at what changed in the caches and asks for a look at the keys concerned; the workers of
+//! One task (in `feed`) looks at what changed in the caches and asks for a look at the keys concerned; the workers of
 //! each controller read the caches, have a plan made by `swell-reconcile`, and carry it out. Nothing polls: without
 //! changes and without a deadline nothing runs. All decisions are elsewhere, as pure functions.
 
