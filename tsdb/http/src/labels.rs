@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::extract::{Path, State};
 use axum::response::Response;
@@ -27,12 +28,17 @@ pub(crate) async fn series(
     }
     let (range, limit) = (params.range()?, params.limit("limit")?);
     let db = api.db.clone();
+    let cancelled = Arc::<AtomicBool>::default();
+    let unwanted = cancelled.clone();
     let found = api
-        .run(api.config.timeout, Arc::default(), move || {
+        .run(api.config.timeout, cancelled, move || {
             let mut found = BTreeSet::new();
             let hints = SelectHints { range, labels_only: true, limit: 0 };
             for matchers in &selectors {
                 for series in db.select(matchers, &hints)? {
+                    if unwanted.load(Ordering::Relaxed) {
+                        return Err(ApiError::timeout("nobody waits for the answer any more"));
+                    }
                     found.insert(series?.labels);
                 }
             }

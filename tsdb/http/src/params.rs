@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
@@ -45,6 +44,8 @@ impl Params {
                     "query" => {
                         "unknown position: parse error: no expression found in input".to_owned()
                     }
+                    "step" => "cannot parse \"\" to a valid duration".to_owned(),
+                    "start" | "end" => "cannot parse \"\" to a valid timestamp".to_owned(),
                     _ => "it is required".to_owned(),
                 },
             )
@@ -120,7 +121,7 @@ impl Params {
 impl<S: Send + Sync> FromRequest<S> for Params {
     type Rejection = Response;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
+    async fn from_request(request: Request, _state: &S) -> Result<Self, Response> {
         let mut params = Self::default();
         if let Some(query) = request.uri().query() {
             params.add_encoded(query);
@@ -141,22 +142,25 @@ impl<S: Send + Sync> FromRequest<S> for Params {
                     .with_code(StatusCode::UNSUPPORTED_MEDIA_TYPE)
                     .into_response());
             }
-            let body = Bytes::from_request(request, state)
+            let body = axum::body::to_bytes(request.into_body(), FORM_BYTES_MAX)
                 .await
-                .map_err(|error| ApiError::bad_data(error.body_text()).into_response())?;
-            if body.len() > FORM_BYTES_MAX {
-                let told =
-                    format!("the form has {} bytes, at most {FORM_BYTES_MAX} are read", body.len());
-                return Err(ApiError::bad_data(told)
-                    .with_code(StatusCode::PAYLOAD_TOO_LARGE)
-                    .into_response());
-            }
+                .map_err(|error| unread_form(&error).into_response())?;
             let text = std::str::from_utf8(&body)
                 .map_err(|_| ApiError::bad_data("the form is no UTF-8").into_response())?;
             params.add_encoded(text);
         }
         Ok(params)
     }
+}
+
+/// A form that is too large, or whose sender went away.
+fn unread_form(error: &axum::Error) -> ApiError {
+    let told = swell_telemetry::chain(error);
+    if told.contains("length limit") {
+        return ApiError::bad_data(format!("the form has more than {FORM_BYTES_MAX} bytes"))
+            .with_code(StatusCode::PAYLOAD_TOO_LARGE);
+    }
+    ApiError::bad_data(format!("the form cannot be read: {told}"))
 }
 
 /// RFC 3339, or Unix seconds as a decimal number, rounded to milliseconds.

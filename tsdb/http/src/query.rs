@@ -85,7 +85,8 @@ async fn run(
     let output = api.evaluate(expr, eval, timeout).await?;
     let spent = api.clock.monotonic().since(began);
     let (mut data, cut) = query_data(&output.value, limit);
-    if params.get("stats").is_some() {
+    let asked_stats = params.get("stats");
+    if asked_stats.is_some() {
         let stats = stats(&output, spent.as_secs_f64());
         data.pop();
         data.push_str(&format!(r#","stats":{stats}}}"#));
@@ -94,6 +95,9 @@ async fn run(
         output.warnings.iter().map(|remark| remark.render(query)).collect();
     if cut {
         warnings.push("results truncated due to limit".to_owned());
+    }
+    if let Some(other) = asked_stats.filter(|asked| !["true", "all"].contains(asked)) {
+        warnings.push(format!("stats={other:?} is neither true nor all: taken as true"));
     }
     let infos: Vec<String> = output.infos.iter().map(|remark| remark.render(query)).collect();
     Ok(success_raw(&data, &warnings, &infos))

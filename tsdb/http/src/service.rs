@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use prometheus::IntGauge;
 use swell_engine::Db;
 use swell_env::Clock;
 use swell_model::{DurationMs, TimestampMs};
@@ -17,6 +18,9 @@ use crate::error::ApiError;
 use crate::health::Readiness;
 use crate::metrics::QueryMetrics;
 use crate::targets::TargetStatusSource;
+
+/// Steps that the longest range query has: both of its ends count.
+const STEPS_MAX: usize = Budget::STEPS_MAX_DEFAULT + 1;
 
 /// Limits and facts of the API.
 #[derive(Clone, Debug)]
@@ -89,6 +93,22 @@ impl Drop for CancelOnDrop {
     }
 }
 
+/// Counts a piece of work while it runs, also when it panics or nobody waits for it any more.
+struct Running(IntGauge);
+
+impl Running {
+    fn begin(gauge: IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
 impl Api {
     /// The API over its parts.
     ///
@@ -125,7 +145,7 @@ impl Api {
         params: EvalParams,
         timeout: DurationMs,
     ) -> Result<QueryOutput, ApiError> {
-        let budget = Budget::new(self.config.samples_max, Budget::STEPS_MAX_DEFAULT);
+        let budget = Budget::new(self.config.samples_max, STEPS_MAX);
         let cancelled = budget.cancelled.clone();
         let db = self.db.clone();
         let asked = self.clock.monotonic();
@@ -161,14 +181,13 @@ impl Api {
                     .acquire_owned()
                     .await
                     .map_err(|_| ApiError::timeout("the server is stopping"))?;
-                running.inc();
                 let done = tokio::task::spawn_blocking(move || {
+                    let running = Running::begin(running);
                     let outcome = work();
-                    drop(slot);
+                    drop((running, slot));
                     outcome
                 })
                 .await;
-                running.dec();
                 done.unwrap_or_else(|error| {
                     Err(ApiError::internal(format!("the query failed inside: {error}")))
                 })

@@ -66,11 +66,17 @@ pub(crate) async fn tsdb(
     State(api): State<Arc<Api>>,
     params: Params,
 ) -> Result<Response, ApiError> {
-    let limit = params.limit("limit")?.unwrap_or(TSDB_ENTRIES_DEFAULT);
-    if limit > TSDB_ENTRIES_MAX {
-        let told = format!("{limit} is more than {TSDB_ENTRIES_MAX}");
-        return Err(ApiError::bad_param("limit", told));
-    }
+    let limit = match params.get("limit") {
+        None => TSDB_ENTRIES_DEFAULT,
+        Some(text) => {
+            text.parse().ok().filter(|limit| (1..=TSDB_ENTRIES_MAX).contains(limit)).ok_or_else(
+                || {
+                    let told = format!("{text:?} is not a number from 1 to {TSDB_ENTRIES_MAX}");
+                    ApiError::bad_param("limit", told)
+                },
+            )?
+        }
+    };
     let db = api.db.clone();
     let (status, cardinality) = api
         .run(api.config.timeout, Arc::default(), move || Ok((db.status(), db.cardinality(limit))))

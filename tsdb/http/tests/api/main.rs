@@ -1,0 +1,7 @@
+//! The API as clients see it: requests against the router, over the real engine on a directory in memory.
+
+mod lab;
+mod labels;
+mod limits;
+mod query;
+mod status;

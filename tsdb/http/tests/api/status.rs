@@ -1,0 +1,185 @@
+//! Targets, status, health and our own metrics.
+
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use serde_json::json;
+use swell_model::{DurationMs, Labels, TimestampMs};
+use swell_tsdb_http::{TargetHealth, TargetReport, UnsupportedDiscovery};
+
+use super::lab::{Lab, NOW_S};
+
+fn report(pool: &str, health: TargetHealth, dropped: bool) -> TargetReport {
+    TargetReport {
+        scrape_pool: pool.to_owned(),
+        discovered_labels: Labels::from_pairs([("__address__", "h:1")]),
+        labels: Labels::from_pairs([("instance", "h:1"), ("job", pool)]),
+        scrape_url: "http://h:1/metrics".to_owned(),
+        health,
+        last_error: if health == TargetHealth::Down { "refused".to_owned() } else { String::new() },
+        last_scrape: (health != TargetHealth::Unknown).then_some(TimestampMs(NOW_S * 1000 + 250)),
+        last_scrape_seconds: 0.25,
+        scrape_interval: DurationMs::from_secs(15),
+        scrape_timeout: DurationMs::from_secs(10),
+        dropped,
+    }
+}
+
+#[tokio::test]
+async fn targets_are_listed_by_state_and_pool() {
+    let lab = Lab::new();
+    let path = "/api/v1/targets";
+    let empty = json!({"activeTargets": [], "droppedTargets": [], "droppedTargetCounts": {}});
+    assert_eq!(lab.get(path, &[]).await.data(), empty);
+    *lab.targets.reports.lock() = vec![
+        report("a", TargetHealth::Up, false),
+        report("b", TargetHealth::Down, false),
+        report("b", TargetHealth::Unknown, false),
+        report("b", TargetHealth::Unknown, true),
+    ];
+    let data = lab.get(path, &[]).await.data();
+    assert_eq!(
+        data["activeTargets"][0],
+        json!({
+            "discoveredLabels": {"__address__": "h:1"},
+            "labels": {"instance": "h:1", "job": "a"},
+            "scrapePool": "a",
+            "scrapeUrl": "http://h:1/metrics",
+            "globalUrl": "http://h:1/metrics",
+            "lastError": "",
+            "lastScrape": "2023-11-14T22:13:20.25Z",
+            "lastScrapeDuration": 0.25,
+            "health": "up",
+            "scrapeInterval": "15s",
+            "scrapeTimeout": "10s",
+        })
+    );
+    assert_eq!(data["activeTargets"][1]["health"], "down");
+    assert_eq!(data["activeTargets"][1]["lastError"], "refused");
+    assert_eq!(data["activeTargets"][2]["health"], "unknown");
+    assert_eq!(data["activeTargets"][2]["lastScrape"], "0001-01-01T00:00:00Z");
+    let dropped = json!([{"discoveredLabels": {"__address__": "h:1"}, "scrapePool": "b"}]);
+    assert_eq!(data["droppedTargets"], dropped);
+    assert_eq!(data["droppedTargetCounts"], json!({"b": 1}));
+    for (params, active, dropped) in [
+        (&[("state", "active")][..], 3, 0),
+        (&[("state", "dropped")], 0, 1),
+        (&[("state", "any")], 3, 1),
+        (&[("scrapePool", "a")], 1, 0),
+        (&[("scrapePool", "b"), ("state", "ACTIVE")], 2, 0),
+    ] {
+        let data = lab.get(path, params).await.data();
+        let count = |key: &str| data[key].as_array().map(Vec::len);
+        let counts = (count("activeTargets"), count("droppedTargets"));
+        assert_eq!(counts, (Some(active), Some(dropped)), "{params:?}");
+    }
+    lab.get(path, &[("state", "odd")]).await.is_error(400, "bad_data", "\"odd\"");
+    let pools = lab.get("/api/v1/scrape_pools", &[]).await.data();
+    assert_eq!(pools, json!({"scrapePools": ["a", "b"]}));
+}
+
+#[tokio::test]
+async fn discoveries_that_are_missing_are_told() {
+    let lab = Lab::new();
+    lab.targets.unsupported.lock().push(UnsupportedDiscovery {
+        scrape_pool: "pods".to_owned(),
+        discovery: "kubernetes_sd_configs".to_owned(),
+    });
+    let data = lab.get("/api/v1/targets", &[]).await.data();
+    let told = json!([{"scrapePool": "pods", "discovery": "kubernetes_sd_configs"}]);
+    assert_eq!(data["unsupportedDiscovery"], told);
+}
+
+#[tokio::test]
+async fn the_server_tells_about_itself() {
+    let lab = Lab::new();
+    let build = lab.get("/api/v1/status/buildinfo", &[]).await.data();
+    assert!(build["version"].as_str().is_some_and(|version| version.starts_with("3.")), "{build}");
+    let config = lab.get("/api/v1/status/config", &[]).await.data();
+    assert_eq!(config, json!({"yaml": "global: {}\n"}));
+    let flags = lab.get("/api/v1/status/flags", &[]).await.data();
+    assert_eq!(flags, json!({"query.timeout": "20s"}));
+    let runtime = lab.get("/api/v1/status/runtimeinfo", &[]).await.data();
+    assert_eq!(runtime["serverTime"], "2023-11-14T22:13:20Z");
+    assert_eq!(runtime["storageRetention"], "15d");
+    assert_eq!(runtime["corruptionCount"], 0);
+    assert_eq!(runtime["hostname"], "lab");
+    let replay = lab.get("/api/v1/status/walreplay", &[]).await.data();
+    assert_eq!(replay["current"], replay["max"]);
+}
+
+#[tokio::test]
+async fn the_storage_tells_its_cardinality() {
+    let lab = Lab::new();
+    let path = "/api/v1/status/tsdb";
+    let data = lab.get(path, &[]).await.data();
+    assert_eq!(data["headStats"]["numSeries"], 3);
+    assert_eq!(data["headStats"]["minTime"], (NOW_S - 60) * 1000);
+    assert_eq!(data["headStats"]["maxTime"], NOW_S * 1000);
+    assert_eq!(data["seriesCountByMetricName"][0], json!({"name": "up", "value": 2}));
+    let cut = lab.get(path, &[("limit", "1")]).await.data();
+    for list in [
+        "seriesCountByMetricName",
+        "labelValueCountByLabelName",
+        "memoryInBytesByLabelName",
+        "seriesCountByLabelValuePair",
+    ] {
+        assert_eq!(cut[list].as_array().map(Vec::len), Some(1), "{list}");
+    }
+    for limit in ["0", "10001", "x", "-1"] {
+        lab.get(path, &[("limit", limit)]).await.is_error(400, "bad_data", "\"limit\"");
+    }
+}
+
+#[tokio::test]
+async fn readiness_tells_starting_from_stopping() {
+    let lab = Lab::new();
+    assert_eq!(lab.get("/-/healthy", &[]).await.code, 200);
+    let starting = lab.get("/-/ready", &[]).await;
+    assert_eq!((starting.code, starting.text.as_str()), (503, "Service Unavailable"));
+    assert_eq!(starting.headers["x-prometheus-stopping"], "false");
+    lab.readiness.ready();
+    let ready = lab.get("/-/ready", &[]).await;
+    assert_eq!((ready.code, ready.text.ends_with("is Ready.\n")), (200, true));
+    lab.readiness.stopping();
+    let stopping = lab.get("/-/ready", &[]).await;
+    assert_eq!(stopping.code, 503);
+    assert_eq!(stopping.headers["x-prometheus-stopping"], "true");
+    assert_eq!(lab.get("/-/healthy", &[]).await.code, 200);
+}
+
+#[tokio::test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "CI tells by the environment that nothing may be skipped"
+)]
+async fn own_metrics_satisfy_promtool() {
+    let lab = Lab::new();
+    lab.get("/api/v1/query", &[("query", "up")]).await.data();
+    lab.get("/api/v1/query", &[("query", "up * on(x) up")]).await.is_error(422, "execution", "");
+    let answer = lab.get("/metrics", &[]).await;
+    assert_eq!(answer.headers["content-type"], "text/plain; version=0.0.4; charset=utf-8");
+    assert!(answer.text.contains("swell_query_duration_seconds_count 2"), "{}", answer.text);
+    assert!(answer.text.contains("swell_query_failures_total{reason=\"execution\"} 1"));
+    let promtool = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let mut promtool = match promtool {
+        Ok(promtool) => promtool,
+        Err(error) => {
+            let in_ci = std::env::var("CI").as_deref() == Ok("true");
+            assert!(!in_ci, "promtool cannot be run ({error}), and CI skips nothing");
+            eprintln!("skipped: promtool is not installed");
+            return;
+        }
+    };
+    let mut input = promtool.stdin.take().expect("piped");
+    input.write_all(answer.text.as_bytes()).expect("promtool reads");
+    drop(input);
+    let output = promtool.wait_with_output().expect("promtool ends");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && told.is_empty(), "{told}");
+}
