@@ -74,7 +74,7 @@ pub struct ScrapeHandle {
 }
 
 impl ScrapeHandle {
-    /// All targets, by job and in the order of the configuration; dropped ones after the others.
+    /// All targets, jobs in the order of the configuration; dropped ones after the others.
     #[must_use]
     pub fn targets(&self) -> Vec<TargetState> {
         let board = self.board.lock();
