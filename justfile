@@ -16,7 +16,7 @@ demo:
 
 # the web app: checked, tested, built into dashboards/serve/dist
 web:
-    cd dashboards/web && npm ci && npm run check && npm test && npm run build
+    cd dashboards/web && npm install --no-save && npm run check && npm test && npm run build
 
 ci:
     bash .ci/run
