@@ -124,6 +124,7 @@ pub(super) fn call(
         let mut slider = one.slider(window, ev.params.lookback.0);
         let metric_name = one.labels.get(METRIC_NAME).unwrap_or("");
         for step in 0..grid.count {
+            ev.budget.check_cancelled()?;
             let step_ms = grid.at(step);
             let view = slider.window(window.range_ms, window.time.apply(step_ms));
             if view.is_empty() {
