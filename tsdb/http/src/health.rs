@@ -35,17 +35,22 @@ impl Readiness {
     }
 }
 
-/// 200 as long as the process can answer at all.
+/// 200 as long as the process can answer at all. Clients may compare the text: it is Prometheus' own.
 pub(crate) async fn healthy() -> &'static str {
-    "Swell is Healthy.\n"
+    "Prometheus Server is Healthy.\n"
 }
 
 /// 200 when ready, else 503 with a header that tells starting from stopping.
 pub(crate) async fn ready(State(api): State<Arc<Api>>) -> Response {
     if api.readiness.is_ready() {
-        return "Swell is Ready.\n".into_response();
+        return "Prometheus Server is Ready.\n".into_response();
     }
-    let stopping = api.readiness.0.load(Ordering::SeqCst) == STOPPING;
+    refusal(&api.readiness)
+}
+
+/// The answer while the server is not ready, in Prometheus' form.
+pub(crate) fn refusal(readiness: &Readiness) -> Response {
+    let stopping = readiness.0.load(Ordering::SeqCst) == STOPPING;
     let header = (
         HeaderName::from_static("x-prometheus-stopping"),
         HeaderValue::from_static(if stopping { "true" } else { "false" }),

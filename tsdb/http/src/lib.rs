@@ -5,6 +5,7 @@
 //! or as routers of their own.
 
 mod answer;
+mod edge;
 mod encode;
 mod error;
 mod health;
@@ -21,12 +22,13 @@ pub use service::{Api, ApiConfig, ApiDeps};
 pub use targets::{TargetHealth, TargetReport, TargetStatusSource, UnsupportedDiscovery};
 
 use axum::Router;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::get;
 use std::sync::Arc;
 
 /// All routes of the API, of health and of our own metrics.
 pub fn router(api: Arc<Api>) -> Router {
-    Router::new()
+    let prometheus = Router::new()
         .route("/api/v1/query", get(query::instant).post(query::instant))
         .route("/api/v1/query_range", get(query::range).post(query::range))
         .route("/api/v1/format_query", get(query::format).post(query::format))
@@ -43,7 +45,11 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/api/v1/status/runtimeinfo", get(status::runtime_info))
         .route("/api/v1/status/tsdb", get(status::tsdb))
         .route("/api/v1/status/walreplay", get(status::wal_replay))
+        .layer(from_fn_with_state(api.clone(), edge::when_ready))
+        .layer(from_fn(edge::cross_origin));
+    prometheus
         .route("/metrics", get(status::metrics))
+        .layer(edge::compression())
         .route("/-/healthy", get(health::healthy))
         .route("/-/ready", get(health::ready))
         .with_state(api)

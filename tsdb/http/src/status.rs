@@ -8,14 +8,13 @@ use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use swell_model::TimestampMs;
+use swell_telemetry::{BUILD, METRICS_CONTENT_TYPE, PROMETHEUS_VERSION};
 
 use crate::answer::success;
 use crate::error::ApiError;
 use crate::params::Params;
 use crate::service::Api;
 
-/// Clients such as Grafana choose features by this number: the level of the API that we speak.
-const PROMETHEUS_VERSION: &str = "3.5.0";
 /// Entries of a list in `status/tsdb` unless asked otherwise.
 const TSDB_ENTRIES_DEFAULT: usize = 10;
 /// Entries of a list in `status/tsdb` at most.
@@ -25,13 +24,13 @@ const TSDB_ENTRIES_MAX: usize = 10_000;
 pub(crate) async fn build_info() -> Response {
     success(&json!({
         "version": PROMETHEUS_VERSION,
-        "revision": "",
+        "revision": BUILD.revision,
         "branch": "",
         "buildUser": "",
-        "buildDate": "",
+        "buildDate": BUILD.date,
         "goVersion": "",
         "application": "swell",
-        "swellVersion": swell_telemetry::VERSION,
+        "swellVersion": BUILD.version,
     }))
 }
 
@@ -122,8 +121,7 @@ pub(crate) async fn wal_replay(State(api): State<Arc<Api>>) -> Response {
 /// Our own metrics.
 pub(crate) async fn metrics(State(api): State<Arc<Api>>) -> Response {
     match swell_telemetry::render_metrics(&api.registry) {
-        Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
-            .into_response(),
+        Ok(text) => ([(header::CONTENT_TYPE, METRICS_CONTENT_TYPE)], text).into_response(),
         Err(error) => ApiError::internal(format!("render the metrics: {error}")).into_response(),
     }
 }

@@ -102,6 +102,13 @@ impl Lab {
     }
 
     pub(crate) fn with(config: ApiConfig) -> Self {
+        let lab = Self::starting(config);
+        lab.readiness.ready();
+        lab
+    }
+
+    /// Everything is there, but not declared ready.
+    pub(crate) fn starting(config: ApiConfig) -> Self {
         let clock = Arc::new(ManualClock::new(TimestampMs(NOW_S * 1000)));
         let registry = swell_telemetry::self_metrics().expect("a new registry");
         let dir = Arc::new(MemDir::new());
@@ -157,11 +164,15 @@ impl Lab {
         self.db.append(&Batch { rows, histograms: Vec::new() }).expect("stored");
     }
 
-    async fn answer(&self, request: axum::http::Request<Body>) -> Answer {
+    pub(crate) async fn answer(&self, request: axum::http::Request<Body>) -> Answer {
         let response = self.router.clone().oneshot(request).await.expect("routers do not fail");
         let (parts, body) = response.into_parts();
         let body = body.collect().await.expect("a whole body").to_bytes();
-        let text = String::from_utf8(body.to_vec()).expect("UTF-8");
+        let text = match parts.headers.get("content-encoding") {
+            None => String::from_utf8(body.to_vec()).expect("UTF-8"),
+            Some(_) => std::io::read_to_string(flate2::read::GzDecoder::new(&body[..]))
+                .expect("compressed UTF-8"),
+        };
         Answer { code: parts.status.as_u16(), headers: parts.headers, text }
     }
 

@@ -7,7 +7,7 @@ use serde_json::json;
 use swell_model::{DurationMs, Labels, TimestampMs};
 use swell_tsdb_http::{TargetHealth, TargetReport, UnsupportedDiscovery};
 
-use super::lab::{Lab, NOW_S};
+use super::lab::{Lab, NOW_S, config};
 
 fn report(pool: &str, health: TargetHealth, dropped: bool) -> TargetReport {
     TargetReport {
@@ -133,14 +133,14 @@ async fn the_storage_tells_its_cardinality() {
 
 #[tokio::test]
 async fn readiness_tells_starting_from_stopping() {
-    let lab = Lab::new();
+    let lab = Lab::starting(config());
     assert_eq!(lab.get("/-/healthy", &[]).await.code, 200);
     let starting = lab.get("/-/ready", &[]).await;
     assert_eq!((starting.code, starting.text.as_str()), (503, "Service Unavailable"));
     assert_eq!(starting.headers["x-prometheus-stopping"], "false");
     lab.readiness.ready();
     let ready = lab.get("/-/ready", &[]).await;
-    assert_eq!((ready.code, ready.text.ends_with("is Ready.\n")), (200, true));
+    assert_eq!((ready.code, ready.text.as_str()), (200, "Prometheus Server is Ready.\n"));
     lab.readiness.stopping();
     let stopping = lab.get("/-/ready", &[]).await;
     assert_eq!(stopping.code, 503);

@@ -1,0 +1,67 @@
+//! What happens around every request of the API, whatever it asks: compression, cross-origin headers, and a
+//! refusal while the server is not ready.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use tower_http::CompressionLevel;
+use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::SizeAbove;
+
+use crate::health::refusal;
+use crate::service::Api;
+
+/// Answers below do not get smaller by more than a packet.
+const COMPRESSED_BYTES_MIN: u64 = 1024;
+
+/// Answered before the server is ready: it tells how far the start is.
+const WAL_REPLAY: &str = "/api/v1/status/walreplay";
+
+/// Compresses larger answers for clients that accept it, at the level that costs least.
+pub(crate) fn compression() -> CompressionLayer<SizeAbove> {
+    CompressionLayer::new()
+        .gzip(true)
+        .quality(CompressionLevel::Fastest)
+        .compress_when(SizeAbove::new(COMPRESSED_BYTES_MIN))
+}
+
+/// Lets pages of any origin read, as Prometheus does by default: the API has no cookies and changes nothing.
+pub(crate) async fn cross_origin(request: Request, next: Next) -> Response {
+    let asked = request.headers().contains_key(header::ORIGIN);
+    let mut response = if request.method() == Method::OPTIONS {
+        StatusCode::NO_CONTENT.into_response()
+    } else {
+        next.run(request).await
+    };
+    response.headers_mut().append(header::VARY, HeaderValue::from_static("Origin"));
+    if asked {
+        allow_reading(response.headers_mut());
+    }
+    response
+}
+
+fn allow_reading(headers: &mut HeaderMap) {
+    for (name, value) in [
+        (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
+        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, OPTIONS"),
+        (header::ACCESS_CONTROL_ALLOW_HEADERS, "Accept, Authorization, Content-Type, Origin"),
+        (header::ACCESS_CONTROL_EXPOSE_HEADERS, "Date"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+}
+
+/// 503 until everything answers, and again while the server stops: a half answer would look like a whole one.
+pub(crate) async fn when_ready(
+    State(api): State<Arc<Api>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    if api.readiness.is_ready() || request.uri().path() == WAL_REPLAY {
+        return next.run(request).await;
+    }
+    refusal(&api.readiness)
+}
