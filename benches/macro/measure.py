@@ -43,31 +43,31 @@ class Server:
     def __init__(self, binary, *more):
         self.folder = tempfile.mkdtemp(prefix="swell-bench-")
         self.data = os.path.join(self.folder, "data")
-        self.log = open(os.path.join(self.folder, "log"), "w+")
+        self.log_path = os.path.join(self.folder, "log")
         began = time.monotonic()
-        self.process = subprocess.Popen(
-            [binary, "server", "--data-dir", self.data, "--listen-http", "127.0.0.1:0",
-             "--listen-grpc", "127.0.0.1:0", "--listen-kube", "127.0.0.1:0", *more],
-            stderr=self.log, stdout=subprocess.DEVNULL)
+        with open(self.log_path, "a") as log:
+            self.process = subprocess.Popen(
+                [binary, "server", "--data-dir", self.data, "--listen-http", "127.0.0.1:0",
+                 "--listen-grpc", "127.0.0.1:0", "--listen-kube", "127.0.0.1:0", *more],
+                stderr=log, stdout=subprocess.DEVNULL)
         self.url = self.wait_ready()
         self.ready_after = time.monotonic() - began
 
     def wait_ready(self):
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
-            self.log.seek(0)
-            found = re.search(r"http://[0-9.:]+", self.log.read())
+            with open(self.log_path) as log:
+                found = re.search(r"(http://[0-9.]+:[0-9]+)\s", log.read())
             if found:
-                with urllib.request.urlopen(found.group(0) + "/-/ready", timeout=5) as answer:
+                with urllib.request.urlopen(found.group(1) + "/-/ready", timeout=5) as answer:
                     assert answer.status == 200
-                return found.group(0)
+                return found.group(1)
             time.sleep(0.002)
         raise SystemExit("the server did not become ready")
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(60)
-        self.log.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
