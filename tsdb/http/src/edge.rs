@@ -4,13 +4,14 @@
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::SizeAbove;
 
+use crate::error::ApiError;
 use crate::health::refusal;
 use crate::service::Api;
 
@@ -64,4 +65,9 @@ pub(crate) async fn when_ready(
         return next.run(request).await;
     }
     refusal(&api.readiness)
+}
+
+/// Paths of the API that lead nowhere: told in the API's own form, so that clients can show it.
+pub(crate) async fn unknown_path(uri: Uri) -> ApiError {
+    ApiError::not_found(format!("{:?} is no endpoint of this API", uri.path()))
 }

@@ -23,7 +23,7 @@ pub use targets::{TargetHealth, TargetReport, TargetStatusSource, UnsupportedDis
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::get;
+use axum::routing::{any, get};
 use std::sync::Arc;
 
 /// All routes of the API, of health and of our own metrics.
@@ -45,6 +45,7 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/api/v1/status/runtimeinfo", get(status::runtime_info))
         .route("/api/v1/status/tsdb", get(status::tsdb))
         .route("/api/v1/status/walreplay", get(status::wal_replay))
+        .route("/api/v1/{*path}", any(edge::unknown_path))
         .layer(from_fn_with_state(api.clone(), edge::when_ready))
         .layer(from_fn(edge::cross_origin));
     prometheus

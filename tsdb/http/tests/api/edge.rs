@@ -74,3 +74,11 @@ async fn large_answers_are_compressed_for_those_who_accept() {
     assert_eq!(header(&metrics.headers, "content-encoding"), Some("gzip"));
     assert!(metrics.text.contains("# TYPE "));
 }
+
+#[tokio::test]
+async fn paths_that_lead_nowhere_are_told_in_json() {
+    let lab = Lab::new();
+    lab.get("/api/v1/nowhere", &[]).await.is_error(404, "not_found", "\"/api/v1/nowhere\"");
+    lab.post("/api/v1/label/a/b", &[]).await.is_error(404, "not_found", "endpoint");
+    assert_eq!(lab.post("/api/v1/targets", &[]).await.code, 405);
+}
