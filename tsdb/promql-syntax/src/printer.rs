@@ -5,8 +5,8 @@ use std::fmt::{self, Display, Formatter, Write};
 use swell_model::{DurationMs, METRIC_NAME, MatchOp, Matcher};
 
 use crate::ast::{
-    Aggregate, AtModifier, Binary, Boundary, Cardinality, DurationExpr, DurationKind, Expr,
-    ExprKind, NumberLiteral, Subquery, UnaryOp, VectorMatching, VectorSelector,
+    Aggregate, AtModifier, Binary, BinaryOp, Boundary, Cardinality, DurationExpr, DurationKind,
+    Expr, ExprKind, NumberLiteral, Subquery, UnaryOp, VectorMatching, VectorSelector,
 };
 use crate::literal::{format_float, quote, quote_bytes};
 
@@ -201,7 +201,14 @@ fn print_aggregate(f: &mut Formatter<'_>, aggregate: &Aggregate) -> fmt::Result 
 }
 
 fn print_binary(f: &mut Formatter<'_>, binary: &Binary) -> fmt::Result {
-    write!(f, "{} {}", binary.lhs, binary.op.as_str())?;
+    match &binary.lhs.kind {
+        // A sign binds weaker than `^`: the one of +Inf would take the whole power.
+        ExprKind::Number(number) if binary.op == BinaryOp::Pow && number.value == f64::INFINITY => {
+            f.write_str("Inf")?;
+        }
+        _ => write!(f, "{}", binary.lhs)?,
+    }
+    write!(f, " {}", binary.op.as_str())?;
     if binary.return_bool {
         f.write_str(" bool")?;
     }

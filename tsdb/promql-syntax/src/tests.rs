@@ -37,6 +37,17 @@ fn shape(expr: &Expr) -> String {
     }
 }
 
+/// A sign binds weaker than `^`: an infinite base is printed without one.
+#[test]
+fn an_infinite_base_prints_to_the_same_tree() {
+    for query in ["Inf ^ 2", "2 - 5E777 ^ 3", "2 ^ 1e999 ^ 3", "-Inf ^ 2", "(-Inf) ^ 2", "+Inf * 2"]
+    {
+        let expr = parse(query).expect("query parses");
+        let again = parse(&expr.to_string()).expect("what is printed parses");
+        assert_eq!(shape(&expr), shape(&again), "{query}: {expr}");
+    }
+}
+
 #[test]
 fn queries_print_in_their_normal_form() {
     for (query, expected) in [
