@@ -138,7 +138,7 @@ impl World {
     }
 
     async fn apply<K: Object>(&self, object: Value) {
-        let object: K = serde_json::from_value(object).expect("an object");
+        let object = K::from_json(&object).expect("an object");
         self.client.create(&object).await.expect("created");
     }
 

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use futures::StreamExt as _;
 use parking_lot::RwLock;
+use swell_api_types::Object;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::client::{Client, ListParams, ObjectList};
 use crate::error::ClientError;
-use crate::paths::Object;
 use crate::queue::BackOff;
 use crate::watch::WatchEvent;
 

@@ -9,14 +9,14 @@ use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full};
 use k8s_openapi::api::autoscaling::v1::Scale;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ListMeta;
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Value, json};
+use swell_api_types::Object;
 use tower::{Service, ServiceExt as _};
 
 use crate::config::{BuildClientError, ClientConfig, Credentials};
 use crate::error::ClientError;
-use crate::paths::{Object, collection_path, escape, object_path};
+use crate::paths::{collection_path, escape, object_path};
 use crate::transport::{self, AnswerBody, BoxError, Transport};
 use crate::watch::{WatchStream, open_watch};
 
@@ -143,10 +143,9 @@ pub struct RawResponse {
 }
 
 #[derive(Deserialize)]
-#[serde(bound(deserialize = "K: DeserializeOwned"))]
-struct ListAnswer<K> {
+struct ListAnswer {
     metadata: ListMeta,
-    items: Vec<K>,
+    items: Vec<Value>,
 }
 
 impl Client {
@@ -202,7 +201,7 @@ impl Client {
         namespace: Option<&str>,
         name: &str,
     ) -> Result<K, ClientError> {
-        self.call(Method::GET, object_path::<K>(namespace, name, None), None).await
+        self.call_typed(Method::GET, object_path::<K>(namespace, name, None), None).await
     }
 
     /// Reads a whole collection at one revision, page by page.
@@ -223,8 +222,10 @@ impl Client {
                 query.push(("continue", cursor));
             }
             let path = with_query(collection_path::<K>(namespace), &query);
-            let page: ListAnswer<K> = self.call(Method::GET, path, None).await?;
-            items.extend(page.items);
+            let page = self.page(path.clone()).await?;
+            for item in &page.items {
+                items.push(decoded::<K>(&path, item)?);
+            }
             match page.metadata.continue_.filter(|text| !text.is_empty()) {
                 Some(next) => cursor = Some(next),
                 None => {
@@ -241,8 +242,8 @@ impl Client {
     /// [`ClientError::AlreadyExists`], [`ClientError::Invalid`]; others as every call.
     pub async fn create<K: Object>(&self, object: &K) -> Result<K, ClientError> {
         let path = collection_path::<K>(object.metadata().namespace.as_deref());
-        let body = encode(&path, object)?;
-        self.call(Method::POST, path, Some((JSON, body))).await
+        let body = encode_object(&path, object)?;
+        self.call_typed(Method::POST, path, Some((JSON, body))).await
     }
 
     /// Replaces an object; with a resource version only if nobody changed it since.
@@ -269,8 +270,8 @@ impl Client {
         let metadata = object.metadata();
         let name = metadata.name.as_deref().ok_or(ClientError::Unnamed { kind: K::KIND })?;
         let path = object_path::<K>(metadata.namespace.as_deref(), name, subresource);
-        let body = encode(&path, object)?;
-        self.call(Method::PUT, path, Some((JSON, body))).await
+        let body = encode_object(&path, object)?;
+        self.call_typed(Method::PUT, path, Some((JSON, body))).await
     }
 
     /// Applies a JSON merge patch (RFC 7386) to an object or a subresource of it.
@@ -286,7 +287,7 @@ impl Client {
     ) -> Result<K, ClientError> {
         let path = object_path::<K>(namespace, name, subresource);
         let body = encode(&path, patch)?;
-        self.call(Method::PATCH, path, Some((MERGE_PATCH, body))).await
+        self.call_typed(Method::PATCH, path, Some((MERGE_PATCH, body))).await
     }
 
     /// Deletes an object, or starts doing so if it has to stop or to be cleaned up first.
@@ -301,7 +302,7 @@ impl Client {
     ) -> Result<(), ClientError> {
         let path = object_path::<K>(namespace, name, None);
         let body = encode(&path, &params.body())?;
-        let _answer: Value = self.call(Method::DELETE, path, Some((JSON, body))).await?;
+        let _answer = self.call(Method::DELETE, path, Some((JSON, body))).await?;
         Ok(())
     }
 
@@ -334,7 +335,7 @@ impl Client {
         namespace: &str,
         name: &str,
     ) -> Result<Scale, ClientError> {
-        self.call(Method::GET, object_path::<K>(Some(namespace), name, Some("scale")), None).await
+        self.scale(Method::GET, object_path::<K>(Some(namespace), name, Some("scale")), None).await
     }
 
     /// Sets how many replicas an object wants.
@@ -349,7 +350,7 @@ impl Client {
     ) -> Result<Scale, ClientError> {
         let path = object_path::<K>(Some(namespace), name, Some("scale"));
         let body = encode(&path, &json!({"spec": {"replicas": replicas}}))?;
-        self.call(Method::PATCH, path, Some((MERGE_PATCH, body))).await
+        self.scale(Method::PATCH, path, Some((MERGE_PATCH, body))).await
     }
 
     /// Binds a pod to a node, once.
@@ -364,7 +365,7 @@ impl Client {
             "target": {"apiVersion": "v1", "kind": "Node", "name": node},
         });
         let body = encode(&path, &binding)?;
-        let _answer: Value = self.call(Method::POST, path, Some((JSON, body))).await?;
+        let _answer = self.call(Method::POST, path, Some((JSON, body))).await?;
         Ok(())
     }
 
@@ -401,12 +402,36 @@ impl Client {
         .await
     }
 
-    async fn call<T: DeserializeOwned>(
+    async fn call_typed<K: Object>(
         &self,
         method: Method,
         path: String,
         body: Option<(&str, Bytes)>,
-    ) -> Result<T, ClientError> {
+    ) -> Result<K, ClientError> {
+        decoded(&path, &self.call(method, path.clone(), body).await?)
+    }
+
+    async fn scale(
+        &self,
+        method: Method,
+        path: String,
+        body: Option<(&str, Bytes)>,
+    ) -> Result<Scale, ClientError> {
+        let answer = self.call(method, path.clone(), body).await?;
+        serde_json::from_value(answer).map_err(|source| ClientError::Decode { path, source })
+    }
+
+    async fn page(&self, path: String) -> Result<ListAnswer, ClientError> {
+        let answer = self.call(Method::GET, path.clone(), None).await?;
+        serde_json::from_value(answer).map_err(|source| ClientError::Decode { path, source })
+    }
+
+    async fn call(
+        &self,
+        method: Method,
+        path: String,
+        body: Option<(&str, Bytes)>,
+    ) -> Result<Value, ClientError> {
         let body = body.map(|(media_type, body)| (media_type.to_owned(), body));
         let answer =
             self.send(RawRequest { method, path: path.clone(), accept: None, body }).await?;
@@ -470,10 +495,20 @@ impl Client {
 const JSON: &str = "application/json";
 const MERGE_PATCH: &str = "application/merge-patch+json";
 
-fn encode<T: Serialize>(path: &str, value: &T) -> Result<Bytes, ClientError> {
+fn encode(path: &str, value: &Value) -> Result<Bytes, ClientError> {
     serde_json::to_vec(value)
         .map(Bytes::from)
         .map_err(|source| ClientError::Encode { path: path.to_owned(), source })
+}
+
+fn encode_object<K: Object>(path: &str, object: &K) -> Result<Bytes, ClientError> {
+    let object =
+        object.to_json().map_err(|source| ClientError::Encode { path: path.to_owned(), source })?;
+    encode(path, &object)
+}
+
+fn decoded<K: Object>(path: &str, object: &Value) -> Result<K, ClientError> {
+    K::from_json(object).map_err(|source| ClientError::Decode { path: path.to_owned(), source })
 }
 
 async fn read_all(path: &str, body: AnswerBody) -> Result<Bytes, ClientError> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::{Event, EventSource, ObjectReference};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use serde_json::json;
+use swell_api_types::Object;
 use swell_env::Clock;
 use swell_model::TimestampMs;
 use tokio::sync::mpsc;
@@ -13,7 +14,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::client::Client;
 use crate::error::ClientError;
-use crate::paths::Object;
 
 /// Events that may wait to be sent; more are dropped, with a line in the log, as no controller may wait for its diary.
 const QUEUE_LEN_MAX: usize = 256;

@@ -21,6 +21,7 @@ pub use client::{
 pub use config::{BuildClientError, ClientConfig, Credentials};
 pub use error::ClientError;
 pub use events::{EventRecorder, EventType};
-pub use paths::{Object, collection_path, object_path};
+pub use paths::{collection_path, object_path};
 pub use queue::{BackOff, WorkItem, WorkQueue};
+pub use swell_api_types::Object;
 pub use watch::{WatchEvent, WatchStream};

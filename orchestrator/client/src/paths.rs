@@ -1,33 +1,6 @@
 //! Where an object lives in the URL space of the API.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-
-/// A Kubernetes object as the typed calls want it; every top-level type of `k8s_openapi` is one.
-pub trait Object:
-    k8s_openapi::Resource
-    + k8s_openapi::Metadata<Ty = ObjectMeta>
-    + Serialize
-    + DeserializeOwned
-    + Clone
-    + Send
-    + Sync
-    + 'static
-{
-}
-
-impl<K> Object for K where
-    K: k8s_openapi::Resource
-        + k8s_openapi::Metadata<Ty = ObjectMeta>
-        + Serialize
-        + DeserializeOwned
-        + Clone
-        + Send
-        + Sync
-        + 'static
-{
-}
+use swell_api_types::Object;
 
 /// Path of a collection: of one namespace, or (`None`) of all of them or of a cluster-wide kind.
 #[must_use]

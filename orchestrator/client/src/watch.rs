@@ -9,9 +9,9 @@ use http_body_util::BodyExt as _;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Status;
 use serde::Deserialize;
 use serde_json::Value;
+use swell_api_types::Object;
 
 use crate::error::ClientError;
-use crate::paths::Object;
 use crate::transport::AnswerBody;
 
 /// One change.
@@ -100,9 +100,9 @@ fn decode<K: Object>(path: &str, line: &[u8]) -> Result<WatchEvent<K>, ClientErr
     let fault = |source| ClientError::Decode { path: path.to_owned(), source };
     let Line { event, mut object } = serde_json::from_slice(line).map_err(fault)?;
     match event.as_str() {
-        "ADDED" => Ok(WatchEvent::Added(serde_json::from_value(object).map_err(fault)?)),
-        "MODIFIED" => Ok(WatchEvent::Modified(serde_json::from_value(object).map_err(fault)?)),
-        "DELETED" => Ok(WatchEvent::Deleted(serde_json::from_value(object).map_err(fault)?)),
+        "ADDED" => Ok(WatchEvent::Added(K::from_json(&object).map_err(fault)?)),
+        "MODIFIED" => Ok(WatchEvent::Modified(K::from_json(&object).map_err(fault)?)),
+        "DELETED" => Ok(WatchEvent::Deleted(K::from_json(&object).map_err(fault)?)),
         "BOOKMARK" => {
             let resource_version = match object["metadata"]["resourceVersion"].take() {
                 Value::String(version) => version,

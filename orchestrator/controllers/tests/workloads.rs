@@ -85,7 +85,7 @@ impl Cluster {
     }
 
     async fn apply<K: Object>(&self, object: Value) -> K {
-        let object: K = serde_json::from_value(object).expect("an object");
+        let object = K::from_json(&object).expect("an object");
         self.client.create(&object).await.expect("created")
     }
 

@@ -1,11 +1,9 @@
 //! Defaults and validation per kind (`k8s.io/kubernetes/pkg/apis/*/{v1/defaults.go,validation}`).
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::fault::FieldFault;
+use crate::object::Object;
 
 mod autoscaling;
 mod meta;
@@ -16,17 +14,6 @@ mod storage;
 mod workload;
 
 pub use autoscaling::{hpa_v1_from_v2, hpa_v2_from_v1};
-
-/// A typed object of the API.
-pub trait Object:
-    k8s_openapi::Metadata<Ty = ObjectMeta> + Serialize + DeserializeOwned + Clone + 'static
-{
-}
-
-impl<K> Object for K where
-    K: k8s_openapi::Metadata<Ty = ObjectMeta> + Serialize + DeserializeOwned + Clone + 'static
-{
-}
 
 /// Why an object cannot be stored.
 #[derive(Debug, thiserror::Error)]
@@ -137,9 +124,9 @@ const HPA_V2_VALIDATE: fn(&Value, Option<&Value>) -> Result<(), PrepareError> = 
 };
 
 fn default_typed<K: Object>(object: Value, fill: fn(&mut K)) -> Result<Value, PrepareError> {
-    let mut typed: K = serde_json::from_value(object).map_err(PrepareError::Shape)?;
+    let mut typed = K::from_json(&object).map_err(PrepareError::Shape)?;
     fill(&mut typed);
-    serde_json::to_value(typed).map_err(PrepareError::Shape)
+    typed.to_json().map_err(PrepareError::Shape)
 }
 
 fn validate_typed<K: Object>(
@@ -147,8 +134,8 @@ fn validate_typed<K: Object>(
     old: Option<&Value>,
     check: fn(&K, Option<&K>, &mut Vec<FieldFault>),
 ) -> Result<(), PrepareError> {
-    let typed = K::deserialize(object).map_err(PrepareError::Shape)?;
-    let old = old.map(K::deserialize).transpose().map_err(PrepareError::Shape)?;
+    let typed = K::from_json(object).map_err(PrepareError::Shape)?;
+    let old = old.map(K::from_json).transpose().map_err(PrepareError::Shape)?;
     let mut faults = Vec::new();
     check(&typed, old.as_ref(), &mut faults);
     if faults.is_empty() { Ok(()) } else { Err(PrepareError::Invalid(faults)) }
