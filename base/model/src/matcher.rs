@@ -87,6 +87,12 @@ impl Matcher {
         self.pattern.as_ref().expect("regex matchers are built with a pattern").is_match(value)
     }
 
+    /// The compiled pattern of a regex matcher, anchored at both ends.
+    #[must_use]
+    pub const fn pattern(&self) -> Option<&Regex> {
+        self.pattern.as_ref()
+    }
+
     /// Whether series without the label satisfy the condition.
     #[must_use]
     pub fn matches_empty(&self) -> bool {

@@ -2,7 +2,8 @@
 
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
-use swell_bench_micro::node::{Host, Numbers};
+use swell_bench_gen::Numbers;
+use swell_bench_micro::node::Host;
 use swell_chunk::{Cursor, FloatReader, FloatWriter, Tail, TailColumn, read_times, write_times};
 
 /// Two hours at 15 s.
@@ -14,10 +15,9 @@ fn main() {
     for (name, columns) in
         [("all series", &host.series), ("varying series", &varying(&host)), ("noise", &noise())]
     {
-        let (mut head, mut body) = (Vec::new(), Vec::new());
-        columns.iter().for_each(|values| FloatWriter::new(values).write(&mut head, &mut body));
+        let bytes: usize = encode(columns).iter().map(Vec::len).sum();
         let samples = columns.len() * ROWS;
-        println!("{name}: {} bytes per sample", ratio(head.len() + body.len(), samples));
+        println!("{name}: {} bytes per sample", ratio(bytes, samples));
     }
     let mut times = Vec::new();
     write_times(&host.timestamps, &mut times);
@@ -57,15 +57,13 @@ fn columns(kind: &str) -> Vec<Vec<f64>> {
     }
 }
 
-type Encoded = Vec<(Vec<u8>, Vec<u8>)>;
-
-fn encode(columns: &[Vec<f64>]) -> Encoded {
+fn encode(columns: &[Vec<f64>]) -> Vec<Vec<u8>> {
     columns
         .iter()
         .map(|values| {
-            let (mut head, mut body) = (Vec::new(), Vec::new());
-            FloatWriter::new(values).write(&mut head, &mut body);
-            (head, body)
+            let mut bytes = Vec::new();
+            FloatWriter::new(values).write_whole(&mut bytes);
+            bytes
         })
         .collect()
 }
@@ -84,10 +82,8 @@ fn read(bencher: Bencher<'_, '_>, kind: &str) {
     let mut reader = FloatReader::new();
     let mut out = vec![0.0; ROWS];
     bencher.counter(ItemsCount::new(encoded.len() * ROWS)).bench_local(|| {
-        for (head, body) in &encoded {
-            reader
-                .read(&mut Cursor::new(head), &mut Cursor::new(body), &mut out)
-                .expect("what was written is read");
+        for bytes in &encoded {
+            reader.read_whole(&mut Cursor::new(bytes), &mut out).expect("what was written is read");
             black_box(&out);
         }
     });

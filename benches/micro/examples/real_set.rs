@@ -1,4 +1,4 @@
-//! Stores a recorded set of series and tells what it takes:
+//! Stores a recorded set of series and tells what it takes; `benches/real_set.sh` makes its input and runs it:
 //! `cargo run --release -p swell-bench-micro --example real_set -- SERIES.tsv SAMPLES.bin [EVERY_NTH_SCRAPE]`.
 //!
 //! `SERIES.tsv`: a line for each series, its number, then name and value of each label, separated by tabs.
@@ -7,7 +7,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
+use swell_bench_micro::timing::{Timer, ratio};
+use swell_chunk::{Cursor, FloatReader, FloatWriter};
 use swell_engine::{Config, Db, WalSync};
 use swell_env::{Clock, MemDir, SystemClock};
 use swell_model::{
@@ -18,6 +20,9 @@ use swell_telemetry::Registry;
 const SAMPLE_LEN: usize = 20;
 /// Of the times, so that all lie in one window of a block.
 const WINDOW_MS: i64 = 7_200_000;
+const DAY_MS: i64 = 86_400_000;
+/// Values of one column in a block.
+const COLUMN_LEN: usize = 2048;
 
 type Sample = (i32, i64, f64);
 
@@ -50,8 +55,9 @@ fn main() -> anyhow::Result<()> {
         })
         .collect();
 
-    let mut timer = Timer { clock: clock.clone(), samples: sample_count };
-    timer.time("append", || -> anyhow::Result<()> {
+    let timer = Timer::default();
+    decode_columns(&rows, &timer)?;
+    timer.each("append", sample_count, || -> anyhow::Result<()> {
         for batch in &batches {
             let report = db.append(batch)?;
             ensure!(report.stored == batch.sample_count(), "all are stored: {report:?}");
@@ -62,56 +68,89 @@ fn main() -> anyhow::Result<()> {
     println!("{sample_count} samples, {} series", head.head.series_count);
     println!("log: {:.3} bytes per sample", ratio(head.wal.bytes, sample_count));
     println!("head, as appended: {:.3} bytes per sample", ratio(head.head.bytes, sample_count));
-    timer.time("select from the head", || read_all(&db))?;
+    timer.each("select from the head", sample_count, || read_all(&db))?;
     // A series hours later makes the window complete.
-    let last = db.resolve(&Labels::from_pairs([("__name__", "later")]))?;
-    let later = Row {
-        timestamp: TimestampMs(batches[0].rows[0].timestamp.0 + 3 * WINDOW_MS),
-        series: vec![last],
-        values: vec![1.0],
-    };
-    db.append(&Batch { rows: vec![later], histograms: Vec::new() })?;
-    timer.time("flush", || -> anyhow::Result<()> {
-        db.maintain(clock.now())?;
-        Ok(())
+    let start_ms = batches[0].rows[0].timestamp.0;
+    append_later(&db, start_ms + 3 * WINDOW_MS)?;
+    timer.each("flush", sample_count, || db.maintain(clock.now()))?;
+    let blocks = db.status().blocks;
+    ensure!(blocks.block_count == 1, "one block: {blocks:?}");
+    print_block("block", &db, sample_count, labels.len());
+    timer.each("select from the block, first", sample_count, || read_all(&db))?;
+    timer.each("select from the block", sample_count, || read_all(&db))?;
+    verify(&db, &labels, &rows)?;
+    // A day and more later the block is merged with what came after it.
+    append_later(&db, start_ms + 3 * DAY_MS)?;
+    timer.each("flush and merge", sample_count, || -> anyhow::Result<()> {
+        for _ in 0..10 {
+            if db.maintain(clock.now())?.compacted_block_count > 0 {
+                return Ok(());
+            }
+        }
+        bail!("the block is not merged: {:?}", db.status().blocks)
     })?;
-    let status = db.status();
-    ensure!(status.blocks.block_count == 1, "one block: {status:?}");
-    let blocks = status.blocks;
-    println!(
-        "block: {:.4} bytes per sample, of which index {:.4} ({:.1} bytes per series)",
-        ratio(blocks.bytes, sample_count),
-        ratio(blocks.index_bytes, sample_count),
-        ratio(blocks.index_bytes, labels.len())
-    );
-    timer.time("select from the block, first", || read_all(&db))?;
-    timer.time("select from the block", || read_all(&db))?;
+    print_block("merged block", &db, sample_count, labels.len());
+    timer.each("select from the merged block", sample_count, || read_all(&db))?;
+    timer.each("select from the merged block", sample_count, || read_all(&db))?;
     verify(&db, &labels, &rows)
 }
 
-struct Timer {
-    clock: Arc<SystemClock>,
-    samples: usize,
+/// A sample of one more series.
+fn append_later(db: &Db, at_ms: i64) -> anyhow::Result<()> {
+    let series = db.resolve(&Labels::from_pairs([("__name__", "later")]))?;
+    let row = Row { timestamp: TimestampMs(at_ms), series: vec![series], values: vec![1.0] };
+    db.append(&Batch { rows: vec![row], histograms: Vec::new() })?;
+    Ok(())
 }
 
-impl Timer {
-    fn time(
-        &mut self,
-        what: &str,
-        work: impl FnOnce() -> anyhow::Result<()>,
-    ) -> anyhow::Result<()> {
-        let start = self.clock.monotonic();
-        work()?;
-        let took = self.clock.monotonic().since(start);
-        let nanos = ratio(u64::try_from(took.as_nanos())?, self.samples);
-        println!("{what}: {nanos:.1} ns per sample, {took:.1?} in all");
-        Ok(())
+fn print_block(what: &str, db: &Db, sample_count: usize, series_count: usize) {
+    let blocks = db.status().blocks;
+    println!(
+        "{what}: {:.4} bytes per sample, of which index {:.4} ({:.1} bytes per series)",
+        ratio(blocks.bytes, sample_count),
+        ratio(blocks.index_bytes, sample_count),
+        ratio(blocks.index_bytes, series_count)
+    );
+}
+
+/// Encodes and decodes each series alone, without engine, file or checksum: the codecs' own speed.
+fn decode_columns(rows: &[TimedRow], timer: &Timer) -> anyhow::Result<()> {
+    let mut series: HashMap<i32, Vec<f64>> = HashMap::new();
+    for (_, row) in rows {
+        row.iter().for_each(|(nr, value)| series.entry(*nr).or_default().push(*value));
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a figure for people")]
-fn ratio(amount: u64, count: usize) -> f64 {
-    amount as f64 / count as f64
+    let is_varying =
+        |values: &&Vec<f64>| values.iter().any(|value| value.to_bits() != values[0].to_bits());
+    let varying: Vec<&Vec<f64>> = series.values().filter(is_varying).collect();
+    for (what, columns) in [("all series", series.values().collect()), ("varying series", varying)]
+    {
+        let count: usize = columns.iter().map(|values| values.len()).sum();
+        let encoded = timer.each(&format!("encode {what}"), count, || -> Vec<(usize, Vec<u8>)> {
+            columns
+                .iter()
+                .flat_map(|values| values.chunks(COLUMN_LEN))
+                .map(|values| {
+                    let mut bytes = Vec::new();
+                    FloatWriter::new(values).write_whole(&mut bytes);
+                    (values.len(), bytes)
+                })
+                .collect()
+        });
+        let bytes: usize = encoded.iter().map(|(_, bytes)| bytes.len()).sum();
+        println!("{what}: {:.4} bytes per sample, each alone", ratio(bytes as u64, count));
+        let mut reader = FloatReader::new();
+        let mut out = vec![0.0; COLUMN_LEN];
+        for _ in 0..3 {
+            timer.each(&format!("decode {what}"), count, || -> anyhow::Result<()> {
+                for (len, bytes) in &encoded {
+                    reader.read_whole(&mut Cursor::new(bytes), &mut out[..*len])?;
+                    std::hint::black_box(&out);
+                }
+                Ok(())
+            })?;
+        }
+    }
+    Ok(())
 }
 
 fn read_series(text: &str) -> anyhow::Result<HashMap<i32, Labels>> {

@@ -1,6 +1,8 @@
 //! Series like those of a host's exporter: most constant, counters that rise by a little, gauges of few digits,
 //! sums of measured durations, and one row of jittery times for all.
 
+use swell_bench_gen::Numbers;
+
 /// Series of one host and their samples, the same at each run.
 #[derive(Clone, Debug)]
 pub struct Host {
@@ -8,27 +10,6 @@ pub struct Host {
     pub timestamps: Vec<i64>,
     /// Values of each series, one for each row.
     pub series: Vec<Vec<f64>>,
-}
-
-/// A small generator of reproducible numbers (SplitMix64).
-#[derive(Clone, Debug)]
-pub struct Numbers(pub u64);
-
-impl Numbers {
-    /// The next 64 bits.
-    pub fn next_u64(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// A whole number in `[0, bound)`.
-    pub fn below(&mut self, bound: u32) -> u32 {
-        let wide = (self.next_u64() >> 32) * u64::from(bound);
-        u32::try_from(wide >> 32).expect("below a 32-bit bound")
-    }
 }
 
 impl Host {

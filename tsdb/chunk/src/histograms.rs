@@ -12,7 +12,7 @@
 //! floats     counts, zero counts, sums
 //! each run, each bucket, positive ones first: floats
 //! ```
-//! Integer and float columns stand as head and body in one, with the head's length before (varint).
+//! Integer and float columns stand as one piece.
 
 use std::sync::Arc;
 
@@ -46,23 +46,23 @@ pub fn write_histograms(samples: &[Arc<NativeHistogram>], out: &mut Vec<u8>) {
         write_layout(&run[0], out);
     }
     let hints: Vec<i64> = samples.iter().map(|sample| hint_code(sample.reset_hint)).collect();
-    write_ints(&hints, out);
+    ints::write_whole(&hints, out);
     let fields: [fn(&NativeHistogram) -> f64; 3] = [|h| h.count, |h| h.zero_count, |h| h.sum];
     for field in fields {
         let values: Vec<f64> = samples.iter().map(|sample| field(sample)).collect();
-        write_floats(&values, out);
+        FloatWriter::new(&values).write_whole(out);
     }
     let mut values = Vec::new();
     for run in &runs {
         for idx in 0..run[0].positive_buckets.len() {
             values.clear();
             values.extend(run.iter().map(|sample| sample.positive_buckets[idx]));
-            write_floats(&values, out);
+            FloatWriter::new(&values).write_whole(out);
         }
         for idx in 0..run[0].negative_buckets.len() {
             values.clear();
             values.extend(run.iter().map(|sample| sample.negative_buckets[idx]));
-            write_floats(&values, out);
+            FloatWriter::new(&values).write_whole(out);
         }
     }
 }
@@ -105,7 +105,7 @@ pub fn read_histograms(
         return Err(cursor.fault("layout runs do not cover the column"));
     }
     let mut hints = vec![0; count];
-    read_ints(&mut cursor, &mut hints)?;
+    ints::read_whole(&mut cursor, &mut hints)?;
     for (sample, code) in samples.iter_mut().zip(&hints) {
         sample.reset_hint =
             hint_of(*code).ok_or_else(|| cursor.fault("a reset hint is unknown"))?;
@@ -115,7 +115,7 @@ pub fn read_histograms(
     let fields: [fn(&mut NativeHistogram) -> &mut f64; 3] =
         [|h| &mut h.count, |h| &mut h.zero_count, |h| &mut h.sum];
     for field in fields {
-        read_floats(&mut cursor, &mut reader, &mut values)?;
+        reader.read_whole(&mut cursor, &mut values)?;
         samples.iter_mut().zip(&values).for_each(|(sample, value)| *field(sample) = *value);
     }
     let mut rest = &mut samples[..];
@@ -126,11 +126,11 @@ pub fn read_histograms(
         let (positive_count, negative_count) =
             (first.positive_buckets.len(), first.negative_buckets.len());
         for idx in 0..positive_count {
-            read_floats(&mut cursor, &mut reader, &mut values[..run_len])?;
+            reader.read_whole(&mut cursor, &mut values[..run_len])?;
             run.iter_mut().zip(&values).for_each(|(s, value)| s.positive_buckets[idx] = *value);
         }
         for idx in 0..negative_count {
-            read_floats(&mut cursor, &mut reader, &mut values[..run_len])?;
+            reader.read_whole(&mut cursor, &mut values[..run_len])?;
             run.iter_mut().zip(&values).for_each(|(s, value)| s.negative_buckets[idx] = *value);
         }
     }
@@ -222,42 +222,6 @@ const fn hint_of(code: i64) -> Option<CounterResetHint> {
         3 => CounterResetHint::Gauge,
         _ => return None,
     })
-}
-
-fn write_ints(values: &[i64], out: &mut Vec<u8>) {
-    let (mut head, mut body) = (Vec::new(), Vec::new());
-    ints::encode(&ints::plan(values), values, &mut head, &mut body);
-    put_column(&head, &body, out);
-}
-
-fn write_floats(values: &[f64], out: &mut Vec<u8>) {
-    let (mut head, mut body) = (Vec::new(), Vec::new());
-    FloatWriter::new(values).write(&mut head, &mut body);
-    put_column(&head, &body, out);
-}
-
-fn put_column(head: &[u8], body: &[u8], out: &mut Vec<u8>) {
-    put_varint(out, head.len() as u64);
-    out.extend_from_slice(head);
-    out.extend_from_slice(body);
-}
-
-fn read_ints(cursor: &mut Cursor<'_>, out: &mut [i64]) -> Result<(), DecodeError> {
-    let head_len = cursor.count(cursor.remaining())?;
-    let mut head = Cursor::new(cursor.take(head_len)?);
-    ints::decode(&mut head, cursor, out)?;
-    head.finish()
-}
-
-fn read_floats(
-    cursor: &mut Cursor<'_>,
-    reader: &mut FloatReader,
-    out: &mut [f64],
-) -> Result<(), DecodeError> {
-    let head_len = cursor.count(cursor.remaining())?;
-    let mut head = Cursor::new(cursor.take(head_len)?);
-    reader.read(&mut head, cursor, out)?;
-    head.finish()
 }
 
 #[cfg(test)]

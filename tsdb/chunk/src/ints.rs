@@ -2,17 +2,17 @@
 //! exceptions. All arithmetic wraps, so that every input comes back.
 //!
 //! ```text
-//! head   byte     order (bits 0-1), scaled (bit 2)
-//!        zigzag   first value
-//!        zigzag   first difference, order 2 and at least two values
-//!        varint   scale, if scaled
-//! body   for each 128 residuals, the last block shorter:
-//!        byte     width 0-64 (bits 0-6), zigzag (bit 7) or above a base
-//!        byte     number of exceptions
-//!        zigzag   base, unless zigzag
-//!        packed residuals (bitpack.rs)
-//!        positions of the exceptions, a byte each
-//!        varint   bits above the width, one for each exception
+//! kind     byte     order (bits 0-1), scaled (bit 2), all residuals are zero and there is no body (bit 3)
+//! numbers  zigzag   first value
+//!          zigzag   first difference, order 2 and at least two values
+//!          varint   scale, if scaled
+//! body     for each 128 residuals, the last block shorter:
+//!          byte     width 0-64 (bits 0-6), zigzag (bit 7) or above a base
+//!          byte     number of exceptions
+//!          zigzag   base, unless zigzag
+//!          packed residuals (bitpack.rs)
+//!          positions of the exceptions, a byte each
+//!          varint   bits above the width, one for each exception
 //! ```
 
 use crate::bitpack::{BLOCK_LEN, pack, packed_len, unpack};
@@ -20,6 +20,7 @@ use crate::bytes::{Cursor, put_varint, put_zigzag, unzigzag, varint_len, zigzag}
 use crate::error::DecodeError;
 
 const SCALED: u8 = 1 << 2;
+const FLAT: u8 = 1 << 3;
 const ZIGZAG: u8 = 1 << 7;
 
 /// How a column will be encoded, and what it will take.
@@ -27,6 +28,9 @@ const ZIGZAG: u8 = 1 << 7;
 pub(crate) struct IntPlan {
     order: u8,
     scale: u64,
+    residuals: Vec<i64>,
+    /// Of each block; none when all residuals are zero.
+    shapes: Vec<Shape>,
     /// Bytes of the body.
     pub(crate) body_bytes: usize,
 }
@@ -38,56 +42,62 @@ const TRIAL_LEN: usize = 2 * BLOCK_LEN;
 pub(crate) fn plan(values: &[i64]) -> IntPlan {
     let scale = shared_scale(values);
     let mut residuals = Vec::with_capacity(values.len());
-    let mut body_bytes = |values: &[i64], order| -> usize {
+    let mut shapes = Vec::new();
+    let mut shape_all = |values: &[i64], order| -> usize {
         residuals_of(values, order, scale, &mut residuals);
-        residuals.chunks(BLOCK_LEN).map(|block| Shape::of(block).bytes).sum()
+        shapes.clear();
+        if residuals.iter().any(|residual| *residual != 0) {
+            shapes.extend(residuals.chunks(BLOCK_LEN).map(Shape::of));
+        }
+        shapes.iter().map(|shape| shape.bytes).sum()
     };
     let mut trial_bytes = |order| {
         if values.len() <= 2 * TRIAL_LEN {
-            body_bytes(values, order)
+            shape_all(values, order)
         } else {
             let (start, end) = (&values[..TRIAL_LEN], &values[values.len() - TRIAL_LEN..]);
-            body_bytes(start, order) + body_bytes(end, order)
+            shape_all(start, order) + shape_all(end, order)
         }
     };
     let order = (0..=2).min_by_key(|order| trial_bytes(*order)).expect("three orders");
-    IntPlan { order, scale, body_bytes: body_bytes(values, order) }
+    let body_bytes = shape_all(values, order);
+    IntPlan { order, scale, residuals, shapes, body_bytes }
 }
 
 /// Encodes in the way that was planned for the same values.
-pub(crate) fn encode(plan: &IntPlan, values: &[i64], head: &mut Vec<u8>, body: &mut Vec<u8>) {
+pub(crate) fn encode(
+    plan: &IntPlan,
+    values: &[i64],
+    kinds: &mut Vec<u8>,
+    numbers: &mut Vec<u8>,
+    body: &mut Vec<u8>,
+) {
     let Some(first) = values.first() else { return };
     let scaled = plan.scale > 1;
-    head.push(plan.order | if scaled { SCALED } else { 0 });
-    put_zigzag(head, *first);
+    let flag = |is_set: bool, bit: u8| if is_set { bit } else { 0 };
+    kinds.push(plan.order | flag(scaled, SCALED) | flag(plan.shapes.is_empty(), FLAT));
+    put_zigzag(numbers, *first);
     if plan.order == 2 && values.len() > 1 {
-        put_zigzag(head, divided(values[1].wrapping_sub(*first), plan.scale));
+        put_zigzag(numbers, divided(values[1].wrapping_sub(*first), plan.scale));
     }
     if scaled {
-        put_varint(head, plan.scale);
+        put_varint(numbers, plan.scale);
     }
-    let mut residuals = Vec::with_capacity(values.len());
-    residuals_of(values, plan.order, plan.scale, &mut residuals);
-    for block in residuals.chunks(BLOCK_LEN) {
-        encode_block(block, body);
+    for (block, shape) in plan.residuals.chunks(BLOCK_LEN).zip(&plan.shapes) {
+        encode_block(block, *shape, body);
     }
 }
 
 /// Decodes as many integers as `out` has room for.
 pub(crate) fn decode(
-    head: &mut Cursor<'_>,
+    kinds: &mut Cursor<'_>,
+    numbers: &mut Cursor<'_>,
     body: &mut Cursor<'_>,
     out: &mut [i64],
 ) -> Result<(), DecodeError> {
     let Some((first_out, rest)) = out.split_first_mut() else { return Ok(()) };
-    let flags = head.u8()?;
-    let order = flags & 3;
-    if flags & !(SCALED | 3) != 0 || order == 3 {
-        return Err(head.fault("the kind of differences is unknown"));
-    }
-    let first = head.zigzag()?;
-    let first_delta = if order == 2 && !rest.is_empty() { head.zigzag()? } else { 0 };
-    let scale = if flags & SCALED == 0 { 1 } else { head.varint()?.cast_signed() };
+    let head = Head::read(kinds, numbers, !rest.is_empty())?;
+    let Head { order, scale, first, first_delta, is_flat } = head;
     *first_out = first;
     let mut last = first;
     let mut delta = first_delta;
@@ -96,6 +106,14 @@ pub(crate) fn decode(
         last = last.wrapping_add(delta.wrapping_mul(scale));
         rest[0] = last;
         rest = &mut rest[1..];
+    }
+    if is_flat {
+        let step = if order == 2 { delta.wrapping_mul(scale) } else { 0 };
+        for value in rest {
+            last = last.wrapping_add(step);
+            *value = last;
+        }
+        return Ok(());
     }
     let mut unpacked = [0u64; BLOCK_LEN];
     for block in rest.chunks_mut(BLOCK_LEN) {
@@ -128,19 +146,62 @@ pub(crate) fn decode(
     Ok(())
 }
 
-/// Moves past the head of a column of `count` integers.
-pub(crate) fn skip_head(head: &mut Cursor<'_>, count: usize) -> Result<(), DecodeError> {
-    if count == 0 {
-        return Ok(());
+/// What stands before the residuals.
+struct Head {
+    order: u8,
+    scale: i64,
+    first: i64,
+    first_delta: i64,
+    is_flat: bool,
+}
+
+impl Head {
+    fn read(
+        kinds: &mut Cursor<'_>,
+        numbers: &mut Cursor<'_>,
+        has_second: bool,
+    ) -> Result<Self, DecodeError> {
+        let flags = kinds.u8()?;
+        let order = flags & 3;
+        if flags & !(FLAT | SCALED | 3) != 0 || order == 3 {
+            return Err(kinds.fault("the kind of differences is unknown"));
+        }
+        let first = numbers.zigzag()?;
+        let first_delta = if order == 2 && has_second { numbers.zigzag()? } else { 0 };
+        let scale = if flags & SCALED == 0 { 1 } else { numbers.varint()?.cast_signed() };
+        Ok(Self { order, scale, first, first_delta, is_flat: flags & FLAT != 0 })
     }
-    let flags = head.u8()?;
-    head.zigzag()?;
-    if flags & 3 == 2 && count > 1 {
-        head.zigzag()?;
+}
+
+/// Moves past the head of a column of `count` integers; gives whether there is a body.
+pub(crate) fn skip_head(
+    kinds: &mut Cursor<'_>,
+    numbers: &mut Cursor<'_>,
+    count: usize,
+) -> Result<bool, DecodeError> {
+    Ok(count > 0 && !Head::read(kinds, numbers, count > 1)?.is_flat)
+}
+
+/// Appends a column as one piece: kind, numbers, body.
+pub(crate) fn write_whole(values: &[i64], out: &mut Vec<u8>) {
+    let (mut numbers, mut body) = (Vec::new(), Vec::new());
+    encode(&plan(values), values, out, &mut numbers, &mut body);
+    out.extend_from_slice(&numbers);
+    out.extend_from_slice(&body);
+}
+
+/// Reads what [`write_whole`] wrote.
+pub(crate) fn read_whole(cursor: &mut Cursor<'_>, out: &mut [i64]) -> Result<(), DecodeError> {
+    // Where numbers and body start shows only while the parts before are read: skip first, then read each part.
+    let mut kinds = cursor.clone();
+    let mut numbers = cursor.clone();
+    if !out.is_empty() {
+        numbers.u8()?;
     }
-    if flags & SCALED != 0 {
-        head.varint()?;
-    }
+    let mut body = numbers.clone();
+    skip_head(&mut kinds.clone(), &mut body, out.len())?;
+    decode(&mut kinds, &mut numbers, &mut body, out)?;
+    *cursor = body;
     Ok(())
 }
 
@@ -220,7 +281,7 @@ impl Shape {
     /// The width with the fewest bytes for packed values and exceptions.
     fn narrowest(values: impl Iterator<Item = u64>, count: usize) -> (u32, usize) {
         // Values longer than each width; room for the widths asked for beyond 64.
-        let mut longer = [0usize; 72];
+        let mut longer = [0u32; 72];
         let mut len_max = 0;
         for value in values {
             let len = 64 - value.leading_zeros();
@@ -232,10 +293,13 @@ impl Shape {
             above += std::mem::replace(count, above);
         }
         let mut best = (len_max, packed_len(count, len_max));
+        // Bytes above each width: one for each seven bits begun.
+        let mut high_bytes = [0u32; 72];
         for width in (0..len_max).rev() {
-            // A byte for the position, and one for each seven bits begun above the width.
-            let high_bytes: usize = longer[width as usize..].iter().step_by(7).sum();
-            let bytes = packed_len(count, width) + longer[width as usize] + high_bytes;
+            let idx = width as usize;
+            high_bytes[idx] = longer[idx] + high_bytes[idx + 7];
+            // A byte for the position of each exception.
+            let bytes = packed_len(count, width) + (longer[idx] + high_bytes[idx]) as usize;
             if bytes < best.1 {
                 best = (width, bytes);
             }
@@ -244,8 +308,7 @@ impl Shape {
     }
 }
 
-fn encode_block(block: &[i64], body: &mut Vec<u8>) {
-    let shape = Shape::of(block);
+fn encode_block(block: &[i64], shape: Shape, body: &mut Vec<u8>) {
     let mut packed = [0u64; BLOCK_LEN];
     for (packed, residual) in packed.iter_mut().zip(block) {
         *packed = match shape.base {
@@ -294,31 +357,32 @@ mod tests {
 
     use super::*;
 
-    fn encoded(values: &[i64]) -> (Vec<u8>, Vec<u8>) {
-        let (mut head, mut body) = (Vec::new(), Vec::new());
-        let plan = plan(values);
-        encode(&plan, values, &mut head, &mut body);
-        assert_eq!(body.len(), plan.body_bytes, "the estimate is exact");
-        (head, body)
-    }
-
     fn check(values: &[i64], body_max_bytes: usize) {
-        let (head, body) = encoded(values);
+        let (mut kinds, mut numbers, mut body) = (Vec::new(), Vec::new(), Vec::new());
+        let plan = plan(values);
+        encode(&plan, values, &mut kinds, &mut numbers, &mut body);
+        assert_eq!(body.len(), plan.body_bytes, "the estimate is exact");
         assert!(body.len() <= body_max_bytes, "{} > {body_max_bytes} bytes", body.len());
         let mut back = vec![7; values.len()];
-        let (mut head, mut body) = (Cursor::new(&head), Cursor::new(&body));
-        decode(&mut head, &mut body, &mut back).expect("decodes");
+        let (mut kinds, mut numbers) = (Cursor::new(&kinds), Cursor::new(&numbers));
+        let (mut kinds_skipped, mut numbers_skipped) = (kinds.clone(), numbers.clone());
+        let has_body = skip_head(&mut kinds_skipped, &mut numbers_skipped, values.len());
+        assert_eq!(has_body, Ok(!body.is_empty()));
+        let mut body = Cursor::new(&body);
+        decode(&mut kinds, &mut numbers, &mut body, &mut back).expect("decodes");
         assert_eq!(back, values);
-        assert!(head.finish().is_ok() && body.finish().is_ok());
+        for cursor in [kinds, numbers, body, kinds_skipped, numbers_skipped] {
+            assert!(cursor.finish().is_ok());
+        }
     }
 
     #[test]
     fn regular_columns_take_almost_nothing() {
         check(&[], 0);
         check(&[5], 0);
-        check(&[5, 6], 2);
-        check(&[42; 1000], 16);
-        check(&(0..1000).map(|i| 1_700_000_000_000 + i * 15_000).collect::<Vec<_>>(), 24);
+        check(&[5, 6], 0);
+        check(&[42; 1000], 0);
+        check(&(0..1000).map(|i| 1_700_000_000_000 + i * 15_000).collect::<Vec<_>>(), 0);
         check(&(0..1000).map(|i| i * 4096 + (i % 2) * 4096).collect::<Vec<_>>(), 160);
     }
 
@@ -349,14 +413,16 @@ mod tests {
 
         #[test]
         fn garbage_is_refused_or_decoded_but_never_panics(
-            head in prop::collection::vec(any::<u8>(), 0..20),
+            kind in any::<u8>(),
+            numbers in prop::collection::vec(any::<u8>(), 0..20),
             body in prop::collection::vec(any::<u8>(), 0..400),
             count in 0usize..400,
         ) {
             let mut out = vec![0; count];
-            let mut body = Cursor::new(&body);
-            if decode(&mut Cursor::new(&head), &mut body, &mut out).is_ok() {
-                prop_assert!(count < 3 || body.offset() > 0);
+            let kinds = [kind];
+            let (mut kinds, mut body) = (Cursor::new(&kinds), Cursor::new(&body));
+            if decode(&mut kinds, &mut Cursor::new(&numbers), &mut body, &mut out).is_ok() {
+                prop_assert!(count < 3 || body.offset() > 0 || kind & FLAT != 0);
             }
         }
     }

@@ -18,7 +18,7 @@ mod times;
 
 pub use bytes::{Cursor, put_varint, put_zigzag, varint_len};
 pub use error::DecodeError;
-pub use floats::{FloatReader, FloatWriter};
+pub use floats::{FloatCursors, FloatHead, FloatParts, FloatReader, FloatWriter};
 pub use histograms::{
     HISTOGRAM_BUCKETS_MAX, HISTOGRAMS_MAX, is_writable, read_histograms, write_histograms,
 };

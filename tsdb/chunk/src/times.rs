@@ -1,4 +1,4 @@
-//! A column of timestamps, shared by all series of a target: an integer column, head and body in one.
+//! A column of timestamps, shared by all series of a target: an integer column, all its parts in one.
 
 use crate::bytes::{Cursor, put_zigzag};
 use crate::error::DecodeError;
@@ -13,9 +13,7 @@ pub const TIMES_MAX: usize = 1 << 24;
 /// With more than [`TIMES_MAX`] timestamps.
 pub fn write_times(timestamps_ms: &[i64], out: &mut Vec<u8>) {
     assert!(timestamps_ms.len() <= TIMES_MAX, "callers cut columns");
-    let mut body = Vec::new();
-    ints::encode(&ints::plan(timestamps_ms), timestamps_ms, out, &mut body);
-    out.extend_from_slice(&body);
+    ints::write_whole(timestamps_ms, out);
 }
 
 /// Reads a column of `count` timestamps and checks that they rise.
@@ -28,7 +26,7 @@ pub fn read_times(bytes: &[u8], count: usize) -> Result<Vec<i64>, DecodeError> {
         return Err(cursor.fault("a column has more timestamps than any written"));
     }
     let mut out = vec![0; count];
-    read_head_and_body(&mut cursor, &mut out)?;
+    ints::read_whole(&mut cursor, &mut out)?;
     cursor.finish()?;
     if out.is_sorted_by(|a, b| a < b) {
         Ok(out)
@@ -94,16 +92,6 @@ impl TimesTail {
             })
             .collect()
     }
-}
-
-fn read_head_and_body(cursor: &mut Cursor<'_>, out: &mut [i64]) -> Result<(), DecodeError> {
-    // The head's length shows only while it is read, so it is read twice: alone, then with its body behind.
-    let mut head = cursor.clone();
-    ints::skip_head(&mut head, out.len())?;
-    let mut body = head;
-    ints::decode(cursor, &mut body, out)?;
-    *cursor = body;
-    Ok(())
 }
 
 #[cfg(test)]

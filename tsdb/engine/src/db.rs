@@ -332,29 +332,30 @@ impl SeriesSource for Db {
         matchers: &[Matcher],
         range: TimeRange,
     ) -> Result<Vec<String>, SelectError> {
-        let mut names: BTreeSet<String> = BTreeSet::new();
+        let mut lists: Vec<Vec<String>> = Vec::new();
         let blocks = self.read_head(range, |head| {
-            if matchers.is_empty() {
-                names.extend(head.index.names().map(str::to_owned));
+            let names: BTreeSet<String> = if matchers.is_empty() {
+                head.index.names().map(str::to_owned).collect()
             } else {
                 let Ok(found) = swell_index::select(&head.index, matchers);
-                for labels in found.into_iter().filter_map(|idx| head.index.labels(idx)) {
-                    names.extend(labels.iter().map(|(name, _)| name.to_owned()));
-                }
-            }
+                let labels: Vec<Labels> =
+                    found.into_iter().filter_map(|idx| head.index.labels(idx)).collect();
+                let names: BTreeSet<&str> =
+                    labels.iter().flat_map(Labels::iter).map(|(name, _)| name).collect();
+                names.into_iter().map(str::to_owned).collect()
+            };
+            lists.push(names.into_iter().collect());
         });
         for loaded in load(&blocks, range, self.inner.clock.monotonic())? {
-            if matchers.is_empty() {
-                names.extend(loaded.index.names().map(str::to_owned));
-                continue;
-            }
             let fault = |error| storage(&loaded.index_fault(error));
-            let found = swell_index::select(&loaded.index, matchers).map_err(fault)?;
-            for labels in loaded.index.labels(&found).map_err(fault)? {
-                names.extend(labels.iter().map(|(name, _)| name.to_owned()));
-            }
+            lists.push(if matchers.is_empty() {
+                loaded.index.names().map(str::to_owned).collect()
+            } else {
+                let found = swell_index::select(&loaded.index, matchers).map_err(fault)?;
+                loaded.index.names_of(&found).map_err(fault)?
+            });
         }
-        Ok(names.into_iter().collect())
+        Ok(merged(lists))
     }
 
     fn label_values(
@@ -363,30 +364,41 @@ impl SeriesSource for Db {
         matchers: &[Matcher],
         range: TimeRange,
     ) -> Result<Vec<String>, SelectError> {
-        let mut values: BTreeSet<String> = BTreeSet::new();
+        let mut lists: Vec<Vec<String>> = Vec::new();
         let blocks = self.read_head(range, |head| {
             if matchers.is_empty() {
-                values.extend(head.index.values(name).map(|(value, _)| value.to_owned()));
+                lists.push(head.index.values(name).map(|(value, _)| value.to_owned()).collect());
             } else {
                 let Ok(found) = swell_index::select(&head.index, matchers);
-                for labels in found.into_iter().filter_map(|idx| head.index.labels(idx)) {
-                    values.extend(labels.get(name).map(str::to_owned));
-                }
+                let labels = found.into_iter().filter_map(|idx| head.index.labels(idx));
+                let values: BTreeSet<String> =
+                    labels.filter_map(|labels| labels.get(name).map(str::to_owned)).collect();
+                lists.push(values.into_iter().collect());
             }
         });
         for loaded in load(&blocks, range, self.inner.clock.monotonic())? {
             let fault = |error| storage(&loaded.index_fault(error));
-            if matchers.is_empty() {
-                values.extend(loaded.index.values(name).map_err(fault)?);
-                continue;
-            }
-            let found = swell_index::select(&loaded.index, matchers).map_err(fault)?;
-            for labels in loaded.index.labels(&found).map_err(fault)? {
-                values.extend(labels.get(name).map(str::to_owned));
-            }
+            lists.push(if matchers.is_empty() {
+                loaded.index.values(name).map_err(fault)?
+            } else {
+                let found = swell_index::select(&loaded.index, matchers).map_err(fault)?;
+                loaded.index.values_of(&found, name).map_err(fault)?
+            });
         }
-        Ok(values.into_iter().collect())
+        Ok(merged(lists))
     }
+}
+
+/// Members of sorted lists, sorted, each once.
+fn merged(mut lists: Vec<Vec<String>>) -> Vec<String> {
+    if lists.len() > 1 {
+        let mut all = lists.concat();
+        // A stable sort merges runs that are sorted already.
+        all.sort();
+        all.dedup();
+        return all;
+    }
+    lists.pop().unwrap_or_default()
 }
 
 impl Db {

@@ -9,7 +9,7 @@ use swell_env::Monotonic;
 use swell_model::{SelectError, TimeRange, TimestampMs};
 use swell_telemetry::chain;
 
-use crate::block::{self, Block, BlockId, BlockMeta, ReadBlockError, WriteBlockError};
+use crate::block::{self, Block, BlockId, BlockMeta, Packing, ReadBlockError, WriteBlockError};
 use crate::compact::execute::write_block;
 use crate::compact::plan::{self, Merge, Window};
 use crate::db::{Db, Inner};
@@ -186,7 +186,7 @@ impl Inner {
         };
         let fault = |source| MaintainError::Read { action: "read the head".to_owned(), source };
         let selected = merge(&[], head, &[], range_of(window)).map_err(fault)?;
-        let meta = self.write(window, Vec::new(), selected, (from, window.1))?;
+        let meta = self.write(window, Vec::new(), selected, (from, window.1), Packing::Plain)?;
         let block = meta.map(|meta| self.open_block(meta.id)).transpose()?;
         if block.is_some() {
             report.flushed_block_count += 1;
@@ -233,7 +233,9 @@ impl Inner {
         let loaded = load(&sources, TimeRange::ALL, self.clock.monotonic()).map_err(fault)?;
         let selected = merge(&loaded, Vec::new(), &[], TimeRange::ALL).map_err(fault)?;
         let everything = (TimestampMs::MIN, TimestampMs::MAX);
-        let meta = self.write(plan.window, plan.sources.clone(), selected, everything)?;
+        let sources_of_new = plan.sources.clone();
+        let packing = Packing::Compressed;
+        let meta = self.write(plan.window, sources_of_new, selected, everything, packing)?;
         let merged = meta.map(|meta| self.open_block(meta.id)).transpose()?;
         self.exchange(&plan.sources, merged);
         self.list_blocks()?;
@@ -266,9 +268,10 @@ impl Inner {
         sources: Vec<BlockId>,
         selected: Vec<crate::select::Selected>,
         samples_in: Window,
+        packing: Packing,
     ) -> Result<Option<BlockMeta>, MaintainError> {
         let id = BlockId(self.next_block.fetch_add(1, Ordering::Relaxed));
-        Ok(write_block(&*self.dir, id, window, sources, selected, samples_in)?)
+        Ok(write_block(&*self.dir, id, window, sources, selected, samples_in, packing)?)
     }
 
     fn open_block(&self, id: BlockId) -> Result<Arc<Block>, MaintainError> {

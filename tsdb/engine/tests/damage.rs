@@ -3,6 +3,7 @@
 mod common;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use common::{
     Choices, HOUR, Model, append, config, histogram_batch, histogram_bits, labels, open, read_all,
@@ -105,6 +106,53 @@ fn flipped_bytes_never_change_an_answer() {
         }
     }
     assert!(trials >= 500, "{trials} trials");
+}
+
+#[test]
+fn bytes_flipped_while_serving_never_change_an_answer() {
+    let (disk, model) = build();
+    let mut choices = Choices(3);
+    let mut trials = 0;
+    for name in files(&disk) {
+        let hurt = disk.after_kill();
+        let len = read_whole(&hurt, &name, u64::MAX).expect("readable").len() as u64;
+        let db = open(Arc::new(hurt.clone()), settings()).expect("opens");
+        let (reads, failures, done) =
+            (AtomicUsize::new(0), AtomicUsize::new(0), AtomicBool::new(false));
+        let serve = || {
+            while !done.load(Ordering::Relaxed) {
+                match common::read(&db, &[], TimeRange::ALL) {
+                    Ok(found) => assert!(found == model, "{name}: an answer has changed"),
+                    Err(error) => {
+                        assert!(error.to_string().contains("byte"), "{name}: {error}");
+                        failures.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+                reads.fetch_add(1, Ordering::Relaxed);
+            }
+        };
+        std::thread::scope(|scope| {
+            let readers = [scope.spawn(serve), scope.spawn(serve)];
+            for _ in 0..60 {
+                let offset = usize::try_from(choices.below(len)).expect("fits");
+                let mask = u8::try_from(1u64 << choices.below(8)).expect("one bit");
+                hurt.flip(&name, offset, mask).expect("flips");
+                let before = reads.load(Ordering::Relaxed);
+                // At least one whole read stands between the two flips.
+                while reads.load(Ordering::Relaxed) < before + 3
+                    && readers.iter().all(|reader| !reader.is_finished())
+                {
+                    std::thread::yield_now();
+                }
+                hurt.flip(&name, offset, mask).expect("flips back");
+                trials += 1;
+            }
+            done.store(true, Ordering::Relaxed);
+        });
+        let is_told = !db.status().damage.is_empty();
+        assert_eq!(failures.into_inner() > 0, is_told, "{name}: failed reads are told of");
+    }
+    assert!(trials >= 300, "{trials} trials");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //!
 //! Series are dense indices (`u32`) within one index; what they mean outside is the engine's business.
 
+mod automaton;
 mod memory;
 mod pattern;
 mod postings;
@@ -15,5 +16,5 @@ mod symbols;
 mod tests;
 
 pub use memory::MemoryIndex;
-pub use select::{LabelIndex, select};
+pub use select::{Keep, LabelIndex, select};
 pub use slice::{IndexError, SliceIndex, write_index};

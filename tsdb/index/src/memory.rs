@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use swell_model::Labels;
 
-use crate::select::LabelIndex;
+use crate::select::{Keep, LabelIndex};
+use crate::sets::Union;
 
 /// Series by labels, and postings by label. Indices are dense; those of removed series are given out again.
 #[derive(Debug, Default)]
@@ -179,16 +180,35 @@ impl LabelIndex for MemoryIndex {
         Ok(self.all.clone())
     }
 
+    fn bound(&self) -> u32 {
+        u32::try_from(self.series.len()).expect("below 2^32 series")
+    }
+
+    fn value_count(&self, name: &str) -> usize {
+        self.names.get(name).map_or(0, BTreeMap::len)
+    }
+
+    fn posting_count(&self, name: &str, value: &str) -> Result<usize, Infallible> {
+        Ok(self.names.get(name).and_then(|values| values.get(value)).map_or(0, Vec::len))
+    }
+
     fn postings(&self, name: &str, value: &str) -> Result<Vec<u32>, Infallible> {
         Ok(self.names.get(name).and_then(|values| values.get(value)).cloned().unwrap_or_default())
+    }
+
+    fn with_label(&self, name: &str) -> Result<Vec<u32>, Infallible> {
+        let mut out = Union::new(self.bound());
+        let values = self.names.get(name).into_iter().flat_map(BTreeMap::values);
+        values.for_each(|postings| out.extend(postings.iter().copied()));
+        Ok(out.finish())
     }
 
     fn postings_where(
         &self,
         name: &str,
         prefix: &str,
-        keep: &mut dyn FnMut(&str) -> bool,
-        out: &mut Vec<Vec<u32>>,
+        keep: &mut Keep<'_>,
+        out: &mut Union,
     ) -> Result<(), Infallible> {
         if let Some(values) = self.names.get(name) {
             let from = (Bound::Included(prefix), Bound::Unbounded);
@@ -197,10 +217,23 @@ impl LabelIndex for MemoryIndex {
                     break;
                 }
                 if keep(value) {
-                    out.push(postings.clone());
+                    out.extend(postings.iter().copied());
                 }
             }
         }
+        Ok(())
+    }
+
+    fn retain(
+        &self,
+        series: &mut Vec<u32>,
+        name: &str,
+        keep: &mut Keep<'_>,
+    ) -> Result<(), Infallible> {
+        series.retain(|idx| {
+            let value = self.pairs(*idx).and_then(|mut pairs| pairs.find(|pair| pair.0 == name));
+            keep(value.map_or("", |(_, value)| value))
+        });
         Ok(())
     }
 }

@@ -8,6 +8,7 @@
 
 use swell_chunk::{Cursor, put_varint, varint_len};
 
+use crate::sets::lower_bound;
 use crate::slice::IndexError;
 
 /// Appends a sorted list.
@@ -36,6 +37,30 @@ pub(crate) fn write(members: &[u32], out: &mut Vec<u8>) {
             last = *member;
         }
     }
+}
+
+/// Number of members of a list, without reading them.
+pub(crate) fn count(bytes: &[u8]) -> Result<usize, IndexError> {
+    Ok(Cursor::new(bytes).count(usize::MAX)? / 2)
+}
+
+/// Whether a list has a member among sorted ones.
+pub(crate) fn meets(
+    cursor: &mut Cursor<'_>,
+    series_count: u32,
+    wanted: &[u32],
+) -> Result<bool, IndexError> {
+    let members = read(cursor, series_count)?;
+    let (few, many) =
+        if members.len() <= wanted.len() { (&members[..], wanted) } else { (wanted, &members[..]) };
+    let mut rest = many;
+    for member in few {
+        rest = &rest[lower_bound(rest, *member)..];
+        if rest.first() == Some(member) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Reads a list whose members are below `series_count`.

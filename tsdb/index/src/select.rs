@@ -2,8 +2,12 @@
 
 use swell_model::{MatchOp, Matcher};
 
+use crate::automaton::SortedTexts;
 use crate::pattern::{Bound, bound};
-use crate::sets::{intersect, subtract, union};
+use crate::sets::{Union, intersect, subtract};
+
+/// Whether a value is wanted.
+pub type Keep<'k> = dyn FnMut(&str) -> bool + 'k;
 
 /// Postings by label: for each name and value, the sorted indices of the series that have it.
 pub trait LabelIndex {
@@ -16,13 +20,32 @@ pub trait LabelIndex {
     /// When the index cannot be read.
     fn all(&self) -> Result<Vec<u32>, Self::Error>;
 
+    /// Series are below this.
+    fn bound(&self) -> u32;
+
+    /// Number of values of a label.
+    fn value_count(&self, name: &str) -> usize;
+
+    /// Number of series with that value of that label.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    fn posting_count(&self, name: &str, value: &str) -> Result<usize, Self::Error>;
+
     /// Series with that value of that label; none when there is no such pair.
     ///
     /// # Errors
     /// When the index cannot be read.
     fn postings(&self, name: &str, value: &str) -> Result<Vec<u32>, Self::Error>;
 
-    /// Appends the postings of those values of a label that start with `prefix` and satisfy `keep`.
+    /// Series that have the label, whatever its value.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    fn with_label(&self, name: &str) -> Result<Vec<u32>, Self::Error>;
+
+    /// Adds the series of those values of a label that start with `prefix` and satisfy `keep`, which sees them in
+    /// their order.
     ///
     /// # Errors
     /// When the index cannot be read.
@@ -30,15 +53,33 @@ pub trait LabelIndex {
         &self,
         name: &str,
         prefix: &str,
-        keep: &mut dyn FnMut(&str) -> bool,
-        out: &mut Vec<Vec<u32>>,
+        keep: &mut Keep<'_>,
+        out: &mut Union,
+    ) -> Result<(), Self::Error>;
+
+    /// Removes the series whose value of the label (empty without it) does not satisfy `keep`.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    fn retain(
+        &self,
+        series: &mut Vec<u32>,
+        name: &str,
+        keep: &mut Keep<'_>,
     ) -> Result<(), Self::Error>;
 }
+
+/// Looking up the labels of a series costs as much as looking at so many values of a label.
+const VALUES_PER_SERIES: usize = 8;
+
+/// For fewer values an automaton of its own is not worth making.
+const AUTOMATON_MIN_VALUES: usize = 200;
 
 /// Sorted indices of the series that satisfy all matchers; all series when there are none.
 ///
 /// A matcher that the empty value satisfies removes the series with a value that fails it; any other keeps the
-/// series with a value that passes. (Prometheus `tsdb/querier.go`, `PostingsForMatchers`.)
+/// series with a value that passes. (Prometheus `tsdb/querier.go`, `PostingsForMatchers`.) Where few series are left
+/// their labels are looked at instead of the values of the label.
 ///
 /// # Errors
 /// When the index cannot be read.
@@ -48,18 +89,17 @@ pub fn select<I: LabelIndex + ?Sized>(
 ) -> Result<Vec<u32>, I::Error> {
     let (removing, keeping): (Vec<&Matcher>, Vec<&Matcher>) =
         matchers.iter().partition(|matcher| matcher.matches_empty());
-    let mut kept: Option<Vec<u32>> = None;
-    // Equality first: it is one look-up, and an empty result spares the scans.
     let (equal, other): (Vec<&Matcher>, Vec<&Matcher>) =
         keeping.into_iter().partition(|matcher| matcher.op == MatchOp::Equal);
-    for matcher in equal.into_iter().chain(other) {
-        if kept.as_ref().is_some_and(Vec::is_empty) {
-            return Ok(Vec::new());
-        }
-        let passing = with_value(index, matcher, true)?;
+    let mut kept = by_equality(index, &equal)?;
+    for matcher in other {
         kept = Some(match kept {
-            Some(kept) => intersect(&kept, &passing),
-            None => passing,
+            Some(mut kept) if is_few(index, &kept, matcher) => {
+                index.retain(&mut kept, &matcher.name, &mut |value| matcher.matches(value))?;
+                kept
+            }
+            Some(kept) => intersect(&kept, &with_value(index, matcher, true)?),
+            None => with_value(index, matcher, true)?,
         });
     }
     let mut kept = match kept {
@@ -67,12 +107,38 @@ pub fn select<I: LabelIndex + ?Sized>(
         None => index.all()?,
     };
     for matcher in removing {
-        if kept.is_empty() {
-            break;
+        if is_few(index, &kept, matcher) {
+            index.retain(&mut kept, &matcher.name, &mut |value| matcher.matches(value))?;
+        } else {
+            kept = subtract(&kept, &with_value(index, matcher, false)?);
         }
-        kept = subtract(&kept, &with_value(index, matcher, false)?);
     }
     Ok(kept)
+}
+
+/// The series that satisfy all equalities, the rarest first; `None` without any.
+fn by_equality<I: LabelIndex + ?Sized>(
+    index: &I,
+    matchers: &[&Matcher],
+) -> Result<Option<Vec<u32>>, I::Error> {
+    let mut counted = Vec::with_capacity(matchers.len());
+    for matcher in matchers {
+        counted.push((index.posting_count(&matcher.name, &matcher.value)?, *matcher));
+    }
+    counted.sort_by_key(|(count, _)| *count);
+    let mut kept: Option<Vec<u32>> = None;
+    for (_, matcher) in counted {
+        kept = Some(match kept {
+            Some(kept) if kept.is_empty() => return Ok(Some(kept)),
+            Some(kept) => intersect(&kept, &index.postings(&matcher.name, &matcher.value)?),
+            None => index.postings(&matcher.name, &matcher.value)?,
+        });
+    }
+    Ok(kept)
+}
+
+fn is_few<I: LabelIndex + ?Sized>(index: &I, kept: &[u32], matcher: &Matcher) -> bool {
+    kept.len() * VALUES_PER_SERIES < index.value_count(&matcher.name)
 }
 
 /// Series that have the label, with a value that passes the matcher or (`pass` false) fails it.
@@ -87,20 +153,46 @@ fn with_value<I: LabelIndex + ?Sized>(
         MatchOp::Equal | MatchOp::NotEqual => Bound::Literals(vec![matcher.value.clone()]),
         MatchOp::Regex | MatchOp::NotRegex => bound(&matcher.value),
     };
-    let mut lists = Vec::new();
     // The bound speaks of what the value or pattern itself matches, so it helps when that is what is wanted.
     let wants_matched = pass != is_negative;
-    match bound {
+    let prefix = match bound {
         Bound::Literals(literals) if wants_matched => {
-            for literal in literals.iter().filter(|literal| !literal.is_empty()) {
-                lists.push(index.postings(name, literal)?);
-            }
+            return any_of(index, name, &literals);
         }
-        Bound::All | Bound::NonEmpty if !wants_matched => {}
-        Bound::Prefix(prefix) if wants_matched => {
-            index.postings_where(name, &prefix, &mut |v| matcher.matches(v) == pass, &mut lists)?;
+        // What does not match the empty text has a label.
+        Bound::Literals(literals) if literals.iter().all(String::is_empty) => {
+            return index.with_label(name);
         }
-        _ => index.postings_where(name, "", &mut |v| matcher.matches(v) == pass, &mut lists)?,
+        Bound::All | Bound::NonEmpty if wants_matched => return index.with_label(name),
+        Bound::All | Bound::NonEmpty => return Ok(Vec::new()),
+        Bound::Prefix(prefix) if wants_matched => prefix,
+        _ => String::new(),
+    };
+    let mut out = Union::new(index.bound());
+    if index.value_count(name) < AUTOMATON_MIN_VALUES {
+        let keep = &mut |value: &str| matcher.matches(value) == pass;
+        index.postings_where(name, &prefix, keep, &mut out)?;
+    } else {
+        let mut texts = SortedTexts::new(matcher);
+        let keep = &mut |value: &str| texts.matches(value) == pass;
+        index.postings_where(name, &prefix, keep, &mut out)?;
     }
-    Ok(union(lists))
+    Ok(out.finish())
+}
+
+fn any_of<I: LabelIndex + ?Sized>(
+    index: &I,
+    name: &str,
+    values: &[String],
+) -> Result<Vec<u32>, I::Error> {
+    let mut values: Vec<&String> = values.iter().filter(|value| !value.is_empty()).collect();
+    if let [only] = values[..] {
+        return index.postings(name, only);
+    }
+    values.sort();
+    let mut out = Union::new(index.bound());
+    for value in values {
+        out.extend(index.postings(name, value)?);
+    }
+    Ok(out.finish())
 }

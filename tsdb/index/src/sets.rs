@@ -31,23 +31,71 @@ pub fn subtract(a: &[u32], b: &[u32]) -> Vec<u32> {
     out
 }
 
-/// Members of any.
-#[must_use]
-pub fn union(mut lists: Vec<Vec<u32>>) -> Vec<u32> {
-    match lists.len() {
-        0 => Vec::new(),
-        1 => lists.remove(0),
-        _ => {
-            let mut out = lists.concat();
-            out.sort_unstable();
-            out.dedup();
-            out
+/// Collects lists into the set of members of any: by sorting while they are few, in a bitmap once they are many.
+#[derive(Debug)]
+pub struct Union {
+    /// Members are below.
+    bound: u32,
+    members: Vec<u32>,
+    /// Whether `members` is a list that rises.
+    is_sorted: bool,
+    bits: Vec<u64>,
+}
+
+/// A bitmap pays once there is a member for so many bits.
+const BITS_PER_MEMBER: usize = 64;
+
+impl Union {
+    /// Nothing yet; members will be below `bound`.
+    #[must_use]
+    pub const fn new(bound: u32) -> Self {
+        Self { bound, members: Vec::new(), is_sorted: true, bits: Vec::new() }
+    }
+
+    /// Adds a sorted list, or members of it in order.
+    ///
+    /// # Panics
+    /// When a member is not below the bound.
+    pub fn extend(&mut self, list: impl IntoIterator<Item = u32>) {
+        if !self.bits.is_empty() {
+            return list.into_iter().for_each(|member| self.set(member));
         }
+        let start = self.members.len();
+        self.members.extend(list);
+        let joint = start.saturating_sub(1);
+        self.is_sorted &= self.members[joint..].is_sorted_by(|a, b| a < b);
+        if self.members.len() > self.bound as usize / BITS_PER_MEMBER && !self.is_sorted {
+            self.bits = vec![0; (self.bound as usize).div_ceil(64)];
+            for member in std::mem::take(&mut self.members) {
+                self.set(member);
+            }
+        }
+    }
+
+    fn set(&mut self, member: u32) {
+        assert!(member < self.bound, "members are below the bound");
+        self.bits[member as usize / 64] |= 1 << (member % 64);
+    }
+
+    /// The members, sorted.
+    #[must_use]
+    pub fn finish(mut self) -> Vec<u32> {
+        for (idx, mut word) in (0u32..).zip(self.bits) {
+            while word != 0 {
+                self.members.push(idx * 64 + word.trailing_zeros());
+                word &= word - 1;
+            }
+        }
+        if !self.is_sorted {
+            self.members.sort_unstable();
+            self.members.dedup();
+        }
+        self.members
     }
 }
 
 /// First position whose member is not below `target`: doubling steps from the front, since the next match is near.
-fn lower_bound(list: &[u32], target: u32) -> usize {
+pub(crate) fn lower_bound(list: &[u32], target: u32) -> usize {
     let mut step = 1;
     while step < list.len() && list[step] < target {
         step *= 2;
@@ -74,13 +122,17 @@ mod tests {
             let list = |set: &BTreeSet<u32>| set.iter().copied().collect::<Vec<_>>();
             prop_assert_eq!(intersect(&list(&a), &list(&b)), list(&(&a & &b)));
             prop_assert_eq!(subtract(&list(&a), &list(&b)), list(&(&a - &b)));
-            prop_assert_eq!(union(vec![list(&a), list(&b), list(&a)]), list(&(&a | &b)));
+            for bound in [200, 20_000] {
+                let mut union = Union::new(bound);
+                [&a, &b, &a].into_iter().for_each(|part| union.extend(part.iter().copied()));
+                prop_assert_eq!(union.finish(), list(&(&a | &b)));
+            }
         }
     }
 
     #[test]
     fn nothing_is_handled() {
-        assert!(union(Vec::new()).is_empty());
+        assert!(Union::new(0).finish().is_empty());
         assert!(intersect(&[], &[1]).is_empty());
         assert_eq!(subtract(&[1], &[]), [1]);
     }

@@ -43,7 +43,11 @@ pub(crate) struct SymbolReader<'a> {
     groups: &'a [u8],
     count: u32,
     group_idx: Option<usize>,
-    texts: Vec<String>,
+    /// The texts of the group one behind the other, and where each ends.
+    texts: String,
+    ends: Vec<usize>,
+    /// Room for the text being put together.
+    last: Vec<u8>,
 }
 
 impl<'a> SymbolReader<'a> {
@@ -54,7 +58,8 @@ impl<'a> SymbolReader<'a> {
             return Err(IndexError::at("the symbol table ends early"));
         }
         let (offsets, groups) = bytes.split_at(split);
-        Ok(Self { offsets, groups, count, group_idx: None, texts: Vec::new() })
+        let (texts, ends, last) = (String::new(), Vec::new(), Vec::new());
+        Ok(Self { offsets, groups, count, group_idx: None, texts, ends, last })
     }
 
     /// The text of a symbol.
@@ -64,7 +69,13 @@ impl<'a> SymbolReader<'a> {
         }
         let symbol = symbol as usize;
         self.load(symbol / GROUP_LEN)?;
-        Ok(&self.texts[symbol % GROUP_LEN])
+        Ok(self.loaded(symbol % GROUP_LEN))
+    }
+
+    /// A text of the group that is loaded.
+    fn loaded(&self, position: usize) -> &str {
+        let start = position.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.texts[start..self.ends[position]]
     }
 
     /// The first symbol whose text is not below `text`; the number of symbols when all are.
@@ -78,7 +89,9 @@ impl<'a> SymbolReader<'a> {
         }
         let Some(group_idx) = low.checked_sub(1) else { return Ok(0) };
         self.load(group_idx)?;
-        let within = self.texts.partition_point(|candidate| candidate.as_str() < text);
+        let within = (0..self.ends.len())
+            .find(|position| self.loaded(*position) >= text)
+            .unwrap_or(self.ends.len());
         Ok(u32::try_from(group_idx * GROUP_LEN + within).expect("below the symbol count"))
     }
 
@@ -109,15 +122,16 @@ impl<'a> SymbolReader<'a> {
         let mut cursor = self.group(group_idx)?;
         let group_len = GROUP_LEN.min(self.count as usize - group_idx * GROUP_LEN);
         self.texts.clear();
-        let mut last: Vec<u8> = Vec::new();
+        self.ends.clear();
+        self.last.clear();
         for idx in 0..group_len {
-            let shared = if idx == 0 { 0 } else { cursor.count(last.len())? };
-            last.truncate(shared);
+            let shared = if idx == 0 { 0 } else { cursor.count(self.last.len())? };
+            self.last.truncate(shared);
             let rest_len = cursor.count(cursor.remaining())?;
-            last.extend_from_slice(cursor.take(rest_len)?);
-            let text =
-                std::str::from_utf8(&last).map_err(|_| IndexError::at("a symbol is not UTF-8"))?;
-            self.texts.push(text.to_owned());
+            self.last.extend_from_slice(cursor.take(rest_len)?);
+            let text = std::str::from_utf8(&self.last);
+            self.texts.push_str(text.map_err(|_| IndexError::at("a symbol is not UTF-8"))?);
+            self.ends.push(self.texts.len());
         }
         self.group_idx = Some(group_idx);
         Ok(())

@@ -75,9 +75,23 @@ proptest! {
         let backwards: Vec<u32> = all.into_iter().rev().collect();
         let labels = index.labels(&backwards).expect("sound");
         prop_assert!(labels.iter().rev().eq(series.iter()));
+        let found = select(&index, &matchers).expect("sound");
+        let of_found = || found.iter().map(|idx| &series[*idx as usize]);
+        let names: std::collections::BTreeSet<&str> =
+            of_found().flat_map(Labels::iter).map(|(name, _)| name).collect();
+        prop_assert!(index.names_of(&found).expect("sound").iter().map(String::as_str).eq(names));
         for name in ["a", "b", "z"] {
-            let values: std::collections::BTreeSet<&str> = series.iter().filter_map(|l| l.get(name)).collect();
-            prop_assert!(index.values(name).expect("sound").iter().map(String::as_str).eq(values));
+            let mut values: BTreeMap<&str, usize> = BTreeMap::new();
+            series.iter().filter_map(|l| l.get(name)).for_each(|v| *values.entry(v).or_default() += 1);
+            prop_assert!(index.values(name).expect("sound").iter().map(String::as_str).eq(values.keys().copied()));
+            let counted = index.values_with_counts(name).expect("sound");
+            prop_assert!(counted.iter().map(|(value, count)| (value.as_str(), *count)).eq(values.clone()));
+            let counts = index.names_with_counts().expect("sound");
+            let counts = counts.iter().find(|entry| entry.0 == name).map(|entry| (entry.1, entry.2));
+            let expected = (values.len(), values.values().sum());
+            prop_assert_eq!(counts, (!values.is_empty()).then_some(expected));
+            let values_of: std::collections::BTreeSet<&str> = of_found().filter_map(|l| l.get(name)).collect();
+            prop_assert!(index.values_of(&found, name).expect("sound").iter().map(String::as_str).eq(values_of));
         }
     }
 
@@ -129,8 +143,13 @@ proptest! {
                         prop_assert_eq!(labels.len(), found.len());
                     }
                 }
-                if let Ok(values) = index.values("a") {
-                    prop_assert!(values.len() <= bytes.len());
+                if let (Ok(values), Ok(counted)) = (index.values("a"), index.values_with_counts("a")) {
+                    prop_assert!(values.len() <= bytes.len() && values.len() == counted.len());
+                }
+                if let Ok(all) = index.all()
+                    && let (Ok(values), Ok(names)) = (index.values_of(&all, "b"), index.names_of(&all))
+                {
+                    prop_assert!(values.len() + names.len() <= 2 * bytes.len());
                 }
             }
         }

@@ -1,15 +1,21 @@
 //! Immutable blocks: one file each, columns first, then what is needed to find them. `docs/format/block.md` has
 //! the layout; the constants are here.
 
+mod frames;
+mod group;
 pub(crate) mod manifest;
 mod meta;
 mod reader;
+mod references;
+mod times;
 mod writer;
 
 use std::io;
 
+pub(crate) use group::BlockSeries;
 pub(crate) use meta::{BlockId, BlockMeta};
-pub(crate) use reader::{Block, BlockSeries, FrameCache, Loaded};
+pub(crate) use reader::{Block, FrameCache, Loaded};
+use times::TimesRef;
 pub(crate) use writer::{BlockWriter, WriteBlockError};
 
 /// Folder of the blocks in the data directory.
@@ -33,8 +39,19 @@ const TRAILER_LEN: usize = 16;
 const CHUNK_LEN: usize = 2048;
 /// A frame is closed once it has this many bytes: what a read of a single chunk has to verify.
 const FRAME_BYTES: usize = 16 << 10;
-/// Series between entry points of the series section.
-const SERIES_GROUP_LEN: usize = 64;
+/// Series whose entries stand together: what a read of a single series has to go through.
+const SERIES_GROUP_LEN: usize = 256;
+/// Columns that may have to be read before one can be, each referring to the next.
+const REFERENCE_DEPTH_MAX: u8 = 16;
+
+/// How frames are kept in the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Packing {
+    /// As they are: for blocks that will be merged soon.
+    Plain,
+    /// Compressed with zstd, where that is shorter: a tenth smaller, a quarter slower to read.
+    Compressed,
+}
 
 /// Number of sections behind the frames.
 const SECTION_COUNT: usize = 4;

@@ -1,21 +1,25 @@
 //! Reads a block. Nothing is used before its checksum was verified: the footer at open, directories and index
 //! when the block is first asked, frames when a column is.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use swell_chunk::{
-    Cursor, DecodeError, FloatReader, HISTOGRAMS_MAX, TIMES_MAX, read_histograms, read_times,
+    Cursor, DecodeError, FloatCursors, FloatReader, HISTOGRAMS_MAX, read_histograms, read_times,
 };
 use swell_env::{Dir, Monotonic, ReadFile};
 use swell_index::{IndexError, SliceIndex};
 use swell_model::NativeHistogram;
 
+use super::frames::{self, Frame, Location};
+use super::group::{BlockSeries, FloatColumns, Group, GroupDirectory, HistogramColumns};
+use super::times::{self, TimesColumn};
 use super::{
     BlockId, BlockMeta, CHUNK_LEN, FOLDER, FRAMES, HEADER_LEN, INDEX, MAGIC, MAGIC_END,
-    ReadBlockError, SECTION_COUNT, SERIES, SERIES_GROUP_LEN, TIMES, TRAILER_LEN, VERSION,
+    REFERENCE_DEPTH_MAX, ReadBlockError, SECTION_COUNT, SERIES, SERIES_GROUP_LEN, TIMES,
+    TRAILER_LEN, VERSION,
 };
 
 /// A finished block whose footer is sound.
@@ -145,19 +149,21 @@ impl Block {
     fn read_directories(self: &Arc<Self>) -> Result<Loaded, ReadBlockError> {
         let at = |idx: usize| self.sections[idx].offset;
         let decode_fault = |idx| move |error: DecodeError| self.damaged(at(idx), error.to_string());
-        let frames =
-            read_frames(&self.section(FRAMES)?, at(FRAMES)).map_err(decode_fault(FRAMES))?;
-        let times = read_times_directory(&self.section(TIMES)?).map_err(decode_fault(TIMES))?;
-        let series = self.section(SERIES)?;
+        let frames = frames::read_directory(&self.section(FRAMES)?, at(FRAMES))
+            .map_err(decode_fault(FRAMES))?;
+        let times = times::read_directory(&self.section(TIMES)?).map_err(decode_fault(TIMES))?;
+        let groups = GroupDirectory::new(self.section(SERIES)?).map_err(decode_fault(SERIES))?;
         let index = SliceIndex::new(self.section(INDEX)?)
             .map_err(|error| self.damaged(at(INDEX), error.to_string()))?;
-        let group_count = (index.series_count() as usize).div_ceil(SERIES_GROUP_LEN);
-        if series.len() < group_count * 4
-            || u64::from(index.series_count()) != self.meta.series_count
+        let series_count = index.series_count() as usize;
+        if groups.len() != series_count.div_ceil(SERIES_GROUP_LEN)
+            || series_count as u64 != self.meta.series_count
         {
             return Err(self.damaged(at(SERIES), "the series do not fit the index"));
         }
-        Ok(Loaded { block: Arc::clone(self), frames, times, series, index, group_count })
+        let block = Arc::clone(self);
+        let recent = Mutex::default();
+        Ok(Loaded { block, frames, times, groups, series_count, index, recent })
     }
 }
 
@@ -185,192 +191,62 @@ fn read_footer(
     Ok((meta, sections))
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Frame {
-    offset: u64,
-    len: u32,
-    checksum: u32,
-}
-
-fn read_frames(bytes: &[u8], end: u64) -> Result<Vec<Frame>, DecodeError> {
-    let mut cursor = Cursor::new(bytes);
-    let count = cursor.count(bytes.len())?;
-    let mut frames = Vec::with_capacity(count);
-    let mut offset = HEADER_LEN as u64;
-    for _ in 0..count {
-        let len = cursor.varint_u32()?;
-        frames.push(Frame { offset, len, checksum: cursor.u32()? });
-        offset += u64::from(len);
-    }
-    cursor.finish()?;
-    if offset == end { Ok(frames) } else { Err(cursor.fault("the frames do not fill their part")) }
-}
-
-/// Where a body stands.
-#[derive(Clone, Copy, Debug, Default)]
-struct Location {
-    frame: u32,
-    offset: u32,
-    len: u32,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct TimesColumn {
-    len: usize,
-    first_ms: i64,
-    last_ms: i64,
-    location: Location,
-}
-
-fn read_times_directory(bytes: &[u8]) -> Result<Vec<TimesColumn>, DecodeError> {
-    let mut cursor = Cursor::new(bytes);
-    let count = cursor.count(bytes.len())?;
-    let mut columns = Vec::with_capacity(count);
-    for _ in 0..count {
-        let len = cursor.count(TIMES_MAX)?;
-        let first_ms = cursor.zigzag()?;
-        let last_ms = first_ms.wrapping_add(cursor.varint()?.cast_signed());
-        let location = Location {
-            frame: cursor.varint_u32()?,
-            offset: cursor.varint_u32()?,
-            len: cursor.varint_u32()?,
-        };
-        columns.push(TimesColumn { len, first_ms, last_ms, location });
-    }
-    cursor.finish()?;
-    Ok(columns)
-}
-
 /// Directories and index of a block, verified.
 #[derive(Debug)]
 pub(crate) struct Loaded {
     pub(crate) block: Arc<Block>,
     frames: Vec<Frame>,
     times: Vec<TimesColumn>,
-    series: Vec<u8>,
+    groups: GroupDirectory,
+    series_count: usize,
     pub(crate) index: SliceIndex<Vec<u8>>,
-    group_count: usize,
+    /// Groups read last, newest first.
+    recent: Mutex<VecDeque<(usize, Arc<Group>)>>,
 }
 
-/// One series: where its columns stand.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct BlockSeries {
-    pub(crate) floats: Option<FloatColumns>,
-    pub(crate) histograms: Option<HistogramColumns>,
-}
-
-/// A stretch of a column of times.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct TimesRef {
-    pub(crate) column: u32,
-    pub(crate) first: usize,
-    pub(crate) len: usize,
-    pub(crate) first_ms: i64,
-    pub(crate) last_ms: i64,
-}
-
-/// Chunks of values, of [`CHUNK_LEN`] each but the last.
-#[derive(Clone, Debug)]
-pub(crate) struct FloatColumns {
-    pub(crate) times: TimesRef,
-    /// Head (place in the series section) and body of each chunk.
-    chunks: Vec<((usize, usize), Location)>,
-}
-
-/// Chunks of histograms, of [`HISTOGRAMS_MAX`] each but the last.
-#[derive(Clone, Debug)]
-pub(crate) struct HistogramColumns {
-    pub(crate) times: TimesRef,
-    chunks: Vec<Location>,
-}
+/// Groups of series kept as they were read, some ten kilobytes each.
+const GROUPS_KEPT: usize = 16;
 
 impl Loaded {
     /// Finds the columns of series; fast when the indices rise.
     pub(crate) fn series(&self, indices: &[u32]) -> Result<Vec<BlockSeries>, ReadBlockError> {
         let mut out = Vec::with_capacity(indices.len());
-        let mut position: Option<Position<'_>> = None;
+        let mut last: Option<(usize, Arc<Group>)> = None;
         for idx in indices {
-            let idx = *idx as usize;
-            let group = idx / SERIES_GROUP_LEN;
-            let mut at = match position.take() {
-                Some(at) if at.group == group && at.next <= idx => at,
-                _ => self.position(group)?,
+            let position = *idx as usize;
+            let group_idx = position / SERIES_GROUP_LEN;
+            let group = match last.take() {
+                Some((last_idx, group)) if last_idx == group_idx => group,
+                _ => self.group(group_idx)?,
             };
-            let mut series = BlockSeries::default();
-            while at.next <= idx {
-                series = self.read_series(&mut at).map_err(|error| self.entry_fault(error))?;
-                at.next += 1;
+            if position >= self.series_count {
+                return Err(self.series_fault(0, "a series lies outside the block"));
             }
-            out.push(series);
-            position = Some(at);
+            out.push(group.series(position % SERIES_GROUP_LEN, *idx));
+            last = Some((group_idx, group));
         }
         Ok(out)
     }
 
-    fn entry_fault(&self, error: DecodeError) -> ReadBlockError {
-        self.block.damaged(self.block.sections[SERIES].offset, error.to_string())
+    fn series_fault(&self, offset: usize, what: &str) -> ReadBlockError {
+        self.block.damaged(self.block.sections[SERIES].offset + offset as u64, what)
     }
 
-    fn position(&self, group: usize) -> Result<Position<'_>, ReadBlockError> {
-        let outside = || {
-            let at = self.block.sections[SERIES].offset;
-            self.block.damaged(at, "a group of series lies outside its section")
-        };
-        if group >= self.group_count {
-            return Err(outside());
+    fn group(&self, idx: usize) -> Result<Arc<Group>, ReadBlockError> {
+        if let Some((_, group)) = self.recent.lock().iter().find(|(other, _)| *other == idx) {
+            return Ok(Arc::clone(group));
         }
-        let offset = &self.series[group * 4..group * 4 + 4];
-        let offset = u32::from_le_bytes(offset.try_into().expect("four bytes")) as usize;
-        let start = self.group_count * 4 + offset;
-        let entries = self.series.get(start..).ok_or_else(outside)?;
-        Ok(Position {
-            group,
-            next: group * SERIES_GROUP_LEN,
-            cursor: Cursor::new(entries),
-            start,
-            last: Location::default(),
-        })
-    }
-
-    fn read_series(&self, at: &mut Position<'_>) -> Result<BlockSeries, DecodeError> {
-        let kinds = at.cursor.u8()?;
-        let mut series = BlockSeries::default();
-        if kinds & 1 != 0 {
-            let times = self.read_times_ref(&mut at.cursor)?;
-            let mut chunks = Vec::new();
-            for _ in 0..times.len.div_ceil(CHUNK_LEN) {
-                let head_len = at.cursor.count(at.cursor.remaining())?;
-                let head_start = at.start + at.cursor.offset();
-                at.cursor.take(head_len)?;
-                chunks.push(((head_start, head_start + head_len), at.location()?));
-            }
-            series.floats = Some(FloatColumns { times, chunks });
-        }
-        if kinds & 2 != 0 {
-            let times = self.read_times_ref(&mut at.cursor)?;
-            let mut chunks = Vec::new();
-            for _ in 0..times.len.div_ceil(HISTOGRAMS_MAX) {
-                chunks.push(at.location()?);
-            }
-            series.histograms = Some(HistogramColumns { times, chunks });
-        }
-        Ok(series)
-    }
-
-    fn read_times_ref(&self, cursor: &mut Cursor<'_>) -> Result<TimesRef, DecodeError> {
-        let header = cursor.varint()?;
-        let column = u32::try_from(header / 2).ok();
-        let known = column.and_then(|idx| Some((idx, self.times.get(idx as usize)?)));
-        let (column, known) = known.ok_or_else(|| cursor.fault("a column of times is missing"))?;
-        if header & 1 == 0 {
-            let TimesColumn { len, first_ms, last_ms, .. } = *known;
-            return Ok(TimesRef { column, first: 0, len, first_ms, last_ms });
-        }
-        let first = cursor.count(known.len)?;
-        let len = cursor.count(known.len - first)?;
-        let first_ms = known.first_ms.wrapping_add(cursor.varint()?.cast_signed());
-        let last_ms = first_ms.wrapping_add(cursor.varint()?.cast_signed());
-        Ok(TimesRef { column, first, len, first_ms, last_ms })
+        let first = idx * SERIES_GROUP_LEN;
+        let count = SERIES_GROUP_LEN.min(self.series_count.saturating_sub(first));
+        let group = self
+            .groups
+            .read(idx, count, &self.times, &self.frames)
+            .map_err(|error| self.series_fault(error.offset, error.what))?;
+        let group = Arc::new(group);
+        let mut recent = self.recent.lock();
+        recent.truncate(GROUPS_KEPT - 1);
+        recent.push_front((idx, Arc::clone(&group)));
+        Ok(group)
     }
 
     /// A column of times.
@@ -380,11 +256,12 @@ impl Loaded {
         frames: &mut FrameCache,
     ) -> Result<Vec<i64>, ReadBlockError> {
         let column = self.times[column as usize];
-        let (bytes, offset) = self.body(column.location, frames)?;
-        let times = read_times(bytes, column.len)
-            .map_err(|error| self.block.damaged(offset, error.to_string()))?;
+        let body = self.body(column.location, frames)?;
+        let times = read_times(body.bytes(), column.len)
+            .map_err(|error| self.block.damaged(body.file_offset, error.to_string()))?;
         if times.first() != Some(&column.first_ms) || times.last() != Some(&column.last_ms) {
-            return Err(self.block.damaged(offset, "a column of times differs from its directory"));
+            let what = "a column of times differs from its directory";
+            return Err(self.block.damaged(body.file_offset, what));
         }
         Ok(times)
     }
@@ -399,25 +276,86 @@ impl Loaded {
         out: &mut Vec<f64>,
     ) -> Result<(), ReadBlockError> {
         for chunk_idx in from / CHUNK_LEN..to.div_ceil(CHUNK_LEN) {
-            let (head, location) = columns.chunks[chunk_idx];
-            let (body, offset) = self.body(location, frames)?;
             let start = chunk_idx * CHUNK_LEN;
             let len = CHUNK_LEN.min(columns.times.len - start);
             let written = out.len();
             out.resize(written + len, 0.0);
-            let mut head = Cursor::new(&self.series[head.0..head.1]);
-            let mut body = Cursor::new(body);
-            reader
-                .read(&mut head, &mut body, &mut out[written..])
-                .and_then(|()| head.finish())
-                .and_then(|()| body.finish())
-                .map_err(|error| self.block.damaged(offset, error.to_string()))?;
+            let reference = self.reference(columns, chunk_idx, frames, reader, 0)?;
+            let reference = reference.as_deref();
+            self.decode(columns, chunk_idx, frames, |from| {
+                reader.read(from, reference, &mut out[written..])
+            })?;
+            if reference.is_some()
+                && let Some(mantissas) = reader.mantissas()
+            {
+                // The next bucket is likely to refer to this one.
+                frames.keep_mantissas(self.mantissas_key(columns.series, chunk_idx), mantissas);
+            }
             out.truncate(written + (to - start).min(len));
             if from > start {
                 out.drain(written..written + (from - start).min(len));
             }
         }
         Ok(())
+    }
+
+    /// Gives the parts of a chunk to `read`, and checks that it reads them to their ends.
+    fn decode(
+        &self,
+        columns: &FloatColumns,
+        chunk_idx: usize,
+        frames: &mut FrameCache,
+        read: impl FnOnce(&mut FloatCursors<'_>) -> Result<(), DecodeError>,
+    ) -> Result<(), ReadBlockError> {
+        let chunk = columns.chunk(chunk_idx);
+        let body = self.body(chunk.body, frames)?;
+        let exceptions = self.body(chunk.exceptions, frames)?;
+        let (kinds, numbers) = columns.head(chunk);
+        let mut from = FloatCursors {
+            kinds,
+            numbers,
+            body: Cursor::new(body.bytes()),
+            exceptions: Cursor::new(exceptions.bytes()),
+        };
+        read(&mut from)
+            .and_then(|()| from.body.finish())
+            .and_then(|()| from.exceptions.finish())
+            .map_err(|error| self.block.damaged(body.file_offset, error.to_string()))
+    }
+
+    fn mantissas_key(&self, series: u32, chunk_idx: usize) -> (BlockId, u32, usize) {
+        (self.block.meta.id, series, chunk_idx)
+    }
+
+    /// Mantissas that a chunk refers to, if it does.
+    fn reference(
+        &self,
+        columns: &FloatColumns,
+        chunk_idx: usize,
+        frames: &mut FrameCache,
+        reader: &mut FloatReader,
+        depth: u8,
+    ) -> Result<Option<Arc<[i64]>>, ReadBlockError> {
+        let Some(other) = columns.reference.filter(|_| columns.chunk(chunk_idx).is_referring)
+        else {
+            return Ok(None);
+        };
+        let key = self.mantissas_key(other, chunk_idx);
+        if let Some(mantissas) = frames.mantissas.get(&key) {
+            return Ok(Some(Arc::clone(mantissas)));
+        }
+        let found = self.series(&[other])?.pop().and_then(|series| series.floats);
+        let found =
+            found.filter(|found| found.times == columns.times && depth < REFERENCE_DEPTH_MAX);
+        let found =
+            found.ok_or_else(|| self.series_fault(0, "a series refers to one that it cannot"))?;
+        let reference = self.reference(&found, chunk_idx, frames, reader, depth + 1)?;
+        let len = CHUNK_LEN.min(found.times.len - chunk_idx * CHUNK_LEN);
+        self.decode(&found, chunk_idx, frames, |from| {
+            reader.read_mantissas(from, reference.as_deref(), len)
+        })?;
+        let mantissas = reader.mantissas().unwrap_or_default();
+        Ok(Some(frames.keep_mantissas(key, mantissas)))
     }
 
     /// Histograms at the positions `[from, to)` of a series, appended to `out`.
@@ -429,104 +367,100 @@ impl Loaded {
         out: &mut Vec<Arc<NativeHistogram>>,
     ) -> Result<(), ReadBlockError> {
         for chunk_idx in from / HISTOGRAMS_MAX..to.div_ceil(HISTOGRAMS_MAX) {
-            let (body, offset) = self.body(columns.chunks[chunk_idx], frames)?;
+            let body = self.body(columns.chunk(chunk_idx), frames)?;
             let start = chunk_idx * HISTOGRAMS_MAX;
             let len = HISTOGRAMS_MAX.min(columns.times.len - start);
-            let chunk = read_histograms(body, len)
-                .map_err(|error| self.block.damaged(offset, error.to_string()))?;
+            let chunk = read_histograms(body.bytes(), len)
+                .map_err(|error| self.block.damaged(body.file_offset, error.to_string()))?;
             let wanted = from.saturating_sub(start)..(to - start).min(len);
             out.extend(chunk[wanted].iter().cloned());
         }
         Ok(())
     }
 
-    /// The bytes of a body and where they stand in the file.
-    fn body<'f>(
-        &self,
-        location: Location,
-        frames: &'f mut FrameCache,
-    ) -> Result<(&'f [u8], u64), ReadBlockError> {
+    fn body(&self, location: Location, frames: &mut FrameCache) -> Result<Body, ReadBlockError> {
         if location.len == 0 {
-            return Ok((&[], self.block.sections[SERIES].offset));
+            let file_offset = self.block.sections[SERIES].offset;
+            return Ok(Body { frame: None, start: 0, end: 0, file_offset });
         }
-        let series_offset = self.block.sections[SERIES].offset;
         let frame = self.frames.get(location.frame as usize).copied();
-        let frame = frame
-            .ok_or_else(|| self.block.damaged(series_offset, "a column lies in a missing frame"))?;
+        let frame =
+            frame.ok_or_else(|| self.series_fault(0, "a column lies in a missing frame"))?;
         let bytes = frames.get(self, location.frame, frame)?;
         let start = location.offset as usize;
-        let body = bytes.get(start..start + location.len as usize);
-        let body = body
-            .ok_or_else(|| self.block.damaged(series_offset, "a column lies outside its frame"))?;
-        Ok((body, frame.offset + u64::from(location.offset)))
-    }
-}
-
-struct Position<'a> {
-    group: usize,
-    /// Series that the cursor stands before.
-    next: usize,
-    cursor: Cursor<'a>,
-    /// Of the cursor's bytes in the series section.
-    start: usize,
-    last: Location,
-}
-
-impl Position<'_> {
-    fn location(&mut self) -> Result<Location, DecodeError> {
-        let len = self.cursor.varint_u32()?;
-        if len == 0 {
-            return Ok(Location::default());
+        let end = start + location.len as usize;
+        if end > bytes.len() {
+            return Err(self.series_fault(0, "a column lies outside its frame"));
         }
-        let outside = |cursor: &Cursor<'_>| cursor.fault("a column lies beyond all frames");
-        let step = self.cursor.varint()?;
-        let location = if step == 0 {
-            let offset = self.last.offset.checked_add(self.last.len);
-            let offset = offset.ok_or_else(|| outside(&self.cursor))?;
-            Location { offset, len, ..self.last }
-        } else {
-            let folded = step - 1;
-            let distance = (folded >> 1).cast_signed() ^ -(folded & 1).cast_signed();
-            let frame = i64::from(self.last.frame).checked_add(distance);
-            let frame = frame.and_then(|frame| u32::try_from(frame).ok());
-            let frame = frame.ok_or_else(|| outside(&self.cursor))?;
-            Location { frame, offset: self.cursor.varint_u32()?, len }
-        };
-        self.last = location;
-        Ok(location)
+        Ok(Body { frame: Some(bytes), start, end, file_offset: frame.offset })
+    }
+
+    /// An error of the index, with its place.
+    pub(crate) fn index_fault(&self, error: IndexError) -> ReadBlockError {
+        self.block.damaged(self.block.sections[INDEX].offset, error.to_string())
     }
 }
 
-/// Frames of the blocks one read touches, the last few of them.
+/// The bytes of a body, and where its frame stands in the file.
+struct Body {
+    frame: Option<Arc<Vec<u8>>>,
+    start: usize,
+    end: usize,
+    file_offset: u64,
+}
+
+impl Body {
+    fn bytes(&self) -> &[u8] {
+        self.frame.as_ref().map_or(&[], |frame| &frame[self.start..self.end])
+    }
+}
+
+/// Frames of the blocks one read touches, the last few of them, and mantissas that columns refer to.
 #[derive(Debug, Default)]
 pub(crate) struct FrameCache {
-    frames: HashMap<(BlockId, u32), Vec<u8>>,
+    frames: HashMap<(BlockId, u32), Arc<Vec<u8>>>,
+    /// By block, series and chunk.
+    mantissas: HashMap<(BlockId, u32, usize), Arc<[i64]>>,
 }
 
 /// Frames kept: a megabyte. Series sorted by name share frames with their neighbours.
 const FRAMES_KEPT: usize = 64;
+/// Columns of mantissas kept: a megabyte, more than a histogram has buckets.
+const MANTISSAS_KEPT: usize = 64;
 
 impl FrameCache {
-    fn get(&mut self, loaded: &Loaded, idx: u32, frame: Frame) -> Result<&[u8], ReadBlockError> {
+    fn get(
+        &mut self,
+        loaded: &Loaded,
+        idx: u32,
+        frame: Frame,
+    ) -> Result<Arc<Vec<u8>>, ReadBlockError> {
         let key = (loaded.block.meta.id, idx);
-        if !self.frames.contains_key(&key) {
-            if self.frames.len() >= FRAMES_KEPT {
-                self.frames.clear();
-            }
-            let mut bytes = vec![0; frame.len as usize];
-            loaded.block.read_at(frame.offset, &mut bytes)?;
-            if crc32fast::hash(&bytes) != frame.checksum {
-                return Err(loaded.block.damaged(frame.offset, "the checksum of a frame differs"));
-            }
-            self.frames.insert(key, bytes);
+        if let Some(bodies) = self.frames.get(&key) {
+            return Ok(Arc::clone(bodies));
         }
-        Ok(&self.frames[&key])
+        if self.frames.len() >= FRAMES_KEPT {
+            self.frames.clear();
+        }
+        let mut stored = vec![0; frame.stored_len as usize];
+        loaded.block.read_at(frame.offset, &mut stored)?;
+        if crc32fast::hash(&stored) != frame.checksum {
+            return Err(loaded.block.damaged(frame.offset, "the checksum of a frame differs"));
+        }
+        let bodies = frame.bodies(stored).ok_or_else(|| {
+            loaded.block.damaged(frame.offset, "a frame is not compressed as its directory says")
+        })?;
+        let bodies = Arc::new(bodies);
+        self.frames.insert(key, Arc::clone(&bodies));
+        Ok(bodies)
     }
-}
 
-impl Loaded {
-    /// An error of the index, with its place.
-    pub(crate) fn index_fault(&self, error: IndexError) -> ReadBlockError {
-        self.block.damaged(self.block.sections[INDEX].offset, error.to_string())
+    fn keep_mantissas(&mut self, key: (BlockId, u32, usize), mantissas: &[i64]) -> Arc<[i64]> {
+        if self.mantissas.len() >= MANTISSAS_KEPT {
+            self.mantissas.clear();
+        }
+        let kept: Arc<[i64]> = mantissas.into();
+        self.mantissas.insert(key, Arc::clone(&kept));
+        kept
     }
 }

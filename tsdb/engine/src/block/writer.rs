@@ -1,23 +1,22 @@
 //! Writes a block, series by series: columns go to the file as frames fill, directories are kept until the end.
 
-use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 
 use swell_chunk::{
-    FloatWriter, HISTOGRAMS_MAX, TIMES_MAX, put_varint, put_zigzag, write_histograms, write_times,
+    FloatWriter, HISTOGRAMS_MAX, TIMES_MAX, put_varint, write_histograms, write_times,
 };
 use swell_env::{AppendFile, Dir};
 use swell_index::write_index;
 use swell_model::{Labels, SeriesData, TimestampMs};
 
+use super::frames::FrameWriter;
+use super::group::GroupWriter;
+use super::references::{self, Kin, References};
+use super::times::{TimesPool, TimesRef};
 use super::{
-    BlockId, BlockMeta, CHUNK_LEN, FOLDER, FRAME_BYTES, HEADER_LEN, MAGIC, MAGIC_END,
-    SERIES_GROUP_LEN, VERSION,
+    BlockId, BlockMeta, CHUNK_LEN, FOLDER, HEADER_LEN, MAGIC, MAGIC_END, Packing, VERSION,
 };
-
-/// Bodies of this many closed frames are remembered, to store equal ones once.
-const REMEMBERED_FRAMES: u32 = 64;
 
 /// Why a block was not written; nothing of it is left but perhaps an unfinished file, which the next open removes.
 #[derive(Debug, thiserror::Error)]
@@ -40,22 +39,12 @@ pub(crate) struct BlockWriter<'d> {
     file: Arc<dyn AppendFile>,
     meta: BlockMeta,
     name: String,
-    frames: Frames,
+    frames: FrameWriter,
     times: TimesPool,
+    references: References,
+    groups: GroupWriter,
     series: Vec<Labels>,
-    group_offsets: Vec<u32>,
-    entries: Vec<u8>,
-    last: Location,
-    head: Vec<u8>,
     body: Vec<u8>,
-}
-
-/// Where a body stands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Location {
-    frame: u32,
-    offset: u32,
-    len: u32,
 }
 
 impl<'d> BlockWriter<'d> {
@@ -65,6 +54,7 @@ impl<'d> BlockWriter<'d> {
         id: BlockId,
         (start, end): (TimestampMs, TimestampMs),
         sources: Vec<BlockId>,
+        packing: Packing,
     ) -> Result<Self, WriteBlockError> {
         let name = format!("{FOLDER}/{}", id.unfinished_name());
         let fault = |action| {
@@ -95,13 +85,11 @@ impl<'d> BlockWriter<'d> {
             file,
             meta,
             name,
-            frames: Frames::default(),
+            frames: FrameWriter::new(packing),
             times: TimesPool::default(),
+            references: References::default(),
+            groups: GroupWriter::default(),
             series: Vec::new(),
-            group_offsets: Vec::new(),
-            entries: Vec::new(),
-            last: Location::default(),
-            head: Vec::new(),
             body: Vec::new(),
         })
     }
@@ -109,11 +97,6 @@ impl<'d> BlockWriter<'d> {
     /// Adds a series; series come in the order of their labels, each once, and have samples.
     pub(crate) fn add(&mut self, series: &SeriesData) -> Result<(), WriteBlockError> {
         let (floats, histograms) = (&series.floats, &series.histograms);
-        if self.series.len().is_multiple_of(SERIES_GROUP_LEN) {
-            let offset = u32::try_from(self.entries.len()).expect("series section below 4 GiB");
-            self.group_offsets.push(offset);
-            self.last = Location::default();
-        }
         assert_eq!(floats.timestamps.len(), floats.values.len(), "columns of one length");
         assert_eq!(histograms.timestamps.len(), histograms.values.len(), "columns of one length");
         let count = floats.timestamps.len().max(histograms.timestamps.len());
@@ -123,37 +106,31 @@ impl<'d> BlockWriter<'d> {
         }
         let has_floats = !floats.timestamps.is_empty();
         let has_histograms = !histograms.timestamps.is_empty();
-        self.entries.push(u8::from(has_floats) | u8::from(has_histograms) << 1);
+        self.groups.start_series(has_floats, has_histograms, self.frames.next());
         if has_floats {
-            self.add_times(&floats.timestamps)?;
-            for values in floats.values.chunks(CHUNK_LEN) {
-                self.head.clear();
-                self.body.clear();
-                FloatWriter::new(values).write(&mut self.head, &mut self.body);
-                put_varint(&mut self.entries, self.head.len() as u64);
-                self.entries.extend_from_slice(&self.head);
-                self.put_body()?;
-            }
+            let times = self.times_of(&floats.timestamps)?;
+            self.groups.float_times(times, &self.times);
+            self.add_floats(&series.labels, times, &floats.values)?;
         }
         if has_histograms {
-            self.add_times(&histograms.timestamps.as_slice().into())?;
+            let times = self.times_of(&histograms.timestamps.as_slice().into())?;
+            self.groups.histogram_times(times, &self.times);
             for values in histograms.values.chunks(HISTOGRAMS_MAX) {
+                self.meta.chunk_count += 1;
                 self.body.clear();
                 write_histograms(values, &mut self.body);
-                self.put_body()?;
+                let location = self.frames.put(&self.body);
+                self.groups.body(location, self.frames.after(location));
+                self.flush_frames()?;
             }
         }
         self.series.push(series.labels.clone());
         Ok(())
     }
 
-    /// Writes the reference to a column of times, and the column where it is new.
-    fn add_times(&mut self, timestamps: &Arc<[i64]>) -> Result<(), WriteBlockError> {
-        let (first_ms, last_ms) = (timestamps[0], timestamps[timestamps.len() - 1]);
-        self.meta.min = self.meta.min.min(TimestampMs(first_ms));
-        self.meta.max = self.meta.max.max(TimestampMs(last_ms));
-        self.meta.sample_count += timestamps.len() as u64;
-        let found = match self.times.find(timestamps) {
+    /// Where the timestamps stand, stored now if they are new.
+    fn times_of(&mut self, timestamps: &Arc<[i64]>) -> Result<TimesRef, WriteBlockError> {
+        let times = match self.times.find(timestamps) {
             Some(found) => found,
             None => {
                 self.body.clear();
@@ -163,36 +140,51 @@ impl<'d> BlockWriter<'d> {
                 self.times.add(timestamps, location)
             }
         };
-        let column = &self.times.columns[found.column];
-        let is_whole = column.len == timestamps.len();
-        put_varint(&mut self.entries, found.column as u64 * 2 + u64::from(!is_whole));
-        if !is_whole {
-            put_varint(&mut self.entries, found.first as u64);
-            put_varint(&mut self.entries, timestamps.len() as u64);
-            put_varint(&mut self.entries, first_ms.wrapping_sub(column.first_ms).cast_unsigned());
-            put_varint(&mut self.entries, last_ms.wrapping_sub(first_ms).cast_unsigned());
+        self.meta.min = self.meta.min.min(TimestampMs(times.first_ms));
+        self.meta.max = self.meta.max.max(TimestampMs(times.last_ms));
+        self.meta.sample_count += timestamps.len() as u64;
+        Ok(times)
+    }
+
+    fn add_floats(
+        &mut self,
+        labels: &Labels,
+        times: TimesRef,
+        values: &[f64],
+    ) -> Result<(), WriteBlockError> {
+        if !references::is_eligible(values.len()) {
+            return values
+                .chunks(CHUNK_LEN)
+                .try_for_each(|values| self.add_chunk(&FloatWriter::new(values)));
         }
+        let series = u32::try_from(self.series.len()).expect("below 2^32 series");
+        let mut chunks: Vec<FloatWriter<'_>> =
+            values.chunks(CHUNK_LEN).map(FloatWriter::new).collect();
+        let kin = Kin::new(labels, times);
+        let referred = self.references.refer(kin, &mut chunks);
+        for chunk in &chunks {
+            self.add_chunk(chunk)?;
+        }
+        if let Some((other, _)) = referred {
+            self.groups.reference(series - other);
+        }
+        self.references.keep(kin, series, referred.map_or(0, |(_, depth)| depth), chunks);
         Ok(())
     }
 
-    /// Stores the body, and writes its length and place.
-    fn put_body(&mut self) -> Result<(), WriteBlockError> {
+    fn add_chunk(&mut self, chunk: &FloatWriter<'_>) -> Result<(), WriteBlockError> {
         self.meta.chunk_count += 1;
-        put_varint(&mut self.entries, self.body.len() as u64);
-        if self.body.is_empty() {
-            return Ok(());
+        let parts = &mut self.groups.parts;
+        parts.body.clear();
+        parts.exceptions.clear();
+        chunk.write(parts);
+        let bodies = [std::mem::take(&mut parts.body), std::mem::take(&mut parts.exceptions)];
+        for body in bodies.iter().filter(|body| !body.is_empty()) {
+            let location = self.frames.put(body);
+            self.groups.body(location, self.frames.after(location));
         }
-        let location = self.frames.put(&self.body);
-        let last = std::mem::replace(&mut self.last, location);
-        if location.frame == last.frame && location.offset == last.offset + last.len {
-            put_varint(&mut self.entries, 0);
-        } else {
-            let distance = i64::from(location.frame) - i64::from(last.frame);
-            // Zigzag plus one: 0 says "right behind the last".
-            let folded = ((distance << 1) ^ (distance >> 63)).cast_unsigned();
-            put_varint(&mut self.entries, folded + 1);
-            put_varint(&mut self.entries, u64::from(location.offset));
-        }
+        let [body, exceptions] = bodies;
+        (self.groups.parts.body, self.groups.parts.exceptions) = (body, exceptions);
         self.flush_frames()
     }
 
@@ -217,14 +209,12 @@ impl<'d> BlockWriter<'d> {
             self.dir.remove(&self.name).map_err(|source| self.fault("remove", source))?;
             return Ok(None);
         }
-        if let Some(frame) = self.frames.take_rest() {
+        while let Some(frame) = self.frames.take_rest() {
             self.append(&frame)?;
         }
         let mut index = Vec::new();
         write_index(&self.series, &mut index);
-        let mut series: Vec<u8> =
-            self.group_offsets.iter().flat_map(|offset| offset.to_le_bytes()).collect();
-        series.append(&mut self.entries);
+        let series = std::mem::take(&mut self.groups).finish();
         self.meta.series_count = self.series.len() as u64;
         let mut footer = Vec::new();
         self.meta.write(&mut footer);
@@ -251,151 +241,4 @@ impl<'d> BlockWriter<'d> {
     pub(crate) fn discard(self) -> Result<(), WriteBlockError> {
         self.dir.remove(&self.name).map_err(|source| self.fault("remove", source))
     }
-}
-
-/// Bodies side by side, cut into pieces that have a checksum each.
-#[derive(Debug, Default)]
-struct Frames {
-    open: Vec<u8>,
-    full: Vec<Vec<u8>>,
-    /// Length and checksum of each closed frame.
-    closed: Vec<(u32, u32)>,
-    recent: HashMap<Box<[u8]>, Location>,
-}
-
-impl Frames {
-    /// The place of a body, where an equal one stands if it is not long gone.
-    fn put(&mut self, body: &[u8]) -> Location {
-        if let Some(location) = self.recent.get(body) {
-            return *location;
-        }
-        let location = Location {
-            frame: self.open_idx(),
-            offset: u32::try_from(self.open.len()).expect("frames are small"),
-            len: u32::try_from(body.len()).expect("columns are below 4 GiB"),
-        };
-        self.open.extend_from_slice(body);
-        self.recent.insert(body.into(), location);
-        if self.open.len() >= FRAME_BYTES {
-            self.close();
-        }
-        location
-    }
-
-    fn open_idx(&self) -> u32 {
-        u32::try_from(self.closed.len()).expect("below 2^32 frames")
-    }
-
-    fn close(&mut self) {
-        let frame = std::mem::take(&mut self.open);
-        let len = u32::try_from(frame.len()).expect("frames are small");
-        self.closed.push((len, crc32fast::hash(&frame)));
-        self.full.push(frame);
-        if self.open_idx().is_multiple_of(REMEMBERED_FRAMES) {
-            let oldest = self.open_idx() - REMEMBERED_FRAMES / 2;
-            self.recent.retain(|_, location| location.frame >= oldest);
-        }
-    }
-
-    fn take_full(&mut self) -> Option<Vec<u8>> {
-        self.full.pop()
-    }
-
-    fn take_rest(&mut self) -> Option<Vec<u8>> {
-        if !self.open.is_empty() {
-            self.close();
-        }
-        self.full.pop()
-    }
-
-    fn directory(&self) -> Vec<u8> {
-        let mut out = Vec::new();
-        put_varint(&mut out, self.closed.len() as u64);
-        for (len, checksum) in &self.closed {
-            put_varint(&mut out, u64::from(*len));
-            out.extend_from_slice(&checksum.to_le_bytes());
-        }
-        out
-    }
-}
-
-/// Columns of times, each stored once; a stretch of one that is there is a reference into it.
-#[derive(Debug, Default)]
-struct TimesPool {
-    columns: Vec<TimesColumn>,
-    whole: HashMap<Arc<[i64]>, usize>,
-    /// The columns used last, newest first: candidates to contain a stretch.
-    recent: Vec<(usize, Arc<[i64]>)>,
-}
-
-#[derive(Debug)]
-struct TimesColumn {
-    len: usize,
-    first_ms: i64,
-    last_ms: i64,
-    location: Location,
-}
-
-struct FoundTimes {
-    column: usize,
-    first: usize,
-}
-
-/// Columns that are searched for a stretch.
-const RECENT_COLUMNS: usize = 8;
-
-impl TimesPool {
-    fn find(&mut self, timestamps: &Arc<[i64]>) -> Option<FoundTimes> {
-        let position = self.recent.iter().position(|(_, column)| {
-            Arc::ptr_eq(column, timestamps) || stretch(column, timestamps).is_some()
-        });
-        if let Some(position) = position {
-            self.recent[..=position].rotate_right(1);
-            let (column, times) = &self.recent[0];
-            let first =
-                if Arc::ptr_eq(times, timestamps) { 0 } else { stretch(times, timestamps)? };
-            return Some(FoundTimes { column: *column, first });
-        }
-        let column = *self.whole.get(timestamps)?;
-        self.remember(column, timestamps);
-        Some(FoundTimes { column, first: 0 })
-    }
-
-    fn add(&mut self, timestamps: &Arc<[i64]>, location: Location) -> FoundTimes {
-        let column = self.columns.len();
-        self.columns.push(TimesColumn {
-            len: timestamps.len(),
-            first_ms: timestamps[0],
-            last_ms: timestamps[timestamps.len() - 1],
-            location,
-        });
-        self.whole.insert(Arc::clone(timestamps), column);
-        self.remember(column, timestamps);
-        FoundTimes { column, first: 0 }
-    }
-
-    fn remember(&mut self, column: usize, timestamps: &Arc<[i64]>) {
-        self.recent.truncate(RECENT_COLUMNS - 1);
-        self.recent.insert(0, (column, Arc::clone(timestamps)));
-    }
-
-    fn directory(&self) -> Vec<u8> {
-        let mut out = Vec::new();
-        put_varint(&mut out, self.columns.len() as u64);
-        for column in &self.columns {
-            put_varint(&mut out, column.len as u64);
-            put_zigzag(&mut out, column.first_ms);
-            put_varint(&mut out, column.last_ms.wrapping_sub(column.first_ms).cast_unsigned());
-            for part in [column.location.frame, column.location.offset, column.location.len] {
-                put_varint(&mut out, u64::from(part));
-            }
-        }
-        out
-    }
-}
-
-/// Where in `column` all of `part` stands.
-fn stretch(column: &[i64], part: &[i64]) -> Option<usize> {
-    let first = column.binary_search(part.first()?).ok()?;
-    (column.get(first..first + part.len())? == part).then_some(first)
 }

@@ -4,7 +4,7 @@ use swell_env::Dir;
 use swell_model::{DurationMs, SelectHints, TimeRange, TimestampMs};
 
 use super::plan::Window;
-use crate::block::{BlockId, BlockMeta, BlockWriter, WriteBlockError};
+use crate::block::{BlockId, BlockMeta, BlockWriter, Packing, WriteBlockError};
 use crate::select::{Columns, Selected};
 
 /// Writes and publishes a block with the samples of the series that lie in `samples_in`; `None` when there are
@@ -16,10 +16,11 @@ pub(crate) fn write_block(
     sources: Vec<BlockId>,
     mut selected: Vec<Selected>,
     samples_in: Window,
+    packing: Packing,
 ) -> Result<Option<BlockMeta>, WriteBlockError> {
     selected.sort_by(|a, b| a.labels.cmp(&b.labels));
     let range = TimeRange { start_incl: samples_in.0, end_incl: samples_in.1 - DurationMs(1) };
-    let mut writer = BlockWriter::create(dir, id, window, sources)?;
+    let mut writer = BlockWriter::create(dir, id, window, sources, packing)?;
     for series in Columns::new(selected, &SelectHints::range(range), TimestampMs::MIN.0) {
         let added = match series {
             Ok(series) => writer.add(&series),

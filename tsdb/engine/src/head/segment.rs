@@ -33,7 +33,7 @@ enum Form {
     /// What [`swell_chunk::Tail::copy_tokens`] gives.
     Tokens,
     /// varint number of runs of rows with a value, 0 for all rows; for each run varint gap before it and varint
-    /// length; varint length of the float head; float head; float body.
+    /// length; float column as one piece.
     Packed,
 }
 
@@ -114,16 +114,10 @@ impl Segment {
         let mut reader = FloatReader::new();
         let mut column = TailColumn::default();
         let (mut ends, mut bytes) = (Vec::with_capacity(self.ends.len()), Vec::new());
-        let (mut head, mut body) = (Vec::new(), Vec::new());
         for member in 0..u32::try_from(self.ends.len()).expect("below 2^32 series") {
             self.read(member, &mut reader, &mut column)?;
-            head.clear();
-            body.clear();
-            FloatWriter::new(&column.values).write(&mut head, &mut body);
             put_runs(&column.runs, self.row_count, &mut bytes);
-            put_varint(&mut bytes, head.len() as u64);
-            bytes.extend_from_slice(&head);
-            bytes.extend_from_slice(&body);
+            FloatWriter::new(&column.values).write_whole(&mut bytes);
             ends.push(u32::try_from(bytes.len()).expect("packing does not grow beyond 4 GiB"));
         }
         let mut times = Vec::new();
@@ -176,11 +170,9 @@ fn read_packed(
         value_count += len as usize;
         end = first + len;
     }
-    let head_len = cursor.count(cursor.remaining())?;
-    let mut head = Cursor::new(cursor.take(head_len)?);
     out.values.clear();
     out.values.resize(value_count, 0.0);
-    reader.read(&mut head, &mut cursor, &mut out.values)
+    reader.read_whole(&mut cursor, &mut out.values)
 }
 
 #[cfg(test)]
