@@ -21,6 +21,9 @@ struct Packed {
     ends: Box<[u32]>,
 }
 
+/// Room kept for the text of a label while a set is built.
+const USUAL_PAIR_BYTES: usize = 24;
+
 impl Labels {
     /// The set without labels.
     #[must_use]
@@ -44,8 +47,10 @@ impl Labels {
     /// # Panics
     /// When the order is broken or the text exceeds 4 GiB: callers check input first.
     pub fn from_sorted<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
-        let mut text = String::new();
-        let mut ends = Vec::new();
+        let pairs = pairs.into_iter();
+        let count = pairs.size_hint().0;
+        let mut text = String::with_capacity(count * USUAL_PAIR_BYTES);
+        let mut ends = Vec::with_capacity(2 * count);
         let mut last: Option<&str> = None;
         for (name, value) in pairs {
             assert!(last.is_none_or(|last| last < name), "label names sorted, each once");
@@ -184,8 +189,35 @@ impl PartialOrd for Labels {
 impl Ord for Labels {
     /// Byte order over the (name, value) pairs; a set that is a prefix of another comes first.
     fn cmp(&self, other: &Self) -> Ordering {
-        self.iter().cmp(other.iter())
+        if Arc::ptr_eq(&self.0, &other.0) {
+            return Ordering::Equal;
+        }
+        // Names and values before the first byte that differs are equal where they end at the same places.
+        let (text, other_text) = (self.0.text.as_bytes(), other.0.text.as_bytes());
+        let shared = shared_len(text, other_text);
+        let (ends, other_ends) = (&self.0.ends, &other.0.ends);
+        let same = ends
+            .iter()
+            .zip(other_ends)
+            .take_while(|(end, other)| end == other && **end as usize <= shared)
+            .count();
+        let bounds = |ends: &[u32]| {
+            let end = *ends.get(same)? as usize;
+            Some((same.checked_sub(1).map_or(0, |before| ends[before] as usize), end))
+        };
+        match (bounds(ends), bounds(other_ends)) {
+            (Some(one), Some(other)) => text[one.0..one.1].cmp(&other_text[other.0..other.1]),
+            (one, other) => one.is_some().cmp(&other.is_some()),
+        }
     }
+}
+
+/// Bytes at the start that are the same in both.
+fn shared_len(a: &[u8], b: &[u8]) -> usize {
+    const STEP: usize = 16;
+    let steps = a.chunks_exact(STEP).zip(b.chunks_exact(STEP)).take_while(|(a, b)| a == b).count();
+    let from = steps * STEP;
+    from + a[from..].iter().zip(&b[from..]).take_while(|(a, b)| a == b).count()
 }
 
 impl Hash for Labels {
@@ -244,6 +276,8 @@ fn is_bare_label_name(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -262,6 +296,27 @@ mod tests {
         let other = Labels::from_pairs([("a", "2")]);
         assert!(short < long && long < other);
         assert_ne!(Labels::from_pairs([("ab", "c")]), Labels::from_pairs([("a", "bc")]));
+    }
+
+    proptest! {
+        #[test]
+        fn order_is_that_of_the_pairs(
+            one in prop::collection::btree_map("[ab]{1,3}", "[ab]{1,3}", 0..4),
+            other in prop::collection::btree_map("[ab]{1,3}", "[ab]{1,3}", 0..4),
+        ) {
+            let (one, other) = (Labels::from_pairs(one), Labels::from_pairs(other));
+            prop_assert_eq!(one.cmp(&other), one.iter().cmp(other.iter()));
+            prop_assert_eq!(one == other, one.iter().eq(other.iter()));
+        }
+
+        #[test]
+        fn order_of_long_labels_is_that_of_the_pairs(values in prop::collection::vec("[ab]{15,18}", 2..4), longer in any::<bool>()) {
+            let base = "a-value-that-is-shared-by-both";
+            let set = |last: &str| Labels::from_pairs([("a", base), ("b", last)]);
+            let (one, other) = (set(&values[0]), set(&values[1]));
+            let other = if longer { other.to_builder().set("c", "1").build() } else { other };
+            prop_assert_eq!(one.cmp(&other), one.iter().cmp(other.iter()));
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! Nothing here reads a clock, a file or the environment, and nothing here is serialisable: shapes for
 //! the wire live in `swell-wire` and in the crates that own a protocol.
 
+mod exact;
 mod histogram;
 mod ids;
 mod labels;
@@ -15,6 +16,7 @@ mod sink;
 mod source;
 mod time;
 
+pub use exact::{ExactSum, RunningSums};
 pub use histogram::{
     Bucket, CombineNotes, CounterResetHint, HistogramSum, IncompatibleSchema, KahanSum, Keep,
     NativeHistogram, Span,
@@ -29,7 +31,7 @@ pub use sink::{
     AppendError, AppendReport, Batch, HistogramSample, MetricKind, MetricMetadata, Row, SampleSink,
 };
 pub use source::{
-    FloatColumn, HistogramColumn, LabelsIter, SelectError, SelectHints, SeriesData, SeriesIter,
-    SeriesSource,
+    FloatColumn, GroupedNewest, Grouping, HistogramColumn, LabelsIter, SelectError, SelectHints,
+    SeriesData, SeriesIter, SeriesSource,
 };
 pub use time::{DurationMs, DurationParseError, TimeRange, TimestampMs};

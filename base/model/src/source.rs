@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{Labels, Matcher, NativeHistogram, TimeRange};
+use crate::{Labels, METRIC_NAME, Matcher, NativeHistogram, TimeRange};
 
 /// Float samples of one series: columns of equal length, times rising strictly.
 #[derive(Clone, Debug, Default)]
@@ -46,14 +46,53 @@ pub struct SelectHints {
     pub labels_only: bool,
     /// At most this many series are needed (0 = all).
     pub limit: usize,
+    /// Of each series only the newest sample in the range is looked at, float or histogram: older ones may be left
+    /// out.
+    pub newest_only: bool,
 }
 
 impl SelectHints {
     /// All samples of a window.
     #[must_use]
     pub const fn range(range: TimeRange) -> Self {
-        Self { range, labels_only: false, limit: 0 }
+        Self { range, labels_only: false, limit: 0, newest_only: false }
     }
+
+    /// The newest sample of each series in a window.
+    #[must_use]
+    pub const fn newest(range: TimeRange) -> Self {
+        Self { newest_only: true, ..Self::range(range) }
+    }
+}
+
+/// Which labels tell groups of series apart.
+#[derive(Clone, Copy, Debug)]
+pub struct Grouping<'a> {
+    /// Label names, sorted, each once.
+    pub names: &'a [String],
+    /// Whether all labels count but these and the metric's name, instead of these alone.
+    pub without: bool,
+}
+
+impl Grouping<'_> {
+    /// Whether a label tells groups apart.
+    #[must_use]
+    pub fn keeps(&self, name: &str) -> bool {
+        let listed = self.names.binary_search_by(|one| one.as_str().cmp(name)).is_ok();
+        if self.without { name != METRIC_NAME && !listed } else { listed }
+    }
+}
+
+/// The newest float of each series, by group.
+#[derive(Clone, Debug)]
+pub struct GroupedNewest {
+    /// Labels of the groups, in any order, each once; a group may have no sample.
+    pub groups: Arc<[Labels]>,
+    /// Index of the group, and value, of each series whose newest sample in the range is no staleness marker; in any
+    /// order.
+    pub samples: Vec<(u32, f64)>,
+    /// Series with samples in the range, those that end in a staleness marker included.
+    pub series_count: usize,
 }
 
 /// A read that failed; what was damaged is named, and never returned as data.
@@ -90,6 +129,20 @@ pub trait SeriesSource: Send + Sync {
         matchers: &[Matcher],
         hints: &SelectHints,
     ) -> Result<SeriesIter<'a>, SelectError>;
+
+    /// What [`SelectHints::newest`] selects, already grouped, where the source has that at hand; `None` where it does
+    /// not, or where a newest sample is a histogram: then [`SeriesSource::select`] has the answer.
+    ///
+    /// # Errors
+    /// [`SelectError`] when stored data cannot be read.
+    fn newest_grouped(
+        &self,
+        _matchers: &[Matcher],
+        _range: TimeRange,
+        _grouping: Grouping<'_>,
+    ) -> Result<Option<GroupedNewest>, SelectError> {
+        Ok(None)
+    }
 
     /// Label names of the series that satisfy all matchers (all series when there are none), sorted.
     ///

@@ -179,7 +179,7 @@ impl Sub for DurationMs {
 }
 
 /// A closed range of time: both ends belong to it, as in Prometheus' storage interface.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TimeRange {
     /// First instant that belongs to the range.
     pub start_incl: TimestampMs,

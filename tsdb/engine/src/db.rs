@@ -2,7 +2,7 @@
 //!
 //! Lock order: `maintenance`, then `commit`, then `state`, then the sync gate. `commit` orders batches: it is
 //! held from the check of a batch to its being visible, so the log has them in the order the head took them.
-//! `state` is held for writing only to change memory, never across IO.
+//! `state` is held for writing only to change memory, never across IO. `groupings` is taken within `state`.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,12 +13,14 @@ use std::thread::JoinHandle;
 use parking_lot::{Mutex, RwLock};
 use swell_env::{Clock, Dir, DirLock};
 use swell_model::{
-    AppendError, AppendReport, Batch, Labels, Matcher, MetricMetadata, SampleSink, SelectError,
-    SelectHints, SeriesIter, SeriesRef, SeriesSource, TimeRange, TimestampMs,
+    AppendError, AppendReport, Batch, GroupedNewest, Grouping, Labels, Matcher, MetricMetadata,
+    SampleSink, SelectError, SelectHints, SeriesIter, SeriesRef, SeriesSource, TimeRange,
+    TimestampMs,
 };
 
 use crate::block::{Block, BlockId};
 use crate::config::{Config, WalSync};
+use crate::groupings::Groupings;
 use crate::head::Head;
 use crate::maintain::Backoff;
 use crate::metrics::Metrics;
@@ -44,6 +46,7 @@ pub(crate) struct Inner {
     /// The log; orders batches.
     pub(crate) commit: Mutex<WalWriter>,
     pub(crate) state: RwLock<State>,
+    pub(crate) groupings: Groupings,
     pub(crate) gate: SyncGate,
     pub(crate) metadata: RwLock<BTreeMap<String, MetricMetadata>>,
     /// First failure of a write or sync: no batch is taken after it.
@@ -319,12 +322,21 @@ impl SeriesSource for Db {
         let range = hints.range;
         let (head, blocks, head_from_ms) = {
             let state = self.inner.state.read();
-            let head = snapshot(&state.head, matchers, range);
+            let head = snapshot(&state.head, matchers, hints);
             (head, Arc::clone(&state.blocks), state.head.clipped(range).0)
         };
         let blocks = load(&blocks, range, self.inner.clock.monotonic())?;
         let selected = merge(&blocks, head, matchers, range)?;
         Ok(Box::new(Columns::new(selected, hints, head_from_ms)))
+    }
+
+    fn newest_grouped(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+        grouping: Grouping<'_>,
+    ) -> Result<Option<GroupedNewest>, SelectError> {
+        self.newest_in_groups(matchers, range, grouping)
     }
 
     fn label_names(

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use swell_env::Monotonic;
-use swell_model::{SelectError, TimeRange, TimestampMs};
+use swell_model::{SelectError, SelectHints, TimeRange, TimestampMs};
 use swell_telemetry::chain;
 
 use crate::block::{self, Block, BlockId, BlockMeta, Packing, ReadBlockError, WriteBlockError};
@@ -182,7 +182,7 @@ impl Inner {
             // From here on nothing is added to the window, nor before it.
             state.head.raise_accept_floor(window.1);
             let from = state.head.read_floor().unwrap_or(TimestampMs::MIN).max(window.0);
-            (window, from, snapshot(&state.head, &[], range_of(window)))
+            (window, from, snapshot(&state.head, &[], &SelectHints::range(range_of(window))))
         };
         let fault = |source| MaintainError::Read { action: "read the head".to_owned(), source };
         let selected = merge(&[], head, &[], range_of(window)).map_err(fault)?;

@@ -104,6 +104,7 @@ impl Db {
             maintenance: Mutex::new(Backoff::default()),
             commit: Mutex::new(writer),
             state: RwLock::new(State { head, blocks: Arc::new(blocks) }),
+            groupings: crate::groupings::Groupings::default(),
             gate: SyncGate::default(),
             metadata: RwLock::default(),
             failed: OnceLock::new(),

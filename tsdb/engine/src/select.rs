@@ -10,19 +10,19 @@ use swell_model::{
 };
 use swell_telemetry::chain;
 
-use crate::block::{Block, BlockSeries, FrameCache, Loaded, ReadBlockError};
-use crate::head::{Head, HeadSeries, HistogramSamples};
+use crate::block::{Block, BlockSeries, FrameCache, Loaded, ReadBlockError, TimesRef};
+use crate::head::{Head, HeadSeries, HistogramSamples, OpenRows, Segment};
 
 /// A series with the places its samples are in.
 #[derive(Debug, Default)]
 pub(crate) struct Selected {
     pub(crate) labels: Labels,
     /// Oldest block first, the head last: of samples at one time the last part's counts.
-    parts: Vec<Part>,
+    pub(crate) parts: Vec<Part>,
 }
 
 #[derive(Debug)]
-enum Part {
+pub(crate) enum Part {
     Block(Arc<Loaded>, BlockSeries),
     Head(HeadSeries),
 }
@@ -78,9 +78,13 @@ fn may_overlap(series: &BlockSeries, range: TimeRange) -> bool {
 }
 
 /// The head's part of a read.
-pub(crate) fn snapshot(head: &Head, matchers: &[Matcher], range: TimeRange) -> Vec<HeadSeries> {
+pub(crate) fn snapshot(head: &Head, matchers: &[Matcher], hints: &SelectHints) -> Vec<HeadSeries> {
     let Ok(found) = swell_index::select(&head.index, matchers);
-    head.snapshot(&found, range)
+    if hints.newest_only {
+        head.newest_snapshot(&found, hints.range)
+    } else {
+        head.snapshot(&found, hints.range)
+    }
 }
 
 /// A failed read of a block as the reader sees it.
@@ -92,7 +96,7 @@ pub(crate) fn storage(error: &ReadBlockError) -> SelectError {
     SelectError::Storage { what: format!("{}{way_out}", chain(error)) }
 }
 
-fn head_fault(error: DecodeError) -> SelectError {
+pub(crate) fn head_fault(error: DecodeError) -> SelectError {
     SelectError::Storage { what: format!("a column in memory: {}", chain(&error)) }
 }
 
@@ -103,6 +107,7 @@ pub(crate) struct Columns {
     /// The head's samples before this are in blocks.
     head_from_ms: i64,
     labels_only: bool,
+    newest_only: bool,
     left: usize,
     decoder: Decoder,
 }
@@ -114,6 +119,7 @@ impl Columns {
             range: hints.range,
             head_from_ms,
             labels_only: hints.labels_only,
+            newest_only: hints.newest_only,
             left: if hints.limit == 0 { usize::MAX } else { hints.limit },
             decoder: Decoder::default(),
         }
@@ -128,7 +134,11 @@ impl Iterator for Columns {
             return None;
         }
         for series in self.selected.by_ref() {
-            let decoded = self.decoder.series(series, self.range, self.head_from_ms);
+            let decoded = if self.newest_only {
+                self.decoder.newest(series, self.range, self.head_from_ms)
+            } else {
+                self.decoder.series(series, self.range, self.head_from_ms)
+            };
             match decoded {
                 Ok(data)
                     if data.floats.timestamps.is_empty()
@@ -153,18 +163,20 @@ impl Iterator for Columns {
 
 /// Decoded columns of times, and buffers. Series of one target share their times, so each is decoded once.
 #[derive(Default)]
-struct Decoder {
-    frames: FrameCache,
-    reader: FloatReader,
-    column: TailColumn,
+pub(crate) struct Decoder {
+    pub(crate) frames: FrameCache,
+    pub(crate) reader: FloatReader,
+    pub(crate) column: TailColumn,
     /// By the address of what holds the column (which lives as long as the read) and its number there.
-    times: HashMap<(usize, u32), Arc<[i64]>>,
+    pub(crate) times: HashMap<(usize, u32), Arc<[i64]>>,
     /// Timestamps in `times`.
     times_len: usize,
     /// The stretches the last series was made of, their concatenation, and whether that rises.
     last: (Vec<Stretch>, Arc<[i64]>, bool),
     stretches: Vec<Stretch>,
-    values: Vec<f64>,
+    pub(crate) values: Vec<f64>,
+    /// The last column of one time.
+    pub(crate) single: Option<Arc<[i64]>>,
 }
 
 /// Positions `[first, first + len)` of a column of times.
@@ -225,12 +237,7 @@ impl Decoder {
         if times.first_ms > range.end_incl.0 || times.last_ms < range.start_incl.0 {
             return Ok(());
         }
-        let column = (Arc::as_ptr(loaded) as usize, times.column);
-        if !self.times.contains_key(&column) {
-            let decoded = loaded.times(times.column, &mut self.frames)?;
-            self.keep_times(column, decoded);
-        }
-        let stretch = &self.times[&column][times.first..times.first + times.len];
+        let stretch = self.block_times(loaded, times)?;
         let (from, to) = positions(stretch, (range.start_incl.0, range.end_incl.0));
         if from < to {
             loaded.floats(
@@ -240,9 +247,24 @@ impl Decoder {
                 &mut self.reader,
                 &mut self.values,
             )?;
+            let column = (Arc::as_ptr(loaded) as usize, times.column);
             self.stretches.push(Stretch { column, first: times.first + from, len: to - from });
         }
         Ok(())
+    }
+
+    /// The times that a reference names, decoded now or before.
+    pub(crate) fn block_times(
+        &mut self,
+        loaded: &Arc<Loaded>,
+        times: TimesRef,
+    ) -> Result<&[i64], ReadBlockError> {
+        let column = (Arc::as_ptr(loaded) as usize, times.column);
+        if !self.times.contains_key(&column) {
+            let decoded = loaded.times(times.column, &mut self.frames)?;
+            self.keep_times(column, decoded);
+        }
+        Ok(&self.times[&column][times.first..times.first + times.len])
     }
 
     fn block_histograms(
@@ -257,35 +279,53 @@ impl Decoder {
         if times.first_ms > range.end_incl.0 || times.last_ms < range.start_incl.0 {
             return Ok(());
         }
-        let decoded = loaded.times(times.column, &mut self.frames)?;
-        let stretch = &decoded[times.first..times.first + times.len];
+        let stretch = self.block_times(loaded, times)?;
         let (from, to) = positions(stretch, (range.start_incl.0, range.end_incl.0));
         if from < to {
+            let stretch = stretch[from..to].to_vec();
             let mut values = Vec::with_capacity(to - from);
             loaded.histograms(histograms, (from, to), &mut self.frames, &mut values)?;
-            out.extend(stretch[from..to].iter().copied().zip(values));
+            out.extend(stretch.into_iter().zip(values));
         }
         Ok(())
     }
 
     fn head_floats(&mut self, columns: &HeadSeries, window: (i64, i64)) -> Result<(), DecodeError> {
-        for (segment, member) in &columns.chunks {
-            let column = (Arc::as_ptr(segment) as usize, 0);
-            if !self.times.contains_key(&column) {
-                self.keep_times(column, segment.times()?);
-            }
-            segment.read(*member, &mut self.reader, &mut self.column)?;
+        for chunk in &columns.chunks {
+            let column = self.read_sealed(chunk)?;
             self.take_column(column, window);
         }
-        if let Some((rows, tokens)) = &columns.open {
-            let column = (Arc::as_ptr(rows) as usize, 0);
-            if !self.times.contains_key(&column) {
-                self.keep_times(column, rows.0.to_vec());
-            }
-            self.column.read(tokens, rows.0.count())?;
+        if let Some(open) = &columns.open {
+            let column = self.read_open(open)?;
             self.take_column(column, window);
         }
         Ok(())
+    }
+
+    /// Decodes a column of a segment, and its times if they are not known yet.
+    pub(crate) fn read_sealed(
+        &mut self,
+        (segment, member): &(Arc<Segment>, u32),
+    ) -> Result<(usize, u32), DecodeError> {
+        let column = (Arc::as_ptr(segment) as usize, 0);
+        if !self.times.contains_key(&column) {
+            self.keep_times(column, segment.times()?);
+        }
+        segment.read(*member, &mut self.reader, &mut self.column)?;
+        Ok(column)
+    }
+
+    /// Decodes an open column, and its times if they are not known yet.
+    pub(crate) fn read_open(
+        &mut self,
+        (rows, tokens): &(Arc<OpenRows>, Box<[u8]>),
+    ) -> Result<(usize, u32), DecodeError> {
+        let column = (Arc::as_ptr(rows) as usize, 0);
+        if !self.times.contains_key(&column) {
+            self.keep_times(column, rows.0.to_vec());
+        }
+        self.column.read(tokens, rows.0.count())?;
+        Ok(column)
     }
 
     fn keep_times(&mut self, column: (usize, u32), times: Vec<i64>) {
@@ -337,7 +377,7 @@ impl Decoder {
     }
 }
 
-fn head_histograms(
+pub(crate) fn head_histograms(
     columns: &HeadSeries,
     window: (i64, i64),
     out: &mut HistogramSamples,
@@ -366,7 +406,7 @@ fn in_order<T>(samples: impl IntoIterator<Item = (i64, T)>) -> Vec<(i64, T)> {
 }
 
 /// First position in the window, and the one after the last.
-fn positions(times: &[i64], (from_ms, to_ms): (i64, i64)) -> (usize, usize) {
+pub(crate) fn positions(times: &[i64], (from_ms, to_ms): (i64, i64)) -> (usize, usize) {
     (times.partition_point(|at| *at < from_ms), times.partition_point(|at| *at <= to_ms))
 }
 

@@ -1,6 +1,6 @@
 //! Errors of the API in Prometheus' envelope, types and status codes.
 
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use swell_http::ErrorBody;
 use swell_model::SelectError;
@@ -13,6 +13,8 @@ pub(crate) struct ApiError {
     code: StatusCode,
     kind: &'static str,
     message: String,
+    /// After how many seconds it is worth to ask again.
+    retry_after_s: Option<u32>,
 }
 
 /// 499: the client went away before the answer (nginx's convention, which Prometheus took over).
@@ -20,7 +22,7 @@ const CLIENT_CLOSED_REQUEST: u16 = 499;
 
 impl ApiError {
     fn new(code: StatusCode, kind: &'static str, message: impl Into<String>) -> Self {
-        Self { code, kind, message: message.into() }
+        Self { code, kind, message: message.into(), retry_after_s: None }
     }
 
     /// 400: the request makes no sense.
@@ -41,6 +43,15 @@ impl ApiError {
     /// 503: it took too long, or too many queries wait.
     pub(crate) fn timeout(message: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "timeout", message)
+    }
+
+    /// 503, at once: as many queries wait as may.
+    pub(crate) fn too_many_wait(waiting_max: usize) -> Self {
+        let message = format!(
+            "{waiting_max} queries wait for their turn already, which is the limit: ask again later, or raise swell.query.max_concurrency"
+        );
+        let refusal = Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", message);
+        Self { retry_after_s: Some(1), ..refusal }
     }
 
     /// 404: there is no such thing.
@@ -97,6 +108,10 @@ impl From<EvalError> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        ErrorBody::new(self.code, self.kind, self.message).into_response()
+        let mut response = ErrorBody::new(self.code, self.kind, self.message).into_response();
+        if let Some(seconds) = self.retry_after_s {
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        }
+        response
     }
 }

@@ -33,7 +33,7 @@ pub(crate) async fn series(
     let found = api
         .run(api.config.timeout, cancelled, move || {
             let mut found = BTreeSet::new();
-            let hints = SelectHints { range, labels_only: true, limit: 0 };
+            let hints = SelectHints { labels_only: true, ..SelectHints::range(range) };
             for matchers in &selectors {
                 for series in db.select(matchers, &hints)? {
                     if unwanted.load(Ordering::Relaxed) {
@@ -103,11 +103,15 @@ async fn list(
     }
     let mut found = api
         .run(api.config.timeout, Arc::default(), move || {
-            let mut found = BTreeSet::new();
+            let mut found = Vec::new();
             for matchers in &selectors {
                 found.extend(ask(matchers, range)?);
             }
-            Ok(found.into_iter().collect::<Vec<String>>())
+            if selectors.len() > 1 {
+                found.sort();
+                found.dedup();
+            }
+            Ok(found)
         })
         .await?;
     let limit = limit.unwrap_or(usize::MAX);

@@ -22,6 +22,10 @@ use crate::targets::TargetStatusSource;
 /// Steps that the longest range query has: both of its ends count.
 const STEPS_MAX: usize = Budget::STEPS_MAX_DEFAULT + 1;
 
+/// Queries that may wait for each one that may run: more would hardly have their turn within their timeout, and each
+/// holds a connection and its text.
+const WAITING_PER_SLOT: usize = 16;
+
 /// Limits and facts of the API.
 #[derive(Clone, Debug)]
 pub struct ApiConfig {
@@ -76,6 +80,8 @@ pub struct Api {
     pub(crate) started_at: TimestampMs,
     metrics: QueryMetrics,
     slots: Arc<Semaphore>,
+    /// Places to wait for a slot.
+    waiting: Arc<Semaphore>,
 }
 
 impl std::fmt::Debug for Api {
@@ -118,6 +124,7 @@ impl Api {
         let metrics = QueryMetrics::register(&deps.registry)?;
         Ok(Arc::new(Self {
             slots: Arc::new(Semaphore::new(config.concurrency_max)),
+            waiting: Arc::new(Semaphore::new(config.concurrency_max * WAITING_PER_SLOT)),
             started_at: deps.clock.now(),
             metrics,
             config,
@@ -163,7 +170,7 @@ impl Api {
         answer
     }
 
-    /// Runs blocking work on the pool, in one of the slots.
+    /// Runs blocking work on the pool, in one of the slots; refuses it at once when too many wait for one.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         timeout: DurationMs,
@@ -173,14 +180,26 @@ impl Api {
         let guard = CancelOnDrop(cancelled);
         let running = self.metrics.running.clone();
         let slots = self.slots.clone();
+        let free = slots.clone().try_acquire_owned().ok();
+        let place = if free.is_none() {
+            let waiting_max = self.config.concurrency_max * WAITING_PER_SLOT;
+            let place = self.waiting.clone().try_acquire_owned();
+            Some(place.map_err(|_| ApiError::too_many_wait(waiting_max))?)
+        } else {
+            None
+        };
         let span = debug_span!("query");
         let in_time = tokio::time::timeout(
             timeout.to_std(),
             async move {
-                let slot = slots
-                    .acquire_owned()
-                    .await
-                    .map_err(|_| ApiError::timeout("the server is stopping"))?;
+                let slot = match free {
+                    Some(slot) => slot,
+                    None => slots
+                        .acquire_owned()
+                        .await
+                        .map_err(|_| ApiError::timeout("the server is stopping"))?,
+                };
+                drop(place);
                 let done = tokio::task::spawn_blocking(move || {
                     let running = Running::begin(running);
                     let outcome = work();

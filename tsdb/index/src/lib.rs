@@ -15,6 +15,6 @@ mod symbols;
 #[cfg(test)]
 mod tests;
 
-pub use memory::MemoryIndex;
+pub use memory::{GroupedSeries, MemoryIndex};
 pub use select::{Keep, LabelIndex, select};
 pub use slice::{IndexError, SliceIndex, write_index};

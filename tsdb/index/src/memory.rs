@@ -1,5 +1,7 @@
 //! The index of series in memory, which grows and shrinks.
 
+mod grouping;
+
 use std::collections::hash_map::RandomState;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::convert::Infallible;
@@ -8,6 +10,8 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use swell_model::Labels;
+
+pub use grouping::GroupedSeries;
 
 use crate::select::{Keep, LabelIndex};
 use crate::sets::Union;
@@ -26,6 +30,8 @@ pub struct MemoryIndex {
     /// Series whose hash another one had first.
     collided: Vec<u32>,
     hasher: RandomState,
+    /// Calls of [`MemoryIndex::remove`] that removed something: indices and symbols may be given out again since.
+    removal_count: u64,
 }
 
 type Values = BTreeMap<Arc<str>, Vec<u32>>;
@@ -90,6 +96,7 @@ impl MemoryIndex {
                 removed.push((*idx, pairs));
             }
         }
+        self.removal_count += u64::from(!removed.is_empty());
         let is_there = |series: &[Option<_>], idx: &u32| series[*idx as usize].is_some();
         self.all.retain(|idx| is_there(&self.series, idx));
         for (name, value) in touched {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use swell_model::{Labels, MatchOp, Matcher};
+use swell_model::{Grouping, Labels, MatchOp, Matcher};
 
 use crate::{LabelIndex, MemoryIndex, SliceIndex, select, write_index};
 
@@ -120,6 +120,36 @@ proptest! {
         prop_assert_eq!(index.pair_count(), pairs.len());
         let names: std::collections::BTreeSet<&str> = pairs.iter().map(|(name, _)| *name).collect();
         prop_assert!(index.names().eq(names));
+    }
+
+    #[test]
+    fn groups_of_series_are_those_of_their_labels(
+        steps in prop::collection::vec((any_labels(), any::<bool>()), 0..80),
+        names in prop::sample::subsequence(vec!["__name__", "a", "b", "z"], 0..4),
+        without in any::<bool>(),
+    ) {
+        let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
+        let grouping = Grouping { names: &names, without };
+        let mut index = MemoryIndex::default();
+        let mut known = None;
+        for (labels, removes) in steps {
+            match index.find(&labels) {
+                None => drop(index.insert(&labels)),
+                Some(idx) if removes => index.remove(&[idx]),
+                Some(_) => {}
+            }
+            let Ok(all) = index.all();
+            let grouped = index.group(all.clone(), grouping, known.as_ref());
+            prop_assert_eq!(&grouped.series, &all);
+            for (idx, group) in grouped.series.iter().zip(&grouped.group_of) {
+                let labels = index.labels(*idx).expect("in use");
+                let expected = labels.filtered(|name| grouping.keeps(name));
+                prop_assert_eq!(&grouped.groups[*group as usize], &expected);
+            }
+            let distinct: std::collections::BTreeSet<&Labels> = grouped.groups.iter().collect();
+            prop_assert_eq!(distinct.len(), grouped.groups.len());
+            known = Some(grouped);
+        }
     }
 
     #[test]

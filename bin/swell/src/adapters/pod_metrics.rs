@@ -30,6 +30,7 @@ impl PodMetrics {
         namespace: &str,
         pods: &[Arc<str>],
         now: TimestampMs,
+        newest_only: bool,
     ) -> Result<Vec<SeriesData>, SourceError> {
         let unavailable = |error: &(dyn std::error::Error + 'static)| {
             SourceError::Unavailable(format!("read {metric}: {}", chain(error)))
@@ -48,7 +49,7 @@ impl PodMetrics {
         ];
         let range = TimeRange { start_incl: now - self.look_back, end_incl: now };
         self.source
-            .select(&matchers, &SelectHints::range(range))
+            .select(&matchers, &SelectHints { newest_only, ..SelectHints::range(range) })
             .map_err(|error| unavailable(&error))?
             .collect::<Result<_, _>>()
             .map_err(|error| unavailable(&error))
@@ -115,7 +116,9 @@ impl PodMetricSource for PodMetrics {
             return Ok(Vec::new());
         }
         let mut by_pod: BTreeMap<&str, PodSample> = BTreeMap::new();
-        let all = self.select(metric, namespace, pods, now)?;
+        // Of what is no counter the newest reading is enough.
+        let newest_only = *resource == Resource::Memory;
+        let all = self.select(metric, namespace, pods, now, newest_only)?;
         for series in &all {
             let (Some(pod), Some(container)) =
                 (series.labels.get("pod"), series.labels.get("container"))

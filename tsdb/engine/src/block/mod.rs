@@ -15,7 +15,7 @@ use std::io;
 pub(crate) use group::BlockSeries;
 pub(crate) use meta::{BlockId, BlockMeta};
 pub(crate) use reader::{Block, FrameCache, Loaded};
-use times::TimesRef;
+pub(crate) use times::TimesRef;
 pub(crate) use writer::{BlockWriter, WriteBlockError};
 
 /// Folder of the blocks in the data directory.

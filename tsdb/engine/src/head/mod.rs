@@ -8,6 +8,7 @@
 //! appends. Readers copy what they need ([`Head::snapshot`]) and decode after the lock is gone.
 
 mod histograms;
+mod newest;
 mod segment;
 mod snapshot;
 
@@ -21,9 +22,11 @@ use swell_model::{
 
 use histograms::HistogramSeries;
 pub(crate) use histograms::{HistogramChunk, HistogramSamples};
+pub(crate) use newest::Newest;
+use newest::NewestSamples;
 pub(crate) use segment::Segment;
 use segment::SegmentBuilder;
-pub(crate) use snapshot::HeadSeries;
+pub(crate) use snapshot::{HeadSeries, OpenRows};
 
 /// Rows of a group before it is sealed: two bit-packed blocks, four minutes at one row a second.
 const SEAL_ROWS: u32 = 256;
@@ -38,6 +41,7 @@ pub(crate) struct Head {
     pub(crate) index: MemoryIndex,
     /// By index; what stands at unused indices has no samples.
     series: Vec<Series>,
+    newest: NewestSamples,
     groups: Vec<Group>,
     unused_groups: Vec<u32>,
     segments: Vec<Option<Arc<Segment>>>,
@@ -100,6 +104,7 @@ impl Head {
         Self {
             index: MemoryIndex::default(),
             series: Vec::new(),
+            newest: NewestSamples::default(),
             groups: Vec::new(),
             unused_groups: Vec::new(),
             segments: Vec::new(),
@@ -124,6 +129,7 @@ impl Head {
         let idx = self.index.insert(labels);
         if idx as usize == self.series.len() {
             self.series.push(Series::new(0));
+            self.newest.push_series();
         }
         self.reference(idx)
     }
@@ -198,6 +204,7 @@ impl Head {
             series.tail.push(times.count() - 1, value);
             series.last_ms = at_ms;
             series.last_is_histogram = false;
+            self.newest.set_float(idx, at_ms, value);
             self.max_ms = self.max_ms.max(Some(at_ms));
         }
         for group in touched {
@@ -226,6 +233,7 @@ impl Head {
             histograms.open.push((at_ms, Arc::clone(&sample.value)));
             series.last_ms = at_ms;
             series.last_is_histogram = true;
+            self.newest.set_histogram(idx, at_ms);
             self.max_ms = self.max_ms.max(Some(at_ms));
             self.histograms_from_ms =
                 Some(self.histograms_from_ms.map_or(at_ms, |from| from.min(at_ms)));
@@ -380,6 +388,7 @@ impl Head {
             let waits_for_first = std::mem::take(&mut series.is_new) && series.last_ms == NEVER;
             if !has_samples && !waits_for_first && self.index.contains(idx) {
                 *series = Series::new(series.generation.wrapping_add(1));
+                self.newest.forget(idx);
                 forgotten.push(idx);
             }
         }

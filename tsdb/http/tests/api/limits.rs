@@ -23,7 +23,7 @@ fn long_query(timeout: &'static str) -> [(&'static str, &'static str); 5] {
 }
 
 fn with_many_series(config: ApiConfig) -> Lab {
-    let lab = Lab::with(ApiConfig { samples_max: 50_000_000, ..config });
+    let lab = Lab::with(config);
     let series: Vec<_> = (0..SERIES_COUNT)
         .map(|idx| {
             let idx = idx.to_string();
@@ -42,7 +42,7 @@ fn with_many_series(config: ApiConfig) -> Lab {
 }
 
 fn roomy(concurrency_max: usize) -> Lab {
-    with_many_series(ApiConfig { concurrency_max, ..config() })
+    with_many_series(ApiConfig { concurrency_max, samples_max: 50_000_000, ..config() })
 }
 
 #[tokio::test]
@@ -100,7 +100,8 @@ async fn a_query_is_stopped_when_its_time_is_up() {
 
 #[tokio::test]
 async fn a_timeout_asked_for_is_capped() {
-    let lab = with_many_series(ApiConfig { timeout: DurationMs(50), ..config() });
+    let timeout = DurationMs(50);
+    let lab = with_many_series(ApiConfig { timeout, samples_max: 50_000_000, ..config() });
     let answer = lab.get(RANGE, &long_query("1h")).await;
     answer.is_error(503, "timeout", "timed out");
 }
@@ -140,4 +141,109 @@ async fn work_stops_when_the_client_goes() {
     let next = lab.get("/api/v1/query", &[("query", "1")]);
     let next = tokio::time::timeout(Duration::from_secs(20), next).await.expect("the slot is free");
     assert_eq!(next.code, 200);
+}
+
+#[tokio::test]
+async fn ten_thousand_queries_at_once_are_answered_or_refused_at_once() {
+    const ASKED: usize = 10_000;
+    let lab = roomy(2);
+    let requests: tokio::task::JoinSet<_> = (0..ASKED)
+        .map(|_| {
+            let router = lab.router.clone();
+            async move {
+                let request = axum::http::Request::get("/api/v1/query?query=sum(many)");
+                let request = request.body(axum::body::Body::empty()).expect("a request");
+                tower::ServiceExt::oneshot(router, request).await.expect("routers do not fail")
+            }
+        })
+        .collect();
+    let answers = requests.join_all().await;
+    let refused = answers.iter().filter(|answer| answer.status() == 503);
+    let refused: Vec<_> = refused.collect();
+    let good = answers.iter().filter(|answer| answer.status() == 200).count();
+    assert_eq!(good + refused.len(), ASKED, "nothing else happens");
+    assert!(good > 0, "some have their turn");
+    assert!(refused.iter().all(|answer| answer.headers()["retry-after"] == "1"));
+    lab.until("the end of the work", |lab| lab.metric("swell_query_running") == 0.0).await;
+    assert_eq!(lab.get("/api/v1/query", &[("query", "1")]).await.code, 200);
+}
+
+#[tokio::test]
+async fn as_many_wait_as_may_and_the_next_is_refused_at_once() {
+    let lab = roomy(1);
+    let params = long_query("20s");
+    let long = lab.get(RANGE, &params);
+    tokio::pin!(long);
+    let others = async {
+        lab.until("the long query", |lab| lab.metric("swell_query_running") == 1.0).await;
+        let mut waiting = tokio::task::JoinSet::new();
+        let mut refused = None;
+        // Sixteen may wait for each that may run.
+        for asked in 0.. {
+            let request = axum::http::Request::get("/api/v1/query?query=1")
+                .body(axum::body::Body::empty())
+                .expect("a request");
+            waiting.spawn(tower::ServiceExt::oneshot(lab.router.clone(), request));
+            tokio::task::yield_now().await;
+            if let Some(answer) = waiting.try_join_next() {
+                let answer = answer.expect("no panic").expect("routers do not fail");
+                refused = Some((asked, answer.status()));
+                break;
+            }
+        }
+        let (asked, status) = refused.expect("the queue has an end");
+        assert_eq!(status, 503);
+        assert!((16..64).contains(&asked), "{asked}");
+        let answer = lab.get("/api/v1/query", &[("query", "1")]).await;
+        answer.is_error(503, "unavailable", "16 queries wait for their turn already");
+        assert_eq!(answer.headers["retry-after"], "1");
+        assert_eq!(lab.get("/-/healthy", &[]).await.code, 200, "who asks for health does not wait");
+    };
+    tokio::select! {
+        answer = &mut long => panic!("it should still run: {}", answer.text),
+        () = others => {}
+    }
+}
+
+#[tokio::test]
+async fn queries_made_to_hurt_are_refused_from_their_text() {
+    let lab = roomy(2);
+    let nested = format!("{}1{}", "(".repeat(100_000), ")".repeat(100_000));
+    let chain = format!("1{}", " + 1".repeat(50_000));
+    let negated = format!("{}1", "-".repeat(100_000));
+    let calls = format!("{}many{}", "abs(".repeat(20_000), ")".repeat(20_000));
+    let windows = format!("many{}", "[5m:1s]".repeat(10_000));
+    for (query, part) in [
+        (nested.as_str(), "nested too deep"),
+        (&chain, "nested too deep"),
+        (&negated, "nested too deep"),
+        (&calls, "nested too deep"),
+        (&windows, "parse error"),
+        (r#"many{n=~"((a{1000}){1000}){1000}"}"#, "size limit"),
+        (r#"many{n=~"(("}"#, "regular expression"),
+    ] {
+        for path in ["/api/v1/query", "/api/v1/query_range"] {
+            let range = [("query", query), ("start", "0"), ("end", "100"), ("step", "1")];
+            lab.post(path, &range).await.is_error(400, "bad_data", part);
+        }
+    }
+    // Each of two thousand with each of two thousand: no such operation.
+    for query in ["many * on () many", "many * on () group_left () many"] {
+        let answer = lab.get("/api/v1/query", &[("query", query)]).await;
+        answer.is_error(422, "execution", "duplicate series");
+    }
+    let lab = with_many_series(ApiConfig { samples_max: 10_000, ..config() });
+    for query in [
+        r#"{__name__=~".+"}[100y]"#,
+        r#"count_over_time({__name__=~".+"}[1h:1ms])"#,
+        "max_over_time(sum_over_time(many[1h:1ms])[100y:1ms])",
+        "many[5m]",
+    ] {
+        let answer = lab.get("/api/v1/query", &[("query", query)]).await;
+        answer.is_error(422, "execution", "too many samples");
+    }
+    // Linear in the text, whatever the pattern.
+    let pattern = r#"count(many{n=~"(([0-9]+)+)+x?"})"#;
+    let answer = lab.get("/api/v1/query", &[("query", pattern)]).await;
+    assert_eq!(answer.data()["result"][0]["value"][1], SERIES_COUNT.to_string());
 }

@@ -4,7 +4,6 @@ use rustc_hash::FxHashMap;
 use swell_model::Labels;
 use swell_promql_syntax::{format_float, quote_bytes};
 
-use super::grouping_labels;
 use crate::error::EvalError;
 use crate::eval::{Column, Evaluator, Grid, PointRef, Series};
 use crate::histogram_text::histogram_text;
@@ -25,7 +24,7 @@ pub(super) fn count_values(
     let mut place: FxHashMap<Labels, usize> = FxHashMap::default();
     let mut result: Vec<Series> = Vec::new();
     for one in input {
-        let group = grouping_labels(node, &one.labels);
+        let group = one.labels.filtered(|name| node.grouping().keeps(name));
         // Values mostly repeat from step to step.
         let mut last: Option<(u64, usize)> = None;
         for step in 0..grid.count {

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use swell_model::{KahanSum, METRIC_NAME};
+use swell_model::{ExactSum, METRIC_NAME};
 use swell_promql_syntax::AggregateOp;
 
 use super::{Group, note_ignored_histograms};
 use crate::eval::{Column, Evaluator, Grid, PointRef, Series};
 use crate::functions::quantile::{quantile_of, warn_if_no_quantile};
-use crate::functions::{FloatMean, HistogramTotal, Variance, warn_mixed_schemas};
+use crate::functions::{HistogramTotal, Variance, warn_mixed_schemas};
 use crate::plan::AggregateNode;
 
 /// Folds every group.
@@ -22,16 +22,15 @@ pub(super) fn fold(
     let mut result = Vec::with_capacity(groups.len());
     for group in groups {
         let column = match node.op {
-            AggregateOp::Sum => total::<KahanSum>(ev, node, input, group, grid),
-            AggregateOp::Avg => total::<FloatMean>(ev, node, input, group, grid),
+            AggregateOp::Sum | AggregateOp::Avg => total(ev, node, input, group, grid),
             AggregateOp::Count => counted(input, group, grid),
             AggregateOp::Group => {
                 let mut column = counted(input, group, grid);
                 column.map_floats(|_| 1.0);
                 column
             }
-            AggregateOp::Min => extreme(ev, node, input, group, grid, |value, best| value < best),
-            AggregateOp::Max => extreme(ev, node, input, group, grid, |value, best| value > best),
+            AggregateOp::Min => extreme(ev, node, input, group, grid, smaller),
+            AggregateOp::Max => extreme(ev, node, input, group, grid, greater),
             AggregateOp::Stdvar => spread(ev, node, input, group, grid, |variance| variance),
             AggregateOp::Stddev => spread(ev, node, input, group, grid, f64::sqrt),
             AggregateOp::TopK
@@ -52,32 +51,15 @@ fn push(result: &mut Vec<Series>, group: &Group, column: Column) {
     }
 }
 
-/// A sum or mean of floats.
-trait FloatTotal: Copy + Default {
-    fn take(&mut self, value: f64);
-    fn result(&self) -> f64;
-    /// Whether histograms are averaged too.
-    const MEAN: bool;
+/// Whether a value takes the place of the smallest so far; NaN only stands where there is nothing else, and of the
+/// two zeros the negative one is smaller, so that the order does not matter.
+pub(super) fn smaller(value: f64, best: f64) -> bool {
+    value < best || best.is_nan() || (value == best && value.is_sign_negative())
 }
 
-impl FloatTotal for KahanSum {
-    fn take(&mut self, value: f64) {
-        self.add(value);
-    }
-    fn result(&self) -> f64 {
-        self.total()
-    }
-    const MEAN: bool = false;
-}
-
-impl FloatTotal for FloatMean {
-    fn take(&mut self, value: f64) {
-        self.add(value);
-    }
-    fn result(&self) -> f64 {
-        self.mean()
-    }
-    const MEAN: bool = true;
+/// As [`smaller`], for the greatest.
+pub(super) fn greater(value: f64, best: f64) -> bool {
+    value > best || best.is_nan() || (value == best && value.is_sign_positive())
 }
 
 /// What the histograms of a group add up to at a step.
@@ -88,15 +70,17 @@ enum HistogramsSoFar {
     Incompatible,
 }
 
-fn total<T: FloatTotal>(
+/// Sum or mean.
+fn total(
     ev: &mut Evaluator<'_>,
     node: &AggregateNode,
     input: &[Series],
     group: &Group,
     grid: &Grid,
 ) -> Column {
-    let mut floats = vec![T::default(); grid.count];
-    let mut has_float = vec![false; grid.count];
+    let is_mean = node.op == AggregateOp::Avg;
+    let mut floats = vec![ExactSum::default(); grid.count];
+    let mut float_counts = vec![0.0; grid.count];
     let with_histograms = group.members.iter().any(|idx| input[*idx].column.has_histograms());
     let mut histograms: Vec<HistogramsSoFar> = Vec::new();
     if with_histograms {
@@ -108,8 +92,8 @@ fn total<T: FloatTotal>(
             match one.column.get(step) {
                 None => {}
                 Some(PointRef::Float(value)) => {
-                    floats[step].take(value);
-                    has_float[step] = true;
+                    floats[step].add(value);
+                    float_counts[step] += 1.0;
                 }
                 Some(PointRef::Histogram(value)) => {
                     let so_far = &mut histograms[step];
@@ -119,7 +103,7 @@ fn total<T: FloatTotal>(
                         }
                         HistogramsSoFar::Total(total) => {
                             let added =
-                                if T::MEAN { total.average(value) } else { total.add(value) };
+                                if is_mean { total.average(value) } else { total.add(value) };
                             if added.is_err() {
                                 *so_far = HistogramsSoFar::Incompatible;
                                 let name = one.labels.get(METRIC_NAME).unwrap_or("");
@@ -135,17 +119,19 @@ fn total<T: FloatTotal>(
     let mut column = Column::absent(grid.count);
     for step in 0..grid.count {
         match histograms.get(step).unwrap_or(&HistogramsSoFar::None) {
-            HistogramsSoFar::None if has_float[step] => {
-                column.set_float(step, floats[step].result());
+            HistogramsSoFar::None if float_counts[step] > 0.0 => {
+                let total = &floats[step];
+                let value = if is_mean { total.mean(float_counts[step]) } else { total.value() };
+                column.set_float(step, value);
             }
             HistogramsSoFar::None => {}
-            _ if has_float[step] => {
+            _ if float_counts[step] > 0.0 => {
                 let text = "encountered a mix of histograms and floats for aggregation";
                 ev.annotations.warn(node.input.outer, text);
             }
             HistogramsSoFar::Total(total) => {
                 total.annotate(&mut ev.annotations, node.input.outer);
-                let value = if T::MEAN { total.mean() } else { total.total() };
+                let value = if is_mean { total.mean() } else { total.total() };
                 column.set_histogram(step, Arc::new(value));
             }
             HistogramsSoFar::Incompatible => {}
@@ -201,8 +187,7 @@ fn extreme(
 ) -> Column {
     let mut column = Column::absent(grid.count);
     each_float(ev, node, input, group, grid, |step, value| {
-        // NaN only wins where there is nothing else.
-        let better = column.float(step).is_none_or(|best| wins(value, best) || best.is_nan());
+        let better = column.float(step).is_none_or(|best| wins(value, best));
         if better {
             column.set_float(step, value);
         }

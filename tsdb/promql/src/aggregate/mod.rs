@@ -2,10 +2,13 @@
 
 mod count_values;
 mod fold;
+mod newest;
 mod pick;
 
-use rustc_hash::FxHashMap;
-use swell_model::{Labels, METRIC_NAME};
+use std::hash::{Hash as _, Hasher as _};
+
+use rustc_hash::{FxHashMap, FxHasher};
+use swell_model::{Grouping, Labels};
 use swell_promql_syntax::AggregateOp;
 
 use crate::error::EvalError;
@@ -32,6 +35,11 @@ pub(crate) fn aggregate(
         Some(param) => Some(ev.eval(param, grid)?),
         None => None,
     };
+    if param.is_none()
+        && let Some(result) = newest::aggregate(ev, node, grid)?
+    {
+        return Ok(result);
+    }
     let input = ev.vector(&node.input, grid)?;
     let held: usize = input.iter().map(|one| one.column.weight()).sum();
     if let Some(Value::Text(label)) = &param {
@@ -55,30 +63,52 @@ pub(crate) fn aggregate(
     Ok(result)
 }
 
-/// The labels a series is grouped by.
-fn grouping_labels(node: &AggregateNode, labels: &Labels) -> Labels {
-    let listed = |name: &str| node.grouping.binary_search_by(|one| one.as_str().cmp(name)).is_ok();
-    if node.without {
-        labels.filtered(|name| name != METRIC_NAME && !listed(name))
-    } else if node.grouping.is_empty() {
-        Labels::empty()
-    } else {
-        labels.filtered(listed)
+/// Groups of series by their labels, found without building the labels of a group that is known.
+struct GroupTable<'a> {
+    grouping: Grouping<'a>,
+    groups: Vec<Group>,
+    /// First group by the hash of its labels.
+    by_hash: FxHashMap<u64, usize>,
+    /// The next group with the same hash.
+    next: Vec<Option<usize>>,
+}
+
+impl GroupTable<'_> {
+    fn group_of(&mut self, labels: &Labels) -> usize {
+        let kept = || labels.iter().filter(|(name, _)| self.grouping.keeps(name));
+        let mut hasher = FxHasher::default();
+        kept().for_each(|pair| pair.hash(&mut hasher));
+        let hash = hasher.finish();
+        let mut candidate = self.by_hash.get(&hash).copied();
+        while let Some(idx) = candidate {
+            if kept().eq(self.groups[idx].labels.iter()) {
+                return idx;
+            }
+            candidate = self.next[idx];
+        }
+        let labels = labels.filtered(|name| self.grouping.keeps(name));
+        self.groups.push(Group { labels, drop_name: false, members: Vec::new() });
+        self.next.push(self.by_hash.insert(hash, self.groups.len() - 1));
+        self.groups.len() - 1
     }
 }
 
+/// The groups, sorted by their labels.
 fn groups(node: &AggregateNode, input: &[Series]) -> Vec<Group> {
-    let mut place: FxHashMap<Labels, usize> = FxHashMap::default();
-    let mut groups: Vec<Group> = Vec::new();
+    let mut table = GroupTable {
+        grouping: node.grouping(),
+        groups: Vec::new(),
+        by_hash: FxHashMap::default(),
+        next: Vec::new(),
+    };
     for (idx, one) in input.iter().enumerate() {
-        let labels = grouping_labels(node, &one.labels);
-        let at = *place.entry(labels).or_insert_with_key(|labels| {
-            groups.push(Group { labels: labels.clone(), drop_name: false, members: Vec::new() });
-            groups.len() - 1
-        });
-        groups[at].drop_name |= one.drop_name;
-        groups[at].members.push(idx);
+        let group = table.group_of(&one.labels);
+        let group = &mut table.groups[group];
+        group.drop_name |= one.drop_name;
+        group.members.push(idx);
     }
+    let mut groups = table.groups;
+    groups.sort_by(|one, other| one.labels.cmp(&other.labels));
     groups
 }
 

@@ -169,7 +169,13 @@ impl Evaluator<'_> {
         node: &Node,
     ) -> Result<Vec<Series>, EvalError> {
         // Without different names, dropping them leaves labels as distinct as they were: no need to compare them.
-        let distinct = self.params.features.delayed_name_removal || share_metadata(&series);
+        let delayed = self.params.features.delayed_name_removal;
+        let distinct = delayed || share_metadata(&series);
+        // What is remarked of histograms names the metric.
+        let has_histograms = || series.iter().any(|one| one.column.has_histograms());
+        if distinct && !delayed && node.names_unused && !has_histograms() {
+            return Ok(series);
+        }
         series.iter_mut().for_each(|one| self.mark_nameless(one));
         if distinct { Ok(series) } else { merge_same_labels(series, node) }
     }

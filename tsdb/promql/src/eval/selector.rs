@@ -31,18 +31,19 @@ impl Evaluator<'_> {
     pub(crate) fn each_selected(
         &mut self,
         matchers: &[Matcher],
-        (first_ms, last_ms): (i64, i64),
+        hints: SelectHints,
         figures_only: bool,
         mut visit: impl FnMut(&mut Self, SeriesData) -> Result<(), EvalError>,
     ) -> Result<(), EvalError> {
-        let key = self.shared.key(matchers, first_ms, last_ms, figures_only);
+        let key = self.shared.key(matchers, hints.range, figures_only);
         if let Some(series) = key.as_ref().and_then(|key| self.shared.get(key)) {
             return series.into_iter().try_for_each(|series| visit(self, series));
         }
-        let range = TimeRange { start_incl: TimestampMs(first_ms), end_incl: TimestampMs(last_ms) };
+        // What is kept may serve a reader that looks at more.
+        let hints = if key.is_some() { SelectHints::range(hints.range) } else { hints };
         let source = self.source;
         let mut kept = Vec::new();
-        for series in source.select(matchers, &SelectHints::range(range))? {
+        for series in source.select(matchers, &hints)? {
             self.budget.check_cancelled()?;
             let mut series = series?;
             if figures_only {
@@ -61,6 +62,13 @@ impl Evaluator<'_> {
         Ok(())
     }
 
+    /// Times of the samples that the steps of a grid may find when they look back.
+    pub(crate) fn looked_back(&self, selector: &Selector, grid: &Grid) -> TimeRange {
+        let (first, last) = looked_at(&selector.time, grid);
+        let start = first.saturating_sub(self.params.lookback.0).saturating_add(1);
+        TimeRange { start_incl: TimestampMs(start), end_incl: TimestampMs(last) }
+    }
+
     /// Evaluates an instant vector selector.
     pub(crate) fn selector(
         &mut self,
@@ -70,11 +78,15 @@ impl Evaluator<'_> {
         what: SampleTime,
     ) -> Result<Vec<Series>, EvalError> {
         let lookback = self.params.lookback.0;
-        let (first, last) = looked_at(&selector.time, grid);
-        let ahead = if selector.boundary == Boundary::Smoothed { lookback } else { 0 };
-        let range = (first.saturating_sub(lookback).saturating_add(1), last.saturating_add(ahead));
+        let mut hints = SelectHints::range(self.looked_back(selector, grid));
+        if selector.boundary == Boundary::Smoothed {
+            let end = hints.range.end_incl.0.saturating_add(lookback);
+            hints.range.end_incl = TimestampMs(end);
+        } else {
+            hints.newest_only = grid.count == 1;
+        }
         let mut result: Vec<Series> = Vec::new();
-        self.each_selected(&selector.matchers, range, selector.figures_only, |ev, one| {
+        self.each_selected(&selector.matchers, hints, selector.figures_only, |ev, one| {
             ev.check_columns(result.len() + 1, grid.count)?;
             let column = if selector.boundary == Boundary::Smoothed {
                 smoothing::instant(ev, &one, &selector.time, span, grid)

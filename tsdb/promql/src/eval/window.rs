@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use swell_model::{CounterResetHint, Labels, NativeHistogram, SeriesData, is_stale_nan};
+use swell_model::{
+    CounterResetHint, Labels, NativeHistogram, SelectHints, SeriesData, TimeRange, TimestampMs,
+    is_stale_nan,
+};
 use swell_promql_syntax::{Boundary, Span};
 
 use super::column::histogram_weight;
@@ -143,6 +146,11 @@ impl RangeSeries {
         &self.floats
     }
 
+    /// Whether there are floats only, without start times.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.histograms.is_empty() && self.starts.is_none()
+    }
+
     /// Times and start times of all floats, if any has a start time.
     pub(crate) fn starts(&self) -> Option<(&[i64], &[i64])> {
         self.starts.as_deref().map(|starts| (&*self.times, starts))
@@ -264,14 +272,22 @@ impl Evaluator<'_> {
         match &window.source {
             WindowSource::Matchers { matchers, figures_only } => {
                 let with_starts = self.params.features.start_timestamps;
-                let range = (low.saturating_add(1), high);
-                self.each_selected(matchers, range, *figures_only, |ev, data| {
-                    let series = RangeSeries::from_storage(data, with_starts);
-                    ev.hold(series.weight())?;
-                    visit(ev, &series)?;
-                    ev.release(series.weight());
-                    Ok(())
-                })
+                let range = TimeRange {
+                    start_incl: TimestampMs(low.saturating_add(1)),
+                    end_incl: TimestampMs(high),
+                };
+                self.each_selected(
+                    matchers,
+                    SelectHints::range(range),
+                    *figures_only,
+                    |ev, data| {
+                        let series = RangeSeries::from_storage(data, with_starts);
+                        ev.hold(series.weight())?;
+                        visit(ev, &series)?;
+                        ev.release(series.weight());
+                        Ok(())
+                    },
+                )
             }
             WindowSource::Subquery { node, step_ms } => {
                 let steps = subquery_grid(low, high, *step_ms);

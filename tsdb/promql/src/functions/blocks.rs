@@ -4,7 +4,7 @@
 //! time: blocks that lie inside a window are folded once for all steps. The cut depends on the window's length only,
 //! so an instant query folds in the same order as a range query and gives the same bits.
 
-use swell_model::KahanSum;
+use swell_model::{ExactSum, RunningSums};
 
 use crate::eval::{RangeSeries, WindowView};
 
@@ -22,18 +22,6 @@ pub(super) trait Fold: Copy {
     fn take(&mut self, value: f64);
     /// Joins what was folded from later samples.
     fn join(&mut self, later: Self);
-}
-
-impl Fold for KahanSum {
-    const EMPTY: Self = Self::new(0.0);
-    #[inline]
-    fn take(&mut self, value: f64) {
-        self.add(value);
-    }
-    #[inline]
-    fn join(&mut self, later: Self) {
-        self.merge(later);
-    }
 }
 
 /// The greatest value, NaN only where there is nothing else.
@@ -156,11 +144,11 @@ pub(super) fn fold<F: Fold>(view: &WindowView<'_>, range_ms: i64, ahead: Option<
     folded
 }
 
-/// The blocks that a function wants of a series.
+/// What a function wants folded of a series ahead of its windows.
 #[derive(Debug)]
 pub(super) enum AheadOfWindows {
     None,
-    Sums(Option<Blocks<KahanSum>>),
+    Sums(Option<RunningSums>),
     Greatest(Option<Blocks<Greatest>>),
     Smallest(Option<Blocks<Smallest>>),
 }
@@ -172,15 +160,21 @@ impl AheadOfWindows {
             return Self::None;
         }
         match function {
-            "sum_over_time" | "avg_over_time" => Self::Sums(Blocks::of(series, range_ms)),
+            "sum_over_time" | "avg_over_time" => Self::Sums(RunningSums::of(series.floats())),
             "max_over_time" => Self::Greatest(Blocks::of(series, range_ms)),
             "min_over_time" => Self::Smallest(Blocks::of(series, range_ms)),
             _ => Self::None,
         }
     }
 
-    pub(super) fn sums(&self) -> Option<&Blocks<KahanSum>> {
-        if let Self::Sums(blocks) = self { blocks.as_ref() } else { None }
+    /// The sum of a window's floats: exact, so that it has the same bits whichever way it is made.
+    pub(super) fn sum_of(&self, view: &WindowView<'_>) -> ExactSum {
+        if let Self::Sums(Some(sums)) = self {
+            return sums.stretch(view.first_float, view.first_float + view.floats.len());
+        }
+        let mut sum = ExactSum::default();
+        view.floats.iter().for_each(|value| sum.add(*value));
+        sum
     }
 
     pub(super) fn greatest(&self) -> Option<&Blocks<Greatest>> {

@@ -13,11 +13,12 @@ mod regression;
 mod resets;
 pub(crate) mod smoothing;
 mod sort;
+mod sorted;
 mod window;
 
 use swell_promql_syntax::Function;
 
-pub(crate) use over_time::{FloatMean, HistogramTotal, Variance};
+pub(crate) use over_time::{HistogramTotal, Variance};
 pub(crate) use sort::nan_last;
 pub(crate) use window::warn_mixed_schemas;
 

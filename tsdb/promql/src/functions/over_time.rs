@@ -5,7 +5,7 @@ use std::sync::Arc;
 use swell_model::{CounterResetHint, HistogramSum, IncompatibleSchema, KahanSum, NativeHistogram};
 
 use super::blocks::{Greatest, Smallest, fold};
-use super::quantile::quantile_of;
+use super::quantile::{quantile_of, quantile_of_sorted};
 use super::window::WindowCall;
 use crate::annotations::Annotations;
 use crate::eval::{Point, WindowView, seconds};
@@ -125,56 +125,16 @@ pub(super) fn sum(view: &WindowView<'_>, call: &mut WindowCall<'_>) -> Option<Po
     if !only_floats(view, call)? {
         return histograms_total(view, call, false);
     }
-    let sum = fold(view, call.range_ms, call.ahead.sums());
-    Some(Point::Float(sum.total()))
-}
-
-/// A running mean: the compensated sum divided by the count, or once the sum overflows an updated mean.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct FloatMean {
-    sum: KahanSum,
-    count: f64,
-    incremental: bool,
-}
-
-impl FloatMean {
-    pub(crate) fn add(&mut self, value: f64) {
-        self.count += 1.0;
-        if !self.incremental {
-            let before = self.sum;
-            self.sum.add(value);
-            if self.count <= 1.0 || !self.sum.raw().is_infinite() {
-                return;
-            }
-            self.incremental = true;
-            self.sum = before;
-            self.sum.scale(1.0 / (self.count - 1.0));
-        }
-        self.sum.scale((self.count - 1.0) / self.count);
-        self.sum.add(value / self.count);
-    }
-
-    pub(crate) fn mean(&self) -> f64 {
-        if self.incremental {
-            return self.sum.raw() + self.sum.lost();
-        }
-        self.sum.raw() / self.count + self.sum.lost() / self.count
-    }
+    Some(Point::Float(call.ahead.sum_of(view).value()))
 }
 
 pub(super) fn avg(view: &WindowView<'_>, call: &mut WindowCall<'_>) -> Option<Point> {
     if !only_floats(view, call)? {
         return histograms_total(view, call, true);
     }
-    let sum = fold(view, call.range_ms, call.ahead.sums());
-    if sum.raw().is_infinite() {
-        let mut mean = FloatMean::default();
-        view.floats.iter().for_each(|value| mean.add(*value));
-        return Some(Point::Float(mean.mean()));
-    }
     #[expect(clippy::cast_precision_loss, reason = "no window holds 2^53 samples")]
     let count = view.floats.len() as f64;
-    Some(Point::Float(sum.raw() / count + sum.lost() / count))
+    Some(Point::Float(call.ahead.sum_of(view).mean(count)))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "no window holds 2^53 samples")]
@@ -301,7 +261,11 @@ pub(super) fn quantile(view: &WindowView<'_>, call: &mut WindowCall<'_>) -> Opti
     let wanted = call.scalars[0];
     super::quantile::warn_if_no_quantile(call.annotations, call.span, wanted);
     call.note_ignored_histograms(view);
-    Some(Point::Float(quantile_of(wanted, &mut view.floats.to_vec())))
+    let value = match call.sorted.as_mut() {
+        Some((sorted, floats)) => quantile_of_sorted(wanted, sorted.at(view, floats)),
+        None => quantile_of(wanted, &mut view.floats.to_vec()),
+    };
+    Some(Point::Float(value))
 }
 
 /// Median of the distances to the median.

@@ -29,22 +29,19 @@ fn out_of_range(wanted: f64) -> Option<f64> {
     }
 }
 
-/// The quantile of values, between two of them their weighted mean. Sorts the values, NaN first.
-pub(crate) fn quantile_of(wanted: f64, values: &mut [f64]) -> f64 {
-    if values.is_empty() {
-        return f64::NAN;
+/// NaN before all numbers, then by value, of the two zeros the negative one first: the order of equal values never
+/// shows.
+pub(super) fn order(a: &f64, b: &f64) -> Ordering {
+    match (a.is_nan(), b.is_nan()) {
+        (false, false) => a.total_cmp(b),
+        (a, b) => b.cmp(&a),
     }
-    if let Some(value) = out_of_range(wanted) {
-        return value;
-    }
-    values.sort_unstable_by(|a, b| match (a.is_nan(), b.is_nan()) {
-        (true, true) => Ordering::Equal,
-        (true, false) => Ordering::Less,
-        (false, true) => Ordering::Greater,
-        (false, false) => a.partial_cmp(b).unwrap_or(Ordering::Equal),
-    });
+}
+
+/// Index of the value at or below a quantile from 0 to 1 of so many sorted values, and the share that the next one has.
+fn rank_of(wanted: f64, count: usize) -> (usize, f64) {
     #[expect(clippy::cast_precision_loss, reason = "no vector holds 2^53 values")]
-    let rank = wanted * (values.len() - 1) as f64;
+    let rank = wanted * (count - 1) as f64;
     let below = rank.floor().max(0.0);
     #[expect(
         clippy::cast_possible_truncation,
@@ -52,9 +49,34 @@ pub(crate) fn quantile_of(wanted: f64, values: &mut [f64]) -> f64 {
         reason = "between 0 and the number of values"
     )]
     let idx = below as usize;
-    let weight = rank - below;
-    let above = (idx + 1).min(values.len() - 1);
-    values[idx] * (1.0 - weight) + values[above] * weight
+    (idx, rank - below)
+}
+
+/// The quantile of values, between two of them their weighted mean. Moves the values about.
+pub(crate) fn quantile_of(wanted: f64, values: &mut [f64]) -> f64 {
+    if values.is_empty() {
+        return f64::NAN;
+    }
+    if let Some(value) = out_of_range(wanted) {
+        return value;
+    }
+    let (idx, share) = rank_of(wanted, values.len());
+    let (_, below, above) = values.select_nth_unstable_by(idx, order);
+    let above = above.iter().copied().min_by(order).unwrap_or(*below);
+    *below * (1.0 - share) + above * share
+}
+
+/// As [`quantile_of`], of values in [`order`].
+pub(super) fn quantile_of_sorted(wanted: f64, sorted: &[f64]) -> f64 {
+    if sorted.is_empty() {
+        return f64::NAN;
+    }
+    if let Some(value) = out_of_range(wanted) {
+        return value;
+    }
+    let (idx, share) = rank_of(wanted, sorted.len());
+    let above = sorted.get(idx + 1).unwrap_or(&sorted[idx]);
+    sorted[idx] * (1.0 - share) + above * share
 }
 
 /// A bucket of a classic histogram: observations up to a bound, those of lower buckets included.

@@ -8,7 +8,8 @@ use swell_promql_syntax::Boundary;
 use super::resets::{starts_anew, starts_overlap};
 use super::smoothing;
 use super::window::WindowCall;
-use crate::eval::{Point, WindowView, seconds};
+use crate::eval::{Column, Grid, Point, RangeSeries, WindowView, seconds};
+use crate::plan::Window;
 
 /// What a change over a window is taken as.
 #[derive(Clone, Copy, Debug)]
@@ -54,15 +55,17 @@ struct Coverage {
 }
 
 impl Coverage {
-    fn of(view: &WindowView<'_>, times: &[i64]) -> Self {
+    /// Of the times that lie in a window, which does not hold its start.
+    #[inline]
+    fn of((start_ms, end_ms): (i64, i64), times: &[i64]) -> Self {
         let (first, last) = (times[0], times[times.len() - 1]);
         let sampled_s = seconds(last - first);
         #[expect(clippy::cast_precision_loss, reason = "no window holds 2^53 samples")]
         let gaps = (times.len() - 1) as f64;
         Self {
             sampled_s,
-            to_start_s: seconds(first - view.start_ms),
-            to_end_s: seconds(view.end_ms - last),
+            to_start_s: seconds(first - start_ms),
+            to_end_s: seconds(end_ms - last),
             between_s: if gaps > 0.0 { sampled_s / gaps } else { 0.0 },
         }
     }
@@ -78,6 +81,7 @@ impl Coverage {
     /// A window's end that is nearer than 110 % of the distance between samples is taken as covered, else the series
     /// is taken to begin or end half a distance away. A counter cannot have begun before it was zero:
     /// `to_zero` is the part of the sampled time in which it rose from zero to its first value.
+    #[inline]
     fn factor(&mut self, to_zero: Option<f64>, kind: Change, range_ms: i64) -> f64 {
         let threshold = self.between_s * 1.1;
         if self.to_start_s >= threshold && self.to_start_s > 0.0 {
@@ -127,7 +131,7 @@ fn float_change(view: &WindowView<'_>, call: &mut WindowCall<'_>, kind: Change) 
             change += before;
         }
     }
-    let mut coverage = Coverage::of(view, view.times);
+    let mut coverage = Coverage::of((view.start_ms, view.end_ms), view.times);
     let mut to_zero = None;
     match known_start(view, view.starts, view.times).filter(|_| kind.counter) {
         Some(start) => {
@@ -144,6 +148,58 @@ fn float_change(view: &WindowView<'_>, call: &mut WindowCall<'_>, kind: Change) 
     Some(Point::Float(change * coverage.factor(to_zero, kind, call.range_ms)))
 }
 
+/// The kind of change that a function of this name takes.
+pub(super) fn change_kind(name: &str) -> Option<Change> {
+    match name {
+        "rate" => Some(Change { counter: true, per_second: true }),
+        "increase" => Some(Change { counter: true, per_second: false }),
+        "delta" => Some(Change { counter: false, per_second: false }),
+        _ => None,
+    }
+}
+
+/// What [`float_change`] gives at all steps, for a series of floats without start times; gives the number of samples
+/// looked at. Windows slide: so do the bounds, and the resets among them.
+pub(super) fn float_changes(
+    series: &RangeSeries,
+    resets: &[usize],
+    window: &Window,
+    grid: &Grid,
+    kind: Change,
+    column: &mut Column,
+) -> u64 {
+    let (times, floats) = (series.times(), series.floats());
+    let (mut low, mut high, mut passed) = (0, 0, 0);
+    let mut looked_at = 0;
+    for step in 0..grid.count {
+        let end_ms = window.time.apply(grid.at(step));
+        let start_ms = end_ms.saturating_sub(window.range_ms);
+        while times.get(low).is_some_and(|at| *at <= start_ms) {
+            low += 1;
+        }
+        high = high.max(low);
+        while times.get(high).is_some_and(|at| *at <= end_ms) {
+            high += 1;
+        }
+        looked_at += (high - low) as u64;
+        if high - low < 2 {
+            continue;
+        }
+        let (first, last) = (floats[low], floats[high - 1]);
+        let mut change = last - first;
+        while resets.get(passed).is_some_and(|reset| *reset <= low) {
+            passed += 1;
+        }
+        for reset in resets[passed..].iter().take_while(|reset| **reset < high) {
+            change += floats[reset - 1];
+        }
+        let to_zero = (kind.counter && change > 0.0 && first >= 0.0).then(|| first / change);
+        let mut coverage = Coverage::of((start_ms, end_ms), &times[low..high]);
+        column.set_float(step, change * coverage.factor(to_zero, kind, window.range_ms));
+    }
+    looked_at
+}
+
 fn histogram_change(
     view: &WindowView<'_>,
     call: &mut WindowCall<'_>,
@@ -154,7 +210,7 @@ fn histogram_change(
     if view.histograms.len() > 1 {
         change = Some(histogram_difference(view, call, kind)?);
     }
-    let mut coverage = Coverage::of(view, times);
+    let mut coverage = Coverage::of((view.start_ms, view.end_ms), times);
     let mut to_zero = None;
     match known_start(view, view.histogram_starts, times).filter(|_| kind.counter) {
         Some(start) => {

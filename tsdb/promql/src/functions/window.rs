@@ -4,6 +4,7 @@ use swell_model::METRIC_NAME;
 use swell_promql_syntax::{Boundary, Span};
 
 use super::blocks::AheadOfWindows;
+use super::sorted::SortedWindow;
 use super::{EvalError, Evaluator, Grid, Node, over_time, rate, regression, resets};
 use crate::annotations::Annotations;
 use crate::eval::{Column, Point, Series, WindowView};
@@ -26,6 +27,8 @@ pub(super) struct WindowCall<'a> {
     pub(super) resets: &'a [usize],
     /// Folds over the series' floats that windows share.
     pub(super) ahead: &'a AheadOfWindows,
+    /// Of a window that slides: its floats in order, and the series' column.
+    pub(super) sorted: Option<(&'a mut SortedWindow, &'a [f64])>,
 }
 
 impl WindowCall<'_> {
@@ -114,16 +117,24 @@ pub(super) fn call(
     }
     let keeps_name = matches!(name, "last_over_time" | "first_over_time");
     let counter = matches!(name, "rate" | "increase");
+    let change = rate::change_kind(name).filter(|_| window.boundary == Boundary::Plain);
     let mut result: Vec<Series> = Vec::new();
     ev.each_range_series(window, arg.span, grid, |ev, one| {
         ev.budget.check_cancelled()?;
         ev.check_columns(result.len() + 1, grid.count)?;
         let resets = if counter { resets::counter_resets(one) } else { Vec::new() };
         let ahead = AheadOfWindows::of(name, one, window.range_ms, grid.count);
+        let mut sorted = SortedWindow::default();
         let mut column = Column::absent(grid.count);
         let mut slider = one.slider(window, ev.params.lookback.0);
         let metric_name = one.labels.get(METRIC_NAME).unwrap_or("");
-        for step in 0..grid.count {
+        let quick = change.filter(|_| one.is_plain());
+        if let Some(kind) = quick {
+            ev.stats.samples_total +=
+                rate::float_changes(one, &resets, window, grid, kind, &mut column);
+        }
+        let steps = if quick.is_some() { 0..0 } else { 0..grid.count };
+        for step in steps {
             ev.budget.check_cancelled()?;
             let step_ms = grid.at(step);
             let view = slider.window(window.range_ms, window.time.apply(step_ms));
@@ -142,6 +153,7 @@ pub(super) fn call(
                 boundary: window.boundary,
                 resets: &resets,
                 ahead: &ahead,
+                sorted: (grid.count > 1).then_some((&mut sorted, one.floats())),
             };
             if let Some(point) = function(&view, &mut call) {
                 column.set(step, point);

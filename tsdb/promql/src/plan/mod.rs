@@ -3,13 +3,14 @@
 
 mod duration;
 
-use swell_model::{Labels, Matcher};
+use swell_model::{Grouping, Labels, Matcher};
 use swell_promql_syntax::{
     Aggregate, AggregateOp, AtModifier, Binary, BinaryOp, Boundary, Call, DurationExpr, Expr,
     ExprKind, Function, Span, Subquery, UnaryOp, ValueType, VectorMatching, VectorSelector,
 };
 
 use crate::error::EvalError;
+use crate::eval::is_metadata_label;
 use crate::params::EvalParams;
 pub(crate) use duration::DurationContext;
 
@@ -26,6 +27,8 @@ pub(crate) struct Node {
     pub(crate) value_type: ValueType,
     /// Whether the value is the same at all steps, so that one evaluation is enough.
     pub(crate) invariant: bool,
+    /// Whether nobody looks at the names of the series: they need not be dropped.
+    pub(crate) names_unused: bool,
 }
 
 #[derive(Debug)]
@@ -94,6 +97,13 @@ pub(crate) struct AggregateNode {
     /// Sorted.
     pub(crate) grouping: Vec<String>,
     pub(crate) without: bool,
+}
+
+impl AggregateNode {
+    /// Which labels tell its groups apart.
+    pub(crate) fn grouping(&self) -> Grouping<'_> {
+        Grouping { names: &self.grouping, without: self.without }
+    }
 }
 
 #[derive(Debug)]
@@ -196,6 +206,7 @@ impl Planner<'_> {
             kind,
             value_type: inner.value_type(),
             invariant,
+            names_unused: false,
         })
     }
 
@@ -324,7 +335,10 @@ impl Planner<'_> {
         let param = aggregate.param.as_ref().map(|param| self.node(param, false)).transpose()?;
         let figures_only =
             figures_only && matches!(aggregate.op, AggregateOp::Sum | AggregateOp::Avg);
-        let input = self.node(&aggregate.expr, figures_only)?;
+        let mut input = self.node(&aggregate.expr, figures_only)?;
+        input.names_unused = !aggregate.without
+            && folds(aggregate.op)
+            && !aggregate.grouping.iter().any(|name| is_metadata_label(name));
         let invariant = input.invariant && param.as_ref().is_none_or(|param| param.invariant);
         let mut grouping = aggregate.grouping.clone();
         grouping.sort_unstable();
@@ -361,6 +375,26 @@ impl Planner<'_> {
         }
         let word = if boundary == Boundary::Anchored { "anchored" } else { "smoothed" };
         Err(disabled(format!("{word} modifier"), span))
+    }
+}
+
+/// Whether the operator makes one series of each group, with no label but those grouped by.
+const fn folds(op: AggregateOp) -> bool {
+    match op {
+        AggregateOp::Sum
+        | AggregateOp::Avg
+        | AggregateOp::Count
+        | AggregateOp::Group
+        | AggregateOp::Min
+        | AggregateOp::Max
+        | AggregateOp::Stddev
+        | AggregateOp::Stdvar
+        | AggregateOp::Quantile => true,
+        AggregateOp::TopK
+        | AggregateOp::BottomK
+        | AggregateOp::CountValues
+        | AggregateOp::LimitK
+        | AggregateOp::LimitRatio => false,
     }
 }
 

@@ -1,0 +1,80 @@
+//! A read goes on with what was there when it began: blocks that are merged, deleted or replaced meanwhile, and
+//! samples that come, are nothing to it.
+
+#[expect(dead_code, reason = "each test file uses its part")]
+mod common;
+
+use std::sync::Arc;
+
+use common::{HOUR, Model, append, config, open, read_all};
+use prometheus::Registry;
+use swell_engine::{Config, Db, WalSync};
+use swell_env::{FsDir, ManualClock};
+use swell_model::{DurationMs, SelectHints, SeriesIter, SeriesSource as _, TimeRange, TimestampMs};
+
+const SERIES: usize = 30;
+
+fn fill(db: &Db, hours: std::ops::Range<i64>) {
+    for step in hours.start * 20..hours.end * 20 {
+        let value = f64::from(i32::try_from(step).expect("few"));
+        let samples: Vec<(usize, f64)> = (0..SERIES).map(|nr| (nr, value)).collect();
+        append(db, step * HOUR / 20, &samples).expect("appends");
+    }
+}
+
+fn collected(series: SeriesIter<'_>) -> Model {
+    let of_one = |series: swell_model::SeriesData| {
+        let times = series.floats.timestamps.iter().copied();
+        let samples = times.zip(series.floats.values.iter().map(|value| value.to_bits()));
+        (series.labels, samples.collect())
+    };
+    series.map(|series| of_one(series.expect("the files are still readable"))).collect()
+}
+
+#[test]
+fn blocks_that_are_merged_during_a_read_stay_readable() {
+    let root = tempfile::tempdir().expect("temporary directory");
+    let dir = Arc::new(FsDir::open(root.path()).expect("made"));
+    let db = open(dir, config(WalSync::Never)).expect("opens");
+    let mut reads: Vec<(SeriesIter<'_>, Model)> = Vec::new();
+    let mut counts = Vec::new();
+    for hour in 0..28 {
+        fill(&db, hour..hour + 1);
+        db.maintain(TimestampMs(0)).expect("maintains");
+        counts.push(db.status().blocks.block_count);
+        // Each read has begun, and read some, when the blocks change under it.
+        let expected = read_all(&db);
+        let mut read = db.select(&[], &SelectHints::range(TimeRange::ALL)).expect("selects");
+        let first = collected(Box::new(read.by_ref().take(2)));
+        assert!(first.iter().all(|(labels, samples)| expected.get(labels) == Some(samples)));
+        reads.push((read, expected));
+    }
+    assert!(counts.iter().any(|count| *count > counts[27] + 5), "blocks were merged: {counts:?}");
+    for (rest, mut expected) in reads {
+        let rest = collected(rest);
+        assert_eq!(rest.len(), SERIES - 2);
+        expected.retain(|labels, _| rest.contains_key(labels));
+        assert_eq!(rest, expected);
+    }
+}
+
+#[test]
+fn blocks_that_retention_deletes_during_a_read_stay_readable() {
+    let root = tempfile::tempdir().expect("temporary directory");
+    let dir = Arc::new(FsDir::open(root.path()).expect("made"));
+    let limits = Config { retention_time: DurationMs(6 * HOUR), ..config(WalSync::Never) };
+    let clock = Arc::new(ManualClock::new(TimestampMs(10_000 * 24 * HOUR)));
+    let db = Db::open(dir, limits, clock, &Registry::new()).expect("opens");
+    fill(&db, 0..6);
+    db.maintain(TimestampMs(0)).expect("maintains");
+    let before = read_all(&db);
+    let read = db.select(&[], &SelectHints::range(TimeRange::ALL)).expect("selects");
+    let mut retired = 0;
+    for hour in 6..20 {
+        fill(&db, hour..hour + 1);
+        retired += db.maintain(TimestampMs(0)).expect("maintains").retired_block_count;
+    }
+    assert!(retired > 0, "blocks were deleted");
+    assert_ne!(read_all(&db), before);
+    assert_eq!(collected(read), before);
+}
