@@ -3,7 +3,7 @@
 use swell_model::{Labels, LabelsBuilder};
 
 use crate::numbers::Numbers;
-use crate::pod::{Pod, hundredths, nanoseconds};
+use crate::pod::{CLUSTER, Pod, hundredths, nanoseconds};
 use crate::{Moment, labelled};
 
 const CPU_COUNT: usize = 4;
@@ -43,9 +43,12 @@ struct Container {
     /// Of one CPU.
     load: f64,
     cpu_seconds: f64,
+    user_seconds: f64,
     set_pages: f64,
     received: f64,
     sent: f64,
+    packets_in: f64,
+    packets_out: f64,
     written: f64,
     throttled: f64,
 }
@@ -57,9 +60,12 @@ impl Host {
             .map(|pod| Container {
                 load: 0.0025 * pod.requests_per_second() + 0.002,
                 cpu_seconds: 0.0,
+                user_seconds: 0.0,
                 set_pages: f64::from(20_000 + numbers.below(60_000)),
                 received: 0.0,
                 sent: 0.0,
+                packets_in: 0.0,
+                packets_out: 0.0,
                 written: 0.0,
                 throttled: 0.0,
             })
@@ -163,19 +169,29 @@ impl Host {
 impl Container {
     fn step(&mut self, moment: Moment, numbers: &mut Numbers, out: &mut Vec<f64>) {
         let load = self.load * moment.tide() * (1.0 + 0.1 * numbers.normal());
-        self.cpu_seconds += (load * moment.seconds).max(0.0);
+        let spent = (load * moment.seconds).max(0.0);
+        self.cpu_seconds += spent;
+        self.user_seconds += spent * (0.7 + 0.1 * numbers.unit());
         self.set_pages = (self.set_pages + (10.0 * numbers.normal()).round()).max(1000.0);
         let packets = numbers.events(2000.0 * load.max(0.0) * moment.seconds);
         self.received += packets * 300.0 + numbers.events(packets * 30.0);
-        self.sent += packets * 900.0 + numbers.events(packets * 90.0);
+        let answers = numbers.events(packets * 0.8);
+        self.sent += answers * 900.0 + numbers.events(answers * 90.0);
+        self.packets_in += packets;
+        self.packets_out += answers;
         self.written += numbers.events(0.5 * moment.seconds) * PAGE;
         self.throttled += numbers.events((load - 0.3).max(0.0) * 2.0 * moment.seconds);
         out.extend([
             nanoseconds(self.cpu_seconds),
+            nanoseconds(self.user_seconds),
+            nanoseconds(self.cpu_seconds - self.user_seconds),
             self.set_pages * PAGE,
+            (self.set_pages * 1.1).round() * PAGE + self.written % 8_388_608.0,
             (self.set_pages * 0.8).round() * PAGE,
             self.received,
             self.sent,
+            self.packets_in,
+            self.packets_out,
             self.written,
             self.throttled,
             1.0,
@@ -187,7 +203,10 @@ impl Container {
 
 fn labels_of(name: &str, pods: &[Pod]) -> Vec<Labels> {
     let mut base = LabelsBuilder::default();
-    base.set("job", "node").set("instance", &format!("{name}:9100"));
+    base.set("cluster", CLUSTER)
+        .set("job", "node")
+        .set("instance", &format!("{name}:9100"))
+        .set("node", name);
     let own = |name: &str, more: &[(&str, &str)]| labelled(&base, name, more);
     let mut out = Vec::new();
     for cpu in 0..CPU_COUNT {

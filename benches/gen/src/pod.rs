@@ -25,6 +25,7 @@ const MIDDLES: [f64; BUCKETS.len()] =
     [0.003, 0.0075, 0.016, 0.036, 0.07, 0.16, 0.36, 0.7, 1.6, 3.5, 7.0, 14.0];
 const CODES: [&str; 3] = ["200", "404", "500"];
 const PAGE: f64 = 4096.0;
+pub(crate) const CLUSTER: &str = "prod-eu-central-1";
 
 /// Names and addresses of a pod, its counters, and its own tempo.
 #[derive(Debug)]
@@ -41,6 +42,9 @@ pub(crate) struct Pod {
     cpu_seconds: f64,
     resident_pages: f64,
     allocated: f64,
+    allocated_total: f64,
+    objects_made: f64,
+    objects_freed: f64,
     heap_pages: f64,
     goroutines: f64,
     descriptors: f64,
@@ -62,13 +66,24 @@ impl Pod {
         );
         let mut identity = LabelsBuilder::default();
         identity
+            .set("cluster", CLUSTER)
             .set("job", &format!("app-{app:03}"))
+            .set("service", &format!("app-{app:03}"))
+            .set("container", "app")
+            .set("endpoint", "http-metrics")
             .set("instance", &format!("10.{}.{}.{}:8080", nr >> 16, nr >> 8 & 255, nr & 255))
             .set("namespace", &namespace)
             .set("pod", &name)
             .set("node", host);
+        let uid = format!("{:016x}", numbers.next_u64());
         let mut container = LabelsBuilder::default();
         container
+            .set("cluster", CLUSTER)
+            .set("id", &format!("/kubepods/burstable/pod{uid}/{:016x}", numbers.next_u64()))
+            .set(
+                "image",
+                &format!("registry.example.org/team-{}/app-{app:03}:v{}", app % 12, app % 7),
+            )
             .set("job", "kubelet")
             .set("instance", host)
             .set("namespace", &namespace)
@@ -87,6 +102,9 @@ impl Pod {
             cpu_seconds: 0.0,
             resident_pages: f64::from(20_000 + numbers.below(50_000)),
             allocated: f64::from(20_000_000 + numbers.below(100_000_000)),
+            allocated_total: 0.0,
+            objects_made: 0.0,
+            objects_freed: 0.0,
             heap_pages: f64::from(5_000 + numbers.below(20_000)),
             goroutines: f64::from(20 + numbers.below(100)),
             descriptors: f64::from(10 + numbers.below(40)),
@@ -125,6 +143,9 @@ impl Pod {
             "go_goroutines",
             "go_threads",
             "go_memstats_alloc_bytes",
+            "go_memstats_alloc_bytes_total",
+            "go_memstats_mallocs_total",
+            "go_memstats_frees_total",
             "go_memstats_heap_inuse_bytes",
             "go_gc_duration_seconds_count",
             "go_gc_duration_seconds_sum",
@@ -144,7 +165,12 @@ impl Pod {
             + 0.002 * moment.seconds;
         self.resident_pages =
             (self.resident_pages + (20.0 * numbers.normal()).round()).clamp(10_000.0, 200_000.0);
-        self.allocated = (self.allocated + requests * 12_000.0 + 50_000.0 * numbers.normal()).abs();
+        let grown = requests * 12_000.0 + 50_000.0 * numbers.normal();
+        self.allocated = (self.allocated + grown).abs();
+        self.allocated_total += grown.abs().round();
+        let made = (requests * 90.0 + 40.0 * requests.sqrt() * numbers.normal()).round().max(0.0);
+        self.objects_made += made;
+        self.objects_freed += (made * (0.98 + 0.02 * numbers.unit())).round();
         let collected = (self.allocated / 120_000_000.0).floor();
         if collected > 0.0 {
             self.allocated = 20_000_000.0 + 1_000_000.0 * numbers.unit();
@@ -201,6 +227,9 @@ impl Pod {
             self.goroutines,
             11.0,
             self.allocated.round(),
+            self.allocated_total,
+            self.objects_made,
+            self.objects_freed,
             self.heap_pages * 2.0 * PAGE,
             self.collections,
             nanoseconds(self.collection_seconds),
@@ -213,10 +242,15 @@ impl Pod {
         let own = |name: &str, more: &[(&str, &str)]| labelled(&self.container, name, more);
         let mut out: Vec<Labels> = [
             "container_cpu_usage_seconds_total",
+            "container_cpu_user_seconds_total",
+            "container_cpu_system_seconds_total",
             "container_memory_working_set_bytes",
+            "container_memory_usage_bytes",
             "container_memory_rss",
             "container_network_receive_bytes_total",
             "container_network_transmit_bytes_total",
+            "container_network_receive_packets_total",
+            "container_network_transmit_packets_total",
             "container_fs_writes_bytes_total",
             "container_cpu_cfs_throttled_periods_total",
         ]

@@ -35,7 +35,7 @@ fn main() -> anyhow::Result<()> {
     let rows = usize::try_from(i64::try_from(hours)? * HOUR_MS / scale.step_ms)?;
     let sample_count = rows * series_count;
     println!("{series_count} series of {} targets, {sample_count} samples", cluster.targets.len());
-    let timer = Timer::default();
+    let timer = Timer;
     timer.each("generate, append and flush", sample_count, || -> anyhow::Result<()> {
         let rows_per_hour = usize::try_from(HOUR_MS / scale.step_ms)?;
         for row_idx in 0..rows {

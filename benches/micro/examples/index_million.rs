@@ -14,7 +14,7 @@ fn main() -> anyhow::Result<()> {
     let cluster = Cluster::new(Scale { series_count, ..Scale::standard() });
     let mut series: Vec<Labels> = cluster.targets.into_iter().flat_map(|t| t.labels).collect();
     series.sort();
-    let timer = Timer::default();
+    let timer = Timer;
     let mut bytes = Vec::new();
     let ((), took) = timer.measure(|| write_index(&series, &mut bytes));
     let per_series = ratio(bytes.len() as u64, series.len());

@@ -55,7 +55,7 @@ fn main() -> anyhow::Result<()> {
         })
         .collect();
 
-    let timer = Timer::default();
+    let timer = Timer;
     decode_columns(&rows, &timer)?;
     timer.each("append", sample_count, || -> anyhow::Result<()> {
         for batch in &batches {

@@ -55,6 +55,12 @@ impl<'a> Cursor<'a> {
         self.offset
     }
 
+    /// What is left.
+    #[must_use]
+    pub fn rest(&self) -> &'a [u8] {
+        &self.bytes[self.offset..]
+    }
+
     /// Bytes left.
     #[must_use]
     pub const fn remaining(&self) -> usize {

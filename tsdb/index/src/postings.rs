@@ -8,7 +8,6 @@
 
 use swell_chunk::{Cursor, put_varint, varint_len};
 
-use crate::sets::lower_bound;
 use crate::slice::IndexError;
 
 /// Appends a sorted list.
@@ -44,52 +43,66 @@ pub(crate) fn count(bytes: &[u8]) -> Result<usize, IndexError> {
     Ok(Cursor::new(bytes).count(usize::MAX)? / 2)
 }
 
-/// Whether a list has a member among sorted ones.
-pub(crate) fn meets(
-    cursor: &mut Cursor<'_>,
-    series_count: u32,
-    wanted: &[u32],
-) -> Result<bool, IndexError> {
-    let members = read(cursor, series_count)?;
-    let (few, many) =
-        if members.len() <= wanted.len() { (&members[..], wanted) } else { (wanted, &members[..]) };
-    let mut rest = many;
-    for member in few {
-        rest = &rest[lower_bound(rest, *member)..];
-        if rest.first() == Some(member) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+/// Whether a list has a member whose bit is set; looks no further than the first.
+pub(crate) fn meets(bytes: &[u8], series_count: u32, wanted: &[u64]) -> Result<bool, IndexError> {
+    let mut is_met = false;
+    visit(&mut Cursor::new(bytes), series_count, &mut |first, last| {
+        is_met =
+            (first..=last).any(|member| wanted[member as usize / 64] >> (member % 64) & 1 == 1);
+        !is_met
+    })?;
+    Ok(is_met)
 }
 
 /// Reads a list whose members are below `series_count`.
 pub(crate) fn read(cursor: &mut Cursor<'_>, series_count: u32) -> Result<Vec<u32>, IndexError> {
+    let mut members = Vec::with_capacity(count(cursor.rest())?.min(series_count as usize));
+    visit(cursor, series_count, &mut |first, last| {
+        members.extend(first..=last);
+        true
+    })?;
+    Ok(members)
+}
+
+/// Shows `take` the first and last of each run of members, in order, while it wants more.
+fn visit(
+    cursor: &mut Cursor<'_>,
+    series_count: u32,
+    take: &mut dyn FnMut(u32, u32) -> bool,
+) -> Result<(), IndexError> {
     const OUTSIDE: IndexError = IndexError::at("a posting lies outside the block");
     let count_max = usize::try_from(series_count).expect("64-bit or 32-bit target") * 2 + 1;
     let header = cursor.count(count_max)?;
-    let (count, by_runs) = (header / 2, header & 1 == 1);
-    let mut members = Vec::with_capacity(count);
+    let (mut left, by_runs) = (header / 2, header & 1 == 1);
     let mut end: u32 = 0;
-    while members.len() < count {
+    let mut is_first = true;
+    while left > 0 {
         let distance = cursor.varint_u32()?;
         let first =
             end.checked_add(distance).filter(|first| *first < series_count).ok_or(OUTSIDE)?;
+        let mut last = first;
         if by_runs {
-            let extra = cursor.count(count - members.len() - 1)?;
-            let last = u32::try_from(extra).ok().and_then(|extra| first.checked_add(extra));
-            let last = last.filter(|last| *last < series_count).ok_or(OUTSIDE)?;
-            members.extend(first..=last);
+            let extra = cursor.count(left - 1)?;
+            left -= extra;
+            let extra = u32::try_from(extra).ok();
+            last = extra.and_then(|extra| first.checked_add(extra)).ok_or(OUTSIDE)?;
+            if last >= series_count {
+                return Err(OUTSIDE);
+            }
             end = last + 1;
         } else {
-            if distance == 0 && !members.is_empty() {
+            if distance == 0 && !is_first {
                 return Err(IndexError::at("postings do not rise"));
             }
-            members.push(first);
             end = first;
         }
+        is_first = false;
+        left -= 1;
+        if !take(first, last) {
+            return Ok(());
+        }
     }
-    Ok(members)
+    Ok(())
 }
 
 #[cfg(test)]

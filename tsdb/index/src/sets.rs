@@ -95,7 +95,7 @@ impl Union {
 }
 
 /// First position whose member is not below `target`: doubling steps from the front, since the next match is near.
-pub(crate) fn lower_bound(list: &[u32], target: u32) -> usize {
+fn lower_bound(list: &[u32], target: u32) -> usize {
     let mut step = 1;
     while step < list.len() && list[step] < target {
         step *= 2;

@@ -10,6 +10,9 @@ mod references;
 mod times;
 mod writer;
 
+#[cfg(test)]
+mod tests;
+
 use std::io;
 
 pub(crate) use group::BlockSeries;

@@ -1,11 +1,12 @@
 //! Reads a block. Nothing is used before its checksum was verified: the footer at open, directories and index
 //! when the block is first asked, frames when a column is.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
 use swell_chunk::{
     Cursor, DecodeError, FloatCursors, FloatReader, HISTOGRAMS_MAX, read_histograms, read_times,
 };
@@ -418,15 +419,16 @@ impl Body {
 /// Frames of the blocks one read touches, the last few of them, and mantissas that columns refer to.
 #[derive(Debug, Default)]
 pub(crate) struct FrameCache {
-    frames: HashMap<(BlockId, u32), Arc<Vec<u8>>>,
+    frames: FxHashMap<(BlockId, u32), Arc<Vec<u8>>>,
     /// By block, series and chunk.
-    mantissas: HashMap<(BlockId, u32, usize), Arc<[i64]>>,
+    mantissas: FxHashMap<(BlockId, u32, usize), Arc<[i64]>>,
+    mantissa_count: usize,
 }
 
 /// Frames kept: a megabyte. Series sorted by name share frames with their neighbours.
 const FRAMES_KEPT: usize = 64;
-/// Columns of mantissas kept: a megabyte, more than a histogram has buckets.
-const MANTISSAS_KEPT: usize = 64;
+/// Mantissas kept: two megabytes, 128 full chunks or some thousand short ones.
+const MANTISSAS_KEPT: usize = 256 << 10;
 
 impl FrameCache {
     fn get(
@@ -456,9 +458,11 @@ impl FrameCache {
     }
 
     fn keep_mantissas(&mut self, key: (BlockId, u32, usize), mantissas: &[i64]) -> Arc<[i64]> {
-        if self.mantissas.len() >= MANTISSAS_KEPT {
+        if self.mantissa_count >= MANTISSAS_KEPT {
             self.mantissas.clear();
+            self.mantissa_count = 0;
         }
+        self.mantissa_count += mantissas.len();
         let kept: Arc<[i64]> = mantissas.into();
         self.mantissas.insert(key, Arc::clone(&kept));
         kept

@@ -22,6 +22,7 @@ mod names;
 mod series;
 mod write;
 
+use rustc_hash::FxHashMap;
 use swell_chunk::{Cursor, DecodeError};
 use swell_model::Labels;
 
@@ -35,6 +36,8 @@ pub use write::write_index;
 
 const SERIES_GROUP_LEN: usize = 32;
 const VALUE_GROUP_LEN: usize = 64;
+/// Finding the value of one of a few series costs as much as looking at so many values' postings.
+const SERIES_PER_VALUE: usize = 4;
 /// Value positions that the difference bits of a series can name.
 const DIFF_MAX: usize = 63;
 
@@ -159,7 +162,7 @@ impl<B: AsRef<[u8]>> SliceIndex<B> {
     /// [`IndexError`].
     pub fn values_of(&self, series: &[u32], name: &str) -> Result<Vec<String>, IndexError> {
         let mut out = Vec::new();
-        if series.len() < self.value_count(name) {
+        if series.len() * SERIES_PER_VALUE < self.value_count(name) {
             let mut symbols = Vec::new();
             self.visit_symbols(series, name, &mut |_, symbol| {
                 symbols.extend(symbol);
@@ -171,14 +174,19 @@ impl<B: AsRef<[u8]>> SliceIndex<B> {
             for symbol in symbols {
                 out.push(texts.text(symbol)?.to_owned());
             }
-        } else {
-            self.visit_values(name, "", &mut |value, list| {
-                if postings::meets(&mut Cursor::new(list), self.series_count(), series)? {
-                    out.push(value.to_owned());
-                }
-                Ok(())
-            })?;
+            return Ok(out);
         }
+        let mut wanted = vec![0u64; (self.series_count() as usize).div_ceil(64)];
+        for idx in series {
+            let word = wanted.get_mut(*idx as usize / 64);
+            *word.ok_or(IndexError::at("a series lies outside the block"))? |= 1 << (idx % 64);
+        }
+        self.visit_values(name, "", &mut |value, list| {
+            if postings::meets(list, self.series_count(), &wanted)? {
+                out.push(value.to_owned());
+            }
+            Ok(())
+        })?;
         Ok(out)
     }
 
@@ -294,12 +302,12 @@ type VisitValue<'v> = dyn FnMut(&str, &[u8]) -> Result<(), IndexError> + 'v;
 /// Texts of symbols, each read once.
 struct Texts<'a> {
     reader: SymbolReader<'a>,
-    by_symbol: std::collections::HashMap<u32, Box<str>>,
+    by_symbol: FxHashMap<u32, Box<str>>,
 }
 
 impl<'a> Texts<'a> {
     fn new(reader: SymbolReader<'a>) -> Self {
-        Self { reader, by_symbol: std::collections::HashMap::new() }
+        Self { reader, by_symbol: FxHashMap::default() }
     }
 
     fn load(&mut self, symbol: u32) -> Result<(), IndexError> {
@@ -369,8 +377,7 @@ impl<B: AsRef<[u8]>> LabelIndex for SliceIndex<B> {
         keep: &mut Keep<'_>,
     ) -> Result<(), IndexError> {
         let mut texts = self.symbol_reader()?;
-        let mut known: std::collections::HashMap<Option<u32>, bool> =
-            std::collections::HashMap::new();
+        let mut known: FxHashMap<Option<u32>, bool> = FxHashMap::default();
         let mut kept = Vec::with_capacity(series.len());
         self.visit_symbols(series, name, &mut |idx, symbol| {
             let passes = match known.get(&symbol) {
