@@ -6,7 +6,8 @@
 //!   visible to readers as soon as `append` returns, and survive the end of the process.
 //! - They survive a power cut only after [`AppendFile::sync`]; a created, renamed or removed *name* only
 //!   after [`Dir::sync_dir`] of the folder that holds it.
-//! - [`Dir::rename`] is atomic and replaces its target; both names lie in one folder.
+//! - [`Dir::rename`] is atomic; a file replaces its target; both names lie in one folder.
+//! - A file may have several names ([`Dir::link`]); its bytes go with the last of them.
 //! - An open file stays readable after its name is removed.
 //!
 //! # The fault model
@@ -147,11 +148,23 @@ pub trait Dir: Send + Sync + fmt::Debug {
     /// The system's error.
     fn create_folder(&self, name: &str) -> io::Result<()>;
 
-    /// Renames a file inside its folder, replacing a file of the new name.
+    /// Removes the name of an empty folder.
+    ///
+    /// # Errors
+    /// `NotFound`, `DirectoryNotEmpty`, or the system's error.
+    fn remove_folder(&self, name: &str) -> io::Result<()>;
+
+    /// Renames a file, replacing a file of the new name, or a folder, where nothing has the new name.
     ///
     /// # Errors
     /// `InvalidInput` across folders, `NotFound`, or the system's error.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+
+    /// Gives a file a second name, in any folder of the tree.
+    ///
+    /// # Errors
+    /// `NotFound`, `AlreadyExists`, or the system's error.
+    fn link(&self, from: &str, to: &str) -> io::Result<()>;
 
     /// Removes a file's name.
     ///
@@ -188,6 +201,22 @@ pub fn read_whole(dir: &dyn Dir, name: &str, len_max_bytes: u64) -> io::Result<V
     let mut bytes = vec![0; len];
     file.read_at(0, &mut bytes)?;
     Ok(bytes)
+}
+
+/// Removes a folder and what is in it, folders inside included; one that is not there is no error.
+///
+/// # Errors
+/// The system's error.
+pub fn remove_tree(dir: &dyn Dir, folder: &str) -> io::Result<()> {
+    let entries = match dir.list(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let name = format!("{folder}/{}", entry.name);
+        if entry.is_folder { remove_tree(dir, &name)? } else { dir.remove(&name)? }
+    }
+    dir.remove_folder(folder)
 }
 
 fn invalid_name(name: &str) -> io::Error {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use swell_cli::ClientVerb;
+use swell_model::DurationMs;
 
 /// Watches containers and machines every second, keeps their metrics, and scales within a second or two.
 #[derive(Debug, Parser)]
@@ -149,6 +150,25 @@ pub(crate) struct ServerArgs {
     /// Name of this node, with --with-agent; the host's name unless given
     #[arg(long, value_name = "NAME")]
     pub(crate) node_name: Option<String>,
+    /// How long samples are kept, such as 15d; before the configuration's storage.tsdb.retention.time
+    #[arg(long, alias = "storage.tsdb.retention.time", value_name = "TIME", value_parser = parse_time)]
+    pub(crate) retention_time: Option<DurationMs>,
+    /// Bytes of samples kept at most, such as 10GB; before the configuration's storage.tsdb.retention.size
+    #[arg(long, alias = "storage.tsdb.retention.size", value_name = "SIZE", value_parser = parse_size)]
+    pub(crate) retention_size: Option<u64>,
+    /// Allow deletion and snapshots over HTTP, as swell.admin_api in the configuration does
+    #[arg(long, alias = "web.enable-admin-api")]
+    pub(crate) enable_admin_api: bool,
+}
+
+fn parse_time(text: &str) -> Result<DurationMs, String> {
+    let time = DurationMs::parse_prometheus(text).map_err(|error| error.to_string())?;
+    if time.0 > 0 { Ok(time) } else { Err("it must be above 0".to_owned()) }
+}
+
+fn parse_size(text: &str) -> Result<u64, String> {
+    crate::config::parse_size(text)
+        .ok_or_else(|| format!("{text:?} is not a size such as 512MB or 10GiB"))
 }
 
 /// Arguments of `agent`.
@@ -237,9 +257,52 @@ pub(crate) enum TsdbVerb {
     /// Read every byte and check it
     #[command(after_help = "Example: swell tsdb verify --data-dir ./swell-data")]
     Verify(TsdbArgs),
-    /// Write the head to blocks, merge blocks, apply retention
+    /// Write finished windows to blocks, merge blocks, take out what was deleted; apply retention with --config
     #[command(after_help = "Example: swell tsdb compact --data-dir ./swell-data")]
-    Compact(TsdbArgs),
+    Compact(TsdbCompactArgs),
+    /// Copy it into snapshots/NAME inside the data directory, by hard links
+    #[command(
+        after_help = "Example: swell tsdb snapshot --data-dir ./swell-data --name before-upgrade"
+    )]
+    Snapshot(TsdbSnapshotArgs),
+    /// Make a data directory out of a snapshot, and read every byte of it
+    #[command(
+        after_help = "Example: swell tsdb restore --snapshot ./swell-data/tsdb/snapshots/before-upgrade --data-dir ./restored"
+    )]
+    Restore(TsdbRestoreArgs),
+}
+
+/// Arguments of `tsdb compact`.
+#[derive(Args, Debug)]
+pub(crate) struct TsdbCompactArgs {
+    #[command(flatten)]
+    pub(crate) common: TsdbArgs,
+    /// The server's configuration: retention is applied as it says; without it nothing is deleted for its age
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+/// Arguments of `tsdb snapshot`.
+#[derive(Args, Debug)]
+pub(crate) struct TsdbSnapshotArgs {
+    #[command(flatten)]
+    pub(crate) common: TsdbArgs,
+    /// Name of the snapshot
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: String,
+    /// Leave out what is only in the log
+    #[arg(long)]
+    pub(crate) skip_head: bool,
+}
+
+/// Arguments of `tsdb restore`.
+#[derive(Args, Debug)]
+pub(crate) struct TsdbRestoreArgs {
+    /// Folder of the snapshot
+    #[arg(long, value_name = "DIR")]
+    pub(crate) snapshot: PathBuf,
+    #[command(flatten)]
+    pub(crate) common: TsdbArgs,
 }
 
 /// Which data directory and how to print.

@@ -1,15 +1,22 @@
 //! `swell tsdb`: a data directory that no server uses.
 
+use std::fs;
+use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
-use serde_json::json;
-use swell_engine::Db;
+use serde_json::{Value, json};
+use swell_cli::CliError;
+use swell_engine::{Db, SnapshotReport, WalSync};
 use swell_env::{Clock as _, FsDir, SystemClock};
-use swell_telemetry::Registry;
+use swell_model::{DurationMs, SelectHints, SeriesSource as _, TimeRange};
+use swell_telemetry::{Registry, chain};
 
-use crate::args::{OutputForm, TsdbArgs, TsdbVerb};
+use crate::args::{
+    OutputForm, TsdbArgs, TsdbCompactArgs, TsdbRestoreArgs, TsdbSnapshotArgs, TsdbVerb,
+};
+use crate::config::Config;
 
 /// Runs the verb; `false` when damage was found.
 pub(crate) fn run(verb: &TsdbVerb) -> anyhow::Result<bool> {
@@ -17,126 +24,268 @@ pub(crate) fn run(verb: &TsdbVerb) -> anyhow::Result<bool> {
         TsdbVerb::Stat(args) => stat(args),
         TsdbVerb::Verify(args) => verify(args),
         TsdbVerb::Compact(args) => compact(args),
+        TsdbVerb::Snapshot(args) => snapshot(args),
+        TsdbVerb::Restore(args) => restore(args),
     }
 }
 
-fn open(data_dir: &Path) -> anyhow::Result<Db> {
-    let path = data_dir.join("tsdb");
+/// The folder of the storage below a server's data directory.
+const FOLDER: &str = "tsdb";
+
+/// Settings for a tool: nothing is deleted for its age, nothing is held back, all of the machine may be used.
+fn tool_settings() -> swell_engine::Config {
+    swell_engine::Config {
+        wal_sync: WalSync::Never,
+        retention_time: DurationMs(i64::MAX),
+        background: None,
+        reserve_bytes: 0,
+        ..swell_engine::Config::standard()
+    }
+}
+
+fn open(data_dir: &Path, settings: swell_engine::Config) -> anyhow::Result<Db> {
+    let path = data_dir.join(FOLDER);
     anyhow::ensure!(
         path.is_dir(),
         "there is no storage in {}: --data-dir names the directory of a server",
         data_dir.display()
     );
-    let dir = FsDir::open(&path).with_context(|| format!("open {}", path.display()))?;
-    Db::open(
-        Arc::new(dir),
-        swell_engine::Config::standard(),
-        Arc::new(SystemClock::new()),
-        &Registry::new(),
-    )
-    .with_context(|| format!("open the storage in {}", path.display()))
+    open_storage(&path, settings)
+}
+
+fn open_storage(path: &Path, settings: swell_engine::Config) -> anyhow::Result<Db> {
+    let dir = FsDir::open(path).with_context(|| format!("open {}", path.display()))?;
+    Db::open(Arc::new(dir), settings, Arc::new(SystemClock::new()), &Registry::new())
+        .with_context(|| format!("open the storage in {}", path.display()))
+}
+
+fn print(output: OutputForm, json: &Value, text: &str) -> anyhow::Result<()> {
+    let line = match output {
+        OutputForm::Json => json.to_string(),
+        OutputForm::Text => text.to_owned(),
+    };
+    Ok(writeln!(std::io::stdout(), "{line}").map_err(CliError::Write)?)
 }
 
 fn stat(args: &TsdbArgs) -> anyhow::Result<bool> {
-    let db = open(&args.data_dir)?;
+    let db = open(&args.data_dir, tool_settings())?;
     let status = db.status();
     let (head, blocks, wal) = (&status.head, &status.blocks, &status.wal);
-    match args.output {
-        OutputForm::Json => println!(
-            "{}",
-            json!({
-                "head": {
-                    "series": head.series_count, "samples": head.sample_count, "bytes": head.bytes,
-                },
-                "blocks": {
-                    "count": blocks.block_count, "series": blocks.series_count,
-                    "samples": blocks.sample_count, "bytes": blocks.bytes,
-                    "index_bytes": blocks.index_bytes,
-                },
-                "wal": {"segments": wal.segment_count, "bytes": wal.bytes, "torn_bytes": wal.torn_bytes},
-                "bytes_per_sample": status.bytes_per_sample,
-                "damage": status.damage.iter().map(|damage| json!({
-                    "file": damage.file, "offset": damage.offset, "what": damage.what,
-                })).collect::<Vec<_>>(),
-            })
-        ),
-        OutputForm::Text => {
-            println!(
-                "head     {} series, {} samples, {} bytes",
-                head.series_count, head.sample_count, head.bytes
-            );
-            println!(
-                "blocks   {} blocks, {} series, {} samples, {} bytes ({} of them index)",
-                blocks.block_count,
-                blocks.series_count,
-                blocks.sample_count,
-                blocks.bytes,
-                blocks.index_bytes
-            );
-            println!("log      {} segments, {} bytes", wal.segment_count, wal.bytes);
-            println!("samples  {:.2} bytes each", status.bytes_per_sample);
-        }
-    }
+    let json = json!({
+        "head": {
+            "series": head.series_count, "samples": head.sample_count, "bytes": head.bytes,
+        },
+        "blocks": {
+            "count": blocks.block_count, "series": blocks.series_count,
+            "samples": blocks.sample_count, "bytes": blocks.bytes,
+            "index_bytes": blocks.index_bytes, "deleted_series": blocks.deleted_series_count,
+        },
+        "wal": {"segments": wal.segment_count, "bytes": wal.bytes, "torn_bytes": wal.torn_bytes},
+        "bytes_per_sample": status.bytes_per_sample,
+        "damage": status.damage.iter().map(|damage| json!({
+            "file": damage.file, "offset": damage.offset, "what": damage.what,
+        })).collect::<Vec<_>>(),
+    });
+    let text = format!(
+        "head     {} series, {} samples, {} bytes\n\
+         blocks   {} blocks, {} series, {} samples, {} bytes ({} of them index)\n\
+         deleted  {} series in part, until compaction takes them out\n\
+         log      {} segments, {} bytes\n\
+         samples  {:.2} bytes each",
+        head.series_count,
+        head.sample_count,
+        head.bytes,
+        blocks.block_count,
+        blocks.series_count,
+        blocks.sample_count,
+        blocks.bytes,
+        blocks.index_bytes,
+        blocks.deleted_series_count,
+        wal.segment_count,
+        wal.bytes,
+        status.bytes_per_sample
+    );
+    print(args.output, &json, &text)?;
     report_damage(&db);
     let good = status.damage.is_empty();
     db.close().context("close the storage")?;
     Ok(good)
 }
 
-/// Opening reads the log and every block's index under their checksums; selecting everything reads the rest.
-fn verify(args: &TsdbArgs) -> anyhow::Result<bool> {
-    use swell_model::{SelectHints, SeriesSource as _, TimeRange};
-    let db = open(&args.data_dir)?;
-    let (mut series_count, mut sample_count, mut faults) = (0_u64, 0_u64, Vec::new());
-    for series in db.select(&[], &SelectHints::range(TimeRange::ALL))? {
-        match series {
-            Ok(series) => {
-                series_count += 1;
-                sample_count +=
-                    (series.floats.values.len() + series.histograms.values.len()) as u64;
-            }
-            Err(error) => faults.push(swell_telemetry::chain(&error)),
-        }
-    }
-    let damage_count = db.status().damage.len();
-    report_damage(&db);
-    for fault in &faults {
-        eprintln!("{fault}");
-    }
-    let good = faults.is_empty() && damage_count == 0;
-    match args.output {
-        OutputForm::Json => println!(
-            "{}",
-            json!({"series": series_count, "samples": sample_count, "faults": faults, "damage": damage_count})
-        ),
-        OutputForm::Text => {
-            let verdict = if good { "no damage" } else { "damaged" };
-            println!("{series_count} series, {sample_count} samples read: {verdict}");
-        }
-    }
-    db.close().context("close the storage")?;
-    Ok(good)
+/// What reading everything found.
+struct Reading {
+    series_count: u64,
+    sample_count: u64,
+    faults: Vec<String>,
+    damage_count: usize,
 }
 
-fn compact(args: &TsdbArgs) -> anyhow::Result<bool> {
-    let db = open(&args.data_dir)?;
-    let report = db.maintain(SystemClock::new().now()).context("maintain the storage")?;
-    match args.output {
-        OutputForm::Json => println!(
-            "{}",
-            json!({
-                "flushed_blocks": report.flushed_block_count,
-                "compacted_blocks": report.compacted_block_count,
-                "retired_blocks": report.retired_block_count,
-            })
-        ),
-        OutputForm::Text => println!(
-            "{} blocks written from the head, {} merged, {} retired",
-            report.flushed_block_count, report.compacted_block_count, report.retired_block_count
-        ),
+impl Reading {
+    fn is_good(&self) -> bool {
+        self.faults.is_empty() && self.damage_count == 0
     }
+
+    fn json(&self) -> Value {
+        json!({
+            "series": self.series_count, "samples": self.sample_count,
+            "faults": self.faults, "damage": self.damage_count,
+        })
+    }
+
+    fn text(&self) -> String {
+        let verdict = if self.is_good() { "no damage" } else { "damaged" };
+        format!("{} series, {} samples read: {verdict}", self.series_count, self.sample_count)
+    }
+}
+
+/// Opening reads the log and every block's footer under their checksums; selecting everything reads the rest.
+fn read_all(db: &Db) -> Reading {
+    let mut reading =
+        Reading { series_count: 0, sample_count: 0, faults: Vec::new(), damage_count: 0 };
+    match db.select(&[], &SelectHints::range(TimeRange::ALL)) {
+        Ok(all) => {
+            for series in all {
+                match series {
+                    Ok(series) => {
+                        reading.series_count += 1;
+                        let samples = series.floats.values.len() + series.histograms.values.len();
+                        reading.sample_count += samples as u64;
+                    }
+                    Err(error) => reading.faults.push(chain(&error)),
+                }
+            }
+        }
+        Err(error) => reading.faults.push(chain(&error)),
+    }
+    reading.damage_count = db.status().damage.len();
+    report_damage(db);
+    for fault in &reading.faults {
+        eprintln!("{fault}");
+    }
+    reading
+}
+
+fn verify(args: &TsdbArgs) -> anyhow::Result<bool> {
+    let db = open(&args.data_dir, tool_settings())?;
+    let reading = read_all(&db);
+    print(args.output, &reading.json(), &reading.text())?;
+    db.close().context("close the storage")?;
+    Ok(reading.is_good())
+}
+
+fn compact(args: &TsdbCompactArgs) -> anyhow::Result<bool> {
+    let mut settings = tool_settings();
+    if let Some(file) = &args.config {
+        let config = Config::load(file)?.storage;
+        settings.retention_time = config.retention_time;
+        settings.retention_size_bytes = config.retention_size_bytes;
+        settings.retention_rules = config.retention_rules;
+    }
+    let db = open(&args.common.data_dir, settings)?;
+    let (mut flushed, mut merged, mut rewritten, mut retired) = (0, 0, 0, 0);
+    // A run does one merge: the work is done when a run finds none.
+    loop {
+        let report = db.maintain(SystemClock::new().now()).context("maintain the storage")?;
+        flushed += report.flushed_block_count;
+        merged += report.compacted_block_count;
+        rewritten += report.rewritten_block_count;
+        retired += report.retired_block_count;
+        if report.compacted_block_count + report.rewritten_block_count + report.retired_block_count
+            == 0
+        {
+            break;
+        }
+    }
+    let cleaned = db.clean_tombstones().context("take out what was deleted")?;
+    rewritten += cleaned.rewritten_block_count;
+    let json = json!({
+        "flushed_blocks": flushed, "compacted_blocks": merged, "rewritten_blocks": rewritten,
+        "retired_blocks": retired,
+    });
+    let text = format!(
+        "{flushed} blocks written from the head, {merged} merges, {rewritten} blocks written anew, {retired} retired"
+    );
+    print(args.common.output, &json, &text)?;
     db.close().context("close the storage")?;
     Ok(true)
+}
+
+fn snapshot(args: &TsdbSnapshotArgs) -> anyhow::Result<bool> {
+    let db = open(&args.common.data_dir, tool_settings())?;
+    let report = db.snapshot(&args.name, !args.skip_head).context("make the snapshot")?;
+    let path = args.common.data_dir.join(FOLDER).join("snapshots").join(&args.name);
+    print_copy(args.common.output, &path, &report, None)?;
+    db.close().context("close the storage")?;
+    Ok(true)
+}
+
+/// The copy is made beside its place and read through before it takes it, so that a restore that fails leaves
+/// nothing that a server would open.
+fn restore(args: &TsdbRestoreArgs) -> anyhow::Result<bool> {
+    let (source, data_dir) = (&args.snapshot, &args.common.data_dir);
+    anyhow::ensure!(
+        source.is_dir(),
+        "{} is no folder: --snapshot names a snapshot",
+        source.display()
+    );
+    let target = data_dir.join(FOLDER);
+    anyhow::ensure!(
+        !target.exists(),
+        "{} is there already: restore into a new data directory",
+        target.display()
+    );
+    let unfinished = data_dir.join("tsdb.restoring");
+    if unfinished.exists() {
+        fs::remove_dir_all(&unfinished)
+            .with_context(|| format!("remove {}", unfinished.display()))?;
+    }
+    let from = FsDir::open(source).with_context(|| format!("open {}", source.display()))?;
+    let to = FsDir::open(&unfinished).with_context(|| format!("make {}", unfinished.display()))?;
+    let copied = swell_engine::restore(&from, &to).map_err(anyhow::Error::new);
+    let read = copied.and_then(|report| {
+        let db = open_storage(&unfinished, tool_settings())?;
+        let reading = read_all(&db);
+        db.close().context("close the copy")?;
+        anyhow::ensure!(reading.is_good(), "the snapshot is damaged: {}", reading.text());
+        Ok((report, reading))
+    });
+    let (report, reading) = match read {
+        Ok(done) => done,
+        Err(error) => {
+            fs::remove_dir_all(&unfinished)
+                .with_context(|| format!("remove {}", unfinished.display()))?;
+            return Err(error.context(format!("restore {}", source.display())));
+        }
+    };
+    fs::rename(&unfinished, &target)
+        .and_then(|()| fs::File::open(data_dir)?.sync_all())
+        .with_context(|| format!("put the copy at {}", target.display()))?;
+    print_copy(args.common.output, &target, &report, Some(&reading))?;
+    Ok(true)
+}
+
+fn print_copy(
+    output: OutputForm,
+    path: &Path,
+    report: &SnapshotReport,
+    reading: Option<&Reading>,
+) -> anyhow::Result<()> {
+    let mut json = json!({
+        "path": path.display().to_string(), "blocks": report.block_count,
+        "segments": report.segment_count, "bytes": report.bytes,
+    });
+    let mut text = format!(
+        "{}: {} blocks, {} log segments, {} bytes",
+        path.display(),
+        report.block_count,
+        report.segment_count,
+        report.bytes
+    );
+    if let Some(reading) = reading {
+        json["verified"] = reading.json();
+        text = format!("{text}\n{}", reading.text());
+    }
+    print(output, &json, &text)
 }
 
 fn report_damage(db: &Db) {

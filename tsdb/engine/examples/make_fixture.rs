@@ -8,7 +8,8 @@ use prometheus::Registry;
 use swell_engine::{Config, Db};
 use swell_env::{FsDir, ManualClock};
 use swell_model::{
-    Batch, HistogramSample, Labels, NativeHistogram, Row, SampleSink, Span, TimestampMs, stale_nan,
+    Batch, HistogramSample, Labels, Matcher, NativeHistogram, Row, SampleSink, Span, TimeRange,
+    TimestampMs, stale_nan,
 };
 
 /// Two samples an hour.
@@ -19,7 +20,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let path = std::env::args().nth(1).ok_or("name the directory to make")?;
     let dir = Arc::new(FsDir::open(Path::new(&path))?);
     let clock = Arc::new(ManualClock::new(TimestampMs(STEPS * STEP_MS)));
-    let db = Db::open(dir, Config::standard(), clock, &Registry::new())?;
+    let config = Config { reserve_bytes: 0, ..Config::standard() };
+    let db = Db::open(dir, config, clock, &Registry::new())?;
     let series = |name: &str| db.resolve(&Labels::from_pairs([("__name__", name), ("job", "f")]));
     let names = ["constant", "counter", "decimal", "noise", "goes_away"];
     for step in 0..STEPS {
@@ -46,6 +48,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         if step % 10 == 9 {
             db.maintain(timestamp)?;
         }
+    }
+    // Deleted of a block, and of the log.
+    for (name, first, last) in [("goes_away", 5, 7), ("noise", 59, 59)] {
+        let range = TimeRange {
+            start_incl: TimestampMs(first * STEP_MS),
+            end_incl: TimestampMs(last * STEP_MS),
+        };
+        db.delete_series(&[Matcher::equal("__name__", name)], range)?;
     }
     db.close()?;
     Ok(())

@@ -2,6 +2,9 @@
 
 use swell_model::DurationMs;
 
+use crate::pace::BackgroundShare;
+use crate::retention::{Limits, RetentionRule};
+
 /// When the write-ahead log is synced to the device: what a power cut may take. A killed process loses nothing
 /// in any mode, since a batch is written before it is acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,7 +18,7 @@ pub enum WalSync {
 }
 
 /// Settings of the database. Limits are inclusive.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// Durability of the write-ahead log.
     pub wal_sync: WalSync,
@@ -23,6 +26,12 @@ pub struct Config {
     pub retention_time: DurationMs,
     /// Oldest blocks are deleted while all blocks together are larger; `None` for no limit.
     pub retention_size_bytes: Option<u64>,
+    /// Series that are kept for another time; the first rule that names a series counts.
+    pub retention_rules: Vec<RetentionRule>,
+    /// What merging and rewriting of blocks may take; `None` for all there is.
+    pub background: Option<BackgroundShare>,
+    /// Bytes kept back so that retention and deletion work on a full disk; 0 for none.
+    pub reserve_bytes: u64,
     /// Samples further than this ahead of the clock are refused.
     pub future_limit: DurationMs,
     /// Series the head may hold; new ones above are refused.
@@ -36,18 +45,30 @@ pub struct Config {
 }
 
 impl Config {
-    /// What a server starts with: 15 days, sync each second, the limits of the failure specification (T13, T18).
+    /// What a server starts with: 15 days, sync each second, a quarter of a core and 32 MiB a second in the
+    /// background, the limits of the failure specification (T13, T18).
     #[must_use]
     pub const fn standard() -> Self {
         Self {
             wal_sync: WalSync::Interval(DurationMs(1000)),
             retention_time: DurationMs(15 * 24 * 3_600_000),
             retention_size_bytes: None,
+            retention_rules: Vec::new(),
+            background: Some(BackgroundShare { cpu_percent: 25, bytes_per_second: 32 << 20 }),
+            reserve_bytes: 16 << 20,
             future_limit: DurationMs(600_000),
             head_series_max: 5_000_000,
             label_count_max: 64,
             label_name_max_bytes: 1024,
             label_value_max_bytes: 4096,
+        }
+    }
+
+    pub(crate) fn retention(&self) -> Limits<'_> {
+        Limits {
+            time: self.retention_time,
+            rules: &self.retention_rules,
+            size_bytes: self.retention_size_bytes,
         }
     }
 }

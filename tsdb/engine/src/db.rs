@@ -1,6 +1,6 @@
 //! The database as others see it: [`Db`] and its state. Opening is in `open.rs`, upkeep in `maintain.rs`.
 //!
-//! Lock order: `maintenance`, then `commit`, then `state`, then the sync gate. `commit` orders batches: it is
+//! Lock order: `maintenance`, then `publishing`, then `commit`, then `state`, then the sync gate. `commit` orders batches: it is
 //! held from the check of a batch to its being visible, so the log has them in the order the head took them.
 //! `state` is held for writing only to change memory, never across IO. `groupings` is taken within `state`.
 
@@ -24,6 +24,7 @@ use crate::groupings::Groupings;
 use crate::head::Head;
 use crate::maintain::Backoff;
 use crate::metrics::Metrics;
+use crate::pace::Rest;
 use crate::select::{Columns, load, merge, snapshot, storage};
 use crate::status::Damage;
 use crate::wal::{SyncGate, WalWriter};
@@ -43,6 +44,10 @@ pub(crate) struct Inner {
     pub(crate) metrics: Metrics,
     /// One run of [`Db::maintain`] at a time.
     pub(crate) maintenance: Mutex<Backoff>,
+    /// One change of which blocks there are, or of what is deleted, at a time.
+    pub(crate) publishing: Mutex<()>,
+    /// Where background work pauses.
+    pub(crate) rest: Rest,
     /// The log; orders batches.
     pub(crate) commit: Mutex<WalWriter>,
     pub(crate) state: RwLock<State>,

@@ -2,7 +2,8 @@
 //!
 //! Samples come in through [`swell_model::SampleSink`]: a batch is one record of the log ([`Config::wal_sync`]
 //! says when it is synced), then visible in the head as a whole. [`Db::maintain`] flushes windows of two hours
-//! into immutable blocks, merges these, and deletes what is too old. Reads ([`swell_model::SeriesSource`]) take a
+//! into immutable blocks, merges these, and deletes what is too old. [`Db::delete_series`] hides what is deleted at
+//! once; [`Db::snapshot`] copies the database while it is written to. Reads ([`swell_model::SeriesSource`]) take a
 //! snapshot under a short lock and decode afterwards.
 //!
 //! Nothing here is async; callers have a pool for it. The on-disk formats are described in `docs/format/`.
@@ -11,21 +12,30 @@ mod block;
 mod compact;
 mod config;
 mod db;
+mod delete;
 mod groupings;
 mod head;
 mod maintain;
 mod metrics;
 mod newest;
 mod open;
+mod pace;
+mod publish;
+mod reserve;
 mod retention;
 mod select;
+mod snapshot;
 mod status;
+mod tombstones;
 mod wal;
 
 pub use config::{Config, WalSync};
 pub use db::Db;
 pub use maintain::MaintainError;
 pub use open::OpenError;
+pub use pace::BackgroundShare;
+pub use retention::RetentionRule;
+pub use snapshot::{SnapshotError, SnapshotReport, restore};
 pub use status::{
-    BlocksStatus, Cardinality, Damage, HeadStatus, MaintainReport, Status, WalStatus,
+    BlocksStatus, Cardinality, Damage, DeleteReport, HeadStatus, MaintainReport, Status, WalStatus,
 };

@@ -2,20 +2,21 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use swell_env::Monotonic;
-use swell_model::{SelectError, SelectHints, TimeRange, TimestampMs};
+use swell_model::{DurationMs, SelectError, SelectHints, TimeRange, TimestampMs};
 use swell_telemetry::chain;
 
-use crate::block::{self, Block, BlockId, BlockMeta, Packing, ReadBlockError, WriteBlockError};
-use crate::compact::execute::write_block;
-use crate::compact::plan::{self, Merge, Window};
+use crate::block::{self, Block, BlockMeta, Packing, WriteBlockError};
+use crate::compact::execute::{Job, Turn, discard, fill};
+use crate::compact::plan::{self, Rewrite, Window};
 use crate::db::{Db, Inner};
 use crate::head::HistogramChunk;
+use crate::pace::{BackgroundShare, Pacer};
+use crate::reserve;
 use crate::retention;
-use crate::select::{load, merge, snapshot};
+use crate::select::{merge, snapshot};
 use crate::status::{Damage, MaintainReport};
 
 /// Directories and index of a block that nobody reads are dropped after this long.
@@ -23,6 +24,8 @@ const UNLOAD_AFTER: Duration = Duration::from_secs(300);
 /// Waits after failed runs: the first, doubled each time, up to the last.
 const RETRY_FIRST: Duration = Duration::from_secs(1);
 const RETRY_LAST: Duration = Duration::from_secs(300);
+/// Longest wait while the disk is full: space may come back at any time.
+const RETRY_FULL: Duration = Duration::from_secs(5);
 
 /// Why a run of [`Db::maintain`] stopped; what it had finished stays, the rest is tried again in a later run.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +54,17 @@ pub enum MaintainError {
         /// The series and the limit.
         what: String,
     },
+    /// [`Db::stop_maintenance`] was called.
+    #[error("the database is closing")]
+    Stopped,
+}
+
+impl MaintainError {
+    /// Whether the disk is full.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if reserve::is_full(source))
+    }
 }
 
 impl From<WriteBlockError> for MaintainError {
@@ -67,23 +81,40 @@ impl From<WriteBlockError> for MaintainError {
     }
 }
 
-/// Keeps failing runs apart.
-#[derive(Debug, Default)]
+/// What runs know of each other: failing ones are kept apart.
+#[derive(Debug)]
 pub(crate) struct Backoff {
     failed_at: Option<Monotonic>,
     wait: Duration,
-    /// Merges that cannot be done; tried again after a restart.
-    given_up: Vec<Vec<BlockId>>,
+    /// What cannot be done; tried again after a restart.
+    pub(crate) given_up: Vec<Rewrite>,
+    pub(crate) pacer: Pacer,
+    /// Blocks that readers see no more and whose files are still there.
+    pub(crate) garbage: Vec<Arc<Block>>,
+    /// Up to where the rules of retention were followed.
+    pub(crate) cuts_done: Vec<Option<TimestampMs>>,
 }
 
 impl Backoff {
+    pub(crate) fn new(share: Option<BackgroundShare>, now: Monotonic) -> Self {
+        Self {
+            failed_at: None,
+            wait: Duration::ZERO,
+            given_up: Vec::new(),
+            pacer: Pacer::new(share, now),
+            garbage: Vec::new(),
+            cuts_done: Vec::new(),
+        }
+    }
+
     fn is_waiting(&self, now: Monotonic) -> bool {
         self.failed_at.is_some_and(|failed_at| now.since(failed_at) < self.wait)
     }
 
-    fn failed(&mut self, now: Monotonic) {
+    fn failed(&mut self, now: Monotonic, is_full: bool) {
         self.failed_at = Some(now);
-        self.wait = (self.wait * 2).clamp(RETRY_FIRST, RETRY_LAST);
+        let last = if is_full { RETRY_FULL } else { RETRY_LAST };
+        self.wait = (self.wait * 2).clamp(RETRY_FIRST, last);
     }
 
     fn succeeded(&mut self) {
@@ -111,7 +142,9 @@ impl Db {
         let mut report = MaintainReport::default();
         let result = inner.run_steps(&mut backoff, &mut report);
         inner.update_gauges();
+        inner.metrics.maintenance_failing.set(i64::from(result.is_err()));
         match result {
+            Err(MaintainError::Stopped) => Ok(report),
             Ok(()) => {
                 backoff.succeeded();
                 if report.flushed_block_count + report.compacted_block_count > 0 {
@@ -121,10 +154,16 @@ impl Db {
             }
             Err(error) => {
                 inner.metrics.maintenance_failures.inc();
-                backoff.failed(started);
+                backoff.failed(started, error.is_full());
                 Err(error)
             }
         }
+    }
+
+    /// Ends background work soon: a rewrite that is under way is given up, and its sources stay. Later runs of
+    /// [`Db::maintain`] do not merge any more.
+    pub fn stop_maintenance(&self) {
+        self.inner.rest.end();
     }
 }
 
@@ -136,21 +175,44 @@ impl Inner {
     ) -> Result<(), MaintainError> {
         self.pack();
         // Retention first: it gives back the space the other steps need.
-        self.retire(report)?;
+        self.with_reserve(|| self.retire(backoff, report))?;
         while self.flush(report)? {}
         report.head_floor = self.state.read().head.read_floor();
-        if let Some(merge) = self.next_merge(backoff) {
-            self.compact(&merge, report).inspect_err(|error| {
-                // What cannot be read or does not fit will not do so next time.
-                if !matches!(error, MaintainError::Io { .. }) {
-                    backoff.given_up.push(merge.sources.clone());
-                }
-            })?;
+        if !self.rest.is_over()
+            && let Some(rewrite) = self.next_rewrite(backoff)
+        {
+            self.rewrite(&rewrite, backoff, report)?;
         }
+        let fault = |source| {
+            let action = format!("keep {} bytes back for a full disk", self.config.reserve_bytes);
+            MaintainError::Io { action, source }
+        };
+        reserve::ensure(&*self.dir, self.config.reserve_bytes).map_err(fault)?;
         let now = self.clock.monotonic();
         let blocks = Arc::clone(&self.state.read().blocks);
         blocks.iter().for_each(|block| block.unload_unused(now, UNLOAD_AFTER));
         Ok(())
+    }
+
+    /// Does work that must be possible on a full disk: when there is no room for it, the reserve is given back and
+    /// the work done again.
+    pub(crate) fn with_reserve<T>(
+        &self,
+        mut work: impl FnMut() -> Result<T, MaintainError>,
+    ) -> Result<T, MaintainError> {
+        match work() {
+            Err(error) if error.is_full() => {
+                tracing::warn!(
+                    error = chain(&error),
+                    "the disk is full: space that was kept back is used"
+                );
+                let action = || format!("remove {}", reserve::NAME);
+                reserve::release(&*self.dir)
+                    .map_err(|source| MaintainError::Io { action: action(), source })?;
+                work()
+            }
+            done => done,
+        }
     }
 
     /// Packs sealed segments and full histogram columns, with the lock held only to look and to exchange.
@@ -173,21 +235,37 @@ impl Inner {
 
     /// Writes the oldest complete window of the head as a block, exchanges the two, and deletes the log before it.
     /// Gives whether there was such a window.
-    fn flush(&self, report: &mut MaintainReport) -> Result<bool, MaintainError> {
-        let (window, from, head) = {
+    pub(crate) fn flush(&self, report: &mut MaintainReport) -> Result<bool, MaintainError> {
+        let (window, from, head, deletions) = {
             // No batch is between its check against the floor and its being in the head.
             let _between_batches = self.commit.lock();
             let mut state = self.state.write();
-            let Some(window) = plan::flush(state.head.range()) else { return Ok(false) };
+            let Some(window) = plan::flush(state.head.flushable()) else { return Ok(false) };
             // From here on nothing is added to the window, nor before it.
             state.head.raise_accept_floor(window.1);
             let from = state.head.read_floor().unwrap_or(TimestampMs::MIN).max(window.0);
-            (window, from, snapshot(&state.head, &[], &SelectHints::range(range_of(window))))
+            let head = snapshot(&state.head, &[], &SelectHints::range(range_of(window)));
+            (window, from, head, state.head.tombstones.clone())
         };
         let fault = |source| MaintainError::Read { action: "read the head".to_owned(), source };
         let selected = merge(&[], head, &[], range_of(window)).map_err(fault)?;
-        let meta = self.write(window, Vec::new(), selected, (from, window.1), Packing::Plain)?;
-        let block = meta.map(|meta| self.open_block(meta.id)).transpose()?;
+        let job = Job {
+            id: self.next_id(),
+            window,
+            resolution: DurationMs::ZERO,
+            sources: Vec::new(),
+            samples_in: (from, window.1),
+            packing: Packing::Plain,
+        };
+        let filled = fill(&*self.dir, job, selected, &mut Turn::Write)?;
+        let Some(writer) = filled else { return Err(MaintainError::Stopped) };
+        let publishing = self.publishing.lock();
+        if self.state.read().head.tombstones != deletions {
+            // Something was deleted meanwhile, and the new block still has it.
+            discard(writer);
+            return Ok(true);
+        }
+        let block = self.finish(writer, &publishing)?;
         if block.is_some() {
             report.flushed_block_count += 1;
             self.metrics.flushes.inc();
@@ -207,111 +285,44 @@ impl Inner {
         report.forgotten_series_count += forgotten;
         let fault = |source| MaintainError::Io { action: "delete old log".to_owned(), source };
         writer.delete_before(window.1).map_err(fault)?;
+        // While the log has deleted samples, the next open must know of them: nothing else might.
+        let logged = writer.segments().filter_map(|segment| Some(segment.span?.0)).min();
+        let logged_ms = logged.map_or(i64::MAX, |first| first.0);
+        let fewer_deletions = self.state.write().head.tombstones.drop_before(logged_ms);
         drop(writer);
-        self.list_blocks()?;
+        self.list_blocks(&publishing)?;
+        if fewer_deletions {
+            let tombstones = self.state.read().head.tombstones.clone();
+            self.write_head_tombstones(&tombstones, &publishing)?;
+        }
         Ok(true)
     }
 
-    fn next_merge(&self, backoff: &Backoff) -> Option<Merge> {
-        let state = self.state.read();
-        let sound: Vec<BlockMeta> = state
-            .blocks
-            .iter()
-            .filter(|block| block.damage().is_none())
-            .map(|block| block.meta.clone())
-            .collect();
-        plan::merge(&sound, state.head.read_floor())
-            .filter(|merge| !backoff.given_up.contains(&merge.sources))
-    }
-
-    /// Merges blocks into one, exchanges them, and deletes the old files.
-    fn compact(&self, plan: &Merge, report: &mut MaintainReport) -> Result<(), MaintainError> {
-        let blocks = Arc::clone(&self.state.read().blocks);
-        let sources: Vec<Arc<Block>> =
-            blocks.iter().filter(|b| plan.sources.contains(&b.meta.id)).cloned().collect();
-        let fault = |source| MaintainError::Read { action: "merge blocks".to_owned(), source };
-        let loaded = load(&sources, TimeRange::ALL, self.clock.monotonic()).map_err(fault)?;
-        let selected = merge(&loaded, Vec::new(), &[], TimeRange::ALL).map_err(fault)?;
-        let everything = (TimestampMs::MIN, TimestampMs::MAX);
-        let sources_of_new = plan.sources.clone();
-        let packing = Packing::Compressed;
-        let meta = self.write(plan.window, sources_of_new, selected, everything, packing)?;
-        let merged = meta.map(|meta| self.open_block(meta.id)).transpose()?;
-        self.exchange(&plan.sources, merged);
-        self.list_blocks()?;
-        report.compacted_block_count += 1;
-        self.metrics.compactions.inc();
-        self.remove(&sources)
-    }
-
-    fn retire(&self, report: &mut MaintainReport) -> Result<(), MaintainError> {
+    fn retire(
+        &self,
+        backoff: &mut Backoff,
+        report: &mut MaintainReport,
+    ) -> Result<(), MaintainError> {
+        let publishing = self.publishing.lock();
+        if !backoff.garbage.is_empty() {
+            self.sweep(&mut backoff.garbage, &publishing)?;
+        }
         let blocks = Arc::clone(&self.state.read().blocks);
         let metas: Vec<BlockMeta> = blocks.iter().map(|block| block.meta.clone()).collect();
-        let config = &self.config;
-        let plan = retention::plan(&metas, config.retention_time, config.retention_size_bytes);
+        let plan = retention::plan(&metas, &self.config.retention());
         self.metrics.retention_held_back.set(i64::from(plan.held_back_by_gap.is_some()));
-        if plan.delete.is_empty() {
-            return Ok(());
+        if !plan.delete.is_empty() {
+            let (count, of) = (plan.delete.len(), metas.len());
+            tracing::info!(count, of, "blocks have served their time");
+            self.exchange(&plan.delete, None);
+            report.retired_block_count += plan.delete.len();
+            self.metrics.blocks_deleted.inc_by(plan.delete.len() as u64);
+            let retired = blocks.iter().filter(|block| plan.delete.contains(&block.meta.id));
+            backoff.garbage.extend(retired.cloned());
+            self.sweep(&mut backoff.garbage, &publishing)?;
         }
-        self.exchange(&plan.delete, None);
-        self.list_blocks()?;
-        report.retired_block_count += plan.delete.len();
-        self.metrics.blocks_deleted.inc_by(plan.delete.len() as u64);
-        let retired: Vec<Arc<Block>> =
-            blocks.iter().filter(|block| plan.delete.contains(&block.meta.id)).cloned().collect();
-        self.remove(&retired)
-    }
-
-    fn write(
-        &self,
-        window: Window,
-        sources: Vec<BlockId>,
-        selected: Vec<crate::select::Selected>,
-        samples_in: Window,
-        packing: Packing,
-    ) -> Result<Option<BlockMeta>, MaintainError> {
-        let id = BlockId(self.next_block.fetch_add(1, Ordering::Relaxed));
-        Ok(write_block(&*self.dir, id, window, sources, selected, samples_in, packing)?)
-    }
-
-    fn open_block(&self, id: BlockId) -> Result<Arc<Block>, MaintainError> {
-        let fault = |error: ReadBlockError| MaintainError::Read {
-            action: format!("read back the new block {}", id.file_name()),
-            source: crate::select::storage(&error),
-        };
-        Ok(Arc::new(Block::open(&*self.dir, id).map_err(fault)?))
-    }
-
-    /// Shows readers the blocks without `gone`, and with `new`. Reads that began before go on with what they have.
-    fn exchange(&self, gone: &[BlockId], new: Option<Arc<Block>>) {
-        let mut state = self.state.write();
-        let kept = state.blocks.iter().filter(|block| !gone.contains(&block.meta.id));
-        let mut blocks: Vec<Arc<Block>> = kept.cloned().chain(new).collect();
-        blocks.sort_by_key(|block| (block.meta.start, block.meta.id));
-        state.blocks = Arc::new(blocks);
-    }
-
-    /// Writes down which blocks there are, so that a missing one is noticed at the next open.
-    fn list_blocks(&self) -> Result<(), MaintainError> {
-        let blocks = Arc::clone(&self.state.read().blocks);
-        let there = blocks.iter().map(|block| block.meta.id);
-        let ids: Vec<BlockId> = there.chain(self.missing_blocks.iter().copied()).collect();
-        block::manifest::write(&*self.dir, &ids).map_err(|source| MaintainError::Io {
-            action: format!("write {}", block::manifest::name()),
-            source,
-        })
-    }
-
-    fn remove(&self, blocks: &[Arc<Block>]) -> Result<(), MaintainError> {
-        for block in blocks {
-            let fault =
-                |source| MaintainError::Io { action: format!("remove {}", block.name), source };
-            self.dir.remove(&block.name).map_err(fault)?;
-        }
-        let action = || "sync the folder of the blocks".to_owned();
-        self.dir
-            .sync_dir(block::FOLDER)
-            .map_err(|source| MaintainError::Io { action: action(), source })
+        report.cut_series_count += self.cut(&plan.cuts, backoff, &publishing)?;
+        Ok(())
     }
 
     /// All damage known: met at open, and met by reads since.
@@ -322,15 +333,28 @@ impl Inner {
             let range = Some(block.meta.range());
             Some(Damage { file: block.name.clone(), offset, what, range })
         };
-        self.damage.iter().cloned().chain(blocks.iter().filter_map(of_block)).collect()
+        let of_tombstones = |block: &Arc<Block>| {
+            let fault = block.tombstones_fault()?;
+            let what = format!(
+                "{}; the block is not read: restore the file, or delete it and {} to show what was deleted again",
+                fault.what,
+                block::manifest::name()
+            );
+            let range = Some(block.meta.range());
+            Some(Damage { file: fault.file, offset: fault.offset, what, range })
+        };
+        let met = blocks.iter().filter_map(of_block);
+        let hidden = blocks.iter().filter_map(of_tombstones);
+        self.damage.iter().cloned().chain(met).chain(hidden).collect()
     }
 
     pub(crate) fn update_gauges(&self) {
         let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
-        let (series_count, head_bytes, blocks) = {
+        let (series_count, head_bytes, in_head, blocks) = {
             let state = self.state.read();
             let (_, _, bytes) = state.head.sizes();
-            (state.head.index.series_count(), bytes, Arc::clone(&state.blocks))
+            let in_head = state.head.tombstones.series_count();
+            (state.head.index.series_count(), bytes, in_head, Arc::clone(&state.blocks))
         };
         let metrics = &self.metrics;
         metrics.head_series.set(gauge(series_count as u64));
@@ -338,6 +362,9 @@ impl Inner {
         metrics.blocks.set(gauge(blocks.len() as u64));
         metrics.block_bytes.set(gauge(blocks.iter().map(|b| b.meta.file_bytes).sum()));
         metrics.block_samples.set(gauge(blocks.iter().map(|b| b.meta.sample_count).sum()));
+        let deleted = |block: &Arc<Block>| block.tombstones().map_or(0, |it| it.series_count());
+        let deleted: usize = blocks.iter().map(deleted).sum();
+        metrics.tombstone_series.set(gauge(deleted as u64 + in_head as u64));
         metrics.damage.set(gauge(self.all_damage().len() as u64));
         let wal_bytes = self.commit.lock().segments().map(|segment| segment.bytes).sum();
         metrics.wal_bytes.set(gauge(wal_bytes));
@@ -345,5 +372,5 @@ impl Inner {
 }
 
 fn range_of(window: Window) -> TimeRange {
-    TimeRange { start_incl: window.0, end_incl: window.1 - swell_model::DurationMs(1) }
+    TimeRange { start_incl: window.0, end_incl: window.1 - DurationMs(1) }
 }

@@ -1,6 +1,6 @@
 //! What the database counts about itself.
 
-use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{Counter, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 use swell_model::AppendReport;
 
 /// Self-metrics, registered once a database.
@@ -17,7 +17,12 @@ pub(crate) struct Metrics {
     pub(crate) flushes: IntCounter,
     pub(crate) compactions: IntCounter,
     pub(crate) blocks_deleted: IntCounter,
+    pub(crate) deletions: IntCounter,
+    pub(crate) background_pauses: Counter,
+    pub(crate) rewrites_given_up: IntGauge,
+    pub(crate) tombstone_series: IntGauge,
     pub(crate) maintenance_failures: IntCounter,
+    pub(crate) maintenance_failing: IntGauge,
     pub(crate) damage: IntGauge,
     pub(crate) read_only: IntGauge,
     pub(crate) retention_held_back: IntGauge,
@@ -40,6 +45,11 @@ impl Metrics {
             &["reason"],
         )?;
         registry.register(Box::new(dropped.clone()))?;
+        let background_pauses = Counter::new(
+            "swell_tsdb_background_pauses_seconds_total",
+            "Time that merging and rewriting of blocks waited to keep to its share.",
+        )?;
+        registry.register(Box::new(background_pauses.clone()))?;
         Ok(Self {
             samples_appended: counter("swell_tsdb_samples_appended_total", "Samples stored.")?,
             dropped,
@@ -55,6 +65,20 @@ impl Metrics {
                 "swell_tsdb_blocks_deleted_total",
                 "Blocks deleted by retention.",
             )?,
+            deletions: counter("swell_tsdb_deletions_total", "Calls that deleted series.")?,
+            background_pauses,
+            rewrites_given_up: gauge(
+                "swell_tsdb_rewrites_given_up",
+                "Merges of blocks that cannot be done and are not tried again before a restart.",
+            )?,
+            tombstone_series: gauge(
+                "swell_tsdb_tombstone_series",
+                "Series of which something is deleted and still in a file, counted once in each.",
+            )?,
+            maintenance_failing: gauge(
+                "swell_tsdb_maintenance_failing",
+                "1 while the last run of flush, compaction or retention failed.",
+            )?,
             maintenance_failures: counter(
                 "swell_tsdb_maintenance_failures_total",
                 "Runs of flush, compaction or retention that failed.",
@@ -69,7 +93,7 @@ impl Metrics {
             )?,
             retention_held_back: gauge(
                 "swell_tsdb_retention_held_back",
-                "1 while old blocks are kept since the clock may have jumped.",
+                "1 while old blocks are kept since the clock may have jumped: no samples for more than the retention.",
             )?,
         })
     }

@@ -52,7 +52,7 @@ impl Decoder {
         let mut best = Best::default();
         for part in series.parts.iter().rev() {
             match part {
-                Part::Block(loaded, columns) => {
+                Part::Block(loaded, columns, _) => {
                     self.newest_in_block(loaded, columns, range, &mut best)
                         .map_err(|error| storage(&error))?;
                 }
@@ -192,9 +192,10 @@ impl Db {
             let state = self.inner.state.read();
             let head = &state.head;
             let window = head.clipped(range);
-            // What is in blocks would have to be matched with the head's by labels.
+            // What is in blocks, or deleted, would have to be matched with the head's by labels.
             if state.blocks.iter().any(|block| block.meta.range().overlaps(&range))
                 || window.0 > window.1
+                || !head.tombstones.is_empty()
             {
                 return Ok(None);
             }

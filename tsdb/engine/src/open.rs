@@ -11,14 +11,17 @@ use swell_env::{Clock, Dir, DirEntry};
 use swell_model::{AppendReport, HistogramSample, Row, SeriesRef, TimestampMs};
 use swell_telemetry::chain;
 
-use crate::block::manifest::{self, Manifest};
+use crate::block::manifest::{self, Listed, Manifest};
 use crate::block::{self, Block, BlockId, ReadBlockError};
 use crate::config::{Config, WalSync};
 use crate::db::{Db, Inner, State};
 use crate::head::Head;
 use crate::maintain::Backoff;
 use crate::metrics::Metrics;
+use crate::pace::Rest;
+use crate::snapshot;
 use crate::status::Damage;
+use crate::tombstones::{self, ReadTombstonesError};
 use crate::wal::{self, ReplayError, Replayed, SyncGate, WalWriter};
 
 /// Name of the lock file.
@@ -83,6 +86,7 @@ impl Db {
         let blocks = found.blocks;
         let floor = blocks.iter().map(|block| block.meta.end).max();
         let mut head = Head::new(floor);
+        opening.head_tombstones(&mut head, &found.listed, &mut damage)?;
         let mut replayed = opening.replay(&mut head)?;
         damage.append(&mut replayed.damage);
         for found in &damage {
@@ -96,12 +100,15 @@ impl Db {
         let metrics = Metrics::register(registry)?;
         metrics.damage.set(i64::try_from(damage.len()).unwrap_or(i64::MAX));
         let writer = WalWriter::new(Arc::clone(&dir), replayed.segments, replayed.next_nr);
+        let backoff = Backoff::new(config.background, clock.monotonic());
         let inner = Arc::new(Inner {
             config,
             dir,
             clock,
             metrics,
-            maintenance: Mutex::new(Backoff::default()),
+            maintenance: Mutex::new(backoff),
+            publishing: Mutex::new(()),
+            rest: Rest::default(),
             commit: Mutex::new(writer),
             state: RwLock::new(State { head, blocks: Arc::new(blocks) }),
             groupings: crate::groupings::Groupings::default(),
@@ -143,6 +150,8 @@ struct FoundBlocks {
     /// Listed, but not there.
     missing: Vec<BlockId>,
     next_block: u64,
+    /// What the list of blocks says.
+    listed: Vec<Listed>,
 }
 
 struct Opening<'d> {
@@ -170,6 +179,7 @@ impl Opening<'_> {
         if is_new {
             self.dir.sync_dir("").map_err(self.io("sync the directory"))?;
         }
+        snapshot::remove_unfinished(self.dir).map_err(self.io("remove an unfinished snapshot"))?;
         Ok(())
     }
 
@@ -218,7 +228,7 @@ impl Opening<'_> {
                 }
             }
         }
-        let (missing, is_damaged) = self.check_manifest(&entries, damage)?;
+        let (listed, missing, is_damaged) = self.check_manifest(&entries, damage)?;
         has_changed |= is_damaged;
         // The number of a block that is missing is not given out again.
         let next_block = missing.iter().map(|id| id.0 + 1).fold(next_block, u64::max);
@@ -227,50 +237,138 @@ impl Opening<'_> {
         let (gone, mut blocks): (Vec<_>, Vec<_>) =
             blocks.into_iter().partition(|block| superseded.contains(&block.meta.id));
         blocks.sort_by_key(|block| (block.meta.start, block.meta.id));
+        self.tombstones(&entries, &blocks, &listed)?;
         if has_changed || !gone.is_empty() {
-            let there = blocks.iter().map(|block| block.meta.id);
-            let ids: Vec<BlockId> = there.chain(missing.iter().copied()).collect();
-            manifest::write(self.dir, &ids).map_err(self.io("write the list of blocks"))?;
+            let there = blocks
+                .iter()
+                .map(|block| Listed { id: block.meta.id, has_tombstones: block.has_tombstones() });
+            let missing = missing.iter().map(|id| Listed { id: *id, has_tombstones: false });
+            let head = listed.iter().filter(|entry| entry.id == manifest::HEAD).copied();
+            let all: Vec<Listed> = there.chain(missing).chain(head).collect();
+            manifest::write(self.dir, block::FOLDER, &all)
+                .map_err(self.io("write the list of blocks"))?;
         }
         // After they are off the list, so that they are not missed if this is cut short.
         for block in &gone {
             self.dir.remove(&block.name).map_err(self.io(format!("remove {}", block.name)))?;
         }
-        Ok(FoundBlocks { blocks, missing, next_block })
+        self.remove_orphans(&entries, &blocks, &missing)?;
+        Ok(FoundBlocks { blocks, missing, next_block, listed })
     }
 
-    /// Blocks that are listed and not there, and whether the list is damaged.
+    /// Reads what is deleted of each block.
+    fn tombstones(
+        &self,
+        entries: &[DirEntry],
+        blocks: &[Arc<Block>],
+        listed: &[Listed],
+    ) -> Result<(), OpenError> {
+        for block in blocks {
+            let id = block.meta.id;
+            let name = tombstones::name_of(id);
+            if entries.iter().any(|entry| name.ends_with(&format!("/{}", entry.name))) {
+                block.open_tombstones(self.dir).map_err(|error| self.unread(error))?;
+            } else if listed.iter().any(|entry| entry.id == id && entry.has_tombstones) {
+                block.miss_tombstones();
+            }
+        }
+        Ok(())
+    }
+
+    fn unread(&self, error: ReadTombstonesError) -> OpenError {
+        let location = self.location.clone();
+        match error {
+            ReadTombstonesError::Read { file, source } => {
+                OpenError::Io { location, action: format!("read {file}"), source }
+            }
+            error => OpenError::Newer { location, what: chain(&error) },
+        }
+    }
+
+    /// Removes tombstones of blocks that are gone for good: not those of one that is missing or set aside, and may
+    /// be restored.
+    fn remove_orphans(
+        &self,
+        entries: &[DirEntry],
+        blocks: &[Arc<Block>],
+        missing: &[BlockId],
+    ) -> Result<(), OpenError> {
+        for entry in entries {
+            let id = entry.name.strip_suffix(tombstones::SUFFIX).and_then(|id| id.parse().ok());
+            let Some(id) = id.map(BlockId) else { continue };
+            let is_kept = blocks.iter().any(|block| block.meta.id == id)
+                || missing.contains(&id)
+                || entries.iter().any(|entry| {
+                    entry.name == format!("{}{}", id.file_name(), block::SUFFIX_DAMAGED)
+                });
+            if !is_kept {
+                let name = tombstones::name_of(id);
+                self.dir.remove(&name).map_err(self.io(format!("remove {name}")))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads what is deleted of the samples that the log brings back.
+    fn head_tombstones(
+        &self,
+        head: &mut Head,
+        listed: &[Listed],
+        damage: &mut Vec<Damage>,
+    ) -> Result<(), OpenError> {
+        let file = tombstones::head_name();
+        let mut report = |offset: u64, what: String| {
+            let what = format!("{what}: samples of the log that were deleted may be shown again");
+            damage.push(Damage { file: file.clone(), offset, what, range: None });
+        };
+        match tombstones::read(self.dir, &file, manifest::HEAD.0) {
+            Ok(found) => head.tombstones = found,
+            Err(ReadTombstonesError::Read { source, .. })
+                if source.kind() == io::ErrorKind::NotFound =>
+            {
+                if listed.iter().any(|entry| entry.id == manifest::HEAD) {
+                    report(0, "the file is missing".to_owned());
+                }
+            }
+            Err(ReadTombstonesError::Damaged { offset, what, .. }) => report(offset, what),
+            Err(error) => return Err(self.unread(error)),
+        }
+        Ok(())
+    }
+
+    /// What is listed, which blocks of it are not there, and whether the list is damaged.
     fn check_manifest(
         &self,
         entries: &[DirEntry],
         damage: &mut Vec<Damage>,
-    ) -> Result<(Vec<BlockId>, bool), OpenError> {
+    ) -> Result<(Vec<Listed>, Vec<BlockId>, bool), OpenError> {
         let file = manifest::name();
         let mut report = |what: String| {
             damage.push(Damage { file: file.clone(), offset: 0, what, range: None });
         };
         match manifest::read(self.dir).map_err(self.io("read the list of blocks"))? {
-            Manifest::Absent => Ok((Vec::new(), false)),
+            Manifest::Absent => Ok((Vec::new(), Vec::new(), false)),
             Manifest::Damaged => {
                 report("the checksum differs: a missing block would not be noticed".to_owned());
-                Ok((Vec::new(), true))
+                Ok((Vec::new(), Vec::new(), true))
             }
             Manifest::Newer(version) => Err(OpenError::Newer {
                 location: self.location.clone(),
                 what: format!("{file} has format version {version}: use a newer version"),
             }),
-            Manifest::Listed(ids) => {
+            Manifest::Listed(listed) => {
                 let is_missing = |id: &BlockId| {
                     !entries.iter().any(|entry| entry.name.starts_with(&id.file_name()))
                 };
-                let missing: Vec<BlockId> = ids.into_iter().filter(is_missing).collect();
+                let ids = listed.iter().map(|entry| entry.id).filter(|id| *id != manifest::HEAD);
+                let missing: Vec<BlockId> = ids.filter(is_missing).collect();
                 for id in &missing {
                     report(format!(
                         "block {} is missing: restore the file, or delete {file} to forget it",
                         id.file_name()
                     ));
                 }
-                Ok((missing, false))
+                Ok((listed, missing, false))
             }
         }
     }

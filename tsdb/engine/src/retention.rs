@@ -1,26 +1,61 @@
-//! Which blocks have served their time: a pure function of what is there.
+//! What has served its time: pure functions of what is there.
+//!
+//! Age is measured from the newest sample in a block, never from the clock, so that a clock that jumps makes nothing
+//! old by itself.
 
-use swell_model::DurationMs;
+use swell_model::{DurationMs, Matcher, TimestampMs};
 
 use crate::block::{BlockId, BlockMeta};
+
+/// Blocks that one run deletes at most: a mistake costs a few of them before someone sees it.
+pub(crate) const DELETE_MAX: usize = 4;
+/// Series are deleted by rule in steps of this, so that not each run writes tombstones.
+const CUT_STEP: DurationMs = DurationMs(3_600_000);
+
+/// How long series that satisfy all matchers are kept.
+#[derive(Clone, Debug)]
+pub struct RetentionRule {
+    /// Conditions on the labels.
+    pub matchers: Vec<Matcher>,
+    /// Older samples are deleted.
+    pub time: DurationMs,
+}
+
+/// How much is kept.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits<'a> {
+    /// Of series that no rule names.
+    pub(crate) time: DurationMs,
+    /// The first rule that names a series counts.
+    pub(crate) rules: &'a [RetentionRule],
+    /// Of all blocks together.
+    pub(crate) size_bytes: Option<u64>,
+}
 
 /// Blocks to delete, and why no more.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct RetentionPlan {
-    /// Oldest first.
+    /// Oldest first, [`DELETE_MAX`] at most.
     pub(crate) delete: Vec<BlockId>,
     /// Time passed that no block has samples for: longer than the retention, so it may be a clock that jumped, and
     /// nothing before it is deleted for its age until as much has been stored after it.
     pub(crate) held_back_by_gap: Option<DurationMs>,
+    /// Samples older than that are deleted of the series of each rule, and at the end of those that no rule names;
+    /// `None` where whole blocks go in time.
+    pub(crate) cuts: Vec<Option<TimestampMs>>,
 }
 
-/// Deletes blocks older than `time`, measured from the newest sample in a block, and the oldest blocks while all
-/// together exceed `size_bytes`; never the newest block.
-pub(crate) fn plan(
-    metas: &[BlockMeta],
-    time: DurationMs,
-    size_bytes: Option<u64>,
-) -> RetentionPlan {
+impl Limits<'_> {
+    /// How long any series is kept.
+    fn longest(&self) -> DurationMs {
+        self.rules.iter().map(|rule| rule.time).fold(self.time, DurationMs::max)
+    }
+}
+
+/// Deletes blocks older than the longest time that any series is kept, and the oldest blocks while all together
+/// exceed the size; never the newest block.
+pub(crate) fn plan(metas: &[BlockMeta], limits: &Limits<'_>) -> RetentionPlan {
+    let time = limits.longest();
     let mut blocks: Vec<&BlockMeta> = metas.iter().collect();
     blocks.sort_by_key(|meta| (meta.max, meta.id));
     let Some((newest, older)) = blocks.split_last() else { return RetentionPlan::default() };
@@ -29,36 +64,64 @@ pub(crate) fn plan(
     let mut covered_from = newest.min;
     let mut expired = 0;
     for (idx, block) in older.iter().enumerate().rev() {
+        let gap = covered_from.since(block.max);
+        if gap > limits.time && newest.max.since(covered_from) < limits.time {
+            plan.held_back_by_gap = Some(gap);
+            break;
+        }
         if newest.max.since(block.max) > time {
-            let gap = covered_from.since(block.max);
-            if gap > time && newest.max.since(covered_from) < time {
-                plan.held_back_by_gap = Some(gap);
-            } else {
-                expired = idx + 1;
-            }
+            expired = idx + 1;
             break;
         }
         covered_from = covered_from.min(block.min);
     }
     let mut total: u64 = blocks[expired..].iter().map(|block| block.file_bytes).sum();
-    while let Some(limit) = size_bytes
+    while let Some(limit) = limits.size_bytes
         && total > limit
         && expired < older.len()
     {
         total -= blocks[expired].file_bytes;
         expired += 1;
     }
+    let expired = expired.min(DELETE_MAX);
     plan.delete = blocks[..expired].iter().map(|block| block.id).collect();
+    if plan.held_back_by_gap.is_none() && !limits.rules.is_empty() {
+        let cut = |kept: DurationMs| {
+            let at = newest.max - kept;
+            (kept < time).then(|| TimestampMs(at.0.saturating_sub(at.0.rem_euclid(CUT_STEP.0))))
+        };
+        let times = limits.rules.iter().map(|rule| rule.time).chain([limits.time]);
+        plan.cuts = times.map(cut).collect();
+    }
     plan
 }
 
 #[cfg(test)]
 mod tests {
-    use swell_model::TimestampMs;
-
     use super::*;
 
     const DAY: i64 = 86_400_000;
+
+    fn metas(days: &[i64]) -> Vec<BlockMeta> {
+        let of = |(id, day): (u64, &i64)| {
+            let (start, end) = (TimestampMs(day * DAY), TimestampMs((day + 1) * DAY));
+            BlockMeta {
+                id: BlockId(id),
+                start,
+                end,
+                resolution: DurationMs::ZERO,
+                min: start,
+                max: end,
+                series_count: 1,
+                chunk_count: 1,
+                sample_count: 1,
+                sources: Vec::new(),
+                file_bytes: 10,
+                index_bytes: 1,
+            }
+        };
+        (1u64..).zip(days).map(of).collect()
+    }
 
     fn check(
         days: &[i64],
@@ -67,32 +130,19 @@ mod tests {
         deleted: &[u64],
         gap_days: Option<i64>,
     ) {
-        let metas: Vec<BlockMeta> = (1u64..)
-            .zip(days)
-            .map(|(id, day)| {
-                let (start, end) = (TimestampMs(day * DAY), TimestampMs((day + 1) * DAY));
-                BlockMeta {
-                    id: BlockId(id),
-                    start,
-                    end,
-                    min: start,
-                    max: end,
-                    series_count: 1,
-                    chunk_count: 1,
-                    sample_count: 1,
-                    sources: Vec::new(),
-                    file_bytes: 10,
-                    index_bytes: 1,
-                }
-            })
-            .collect();
+        let mut metas = metas(days);
         let expected = RetentionPlan {
             delete: deleted.iter().copied().map(BlockId).collect(),
             held_back_by_gap: gap_days.map(|days| DurationMs(days * DAY)),
+            cuts: Vec::new(),
         };
-        assert_eq!(plan(&metas, DurationMs(time_days * DAY), size_bytes), expected);
-        let reversed: Vec<BlockMeta> = metas.into_iter().rev().collect();
-        assert_eq!(plan(&reversed, DurationMs(time_days * DAY), size_bytes), expected);
+        let limits = Limits { time: DurationMs(time_days * DAY), rules: &[], size_bytes };
+        assert_eq!(plan(&metas, &limits), expected);
+        metas.reverse();
+        assert_eq!(plan(&metas, &limits), expected);
+        metas.retain(|meta| !deleted.contains(&meta.id.0));
+        let again = plan(&metas, &limits);
+        assert!(again.delete.is_empty() || deleted.len() == DELETE_MAX, "{again:?}");
     }
 
     #[test]
@@ -112,10 +162,33 @@ mod tests {
     }
 
     #[test]
+    fn a_run_deletes_a_few_blocks_however_many_are_due() {
+        check(&[1, 2, 3, 4, 5, 6, 7, 20, 28], 15, None, &[1, 2, 3, 4], None);
+        check(&[1, 2, 3, 4, 5, 6, 7], 15, Some(5), &[1, 2, 3, 4], None);
+    }
+
+    #[test]
     fn a_jump_of_the_clock_deletes_nothing() {
         check(&[1, 2, 3, 3653], 15, None, &[], Some(3649));
         check(&[1, 2, 3653, 3660], 15, None, &[], Some(3650));
         check(&[1, 2, 3653, 3660, 3668], 15, None, &[1, 2], None);
         check(&[1, 2, 3653], 15, Some(20), &[1], Some(3650));
+    }
+
+    #[test]
+    fn rules_cut_series_out_of_blocks_that_stay() {
+        let rule = |days: i64| RetentionRule { matchers: Vec::new(), time: DurationMs(days * DAY) };
+        let cuts = |days: &[i64], rules: &[RetentionRule]| {
+            let limits = Limits { time: DurationMs(15 * DAY), rules, size_bytes: None };
+            let plan = plan(&metas(days), &limits);
+            let cuts: Vec<Option<i64>> =
+                plan.cuts.iter().map(|cut| cut.map(|at| at.0 / DAY)).collect();
+            (plan.delete.len(), cuts)
+        };
+        assert_eq!(cuts(&[1, 9, 18], &[rule(2)]), (1, vec![Some(17), None]));
+        let longer = [rule(2), rule(30)];
+        assert_eq!(cuts(&[1, 9, 18], &longer), (0, vec![Some(17), None, Some(4)]));
+        assert_eq!(cuts(&[1, 4000], &[rule(2)]), (0, vec![]), "held back after a jump");
+        assert_eq!(cuts(&[1, 2], &[]), (0, vec![]));
     }
 }

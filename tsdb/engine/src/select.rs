@@ -12,6 +12,7 @@ use swell_telemetry::chain;
 
 use crate::block::{Block, BlockSeries, FrameCache, Loaded, ReadBlockError, TimesRef};
 use crate::head::{Head, HeadSeries, HistogramSamples, OpenRows, Segment};
+use crate::tombstones::Intervals;
 
 /// A series with the places its samples are in.
 #[derive(Debug, Default)]
@@ -21,9 +22,18 @@ pub(crate) struct Selected {
     pub(crate) parts: Vec<Part>,
 }
 
+impl Selected {
+    fn has_deletions(&self) -> bool {
+        self.parts.iter().any(|part| match part {
+            Part::Block(.., deleted) => deleted.is_some(),
+            Part::Head(columns) => columns.deleted.is_some(),
+        })
+    }
+}
+
 #[derive(Debug)]
 pub(crate) enum Part {
-    Block(Arc<Loaded>, BlockSeries),
+    Block(Arc<Loaded>, BlockSeries, Option<Arc<Intervals>>),
     Head(HeadSeries),
 }
 
@@ -56,9 +66,11 @@ pub(crate) fn merge(
         let labels =
             loaded.index.labels(&found).map_err(|error| storage(&loaded.index_fault(error)))?;
         let series = loaded.series(&found).map_err(|error| storage(&error))?;
-        for (labels, series) in labels.into_iter().zip(series) {
+        let tombstones = loaded.block.tombstones().map_err(|error| storage(&error))?;
+        for (idx, (labels, series)) in found.into_iter().zip(labels.into_iter().zip(series)) {
             if may_overlap(&series, range) {
-                add(labels, Part::Block(Arc::clone(loaded), series));
+                let deleted = tombstones.of(&idx).cloned();
+                add(labels, Part::Block(Arc::clone(loaded), series, deleted));
             }
         }
     }
@@ -134,7 +146,8 @@ impl Iterator for Columns {
             return None;
         }
         for series in self.selected.by_ref() {
-            let decoded = if self.newest_only {
+            // Of a series of which something is deleted all samples are read: the newest may be among it.
+            let decoded = if self.newest_only && !series.has_deletions() {
                 self.decoder.newest(series, self.range, self.head_from_ms)
             } else {
                 self.decoder.series(series, self.range, self.head_from_ms)
@@ -206,16 +219,19 @@ impl Decoder {
         let mut histograms = HistogramSamples::new();
         for part in &series.parts {
             match part {
-                Part::Block(loaded, columns) => {
-                    self.block_floats(loaded, columns, range).map_err(|e| storage(&e))?;
-                    self.block_histograms(loaded, columns, range, &mut histograms)
-                        .map_err(|e| storage(&e))?;
+                Part::Block(loaded, columns, deleted) => {
+                    for window in kept(deleted.as_ref(), range.start_incl.0, range.end_incl.0) {
+                        self.block_floats(loaded, columns, window).map_err(|e| storage(&e))?;
+                        self.block_histograms(loaded, columns, window, &mut histograms)
+                            .map_err(|e| storage(&e))?;
+                    }
                 }
                 Part::Head(columns) => {
                     let from_ms = range.start_incl.0.max(head_from_ms);
-                    let window = (from_ms, range.end_incl.0);
-                    self.head_floats(columns, window).map_err(head_fault)?;
-                    head_histograms(columns, window, &mut histograms).map_err(head_fault)?;
+                    for window in kept(columns.deleted.as_ref(), from_ms, range.end_incl.0) {
+                        self.head_floats(columns, window).map_err(head_fault)?;
+                        head_histograms(columns, window, &mut histograms).map_err(head_fault)?;
+                    }
                 }
             }
         }
@@ -230,15 +246,15 @@ impl Decoder {
         &mut self,
         loaded: &Arc<Loaded>,
         columns: &BlockSeries,
-        range: TimeRange,
+        window: (i64, i64),
     ) -> Result<(), ReadBlockError> {
         let Some(floats) = &columns.floats else { return Ok(()) };
         let times = floats.times;
-        if times.first_ms > range.end_incl.0 || times.last_ms < range.start_incl.0 {
+        if times.first_ms > window.1 || times.last_ms < window.0 {
             return Ok(());
         }
         let stretch = self.block_times(loaded, times)?;
-        let (from, to) = positions(stretch, (range.start_incl.0, range.end_incl.0));
+        let (from, to) = positions(stretch, window);
         if from < to {
             loaded.floats(
                 floats,
@@ -271,16 +287,16 @@ impl Decoder {
         &mut self,
         loaded: &Arc<Loaded>,
         columns: &BlockSeries,
-        range: TimeRange,
+        window: (i64, i64),
         out: &mut HistogramSamples,
     ) -> Result<(), ReadBlockError> {
         let Some(histograms) = &columns.histograms else { return Ok(()) };
         let times = histograms.times;
-        if times.first_ms > range.end_incl.0 || times.last_ms < range.start_incl.0 {
+        if times.first_ms > window.1 || times.last_ms < window.0 {
             return Ok(());
         }
         let stretch = self.block_times(loaded, times)?;
-        let (from, to) = positions(stretch, (range.start_incl.0, range.end_incl.0));
+        let (from, to) = positions(stretch, window);
         if from < to {
             let stretch = stretch[from..to].to_vec();
             let mut values = Vec::with_capacity(to - from);
@@ -375,6 +391,11 @@ impl Decoder {
         let (timestamps, values): (Vec<i64>, Vec<f64>) = in_order(samples).into_iter().unzip();
         FloatColumn { timestamps: timestamps.into(), values: values.into(), starts: None }
     }
+}
+
+/// What is left of a window when the deleted intervals are taken out.
+fn kept(deleted: Option<&Arc<Intervals>>, from_ms: i64, to_ms: i64) -> Vec<(i64, i64)> {
+    deleted.map_or_else(|| vec![(from_ms, to_ms)], |deleted| deleted.rest_of(from_ms, to_ms))
 }
 
 pub(crate) fn head_histograms(

@@ -62,6 +62,8 @@ pub struct BlocksStatus {
     pub bytes: u64,
     /// Bytes of the files that hold label indexes.
     pub index_bytes: u64,
+    /// Series of which something is deleted and still in the file, counted once in each block.
+    pub deleted_series_count: u64,
     /// Times covered, both ends included; `None` without blocks.
     pub range: Option<TimeRange>,
 }
@@ -112,12 +114,25 @@ pub struct MaintainReport {
     pub flushed_block_count: usize,
     /// Blocks written from others.
     pub compacted_block_count: usize,
+    /// Blocks written anew without what was deleted of them.
+    pub rewritten_block_count: usize,
     /// Blocks deleted by retention.
     pub retired_block_count: usize,
+    /// Series of which a rule of retention deleted samples, counted once in each block.
+    pub cut_series_count: usize,
     /// Series forgotten by the head.
     pub forgotten_series_count: usize,
     /// Samples older than this are in blocks only.
     pub head_floor: Option<TimestampMs>,
+}
+
+/// What [`crate::Db::delete_series`] did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DeleteReport {
+    /// Series of which something is deleted now that was not before, counted once in each block and in the head.
+    pub series_count: usize,
+    /// Blocks that hold some of these.
+    pub block_count: usize,
 }
 
 /// Entries in each list of [`Status::cardinality`].
@@ -195,6 +210,10 @@ fn blocks_status(blocks: &[Arc<Block>]) -> BlocksStatus {
         sample_count: metas().map(|meta| meta.sample_count).sum(),
         bytes: metas().map(|meta| meta.file_bytes).sum(),
         index_bytes: metas().map(|meta| meta.index_bytes).sum(),
+        deleted_series_count: blocks
+            .iter()
+            .map(|block| block.tombstones().map_or(0, |deleted| deleted.series_count() as u64))
+            .sum(),
         range: start.zip(end).map(|(start_incl, end_incl)| TimeRange { start_incl, end_incl }),
     }
 }

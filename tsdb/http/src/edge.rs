@@ -29,7 +29,8 @@ pub(crate) fn compression() -> CompressionLayer<SizeAbove> {
         .compress_when(SizeAbove::new(COMPRESSED_BYTES_MIN))
 }
 
-/// Lets pages of any origin read, as Prometheus does by default: the API has no cookies and changes nothing.
+/// Lets pages of any origin read, as Prometheus does by default: the API has no cookies, and what changes data is
+/// not behind this.
 pub(crate) async fn cross_origin(request: Request, next: Next) -> Response {
     let asked = request.headers().contains_key(header::ORIGIN);
     let mut response = if request.method() == Method::OPTIONS {

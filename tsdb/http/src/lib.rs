@@ -4,6 +4,7 @@
 //! nothing. What belongs to other directories (targets, rules) comes through small traits defined here
 //! or as routers of their own.
 
+mod admin;
 mod answer;
 mod edge;
 mod encode;
@@ -23,7 +24,7 @@ pub use targets::{TargetHealth, TargetReport, TargetStatusSource, UnsupportedDis
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{any, get};
+use axum::routing::{any, get, post};
 use std::sync::Arc;
 
 /// All routes of the API, of health and of our own metrics.
@@ -48,7 +49,20 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/api/v1/{*path}", any(edge::unknown_path))
         .layer(from_fn_with_state(api.clone(), edge::when_ready))
         .layer(from_fn(edge::cross_origin));
+    // Not for pages of other origins: behind that layer.
+    let admin = Router::new()
+        .route(
+            "/api/v1/admin/tsdb/delete_series",
+            post(admin::delete_series).put(admin::delete_series),
+        )
+        .route(
+            "/api/v1/admin/tsdb/clean_tombstones",
+            post(admin::clean_tombstones).put(admin::clean_tombstones),
+        )
+        .route("/api/v1/admin/tsdb/snapshot", post(admin::snapshot).put(admin::snapshot))
+        .layer(from_fn_with_state(api.clone(), edge::when_ready));
     prometheus
+        .merge(admin)
         .route("/metrics", get(status::metrics))
         .layer(edge::compression())
         .route("/-/healthy", get(health::healthy))

@@ -126,7 +126,7 @@ impl<S: Send + Sync> FromRequest<S> for Params {
         if let Some(query) = request.uri().query() {
             params.add_encoded(query);
         }
-        if request.method() == Method::POST {
+        if [Method::POST, Method::PUT].contains(request.method()) {
             let media_type = request
                 .headers()
                 .get(header::CONTENT_TYPE)

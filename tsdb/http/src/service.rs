@@ -47,6 +47,8 @@ pub struct ApiConfig {
     pub retention: String,
     /// Name of this host.
     pub hostname: String,
+    /// Whether series may be deleted and snapshots made through the API.
+    pub admin_api: bool,
 }
 
 /// What the API stands on.
@@ -82,6 +84,8 @@ pub struct Api {
     slots: Arc<Semaphore>,
     /// Places to wait for a slot.
     waiting: Arc<Semaphore>,
+    /// One call of the admin API at a time.
+    pub(crate) admin_turn: Arc<Semaphore>,
 }
 
 impl std::fmt::Debug for Api {
@@ -125,6 +129,7 @@ impl Api {
         Ok(Arc::new(Self {
             slots: Arc::new(Semaphore::new(config.concurrency_max)),
             waiting: Arc::new(Semaphore::new(config.concurrency_max * WAITING_PER_SLOT)),
+            admin_turn: Arc::new(Semaphore::new(1)),
             started_at: deps.clock.now(),
             metrics,
             config,

@@ -17,4 +17,5 @@ mod tests;
 
 pub use memory::{GroupedSeries, MemoryIndex};
 pub use select::{Keep, LabelIndex, select};
+pub use sets::subtract;
 pub use slice::{IndexError, SliceIndex, write_index};

@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::sync::Arc;
 
-use super::{Dir, LockError, read_whole};
+use super::{Dir, LockError, read_whole, remove_tree};
 
 /// Runs the suite; `make` gives a fresh, empty directory each time.
 ///
@@ -13,6 +13,8 @@ pub fn check(make: impl Fn() -> Arc<dyn Dir>) {
     files_grow_and_are_read_at_offsets(&*make());
     names_are_created_listed_renamed_and_removed(&*make());
     odd_names_are_refused(&*make());
+    folders_are_renamed_and_removed_when_empty(&*make());
+    a_file_may_have_two_names(&*make());
     an_open_file_outlives_its_name(&*make());
     truncation_cuts_and_never_extends(&*make());
     a_lock_is_held_once_and_freed_on_drop(&*make());
@@ -62,6 +64,31 @@ fn names_are_created_listed_renamed_and_removed(dir: &dyn Dir) {
     assert_eq!(dir.open("f/b").expect_err("removed").kind(), ErrorKind::NotFound);
     assert_eq!(names("f"), []);
     assert_eq!(dir.list("none").expect_err("no folder").kind(), ErrorKind::NotFound);
+}
+
+fn folders_are_renamed_and_removed_when_empty(dir: &dyn Dir) {
+    dir.create_folder("tmp").expect("folder");
+    dir.create_folder("tmp/inner").expect("folder");
+    dir.create("tmp/inner/a").expect("create").append(b"a").expect("append");
+    let error = dir.remove_folder("tmp/inner").expect_err("not empty");
+    assert_eq!(error.kind(), ErrorKind::DirectoryNotEmpty);
+    dir.rename("tmp", "kept").expect("a folder takes its content along");
+    assert_eq!(read_whole(dir, "kept/inner/a", 1).expect("read"), b"a");
+    assert_eq!(dir.list("tmp").expect_err("gone").kind(), ErrorKind::NotFound);
+    assert_eq!(dir.remove_folder("tmp").expect_err("gone").kind(), ErrorKind::NotFound);
+    remove_tree(dir, "kept").expect("removed");
+    remove_tree(dir, "kept").expect("nothing to remove");
+    assert_eq!(dir.list("").expect("list"), []);
+}
+
+fn a_file_may_have_two_names(dir: &dyn Dir) {
+    dir.create_folder("f").expect("folder");
+    dir.create("a").expect("create").append(b"shared").expect("append");
+    dir.link("a", "f/b").expect("link");
+    assert_eq!(dir.link("a", "f/b").expect_err("taken").kind(), ErrorKind::AlreadyExists);
+    assert_eq!(dir.link("none", "c").expect_err("missing").kind(), ErrorKind::NotFound);
+    dir.remove("a").expect("remove");
+    assert_eq!(read_whole(dir, "f/b", 10).expect("read"), b"shared");
 }
 
 fn odd_names_are_refused(dir: &dyn Dir) {

@@ -172,6 +172,14 @@ impl Dir for FaultDir {
         self.change(|disk| disk.create_folder(name))
     }
 
+    fn remove_folder(&self, name: &str) -> io::Result<()> {
+        self.change(|disk| disk.remove_folder(name))
+    }
+
+    fn link(&self, from: &str, to: &str) -> io::Result<()> {
+        self.change(|disk| disk.link(from, to))
+    }
+
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         self.change(|disk| disk.rename(from, to))
     }

@@ -149,6 +149,10 @@ impl Dir for FsDir {
         }
     }
 
+    fn remove_folder(&self, name: &str) -> io::Result<()> {
+        fs::remove_dir(self.path(name)?)
+    }
+
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         if split_name(from)?.0 != split_name(to)?.0 {
             return Err(io::Error::new(
@@ -157,6 +161,10 @@ impl Dir for FsDir {
             ));
         }
         fs::rename(self.path(from)?, self.path(to)?)
+    }
+
+    fn link(&self, from: &str, to: &str) -> io::Result<()> {
+        fs::hard_link(self.path(from)?, self.path(to)?)
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {

@@ -351,6 +351,31 @@ impl Dir for MemDir {
         Ok(())
     }
 
+    fn remove_folder(&self, name: &str) -> io::Result<()> {
+        let mut tree = self.tree.lock();
+        let idx = tree.folder_idx(name)?;
+        if !tree.folders[idx].live.is_empty() {
+            return Err(io::Error::new(
+                io::ErrorKind::DirectoryNotEmpty,
+                format!("{name} is not empty"),
+            ));
+        }
+        let (parent, last) = tree.parent(name)?;
+        tree.folders[parent].change(Change::Remove(last.to_owned()));
+        Ok(())
+    }
+
+    fn link(&self, from: &str, to: &str) -> io::Result<()> {
+        let mut tree = self.tree.lock();
+        let file = tree.file(from)?;
+        let (folder, last) = tree.parent(to)?;
+        if tree.folders[folder].live.contains_key(last) {
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, format!("{to} is there")));
+        }
+        tree.folders[folder].change(Change::Add(last.to_owned(), Node::File(file)));
+        Ok(())
+    }
+
     fn remove(&self, name: &str) -> io::Result<()> {
         let mut tree = self.tree.lock();
         tree.file(name)?;

@@ -8,13 +8,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use swell_engine::WalSync;
-use swell_model::{DurationMs, Labels};
+use swell_engine::{BackgroundShare, RetentionRule, WalSync};
+use swell_model::{DurationMs, Labels, Matcher};
 
 use swell_scrape::ScrapeConfig;
 
 use jobs::JobDefaults;
-use raw::{Opaque, RawConfig, RawScrapeConfig, Span};
+use raw::{Opaque, RawBackground, RawConfig, RawScrapeConfig, Span};
+
+pub(crate) use raw::parse_size;
 
 /// Checked settings of a server.
 #[derive(Debug)]
@@ -33,6 +35,8 @@ pub(crate) struct Config {
     pub(crate) jobs: Vec<ScrapeConfig>,
     /// The storage's settings.
     pub(crate) storage: swell_engine::Config,
+    /// Whether series may be deleted and snapshots made over HTTP.
+    pub(crate) admin_api: bool,
     /// Alertmanager configuration: where it stands, and its text.
     pub(crate) alertmanager: Option<(PathBuf, String)>,
     /// Distance of the collectors' ticks.
@@ -196,6 +200,7 @@ impl Config {
             rule_files,
             jobs,
             storage,
+            admin_api: raw.swell.admin_api,
             alertmanager,
             collection_interval,
             query: limits,
@@ -227,12 +232,46 @@ fn storage(raw: &RawConfig, faults: &mut Vec<String>) -> swell_engine::Config {
         }
     };
     let retention = &raw.storage.tsdb.retention;
+    let retention_rules = raw.swell.retention.0.iter().filter_map(|(selector, time)| {
+        retention_rule(selector, *time).map_err(|fault| faults.push(fault)).ok()
+    });
+    let retention_rules = retention_rules.collect();
     swell_engine::Config {
+        retention_rules,
+        background: background(&raw.swell.background, faults),
         wal_sync,
         retention_time: set(retention.time, standard.retention_time),
         retention_size_bytes: retention.size.map(|size| size.0).filter(|bytes| *bytes > 0),
         ..standard
     }
+}
+
+fn retention_rule(selector: &str, time: Span) -> Result<RetentionRule, String> {
+    let parsed = swell_promql_syntax::parse_selector(selector)
+        .map_err(|error| format!("swell.retention {selector:?}: {error}"))?;
+    let matchers = parsed.matchers;
+    if matchers.iter().all(Matcher::matches_empty) {
+        return Err(format!(
+            "swell.retention {selector:?}: one matcher must not match the empty text; storage.tsdb.retention.time is for all series"
+        ));
+    }
+    if time.0.0 <= 0 {
+        return Err(format!("swell.retention {selector:?}: the time must be above 0"));
+    }
+    Ok(RetentionRule { matchers, time: time.0 })
+}
+
+fn background(raw: &RawBackground, faults: &mut Vec<String>) -> Option<BackgroundShare> {
+    let standard = swell_engine::Config::standard().background?;
+    let cpu_percent = raw.cpu_percent.unwrap_or(standard.cpu_percent);
+    if !(1..=100).contains(&cpu_percent) {
+        faults.push(format!("swell.background.cpu_percent {cpu_percent} is not in 1 to 100"));
+    }
+    let bytes_per_second = raw.bytes_per_second.map_or(standard.bytes_per_second, |size| size.0);
+    if bytes_per_second == 0 {
+        faults.push("swell.background.bytes_per_second must be above 0".to_owned());
+    }
+    Some(BackgroundShare { cpu_percent, bytes_per_second })
 }
 
 fn alertmanager(

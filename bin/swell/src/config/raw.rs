@@ -36,7 +36,7 @@ impl<'de> Deserialize<'de> for Size {
     }
 }
 
-fn parse_size(text: &str) -> Option<u64> {
+pub(crate) fn parse_size(text: &str) -> Option<u64> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
     let number: u64 = number.parse().ok()?;
@@ -295,8 +295,48 @@ pub(crate) struct RawSwell {
     pub(crate) external_url: Option<String>,
     pub(crate) collection_interval: Option<Span>,
     pub(crate) wal_sync: Option<String>,
+    pub(crate) admin_api: bool,
+    pub(crate) retention: RawRetentionRules,
+    pub(crate) background: RawBackground,
     pub(crate) query: RawQuery,
     pub(crate) autoscaler: RawAutoscaler,
+}
+
+/// `swell.retention:`, a selector and a duration each, in the order of the file.
+#[derive(Debug, Default)]
+pub(crate) struct RawRetentionRules(pub(crate) Vec<(String, Span)>);
+
+impl<'de> Deserialize<'de> for RawRetentionRules {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Rules;
+        impl<'de> serde::de::Visitor<'de> for Rules {
+            type Value = RawRetentionRules;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("selectors with a duration each, such as '{namespace=\"test\"}': 2d")
+            }
+
+            fn visit_map<A: serde::de::MapAccess<'de>>(
+                self,
+                mut map: A,
+            ) -> Result<Self::Value, A::Error> {
+                let mut rules = Vec::new();
+                while let Some(rule) = map.next_entry()? {
+                    rules.push(rule);
+                }
+                Ok(RawRetentionRules(rules))
+            }
+        }
+        deserializer.deserialize_map(Rules)
+    }
+}
+
+/// `swell.background:`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RawBackground {
+    pub(crate) cpu_percent: Option<u32>,
+    pub(crate) bytes_per_second: Option<Size>,
 }
 
 /// `swell.query:`

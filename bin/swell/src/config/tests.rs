@@ -163,3 +163,42 @@ scrape_configs:
         assert!(error.contains(part), "{part} in {error}");
     }
 }
+
+#[test]
+fn retention_by_selector_keeps_the_order_of_the_file() {
+    let config = parse(
+        r#"
+swell:
+  admin_api: true
+  retention:
+    '{namespace="test"}': 2d
+    up: 1y
+    '{__name__=~"a.*"}': 12h
+  background: {cpu_percent: 50, bytes_per_second: 8MiB}
+"#,
+    )
+    .expect("valid");
+    let rules: Vec<(String, String)> = config
+        .storage
+        .retention_rules
+        .iter()
+        .map(|rule| (rule.matchers[0].value.clone(), rule.time.to_string()))
+        .collect();
+    let pair = |value: &str, time: &str| (value.to_owned(), time.to_owned());
+    assert_eq!(rules, [pair("test", "2d"), pair("up", "1y"), pair("a.*", "12h")]);
+    let share = config.storage.background.expect("a share");
+    assert_eq!((share.cpu_percent, share.bytes_per_second), (50, 8 << 20));
+    assert!(config.admin_api && !Config::standard().admin_api);
+    for (text, part) in [
+        ("swell: {retention: {'{a=': 1d}}", "{a="),
+        ("swell: {retention: {'{a=~\".*\"}': 1d}}", "empty text"),
+        ("swell: {retention: {'{a=\"b\"}': 0}}", "above 0"),
+        ("swell: {retention: {'{a=\"b\"}': soon}}", "soon"),
+        ("swell: {retention: [a]}", "line 1"),
+        ("swell: {background: {cpu_percent: 0}}", "1 to 100"),
+        ("swell: {background: {cpu_percent: 101}}", "1 to 100"),
+    ] {
+        let error = refused(text);
+        assert!(error.contains(part), "{part} in {error}");
+    }
+}

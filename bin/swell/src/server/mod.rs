@@ -96,6 +96,7 @@ impl Running {
     /// Stops everything and waits for it; the storage last, so that nothing measured is lost.
     pub(crate) async fn stop(self) {
         self.readiness.stopping();
+        self.db.stop_maintenance();
         self.stages.work_stop.cancel();
         shutdown::drain(&self.stages.work).await;
         self.stages.api_stop.cancel();
@@ -107,10 +108,7 @@ impl Running {
 
 /// Runs until a signal.
 pub(crate) async fn run(args: &ServerArgs) -> anyhow::Result<()> {
-    let config = match &args.config {
-        Some(path) => Config::load(path)?,
-        None => Config::standard(),
-    };
+    let config = settings(args)?;
     let shutdown = shutdown::on_signal()?;
     let running = start(ServerConfig {
         config,
@@ -131,6 +129,22 @@ pub(crate) async fn run(args: &ServerArgs) -> anyhow::Result<()> {
     shutdown.cancelled().await;
     running.stop().await;
     Ok(())
+}
+
+/// The file's settings, and what the command line says before them.
+fn settings(args: &ServerArgs) -> anyhow::Result<Config> {
+    let mut config = match &args.config {
+        Some(path) => Config::load(path)?,
+        None => Config::standard(),
+    };
+    if let Some(time) = args.retention_time {
+        config.storage.retention_time = time;
+    }
+    if let Some(size) = args.retention_size {
+        config.storage.retention_size_bytes = (size > 0).then_some(size);
+    }
+    config.admin_api |= args.enable_admin_api;
+    Ok(config)
 }
 
 /// Starts every part; returns when all of them answer. They run until [`Running::stop`].
@@ -303,6 +317,10 @@ fn api_config(server: &ServerConfig) -> ApiConfig {
     flag("web.listen-address", server.listen_http.to_string());
     flag("storage.tsdb.path", server.data_dir.display().to_string());
     flag("storage.tsdb.retention.time", config.storage.retention_time.to_string());
+    if let Some(bytes) = config.storage.retention_size_bytes {
+        flag("storage.tsdb.retention.size", format!("{bytes}B"));
+    }
+    flag("web.enable-admin-api", config.admin_api.to_string());
     flag("query.timeout", config.query.timeout.to_string());
     flag("query.lookback-delta", config.query.lookback.to_string());
     flag("query.max-samples", config.query.samples_max.to_string());
@@ -317,6 +335,7 @@ fn api_config(server: &ServerConfig) -> ApiConfig {
         flags,
         retention: config.storage.retention_time.to_string(),
         hostname: node::node_name(None),
+        admin_api: config.admin_api,
     }
 }
 

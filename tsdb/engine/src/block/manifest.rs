@@ -1,10 +1,10 @@
-//! Which blocks there are, so that one that goes missing is noticed. A finished block that is not listed counts
-//! all the same: the list is written after the block.
+//! Which blocks there are and which of them have tombstones, so that a file that goes missing is noticed. A
+//! finished file that is not listed counts all the same: the list is written after it.
 //!
 //! ```text
 //! 8 bytes  "SWELLMAN"
 //! 4 bytes  LE version
-//! 8 bytes  LE id of each block
+//! 8 bytes  LE id of each block * 2 + has tombstones; id 0 is the head, listed when it has tombstones
 //! 4 bytes  LE checksum (CRC-32) of all before
 //! ```
 
@@ -23,12 +23,22 @@ const CHECKSUM_LEN: usize = 4;
 /// A million blocks.
 const MAX_BYTES: u64 = 8 << 20;
 
+/// One entry of the list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Listed {
+    pub(crate) id: BlockId,
+    pub(crate) has_tombstones: bool,
+}
+
+/// In place of a block: the head.
+pub(crate) const HEAD: BlockId = BlockId(0);
+
 /// What the list says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Manifest {
     /// No list was written yet.
     Absent,
-    Listed(Vec<BlockId>),
+    Listed(Vec<Listed>),
     /// The bytes are not what was written.
     Damaged,
     /// Written by a newer version of this program.
@@ -40,14 +50,17 @@ pub(crate) fn name() -> String {
     format!("{FOLDER}/{NAME}")
 }
 
-/// Replaces the list.
-pub(crate) fn write(dir: &dyn Dir, ids: &[BlockId]) -> io::Result<()> {
-    let mut bytes = Vec::with_capacity(HEADER_LEN + ids.len() * 8 + CHECKSUM_LEN);
+/// Replaces the list of the blocks in that folder.
+pub(crate) fn write(dir: &dyn Dir, folder: &str, listed: &[Listed]) -> io::Result<()> {
+    let mut bytes = Vec::with_capacity(HEADER_LEN + listed.len() * 8 + CHECKSUM_LEN);
     bytes.extend_from_slice(MAGIC);
     bytes.extend_from_slice(&VERSION.to_le_bytes());
-    ids.iter().for_each(|id| bytes.extend_from_slice(&id.0.to_le_bytes()));
+    for entry in listed {
+        let folded = entry.id.0 * 2 + u64::from(entry.has_tombstones);
+        bytes.extend_from_slice(&folded.to_le_bytes());
+    }
     bytes.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());
-    let unfinished = format!("{FOLDER}/{NAME_UNFINISHED}");
+    let unfinished = format!("{folder}/{NAME_UNFINISHED}");
     match dir.remove(&unfinished) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
@@ -55,8 +68,8 @@ pub(crate) fn write(dir: &dyn Dir, ids: &[BlockId]) -> io::Result<()> {
     let file = dir.create(&unfinished)?;
     file.append(&bytes)?;
     file.sync()?;
-    dir.rename(&unfinished, &name())?;
-    dir.sync_dir(FOLDER)
+    dir.rename(&unfinished, &format!("{folder}/{NAME}"))?;
+    dir.sync_dir(folder)
 }
 
 /// Reads the list.
@@ -80,9 +93,12 @@ fn decode(bytes: &[u8]) -> Manifest {
     if word(8) != VERSION {
         return Manifest::Newer(word(8));
     }
-    let ids = bytes[HEADER_LEN..end].chunks_exact(8);
+    let folded = bytes[HEADER_LEN..end].chunks_exact(8);
+    let folded = folded.map(|entry| u64::from_le_bytes(entry.try_into().expect("eight bytes")));
     Manifest::Listed(
-        ids.map(|id| BlockId(u64::from_le_bytes(id.try_into().expect("eight bytes")))).collect(),
+        folded
+            .map(|folded| Listed { id: BlockId(folded / 2), has_tombstones: folded % 2 == 1 })
+            .collect(),
     )
 }
 
@@ -97,10 +113,14 @@ mod tests {
         let dir = MemDir::new();
         dir.create_folder(FOLDER).expect("folder");
         assert_eq!(read(&dir).expect("readable"), Manifest::Absent);
-        let ids = [BlockId(7), BlockId(9)];
-        write(&dir, &[]).expect("written");
-        write(&dir, &ids).expect("written again");
-        assert_eq!(read(&dir).expect("readable"), Manifest::Listed(ids.to_vec()));
+        let listed = [
+            Listed { id: BlockId(7), has_tombstones: false },
+            Listed { id: BlockId(9), has_tombstones: true },
+            Listed { id: HEAD, has_tombstones: true },
+        ];
+        write(&dir, FOLDER, &[]).expect("written");
+        write(&dir, FOLDER, &listed).expect("written again");
+        assert_eq!(read(&dir).expect("readable"), Manifest::Listed(listed.to_vec()));
         let len = read_whole(&dir, &name(), 1000).expect("readable").len();
         for offset in 0..len {
             dir.flip(&name(), offset, 1).expect("flipped");

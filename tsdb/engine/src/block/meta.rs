@@ -1,7 +1,7 @@
 //! What is known of a block without opening its columns.
 
 use swell_chunk::{Cursor, DecodeError, put_varint, put_zigzag};
-use swell_model::{TimeRange, TimestampMs};
+use swell_model::{DurationMs, TimeRange, TimestampMs};
 
 use super::{SUFFIX, SUFFIX_UNFINISHED};
 
@@ -33,6 +33,8 @@ pub(crate) struct BlockMeta {
     pub(crate) start: TimestampMs,
     /// The millisecond after the last one it is responsible for.
     pub(crate) end: TimestampMs,
+    /// Distance of the aggregates it holds; zero when it holds samples as they came.
+    pub(crate) resolution: DurationMs,
     /// Of its samples.
     pub(crate) min: TimestampMs,
     /// Of its samples.
@@ -58,6 +60,7 @@ impl BlockMeta {
         for at in [self.start, self.end, self.min, self.max] {
             put_zigzag(out, at.0);
         }
+        put_varint(out, self.resolution.0.unsigned_abs());
         for count in [self.series_count, self.chunk_count, self.sample_count] {
             put_varint(out, count);
         }
@@ -71,6 +74,8 @@ impl BlockMeta {
         for at in &mut times {
             *at = TimestampMs(cursor.zigzag()?);
         }
+        let resolution = i64::try_from(cursor.varint()?);
+        let resolution = resolution.map_err(|_| cursor.fault("a resolution is out of range"))?;
         let mut counts = [0; 3];
         for count in &mut counts {
             *count = cursor.varint()?;
@@ -83,6 +88,7 @@ impl BlockMeta {
             id,
             start,
             end,
+            resolution: DurationMs(resolution),
             min,
             max,
             series_count,

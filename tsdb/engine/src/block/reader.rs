@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use rustc_hash::FxHashMap;
 use swell_chunk::{
     Cursor, DecodeError, FloatCursors, FloatReader, HISTOGRAMS_MAX, read_histograms, read_times,
@@ -22,6 +22,7 @@ use super::{
     REFERENCE_DEPTH_MAX, ReadBlockError, SECTION_COUNT, SERIES, SERIES_GROUP_LEN, TIMES,
     TRAILER_LEN, VERSION,
 };
+use crate::tombstones::{self, ReadTombstonesError, Tombstones};
 
 /// A finished block whose footer is sound.
 #[derive(Debug)]
@@ -34,6 +35,16 @@ pub(crate) struct Block {
     loaded: Mutex<Option<(Arc<Loaded>, Monotonic)>>,
     /// First damage met; the block takes no part in compaction after that.
     damage: Mutex<Option<(u64, String)>>,
+    /// What of the block is deleted; of a block whose tombstones are damaged nothing is read.
+    tombstones: RwLock<Result<Arc<Tombstones<u32>>, TombstonesFault>>,
+}
+
+/// Where the tombstones of a block are damaged, and how.
+#[derive(Clone, Debug)]
+pub(crate) struct TombstonesFault {
+    pub(crate) file: String,
+    pub(crate) offset: u64,
+    pub(crate) what: String,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -92,7 +103,58 @@ impl Block {
         }
         meta.file_bytes = file_len;
         meta.index_bytes = sections[INDEX].len;
-        Ok(Self { meta, name, file, sections, loaded: Mutex::default(), damage: Mutex::default() })
+        Ok(Self {
+            meta,
+            name,
+            file,
+            sections,
+            loaded: Mutex::default(),
+            damage: Mutex::default(),
+            tombstones: RwLock::new(Ok(Arc::default())),
+        })
+    }
+
+    /// Reads the file of what is deleted of this block. Damage there hides the block: what it would show might
+    /// be deleted.
+    pub(crate) fn open_tombstones(&self, dir: &dyn Dir) -> Result<(), ReadTombstonesError> {
+        let found = tombstones::read(dir, &tombstones::name_of(self.meta.id), self.meta.id.0);
+        *self.tombstones.write() = match found {
+            Ok(found) => Ok(Arc::new(found)),
+            Err(ReadTombstonesError::Damaged { file, offset, what }) => {
+                Err(TombstonesFault { file, offset, what })
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(())
+    }
+
+    /// The file of what is deleted of this block should be there and is not.
+    pub(crate) fn miss_tombstones(&self) {
+        let file = tombstones::name_of(self.meta.id);
+        let what = "the file is missing: samples that were deleted would be shown".to_owned();
+        *self.tombstones.write() = Err(TombstonesFault { file, offset: 0, what });
+    }
+
+    /// What of the block is deleted.
+    pub(crate) fn tombstones(&self) -> Result<Arc<Tombstones<u32>>, ReadBlockError> {
+        self.tombstones.read().clone().map_err(|TombstonesFault { file, offset, what }| {
+            ReadBlockError::Damaged { file, offset, what }
+        })
+    }
+
+    /// Whether a part of the block is deleted.
+    pub(crate) fn has_tombstones(&self) -> bool {
+        self.tombstones.read().as_ref().map_or(true, |tombstones| !tombstones.is_empty())
+    }
+
+    /// Damage of the file of what is deleted.
+    pub(crate) fn tombstones_fault(&self) -> Option<TombstonesFault> {
+        self.tombstones.read().as_ref().err().cloned()
+    }
+
+    /// Hides more of the block from readers.
+    pub(crate) fn set_tombstones(&self, tombstones: Tombstones<u32>) {
+        *self.tombstones.write() = Ok(Arc::new(tombstones));
     }
 
     /// Directories and index, read now if they are not there.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use swell_chunk::FloatReader;
 use swell_env::{Clock as _, Dir as _, ManualClock, MemDir};
-use swell_model::{FloatColumn, Labels, SeriesData, TimestampMs, stale_nan};
+use swell_model::{DurationMs, FloatColumn, Labels, SeriesData, TimestampMs, stale_nan};
 
 use super::{Block, BlockId, BlockMeta, BlockWriter, CHUNK_LEN, FOLDER, FrameCache, Packing};
 
@@ -20,7 +20,8 @@ fn series(pairs: &[(&str, &str)], times: &Arc<[i64]>, values: Vec<f64>) -> Serie
 fn write(dir: &MemDir, packing: Packing, series: &[SeriesData]) -> BlockMeta {
     let window = (TimestampMs(0), TimestampMs(i64::MAX));
     let mut writer =
-        BlockWriter::create(dir, BlockId(1), window, Vec::new(), packing).expect("creates");
+        BlockWriter::create(dir, BlockId(1), window, DurationMs::ZERO, Vec::new(), packing)
+            .expect("creates");
     series.iter().for_each(|series| writer.add(series).expect("adds"));
     writer.finish().expect("finishes").expect("has series")
 }

@@ -8,7 +8,7 @@ use swell_chunk::{
 };
 use swell_env::{AppendFile, Dir};
 use swell_index::write_index;
-use swell_model::{Labels, SeriesData, TimestampMs};
+use swell_model::{DurationMs, Labels, SeriesData, TimestampMs};
 
 use super::frames::FrameWriter;
 use super::group::GroupWriter;
@@ -48,11 +48,13 @@ pub(crate) struct BlockWriter<'d> {
 }
 
 impl<'d> BlockWriter<'d> {
-    /// Starts the unfinished file of a block that is responsible for `[start, end)`.
+    /// Starts the unfinished file of a block that is responsible for `[start, end)`; `resolution` is zero for
+    /// samples as they came.
     pub(crate) fn create(
         dir: &'d dyn Dir,
         id: BlockId,
         (start, end): (TimestampMs, TimestampMs),
+        resolution: DurationMs,
         sources: Vec<BlockId>,
         packing: Packing,
     ) -> Result<Self, WriteBlockError> {
@@ -71,6 +73,7 @@ impl<'d> BlockWriter<'d> {
             id,
             start,
             end,
+            resolution,
             min: TimestampMs::MAX,
             max: TimestampMs::MIN,
             series_count: 0,
@@ -204,7 +207,18 @@ impl<'d> BlockWriter<'d> {
     }
 
     /// Ends the file, syncs it and gives it its name. `None` when no series was added: then there is no block.
-    pub(crate) fn finish(mut self) -> Result<Option<BlockMeta>, WriteBlockError> {
+    /// After a failure the unfinished file is removed, so that a full disk is not made fuller.
+    pub(crate) fn finish(self) -> Result<Option<BlockMeta>, WriteBlockError> {
+        let (dir, name) = (self.dir, self.name.clone());
+        self.publish().inspect_err(|_| match dir.remove(&name) {
+            Err(left) if left.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(file = name, error = %left, "an unfinished block stays until the next start");
+            }
+            _ => {}
+        })
+    }
+
+    fn publish(mut self) -> Result<Option<BlockMeta>, WriteBlockError> {
         if self.series.is_empty() {
             self.dir.remove(&self.name).map_err(|source| self.fault("remove", source))?;
             return Ok(None);

@@ -1,40 +1,71 @@
-//! Writes a block out of selected series.
+//! Fills a block with selected series.
 
 use swell_env::Dir;
-use swell_model::{DurationMs, SelectHints, TimeRange, TimestampMs};
+use swell_model::{DurationMs, SelectHints, SeriesData, TimeRange, TimestampMs};
 
 use super::plan::Window;
-use crate::block::{BlockId, BlockMeta, BlockWriter, Packing, WriteBlockError};
+use crate::block::{BlockId, BlockWriter, Packing, WriteBlockError};
 use crate::select::{Columns, Selected};
 
-/// Writes and publishes a block with the samples of the series that lie in `samples_in`; `None` when there are
-/// none. After a failure nothing is published, and the unfinished file is removed if that is possible.
-pub(crate) fn write_block(
-    dir: &dyn Dir,
-    id: BlockId,
-    window: Window,
-    sources: Vec<BlockId>,
+/// What a block is made for.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) id: BlockId,
+    pub(crate) window: Window,
+    /// Distance of the aggregates it holds, zero for samples as they came.
+    pub(crate) resolution: DurationMs,
+    /// Blocks it stands for from then on.
+    pub(crate) sources: Vec<BlockId>,
+    /// Only samples of this window go in.
+    pub(crate) samples_in: Window,
+    pub(crate) packing: Packing,
+}
+
+/// What becomes of a series on its way into a block.
+pub(crate) enum Turn {
+    Write(SeriesData),
+    /// The work is to end.
+    Stop,
+}
+
+/// Writes the series into an unfinished file; it is not a block before [`BlockWriter::finish`]. After a stop or a
+/// failure the file is removed, and the result is `None` or the failure.
+pub(crate) fn fill<'d>(
+    dir: &'d dyn Dir,
+    job: Job,
     mut selected: Vec<Selected>,
-    samples_in: Window,
-    packing: Packing,
-) -> Result<Option<BlockMeta>, WriteBlockError> {
+    turn: &mut dyn FnMut(SeriesData) -> Turn,
+) -> Result<Option<BlockWriter<'d>>, WriteBlockError> {
     selected.sort_by(|a, b| a.labels.cmp(&b.labels));
-    let range = TimeRange { start_incl: samples_in.0, end_incl: samples_in.1 - DurationMs(1) };
-    let mut writer = BlockWriter::create(dir, id, window, sources, packing)?;
+    let (from, to) = job.samples_in;
+    let range = TimeRange { start_incl: from, end_incl: to - DurationMs(1) };
+    let file = job.id.file_name();
+    let (window, packing) = (job.window, job.packing);
+    let mut writer =
+        BlockWriter::create(dir, job.id, window, job.resolution, job.sources, packing)?;
     for series in Columns::new(selected, &SelectHints::range(range), TimestampMs::MIN.0) {
-        let added = match series {
-            Ok(series) => writer.add(&series),
-            Err(source) => Err(WriteBlockError::Source { file: id.file_name(), source }),
+        let added = match series.map(&mut *turn) {
+            Ok(Turn::Write(series)) => writer.add(&series),
+            Ok(Turn::Stop) => {
+                discard(writer);
+                return Ok(None);
+            }
+            Err(source) => Err(WriteBlockError::Source { file: file.clone(), source }),
         };
         if let Err(error) = added {
-            if let Err(left) = writer.discard() {
-                tracing::warn!(
-                    error = swell_telemetry::chain(&left),
-                    "an unfinished block stays until the next start"
-                );
-            }
+            discard(writer);
             return Err(error);
         }
     }
-    writer.finish()
+    Ok(Some(writer))
+}
+
+/// Removes an unfinished file, which the next start would do as well.
+pub(crate) fn discard(writer: BlockWriter<'_>) {
+    if let Err(left) = writer.discard() {
+        tracing::warn!(
+            error = swell_telemetry::chain(&left),
+            "an unfinished block stays until the next start"
+        );
+    }
 }

@@ -1,4 +1,5 @@
-//! From the head to blocks, and from blocks to larger ones: planned on metadata, then carried out.
+//! From the head to blocks, and from blocks to larger or coarser ones: planned on metadata, then carried out.
 
 pub(crate) mod execute;
 pub(crate) mod plan;
+mod rewrite;

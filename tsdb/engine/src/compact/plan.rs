@@ -8,8 +8,14 @@ use crate::block::{BlockId, BlockMeta};
 pub(crate) const FLUSH_SPAN: DurationMs = DurationMs(2 * 3_600_000);
 /// The head keeps a window open this long after it has ended, for targets that report late.
 const FLUSH_DELAY: DurationMs = DurationMs(3_600_000);
-/// Lengths of the blocks that are merged from smaller ones, rising.
-const LEVEL_SPANS: [DurationMs; 2] = [DurationMs(24 * 3_600_000), DurationMs(8 * 24 * 3_600_000)];
+/// Length of the blocks that are merged from flushed ones.
+const DAY: DurationMs = DurationMs(24 * 3_600_000);
+/// Length of the blocks that are merged from days.
+const EIGHT_DAYS: DurationMs = DurationMs(8 * 24 * 3_600_000);
+/// Blocks that are larger together are not merged for their level: it would take long and gain little.
+const MERGE_MAX_BYTES: u64 = 32 << 30;
+/// A block is written anew for its tombstones alone once they touch one in this many of its series.
+const TOMBSTONES_SHARE: u64 = 20;
 
 /// A window of time, the end not included.
 pub(crate) type Window = (TimestampMs, TimestampMs);
@@ -21,60 +27,132 @@ pub(crate) fn flush(head: Option<TimeRange>) -> Option<Window> {
     (head.end_incl >= window.1 + FLUSH_DELAY).then_some(window)
 }
 
-/// Blocks to merge, and the window of the result.
+/// Why blocks are written anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// They overlap: one time is looked for in two places.
+    Overlap,
+    /// They fill a window of the next level.
+    Level,
+    /// Much of one is deleted.
+    Tombstones,
+}
+
+/// Blocks to write as one, and what becomes of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Merge {
-    /// Oldest first.
+pub(crate) struct Rewrite {
+    pub(crate) reason: Reason,
+    /// What is read, oldest first, and goes once the result is there.
     pub(crate) sources: Vec<BlockId>,
     pub(crate) window: Window,
+    pub(crate) resolution: DurationMs,
 }
 
-/// The next merge: blocks that overlap, else the oldest complete window of a level with more than one block.
-/// A window is complete when the head has nothing before `head_floor`, and that is not before the window's end.
-pub(crate) fn merge(metas: &[BlockMeta], head_floor: Option<TimestampMs>) -> Option<Merge> {
-    let mut blocks: Vec<&BlockMeta> = metas.iter().collect();
-    blocks.sort_by_key(|meta| (meta.start, meta.id));
-    overlapping(&blocks).or_else(|| {
-        LEVEL_SPANS.iter().find_map(|span| complete_window(&blocks, *span, head_floor?))
-    })
+/// A block as planning sees it.
+#[derive(Clone, Debug)]
+pub(crate) struct Candidate {
+    pub(crate) meta: BlockMeta,
+    /// Series of which something is deleted.
+    pub(crate) deleted_series_count: u64,
 }
 
-fn overlapping(blocks: &[&BlockMeta]) -> Option<Merge> {
+/// The next rewrite that was not given up. A window of a level is complete when the head has nothing before
+/// `head_floor`, and that is not before the window's end.
+pub(crate) fn next(
+    candidates: &[Candidate],
+    head_floor: Option<TimestampMs>,
+    given_up: &[Rewrite],
+) -> Option<Rewrite> {
+    let mut blocks: Vec<&Candidate> = candidates.iter().collect();
+    blocks.sort_by_key(|block| (block.meta.resolution, block.meta.start, block.meta.id));
+    let of_one_resolution: Vec<&[&Candidate]> =
+        blocks.chunk_by(|a, b| a.meta.resolution == b.meta.resolution).collect();
+    let each = || of_one_resolution.iter().copied();
+    let level = |span: DurationMs| -> Vec<Rewrite> {
+        let Some(floor) = head_floor else { return Vec::new() };
+        each().flat_map(|blocks| complete_windows(blocks, span, floor)).collect()
+    };
+    each()
+        .flat_map(overlapping)
+        .chain(level(DAY))
+        .chain(each().flat_map(much_deleted))
+        .chain(level(EIGHT_DAYS))
+        .find(|rewrite| !given_up.contains(rewrite))
+}
+
+/// Blocks with tombstones, one at a time, as [`crate::Db::clean_tombstones`] has them written anew.
+pub(crate) fn clean(candidates: &[Candidate]) -> Vec<Rewrite> {
+    let deleted = candidates.iter().filter(|block| block.deleted_series_count > 0);
+    deleted.map(|block| rewrite_of(Reason::Tombstones, &[block])).collect()
+}
+
+/// Runs of blocks that overlap.
+fn overlapping(blocks: &[&Candidate]) -> Vec<Rewrite> {
+    let mut runs: Vec<Vec<&Candidate>> = Vec::new();
     let mut end = TimestampMs::MIN;
-    let mut run: Vec<&BlockMeta> = Vec::new();
     for block in blocks {
-        if block.start >= end {
-            if run.len() > 1 {
-                break;
-            }
-            run.clear();
+        match runs.last_mut() {
+            Some(run) if block.meta.start < end => run.push(block),
+            _ => runs.push(vec![block]),
         }
-        run.push(block);
-        end = end.max(block.end);
+        end = end.max(block.meta.end);
     }
-    (run.len() > 1).then(|| merge_of(&run))
+    runs.iter().filter(|run| run.len() > 1).map(|run| rewrite_of(Reason::Overlap, run)).collect()
 }
 
-fn complete_window(
-    blocks: &[&BlockMeta],
+fn complete_windows(
+    blocks: &[&Candidate],
     span: DurationMs,
     head_floor: TimestampMs,
-) -> Option<Merge> {
-    let fits = |block: &&&BlockMeta| {
-        let window = window_of(block.start, span);
-        block.end <= window.1 && window.1 <= head_floor && block.end.since(block.start) < span
+) -> Vec<Rewrite> {
+    let fits = |block: &&&Candidate| {
+        let meta = &block.meta;
+        let window = window_of(meta.start, span);
+        meta.end <= window.1 && window.1 <= head_floor && meta.end.since(meta.start) < span
     };
-    let candidates: Vec<&BlockMeta> = blocks.iter().filter(fits).copied().collect();
-    candidates
-        .chunk_by(|a, b| window_of(a.start, span) == window_of(b.start, span))
-        .find(|group| group.len() > 1)
-        .map(|group| Merge { window: window_of(group[0].start, span), ..merge_of(group) })
+    let fitting: Vec<&Candidate> = blocks.iter().filter(fits).copied().collect();
+    fitting
+        .chunk_by(|a, b| window_of(a.meta.start, span) == window_of(b.meta.start, span))
+        .filter(|group| {
+            let bytes: u64 = group.iter().map(|block| block.meta.file_bytes).sum();
+            group.len() > 1 && bytes <= MERGE_MAX_BYTES
+        })
+        .map(|group| Rewrite {
+            window: window_of(group[0].meta.start, span),
+            ..rewrite_of(Reason::Level, group)
+        })
+        .collect()
 }
 
-fn merge_of(blocks: &[&BlockMeta]) -> Merge {
-    let start = blocks.iter().map(|block| block.start).min().expect("at least two blocks");
-    let end = blocks.iter().map(|block| block.end).max().expect("at least two blocks");
-    Merge { sources: blocks.iter().map(|block| block.id).collect(), window: (start, end) }
+/// Blocks of which much is deleted. One that overlaps others waits until they are merged, since a new number
+/// would change which of them counts; the newest one waits for the next, since it may not go as a whole.
+fn much_deleted(blocks: &[&Candidate]) -> Vec<Rewrite> {
+    let newest_end = blocks.iter().map(|block| block.meta.end).max();
+    let is_worth_it = |block: &&&Candidate| {
+        block.deleted_series_count > 0
+            && Some(block.meta.end) < newest_end
+            && block.deleted_series_count * TOMBSTONES_SHARE >= block.meta.series_count
+    };
+    let is_apart = |block: &&&Candidate| {
+        blocks.iter().all(|other| {
+            let (meta, other) = (&block.meta, &other.meta);
+            other.id == meta.id || other.end <= meta.start || meta.end <= other.start
+        })
+    };
+    blocks
+        .iter()
+        .filter(is_worth_it)
+        .filter(is_apart)
+        .map(|block| rewrite_of(Reason::Tombstones, &[block]))
+        .collect()
+}
+
+fn rewrite_of(reason: Reason, blocks: &[&Candidate]) -> Rewrite {
+    let metas = || blocks.iter().map(|block| &block.meta);
+    let start = metas().map(|meta| meta.start).min().expect("at least one block");
+    let end = metas().map(|meta| meta.end).max().expect("at least one block");
+    let ids: Vec<BlockId> = metas().map(|meta| meta.id).collect();
+    Rewrite { reason, sources: ids, window: (start, end), resolution: blocks[0].meta.resolution }
 }
 
 /// The window of that length, aligned to the epoch, that holds the instant.
@@ -84,98 +162,4 @@ fn window_of(at: TimestampMs, span: DurationMs) -> Window {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const HOUR: i64 = 3_600_000;
-
-    fn block(id: u64, start_h: i64, end_h: i64) -> BlockMeta {
-        let (start, end) = (TimestampMs(start_h * HOUR), TimestampMs(end_h * HOUR));
-        BlockMeta {
-            id: BlockId(id),
-            start,
-            end,
-            min: start,
-            max: end - DurationMs(1),
-            series_count: 1,
-            chunk_count: 1,
-            sample_count: 1,
-            sources: Vec::new(),
-            file_bytes: 1,
-            index_bytes: 1,
-        }
-    }
-
-    fn check_flush(head_h: Option<(i64, i64)>, expected_h: Option<(i64, i64)>) {
-        let head = head_h.map(|(start, end)| TimeRange {
-            start_incl: TimestampMs(start * HOUR),
-            end_incl: TimestampMs(end * HOUR),
-        });
-        let expected = expected_h.map(|(s, e)| (TimestampMs(s * HOUR), TimestampMs(e * HOUR)));
-        assert_eq!(flush(head), expected);
-    }
-
-    #[test]
-    fn a_window_is_flushed_once_it_is_over_for_an_hour() {
-        check_flush(None, None);
-        check_flush(Some((0, 2)), None);
-        check_flush(Some((1, 3)), Some((0, 2)));
-        check_flush(Some((-1, 1)), Some((-2, 0)));
-        check_flush(Some((-1, 0)), None);
-        check_flush(Some((5, 100)), Some((4, 6)));
-    }
-
-    fn check_merge(
-        blocks: &[(u64, i64, i64)],
-        floor_h: i64,
-        expected: Option<(&[u64], (i64, i64))>,
-    ) {
-        let metas: Vec<BlockMeta> = blocks.iter().map(|(id, s, e)| block(*id, *s, *e)).collect();
-        let expected = expected.map(|(ids, (start, end))| Merge {
-            sources: ids.iter().copied().map(BlockId).collect(),
-            window: (TimestampMs(start * HOUR), TimestampMs(end * HOUR)),
-        });
-        assert_eq!(merge(&metas, Some(TimestampMs(floor_h * HOUR))), expected);
-        let reversed: Vec<BlockMeta> = metas.into_iter().rev().collect();
-        assert_eq!(merge(&reversed, Some(TimestampMs(floor_h * HOUR))), expected, "in any order");
-    }
-
-    #[test]
-    fn days_are_merged_when_they_are_over() {
-        check_merge(&[(1, 0, 2), (2, 2, 4)], 4, None);
-        check_merge(&[(1, 0, 2), (2, 2, 4)], 24, Some((&[1, 2], (0, 24))));
-        check_merge(&[(1, 0, 2)], 24, None);
-        check_merge(&[(1, 0, 24), (2, 24, 26), (3, 26, 28)], 48, Some((&[2, 3], (24, 48))));
-        check_merge(&[(1, 0, 24), (2, 24, 48)], 192, Some((&[1, 2], (0, 192))));
-        check_merge(&[(1, 0, 192), (2, 192, 216)], 384, None);
-    }
-
-    #[test]
-    fn blocks_that_overlap_are_merged_first() {
-        check_merge(&[(1, 0, 2), (2, 2, 4), (3, 3, 5), (4, 6, 8)], 4, Some((&[2, 3], (2, 5))));
-        check_merge(&[(1, 0, 10), (2, 2, 4), (3, 4, 6)], 4, Some((&[1, 2, 3], (0, 10))));
-    }
-
-    proptest! {
-        #[test]
-        fn planning_again_after_each_merge_comes_to_an_end(starts in prop::collection::btree_set(0i64..400, 0..60), floor in 0i64..900) {
-            let mut metas: Vec<BlockMeta> =
-                (1u64..).zip(&starts).map(|(id, at)| block(id, at * 2, at * 2 + 2)).collect();
-            let mut next_id = 1000;
-            while let Some(plan) = merge(&metas, Some(TimestampMs(floor * HOUR))) {
-                prop_assert!(plan.sources.len() > 1);
-                let before = metas.len();
-                metas.retain(|meta| !plan.sources.contains(&meta.id));
-                prop_assert_eq!(before - metas.len(), plan.sources.len());
-                let mut merged = block(next_id, 0, 0);
-                (merged.start, merged.end) = plan.window;
-                metas.push(merged);
-                next_id += 1;
-            }
-            metas.sort_by_key(|meta| meta.start);
-            prop_assert!(metas.windows(2).all(|pair| pair[0].end <= pair[1].start), "windows stay apart");
-        }
-    }
-}
+mod tests;

@@ -28,6 +28,8 @@ pub(crate) use segment::Segment;
 use segment::SegmentBuilder;
 pub(crate) use snapshot::{HeadSeries, OpenRows};
 
+use crate::tombstones::Tombstones;
+
 /// Rows of a group before it is sealed: two bit-packed blocks, four minutes at one row a second.
 const SEAL_ROWS: u32 = 256;
 
@@ -53,6 +55,8 @@ pub(crate) struct Head {
     max_ms: Option<i64>,
     /// Not after the first histogram.
     histograms_from_ms: Option<i64>,
+    /// What is deleted of the samples here.
+    pub(crate) tombstones: Tombstones<Labels>,
 }
 
 #[derive(Debug)]
@@ -113,6 +117,7 @@ impl Head {
             read_floor_ms: floor_ms,
             max_ms: None,
             histograms_from_ms: None,
+            tombstones: Tombstones::default(),
         }
     }
 
@@ -322,6 +327,31 @@ impl Head {
             .then_some(TimeRange { start_incl: TimestampMs(start), end_incl: TimestampMs(end) })
     }
 
+    /// As [`Head::range`], but from the first sample and not before: what is to be flushed next. A clock that jumped
+    /// leaves years without samples, which are passed over by this.
+    pub(crate) fn flushable(&self) -> Option<TimeRange> {
+        let range = self.range()?;
+        let floor = self.read_floor_ms;
+        let first_of = |times: &[i64]| times.get(times.partition_point(|at| *at < floor)).copied();
+        let of_segment = |segment: &Arc<Segment>| {
+            let is_cut = segment.first_ms < floor && segment.last_ms >= floor;
+            // Columns that cannot be read are told by the flush that reads all of them.
+            if is_cut { first_of(&segment.times().ok()?) } else { Some(segment.first_ms) }
+        };
+        let of_group = |group: &Group| {
+            let is_cut = group.first_ms < floor;
+            if is_cut { first_of(&group.times.to_vec()) } else { Some(group.first_ms) }
+        };
+        let segments = self.segments.iter().flatten().filter(|segment| segment.last_ms >= floor);
+        let groups = self.groups.iter().filter(|group| group.times.count() > 0);
+        let first = segments
+            .filter_map(of_segment)
+            .chain(groups.filter_map(of_group))
+            .chain(self.histograms_from_ms)
+            .min()?;
+        Some(TimeRange { start_incl: TimestampMs(first.max(range.start_incl.0)), ..range })
+    }
+
     /// Refuses samples before `floor` from now on.
     pub(crate) fn raise_accept_floor(&mut self, floor: TimestampMs) {
         self.accept_floor_ms = self.accept_floor_ms.max(floor.0);
@@ -412,6 +442,12 @@ impl Head {
         {
             *segment = Arc::new(packed);
         }
+    }
+
+    /// The time of the newest sample of a series.
+    pub(crate) fn last_of(&self, idx: u32) -> Option<TimestampMs> {
+        let last_ms = self.series[idx as usize].last_ms;
+        (last_ms != NEVER).then_some(TimestampMs(last_ms))
     }
 
     /// Series with enough open histograms to fill a chunk, with these.

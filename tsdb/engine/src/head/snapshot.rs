@@ -7,6 +7,7 @@ use swell_chunk::TimesTail;
 use swell_model::{Labels, TimeRange};
 
 use super::{Head, HistogramChunk, HistogramSamples, NONE, Newest, Segment};
+use crate::tombstones::Intervals;
 
 /// One series as it stood when the snapshot was taken.
 #[derive(Debug, Default)]
@@ -20,6 +21,8 @@ pub(crate) struct HeadSeries {
     pub(crate) histograms: HistogramSamples,
     /// Time and value of the newest sample in the range, instead of all the others where no more is wanted.
     pub(crate) newest: Option<(i64, f64)>,
+    /// What is deleted of all these.
+    pub(crate) deleted: Option<Arc<Intervals>>,
 }
 
 /// Rows of a group that is not sealed.
@@ -46,7 +49,9 @@ impl Head {
         let mut groups = Groups::new();
         let taken = indices.iter().filter_map(|idx| {
             let columns = self.columns(*idx, window, &mut groups)?;
-            Some(HeadSeries { labels: self.labels_at(*idx), ..columns })
+            let labels = self.labels_at(*idx);
+            let deleted = self.tombstones.of(&labels).cloned();
+            Some(HeadSeries { labels, deleted, ..columns })
         });
         taken.collect()
     }
@@ -56,14 +61,19 @@ impl Head {
         let window = self.clipped(range);
         let mut groups = Groups::new();
         let taken = indices.iter().filter_map(|idx| {
-            let taken = match self.newest(*idx, window) {
-                Newest::Before => return None,
-                Newest::Float(at_ms, value) => {
+            let newest = self.newest(*idx, window);
+            if newest == Newest::Before {
+                return None;
+            }
+            let labels = self.labels_at(*idx);
+            let deleted = self.tombstones.of(&labels).cloned();
+            let taken = match newest {
+                Newest::Float(at_ms, value) if deleted.is_none() => {
                     HeadSeries { newest: Some((at_ms, value)), ..HeadSeries::default() }
                 }
-                Newest::Histogram | Newest::Unknown => self.columns(*idx, window, &mut groups)?,
+                _ => self.columns(*idx, window, &mut groups)?,
             };
-            Some(HeadSeries { labels: self.labels_at(*idx), ..taken })
+            Some(HeadSeries { labels, deleted, ..taken })
         });
         taken.collect()
     }

@@ -9,7 +9,7 @@ mod writer;
 pub(crate) use record::Record;
 pub(crate) use replay::{ReplayError, Replayed, replay};
 pub(crate) use sync::SyncGate;
-pub(crate) use writer::WalWriter;
+pub(crate) use writer::{Segment, WalWriter};
 
 /// Folder of the segments in the data directory.
 pub(crate) const FOLDER: &str = "wal";
@@ -17,7 +17,7 @@ const SUFFIX: &str = ".wal";
 /// Ending of a copy of damaged bytes.
 const SUFFIX_DAMAGED: &str = ".damaged";
 
-fn segment_name(segment_nr: u64) -> String {
+pub(crate) fn segment_name(segment_nr: u64) -> String {
     format!("{FOLDER}/{segment_nr:08}{SUFFIX}")
 }
 

@@ -45,6 +45,7 @@ impl TargetStatusSource for Targets {
 pub(crate) struct Lab {
     pub(crate) router: Router,
     pub(crate) db: Arc<Db>,
+    pub(crate) dir: MemDir,
     pub(crate) targets: Arc<Targets>,
     pub(crate) readiness: Readiness,
     pub(crate) registry: Registry,
@@ -93,6 +94,7 @@ pub(crate) fn config() -> ApiConfig {
         flags: BTreeMap::from([("query.timeout".to_owned(), "20s".to_owned())]),
         retention: "15d".to_owned(),
         hostname: "lab".to_owned(),
+        admin_api: false,
     }
 }
 
@@ -111,8 +113,9 @@ impl Lab {
     pub(crate) fn starting(config: ApiConfig) -> Self {
         let clock = Arc::new(ManualClock::new(TimestampMs(NOW_S * 1000)));
         let registry = swell_telemetry::self_metrics().expect("a new registry");
-        let dir = Arc::new(MemDir::new());
-        let db = Db::open(dir, Config::standard(), clock.clone(), &registry).expect("opened");
+        let dir = MemDir::new();
+        let db = Db::open(Arc::new(dir.clone()), Config::standard(), clock.clone(), &registry)
+            .expect("opened");
         let db = Arc::new(db);
         let targets = Arc::new(Targets::default());
         let readiness = Readiness::default();
@@ -127,7 +130,8 @@ impl Lab {
             },
         )
         .expect("metrics registered once");
-        let lab = Self { router: swell_tsdb_http::router(api), db, targets, readiness, registry };
+        let lab =
+            Self { router: swell_tsdb_http::router(api), db, dir, targets, readiness, registry };
         for (labels, first) in [
             (&[("__name__", "up"), ("job", "a"), ("instance", "x")][..], 1.0),
             (&[("__name__", "up"), ("job", "b"), ("instance", "y")], 0.0),

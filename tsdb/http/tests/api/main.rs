@@ -1,5 +1,6 @@
 //! The API as clients see it: requests against the router, over the real engine on a directory in memory.
 
+mod admin;
 mod edge;
 mod lab;
 mod labels;

@@ -1,0 +1,157 @@
+//! The storage as an operator meets it: looked into, copied, restored, refused, and its API for deletion.
+#![expect(clippy::disallowed_methods, reason = "tests of the binary measure real time")]
+
+#[allow(dead_code, reason = "each test file uses its part")]
+mod harness;
+
+use std::fs;
+use std::path::Path;
+
+use harness::{Server, run, wait_for};
+
+/// A data directory in which a server has stored something.
+fn filled(data: &Path) {
+    let server = Server::start(data, &["--with-agent"]);
+    wait_for("a stored sample", || {
+        server.get("/api/v1/query?query=node_load1").1.contains("\"value\"").then_some(())
+    });
+    assert_eq!(server.stop(), 0);
+}
+
+fn json(args: &[&str]) -> (i32, serde_json::Value, String) {
+    let (code, stdout, stderr) = run(args);
+    let line = stdout.lines().last().unwrap_or_default();
+    (code, serde_json::from_str(line).unwrap_or_default(), stderr)
+}
+
+#[test]
+fn a_data_directory_is_looked_into_copied_and_restored() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("data");
+    filled(&data);
+    let dir = data.display().to_string();
+    let tool = |verb: &str| json(&["tsdb", verb, "--data-dir", &dir, "--output", "json"]);
+    let (code, stat, stderr) = tool("stat");
+    assert_eq!(code, 0, "{stderr}");
+    let samples = stat["head"]["samples"].as_u64().expect("a number");
+    assert!(samples > 0 && stat["damage"] == serde_json::json!([]), "{stat}");
+    let (code, verified, _) = tool("verify");
+    assert_eq!((code, verified["samples"].as_u64()), (0, Some(samples)));
+    let (code, compacted, _) = tool("compact");
+    assert_eq!((code, compacted["retired_blocks"].as_u64()), (0, Some(0)), "{compacted}");
+    let (code, made, stderr) =
+        json(&["tsdb", "snapshot", "--data-dir", &dir, "--name", "s", "--output", "json"]);
+    assert_eq!(code, 0, "{stderr}");
+    let snapshot = made["path"].as_str().expect("a path").to_owned();
+    let restored = folder.path().join("restored").display().to_string();
+    let restore = |source: &str| {
+        json(&[
+            "tsdb",
+            "restore",
+            "--snapshot",
+            source,
+            "--data-dir",
+            &restored,
+            "--output",
+            "json",
+        ])
+    };
+    let (code, _, stderr) = restore(&format!("{snapshot}-none"));
+    assert_eq!(code, 1);
+    assert!(stderr.contains("--snapshot"), "{stderr}");
+    let (code, done, stderr) = restore(&snapshot);
+    assert_eq!(code, 0, "{stderr}");
+    assert_eq!(done["verified"]["samples"].as_u64(), Some(samples), "{done}");
+    let (code, _, stderr) = restore(&snapshot);
+    assert_eq!(code, 1);
+    assert!(stderr.contains("new data directory"), "{stderr}");
+    let (code, again, _) = json(&["tsdb", "verify", "--data-dir", &restored, "--output", "json"]);
+    assert_eq!((code, again["samples"].as_u64()), (0, Some(samples)));
+}
+
+#[test]
+fn a_damaged_snapshot_is_not_restored() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("data");
+    filled(&data);
+    let dir = data.display().to_string();
+    let (code, _, stderr) = run(&["tsdb", "snapshot", "--data-dir", &dir, "--name", "s"]);
+    assert_eq!(code, 0, "{stderr}");
+    let snapshot = data.join("tsdb/snapshots/s");
+    let segment = fs::read_dir(snapshot.join("wal")).expect("a log").next().expect("a segment");
+    let segment = segment.expect("readable").path();
+    let mut bytes = fs::read(&segment).expect("readable");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&segment, bytes).expect("written");
+    let restored = folder.path().join("restored");
+    let (code, _, stderr) = run(&[
+        "tsdb",
+        "restore",
+        "--snapshot",
+        &snapshot.display().to_string(),
+        "--data-dir",
+        &restored.display().to_string(),
+    ]);
+    assert_eq!(code, 1);
+    assert!(stderr.contains("damaged"), "{stderr}");
+    assert!(!restored.join("tsdb").exists() && !restored.join("tsdb.restoring").exists());
+}
+
+#[test]
+fn a_data_directory_of_a_newer_version_is_refused_and_left_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("data");
+    filled(&data);
+    let segment = fs::read_dir(data.join("tsdb/wal")).expect("a log").next().expect("a segment");
+    let segment = segment.expect("readable").path();
+    let mut bytes = fs::read(&segment).expect("readable");
+    bytes[8..12].copy_from_slice(&99_u32.to_le_bytes());
+    let checksum = crc32fast::hash(&bytes[..20]);
+    bytes[20..24].copy_from_slice(&checksum.to_le_bytes());
+    fs::write(&segment, &bytes).expect("written");
+    let dir = data.display().to_string();
+    for args in [
+        &["server", "--data-dir", &dir, "--listen-http", "127.0.0.1:0", "--listen-kube", "off"][..],
+        &["tsdb", "verify", "--data-dir", &dir],
+    ] {
+        let (code, _, stderr) = run(args);
+        assert_eq!(code, 1, "{args:?}");
+        assert!(stderr.contains("version 99") && stderr.contains(".wal"), "{stderr}");
+    }
+    assert_eq!(fs::read(&segment).expect("readable"), bytes);
+}
+
+#[test]
+fn deletion_is_off_unless_the_flag_is_given() {
+    use std::io::{Read as _, Write as _};
+    let post = |server: &Server, path: &str| -> String {
+        let mut stream = std::net::TcpStream::connect(server.http).expect("it listens");
+        write!(
+            stream,
+            "POST {path} HTTP/1.1\r\nHost: {}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+            server.http
+        )
+        .expect("sent");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).expect("answered");
+        text
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = "/api/v1/admin/tsdb/delete_series?match[]=up";
+    let server = Server::start(folder.path(), &[]);
+    let answer = post(&server, path);
+    assert!(answer.contains(" 500 ") && answer.contains("admin APIs disabled"), "{answer}");
+    assert_eq!(server.stop(), 0);
+    let flags = ["--web.enable-admin-api", "--storage.tsdb.retention.time", "20d"];
+    let server = Server::start(folder.path(), &flags);
+    let answer = post(&server, path);
+    assert!(answer.starts_with("HTTP/1.1 204"), "{answer}");
+    let (_, shown) = server.get("/api/v1/status/flags");
+    assert!(shown.contains("\"storage.tsdb.retention.time\":\"20d\""), "{shown}");
+    assert!(shown.contains("\"web.enable-admin-api\":\"true\""), "{shown}");
+    assert_eq!(server.stop(), 0);
+    let (code, _, stderr) = run(&["server", "--retention-size", "big"]);
+    assert_eq!(code, 2);
+    assert!(stderr.contains("10GiB"), "{stderr}");
+}

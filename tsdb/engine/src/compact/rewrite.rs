@@ -1,0 +1,153 @@
+//! Carries out what was planned: blocks are read, written as one, exchanged, and the old files removed.
+
+use std::sync::Arc;
+
+use swell_model::{SeriesData, TimeRange, TimestampMs};
+
+use super::execute::{Job, Turn, discard, fill};
+use super::plan::{self, Candidate, Reason, Rewrite};
+use crate::block::{Block, BlockId, Packing};
+use crate::db::Inner;
+use crate::maintain::{Backoff, MaintainError};
+use crate::pace::Pacer;
+use crate::select::{load, merge};
+use crate::status::MaintainReport;
+use crate::tombstones::Tombstones;
+
+impl Inner {
+    /// Blocks as planning sees them; damaged ones take no part.
+    pub(crate) fn candidates(&self) -> Vec<Candidate> {
+        let blocks = Arc::clone(&self.state.read().blocks);
+        let candidate = |block: &Arc<Block>| {
+            let tombstones = block.tombstones().ok()?;
+            block.damage().is_none().then(|| Candidate {
+                meta: block.meta.clone(),
+                deleted_series_count: tombstones.series_count() as u64,
+            })
+        };
+        blocks.iter().filter_map(candidate).collect()
+    }
+
+    /// The next rewrite that is due.
+    pub(crate) fn next_rewrite(&self, backoff: &Backoff) -> Option<Rewrite> {
+        let floor = self.state.read().head.read_floor();
+        plan::next(&self.candidates(), floor, &backoff.given_up)
+    }
+
+    /// Carries the rewrite out, at the pace of background work; the head is flushed in the pauses.
+    pub(crate) fn rewrite(
+        &self,
+        plan: &Rewrite,
+        backoff: &mut Backoff,
+        report: &mut MaintainReport,
+    ) -> Result<(), MaintainError> {
+        let result = self.try_rewrite(plan, backoff, report);
+        // What cannot be read or does not fit will not do so next time.
+        if let Err(MaintainError::Read { .. } | MaintainError::TooLong { .. }) = &result {
+            backoff.given_up.push(plan.clone());
+            let count = i64::try_from(backoff.given_up.len()).unwrap_or(i64::MAX);
+            self.metrics.rewrites_given_up.set(count);
+        }
+        result
+    }
+
+    fn try_rewrite(
+        &self,
+        plan: &Rewrite,
+        backoff: &mut Backoff,
+        report: &mut MaintainReport,
+    ) -> Result<(), MaintainError> {
+        let find = |ids: &[BlockId]| -> Vec<Arc<Block>> {
+            let blocks = Arc::clone(&self.state.read().blocks);
+            blocks.iter().filter(|block| ids.contains(&block.meta.id)).cloned().collect()
+        };
+        let sources = find(&plan.sources);
+        let fault = |source| MaintainError::Read { action: "merge blocks".to_owned(), source };
+        let deleted = |blocks: &[Arc<Block>]| -> Result<Vec<Arc<Tombstones<u32>>>, _> {
+            let of = |block: &Arc<Block>| block.tombstones();
+            blocks.iter().map(of).collect::<Result<_, _>>().map_err(|e| crate::select::storage(&e))
+        };
+        let deleted_before = deleted(&sources).map_err(fault)?;
+        let loaded = load(&sources, TimeRange::ALL, self.clock.monotonic()).map_err(fault)?;
+        let selected = merge(&loaded, Vec::new(), &[], TimeRange::ALL).map_err(fault)?;
+        let job = Job {
+            id: self.next_id(),
+            window: plan.window,
+            resolution: plan.resolution,
+            sources: plan.sources.clone(),
+            samples_in: (TimestampMs::MIN, TimestampMs::MAX),
+            packing: Packing::Compressed,
+        };
+        let bytes_per_sample = bytes_per_sample(&sources);
+        let mut inside: Result<(), MaintainError> = Ok(());
+        let pacer = &mut backoff.pacer;
+        let mut turn = |series: SeriesData| {
+            let samples = series.floats.values.len() + series.histograms.values.len();
+            inside = self.pause_if_due(pacer, samples as u64 * bytes_per_sample, report);
+            if inside.is_ok() { Turn::Write(series) } else { Turn::Stop }
+        };
+        let filled = fill(&*self.dir, job, selected, &mut turn)?;
+        inside?;
+        let Some(writer) = filled else { return Err(MaintainError::Stopped) };
+        let publishing = self.publishing.lock();
+        let deleted_now = deleted(&sources).map_err(fault);
+        let is_stale = deleted_now.as_ref().map_or(true, |now| {
+            !now.iter().zip(&deleted_before).all(|(now, before)| Arc::ptr_eq(now, before))
+        });
+        if is_stale {
+            // Something was deleted meanwhile, and the new block still has it: the next run begins anew.
+            discard(writer);
+            return deleted_now.map(drop);
+        }
+        let block = self.finish(writer, &publishing)?;
+        if block.is_none() && self.is_newest(plan) {
+            // Its end tells at the next open which samples of the log are not to be read again.
+            return Ok(());
+        }
+        self.exchange(&plan.sources, block);
+        backoff.garbage.extend(sources);
+        match plan.reason {
+            Reason::Tombstones => report.rewritten_block_count += 1,
+            Reason::Overlap | Reason::Level => report.compacted_block_count += 1,
+        }
+        self.metrics.compactions.inc();
+        self.sweep(&mut backoff.garbage, &publishing)
+    }
+
+    /// Whether no block ends later.
+    fn is_newest(&self, plan: &Rewrite) -> bool {
+        let blocks = Arc::clone(&self.state.read().blocks);
+        blocks.iter().all(|block| block.meta.end <= plan.window.1)
+    }
+
+    /// Pauses as the share of background work asks. In the pauses the head is flushed when that is due, so that
+    /// a long merge does not hold it up.
+    fn pause_if_due(
+        &self,
+        pacer: &mut Pacer,
+        moved_bytes: u64,
+        report: &mut MaintainReport,
+    ) -> Result<(), MaintainError> {
+        if self.rest.is_over() {
+            return Err(MaintainError::Stopped);
+        }
+        let mut due = pacer.worked(self.clock.monotonic(), moved_bytes);
+        while let Some(pause) = due {
+            while self.flush(report)? {}
+            self.metrics.background_pauses.inc_by(pause.as_secs_f64());
+            if !self.rest.pause(pause) {
+                return Err(MaintainError::Stopped);
+            }
+            pacer.paused(pause, self.clock.monotonic());
+            due = pacer.owes();
+        }
+        Ok(())
+    }
+}
+
+/// What reading a sample and writing it again moves, rounded up.
+fn bytes_per_sample(sources: &[Arc<Block>]) -> u64 {
+    let bytes: u64 = sources.iter().map(|block| block.meta.file_bytes).sum();
+    let samples: u64 = sources.iter().map(|block| block.meta.sample_count).sum();
+    (2 * bytes).div_ceil(samples.max(1))
+}

@@ -1,0 +1,183 @@
+//! Deletion of series and times: tombstones now, rewritten blocks later.
+
+use std::sync::Arc;
+
+use swell_model::{Labels, Matcher, SelectError, TimeRange, TimestampMs};
+
+use crate::block::{Block, BlockSeries, Loaded};
+use crate::compact::plan;
+use crate::db::{Db, Inner};
+use crate::maintain::{Backoff, MaintainError};
+use crate::publish::Publishing;
+use crate::select::storage;
+use crate::status::{DeleteReport, MaintainReport};
+use crate::tombstones::Tombstones;
+
+impl Db {
+    /// Deletes what is stored now of the series that satisfy all matchers, inside the range: hidden from readers when
+    /// this returns, durable then, and taken out of the files by compaction, or by [`Db::clean_tombstones`].
+    /// Samples that are appended later are not touched.
+    ///
+    /// # Errors
+    /// [`MaintainError`]: part of it may be deleted already; the same call deletes the rest.
+    pub fn delete_series(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<DeleteReport, MaintainError> {
+        let inner = &self.inner;
+        let publishing = inner.publishing.lock();
+        let report = inner.with_reserve(|| inner.delete(matchers, range, &publishing))?;
+        if report.series_count > 0 {
+            inner.metrics.deletions.inc();
+            tracing::info!(?report, "series were deleted");
+        }
+        Ok(report)
+    }
+
+    /// Writes every block anew of which something is deleted, so that it is gone from the files too.
+    ///
+    /// # Errors
+    /// [`MaintainError`] of the first block that failed.
+    pub fn clean_tombstones(&self) -> Result<MaintainReport, MaintainError> {
+        let inner = &self.inner;
+        let mut backoff = inner.maintenance.lock();
+        let mut report = MaintainReport::default();
+        for rewrite in plan::clean(&inner.candidates()) {
+            inner.rewrite(&rewrite, &mut backoff, &mut report)?;
+        }
+        inner.update_gauges();
+        Ok(report)
+    }
+}
+
+impl Inner {
+    fn delete(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+        publishing: &Publishing<'_>,
+    ) -> Result<DeleteReport, MaintainError> {
+        let mut report = DeleteReport::default();
+        let (blocks, floor, head) = {
+            let state = self.state.read();
+            let Ok(found) = swell_index::select(&state.head.index, matchers);
+            let of_head: Vec<(Labels, TimestampMs)> = found
+                .into_iter()
+                .filter_map(|idx| Some((state.head.index.labels(idx)?, state.head.last_of(idx)?)))
+                .collect();
+            (Arc::clone(&state.blocks), state.head.read_floor(), of_head)
+        };
+        // The head first: what is flushed from it waits for the lock that is held here.
+        let mut tombstones = self.state.read().head.tombstones.clone();
+        let from = range.start_incl.max(TimestampMs(TimestampMs::MIN.0 + 1));
+        for (labels, last) in head {
+            let to = range.end_incl.min(last);
+            // What is before the floor is in blocks.
+            let is_new = Some(to) >= floor && tombstones.add(labels, from.0, to.0);
+            report.series_count += usize::from(is_new);
+        }
+        if report.series_count > 0 {
+            self.write_head_tombstones(&tombstones, publishing)?;
+            self.state.write().head.tombstones = tombstones;
+        }
+        for block in blocks.iter().filter(|block| block.meta.range().overlaps(&range)) {
+            let select = |loaded: &Loaded| -> Result<Vec<u32>, SelectError> {
+                swell_index::select(&loaded.index, matchers)
+                    .map_err(|error| storage(&loaded.index_fault(error)))
+            };
+            let count = self.delete_from(block, &select, range, publishing)?;
+            report.series_count += count;
+            report.block_count += usize::from(count > 0);
+        }
+        if report.series_count > 0 {
+            self.list_blocks(publishing)?;
+        }
+        Ok(report)
+    }
+
+    /// Hides the range of the series that `select` finds; gives how many have something to hide.
+    fn delete_from(
+        &self,
+        block: &Arc<Block>,
+        select: &dyn Fn(&Loaded) -> Result<Vec<u32>, SelectError>,
+        range: TimeRange,
+        publishing: &Publishing<'_>,
+    ) -> Result<usize, MaintainError> {
+        let fault = |source| MaintainError::Read {
+            action: format!("look for what is to be deleted in {}", block.name),
+            source,
+        };
+        let loaded = block.load(self.clock.monotonic()).map_err(|e| fault(storage(&e)))?;
+        let found = select(&loaded).map_err(fault)?;
+        let series = loaded.series(&found).map_err(|e| fault(storage(&e)))?;
+        let before = block.tombstones().map_err(|e| fault(storage(&e)))?;
+        let mut tombstones = Tombstones::clone(&before);
+        let mut count = 0;
+        for (idx, series) in found.into_iter().zip(series) {
+            if let Some((from, to)) = overlap(&series, range) {
+                count += usize::from(tombstones.add(idx, from, to));
+            }
+        }
+        if count > 0 {
+            self.bury(block, tombstones, publishing)?;
+        }
+        Ok(count)
+    }
+
+    /// Deletes what the rules of retention say, series by series, of blocks that stay.
+    pub(crate) fn cut(
+        &self,
+        cuts: &[Option<TimestampMs>],
+        backoff: &mut Backoff,
+        publishing: &Publishing<'_>,
+    ) -> Result<usize, MaintainError> {
+        if backoff.cuts_done == cuts {
+            return Ok(0);
+        }
+        let blocks = Arc::clone(&self.state.read().blocks);
+        let mut count = 0;
+        for block in blocks.iter().filter(|block| block.damage().is_none()) {
+            for (idx, cut) in cuts.iter().enumerate() {
+                let Some(cut) = cut.filter(|cut| block.meta.min < *cut) else { continue };
+                let end_incl = TimestampMs(cut.0 - 1);
+                let range = TimeRange { start_incl: TimestampMs::MIN, end_incl };
+                let select = |loaded: &Loaded| self.named_by_rule(loaded, idx);
+                count += self.delete_from(block, &select, range, publishing)?;
+            }
+        }
+        if count > 0 {
+            self.list_blocks(publishing)?;
+        }
+        cuts.clone_into(&mut backoff.cuts_done);
+        Ok(count)
+    }
+
+    /// Series of a block that belong to a rule of retention, the first that names them; behind the last rule those
+    /// that none names.
+    fn named_by_rule(&self, loaded: &Loaded, rule_idx: usize) -> Result<Vec<u32>, SelectError> {
+        let select = |matchers: &[Matcher]| {
+            swell_index::select(&loaded.index, matchers)
+                .map_err(|error| storage(&loaded.index_fault(error)))
+        };
+        let rules = &self.config.retention_rules;
+        let mut found = match rules.get(rule_idx) {
+            Some(rule) => select(&rule.matchers)?,
+            None => select(&[])?,
+        };
+        for earlier in rules.iter().take(rule_idx) {
+            found = swell_index::subtract(&found, &select(&earlier.matchers)?);
+        }
+        Ok(found)
+    }
+}
+
+/// The part of the range that the series may have samples in.
+fn overlap(series: &BlockSeries, range: TimeRange) -> Option<(i64, i64)> {
+    let floats = series.floats.as_ref().map(|columns| columns.times);
+    let histograms = series.histograms.as_ref().map(|columns| columns.times);
+    let times = || floats.into_iter().chain(histograms);
+    let first = times().map(|times| times.first_ms).min()?.max(range.start_incl.0);
+    let last = times().map(|times| times.last_ms).max()?.min(range.end_incl.0);
+    (first <= last).then_some((first, last))
+}

@@ -1,0 +1,131 @@
+//! Changes of which blocks there are, and of what in them is deleted: one at a time, under the lock `publishing`,
+//! each made durable before readers see it, and old files removed after that.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use parking_lot::MutexGuard;
+
+use crate::block::manifest::{self, Listed};
+use crate::block::{self, Block, BlockId, BlockWriter, ReadBlockError};
+use crate::db::Inner;
+use crate::maintain::MaintainError;
+use crate::tombstones::{self, Tombstones};
+
+/// Held while something is published, so that a snapshot and a deletion meet a whole state.
+pub(crate) type Publishing<'a> = MutexGuard<'a, ()>;
+
+impl Inner {
+    /// Gives a filled block its name and opens it; readers do not see it yet. `None` when it holds nothing.
+    pub(crate) fn finish(
+        &self,
+        writer: BlockWriter<'_>,
+        _publishing: &Publishing<'_>,
+    ) -> Result<Option<Arc<Block>>, MaintainError> {
+        let Some(meta) = writer.finish()? else { return Ok(None) };
+        let fault = |error: ReadBlockError| {
+            // It would stand for its sources at the next open, whatever is deleted of them until then.
+            let name = format!("{}/{}", block::FOLDER, meta.id.file_name());
+            if let Err(left) = self.dir.remove(&name) {
+                tracing::warn!(file = name, error = %left, "a block that cannot be read back stays");
+            }
+            let action = format!("read back the new block {name}");
+            MaintainError::Read { action, source: crate::select::storage(&error) }
+        };
+        Ok(Some(Arc::new(Block::open(&*self.dir, meta.id).map_err(fault)?)))
+    }
+
+    /// A number for a new block.
+    pub(crate) fn next_id(&self) -> BlockId {
+        BlockId(self.next_block.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Shows readers the blocks without `gone`, and with `new`. Reads that began before go on with what they have.
+    pub(crate) fn exchange(&self, gone: &[BlockId], new: Option<Arc<Block>>) {
+        let mut state = self.state.write();
+        let kept = state.blocks.iter().filter(|block| !gone.contains(&block.meta.id));
+        let mut blocks: Vec<Arc<Block>> = kept.cloned().chain(new).collect();
+        blocks.sort_by_key(|block| (block.meta.start, block.meta.id));
+        state.blocks = Arc::new(blocks);
+    }
+
+    /// What the list of blocks must say now.
+    pub(crate) fn listed(&self) -> Vec<Listed> {
+        let (blocks, head_has) = {
+            let state = self.state.read();
+            (Arc::clone(&state.blocks), !state.head.tombstones.is_empty())
+        };
+        let there = blocks
+            .iter()
+            .map(|block| Listed { id: block.meta.id, has_tombstones: block.has_tombstones() });
+        let missing =
+            self.missing_blocks.iter().map(|id| Listed { id: *id, has_tombstones: false });
+        let head = head_has.then_some(Listed { id: manifest::HEAD, has_tombstones: true });
+        there.chain(missing).chain(head).collect()
+    }
+
+    /// Writes down which blocks there are, so that a missing one is noticed at the next open.
+    pub(crate) fn list_blocks(&self, _publishing: &Publishing<'_>) -> Result<(), MaintainError> {
+        manifest::write(&*self.dir, block::FOLDER, &self.listed()).map_err(|source| {
+            MaintainError::Io { action: format!("write {}", manifest::name()), source }
+        })
+    }
+
+    /// Takes blocks that readers see no more off the list, and removes their files. What is left after a failure
+    /// is for the next run.
+    pub(crate) fn sweep(
+        &self,
+        garbage: &mut Vec<Arc<Block>>,
+        publishing: &Publishing<'_>,
+    ) -> Result<(), MaintainError> {
+        self.list_blocks(publishing)?;
+        for block in garbage.iter() {
+            self.remove_file(&block.name)?;
+            if block.has_tombstones() {
+                self.remove_file(&tombstones::name_of(block.meta.id))?;
+            }
+        }
+        let action = || "sync the folder of the blocks".to_owned();
+        self.dir
+            .sync_dir(block::FOLDER)
+            .map_err(|source| MaintainError::Io { action: action(), source })?;
+        garbage.clear();
+        Ok(())
+    }
+
+    /// A file that is gone already is fine: an earlier try may have removed it.
+    fn remove_file(&self, name: &str) -> Result<(), MaintainError> {
+        match self.dir.remove(name) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(MaintainError::Io { action: format!("remove {name}"), source })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Hides more of a block: on disk, then from readers.
+    pub(crate) fn bury(
+        &self,
+        block: &Block,
+        tombstones: Tombstones<u32>,
+        _publishing: &Publishing<'_>,
+    ) -> Result<(), MaintainError> {
+        let name = tombstones::name_of(block.meta.id);
+        tombstones::write(&*self.dir, &name, block.meta.id.0, &tombstones)
+            .map_err(|source| MaintainError::Io { action: format!("write {name}"), source })?;
+        block.set_tombstones(tombstones);
+        Ok(())
+    }
+
+    /// Writes down what is deleted of the head.
+    pub(crate) fn write_head_tombstones(
+        &self,
+        tombstones: &Tombstones<swell_model::Labels>,
+        _publishing: &Publishing<'_>,
+    ) -> Result<(), MaintainError> {
+        let name = tombstones::head_name();
+        tombstones::write(&*self.dir, &name, manifest::HEAD.0, tombstones)
+            .map_err(|source| MaintainError::Io { action: format!("write {name}"), source })
+    }
+}

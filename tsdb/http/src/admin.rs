@@ -1,0 +1,128 @@
+//! `/admin/tsdb/…`: deletion and snapshots. Off unless the server is told otherwise, and refused to pages of other
+//! origins, since these calls change what is stored.
+
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher as _, Hasher as _};
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, State};
+use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use jiff::Timestamp;
+use serde_json::json;
+use swell_engine::{Db, MaintainError, SnapshotError};
+use swell_model::TimestampMs;
+use swell_telemetry::chain;
+
+use crate::answer::success;
+use crate::error::ApiError;
+use crate::params::Params;
+use crate::service::Api;
+
+/// Proof that the admin API is on, and that the request comes from no page of another origin.
+pub(crate) struct Allowed;
+
+impl FromRequestParts<Arc<Api>> for Allowed {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, ApiError> {
+        if !api.config.admin_api {
+            return Err(ApiError::unavailable("admin APIs disabled"));
+        }
+        let text = |name| parts.headers.get(name).and_then(|value| value.to_str().ok());
+        let Some(origin) = text(header::ORIGIN) else { return Ok(Self) };
+        let authority = origin.split_once("://").map(|(_, authority)| authority);
+        if authority.is_some() && authority == text(header::HOST) {
+            return Ok(Self);
+        }
+        Err(ApiError::bad_data(format!("calls that change data are refused to pages of {origin}"))
+            .with_code(StatusCode::FORBIDDEN))
+    }
+}
+
+/// Deletes what is stored of the selected series.
+pub(crate) async fn delete_series(
+    _allowed: Allowed,
+    State(api): State<Arc<Api>>,
+    params: Params,
+) -> Result<Response, ApiError> {
+    let selectors = params.selectors()?;
+    if selectors.is_empty() {
+        return Err(ApiError::bad_data("no match[] parameter provided"));
+    }
+    let range = params.range()?;
+    work(&api, move |db| {
+        for matchers in &selectors {
+            db.delete_series(matchers, range).map_err(failed)?;
+        }
+        Ok(())
+    })
+    .await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// Takes what was deleted out of the files.
+pub(crate) async fn clean_tombstones(
+    _allowed: Allowed,
+    State(api): State<Arc<Api>>,
+) -> Result<Response, ApiError> {
+    work(&api, |db| db.clean_tombstones().map(drop).map_err(failed)).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// Copies the storage as it is now into `snapshots/NAME`; answers with the name.
+pub(crate) async fn snapshot(
+    _allowed: Allowed,
+    State(api): State<Arc<Api>>,
+    params: Params,
+) -> Result<Response, ApiError> {
+    let skip_head = match params.get("skip_head") {
+        None | Some("false" | "0") => false,
+        Some("true" | "1") => true,
+        Some(other) => {
+            let told = format!("{other:?} is neither true nor false");
+            return Err(ApiError::bad_param("skip_head", told));
+        }
+    };
+    let name = snapshot_name(api.clock.now());
+    let made = name.clone();
+    work(&api, move |db| {
+        db.snapshot(&made, !skip_head).map(drop).map_err(|error: SnapshotError| {
+            ApiError::internal(format!("create snapshot: {}", chain(&error)))
+        })
+    })
+    .await?;
+    Ok(success(&json!({"name": name})))
+}
+
+fn failed(error: MaintainError) -> ApiError {
+    if error.is_full() {
+        return ApiError::unavailable(chain(&error)).with_code(StatusCode::SERVICE_UNAVAILABLE);
+    }
+    ApiError::internal(chain(&error))
+}
+
+/// Runs one call at a time, to its end, whether or not the client waits for it.
+async fn work(
+    api: &Api,
+    call: impl FnOnce(&Db) -> Result<(), ApiError> + Send + 'static,
+) -> Result<(), ApiError> {
+    let db = api.db.clone();
+    let turn = api.admin_turn.clone().acquire_owned().await;
+    let turn = turn.map_err(|_| ApiError::timeout("the server is stopping"))?;
+    let done = tokio::task::spawn_blocking(move || {
+        let outcome = call(&db);
+        drop(turn);
+        outcome
+    })
+    .await;
+    done.unwrap_or_else(|error| Err(ApiError::internal(format!("the call failed inside: {error}"))))
+}
+
+/// Time and a random number, as Prometheus names its snapshots.
+fn snapshot_name(now: TimestampMs) -> String {
+    let at = Timestamp::from_millisecond(now.0).unwrap_or_default();
+    let random = RandomState::new().build_hasher().finish();
+    format!("{}-{random:016x}", at.strftime("%Y%m%dT%H%M%SZ"))
+}
