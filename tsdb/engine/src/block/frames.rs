@@ -15,8 +15,8 @@ use super::{FRAME_BYTES, HEADER_LEN, Packing};
 const REMEMBERED_FRAMES: u32 = 64;
 /// Fast enough to keep up with merging; higher levels gain little on packed columns.
 const ZSTD_LEVEL: i32 = 3;
-/// No frame is larger: a body is at most a column of histograms.
-const FRAME_MAX_BYTES: usize = 64 << 20;
+/// No frame is larger: the largest body is a column of `TIMES_MAX` times of eight bytes and some.
+const FRAME_MAX_BYTES: usize = 256 << 20;
 
 /// Where a body stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -13,8 +13,8 @@ use super::{CHUNK_LEN, REFERENCE_DEPTH_MAX, TimesRef};
 
 /// Label of a histogram's bucket: its upper bound.
 const BUCKET_BOUND: &str = "le";
-/// Mantissas kept for later series to refer to: 64 MiB. The oldest go first.
-const KEPT_VALUES: usize = 8 << 20;
+/// Mantissas kept for later series to refer to: 16 MiB. The oldest go first.
+const KEPT_VALUES: usize = 2 << 20;
 /// Columns of one target that others may refer to, beside buckets.
 const DRIVERS_MAX: usize = 64;
 /// Of these, so many are tried: those that changed by the most similar amounts.
