@@ -45,8 +45,14 @@ fuzz_target!(|bytes: &[u8]| {
     if !out.is_empty() {
         reader.read_mantissas(&mut cursors(&parts), Some(&reference), out.len()).unwrap_or(());
     }
-    drop(FloatHead::skip(&mut Cursor::new(kinds), &mut Cursor::new(numbers), out.len()));
-    drop(TailColumn::default().read(rest, u32::try_from(out.len()).expect("small")));
+    let mut kinds_left = Cursor::new(kinds);
+    if FloatHead::skip(&mut kinds_left, &mut Cursor::new(numbers), out.len()).is_ok() {
+        assert!(out.is_empty() || kinds_left.offset() > 0);
+    }
+    let mut tail = TailColumn::default();
+    if tail.read(rest, u32::try_from(out.len()).expect("small")).is_ok() {
+        assert!(tail.values.len() <= out.len());
+    }
 
     let values: Vec<f64> =
         rest.chunks_exact(8).map(|word| f64::from_le_bytes(word.try_into().expect("eight"))).collect();
