@@ -27,7 +27,60 @@ pub struct Matcher {
     pub op: MatchOp,
     /// Literal value or the pattern's source text.
     pub value: String,
-    pattern: Option<Regex>,
+    pattern: Option<Pattern>,
+}
+
+/// A pattern in the form in which it is matched. Compiling an expression costs as much as a small query, so the usual
+/// simple ones are never compiled.
+#[derive(Clone, Debug)]
+enum Pattern {
+    /// One of these texts.
+    Texts(Vec<String>),
+    /// A text that starts with this, and goes on if `longer`.
+    Prefix {
+        prefix: String,
+        longer: bool,
+    },
+    Expression(Regex),
+}
+
+impl Pattern {
+    fn new(source: &str) -> Result<Self, regex::Error> {
+        if let Some(texts) = source.split('|').map(literal).collect() {
+            return Ok(Self::Texts(texts));
+        }
+        for (rest, longer) in [(".*", false), (".+", true)] {
+            if let Some(prefix) = source.strip_suffix(rest).and_then(literal) {
+                return Ok(Self::Prefix { prefix, longer });
+            }
+        }
+        compile_anchored(source).map(Self::Expression)
+    }
+
+    fn matches(&self, value: &str) -> bool {
+        match self {
+            Self::Texts(texts) => texts.iter().any(|text| text == value),
+            Self::Prefix { prefix, longer } => {
+                value.starts_with(prefix) && (!longer || value.len() > prefix.len())
+            }
+            Self::Expression(expression) => expression.is_match(value),
+        }
+    }
+}
+
+/// The text that a pattern without operators matches.
+fn literal(pattern: &str) -> Option<String> {
+    let is_plain = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '/' | ':' | ' ' | '=');
+    let mut text = String::with_capacity(pattern.len());
+    let mut chars = pattern.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => text.push(chars.next().filter(|c| matches!(c, '.' | '-' | '/'))?),
+            c if is_plain(c) => text.push(c),
+            _ => return None,
+        }
+    }
+    Some(text)
 }
 
 /// A pattern that is no RE2-style regular expression.
@@ -57,7 +110,7 @@ impl Matcher {
         let pattern = match op {
             MatchOp::Equal | MatchOp::NotEqual => None,
             MatchOp::Regex | MatchOp::NotRegex => {
-                Some(compile_anchored(&value).map_err(|source| MatcherError {
+                Some(Pattern::new(&value).map_err(|source| MatcherError {
                     name: name.clone(),
                     pattern: value.clone(),
                     source: Box::new(source),
@@ -84,13 +137,17 @@ impl Matcher {
     }
 
     fn pattern_matches(&self, value: &str) -> bool {
-        self.pattern.as_ref().expect("regex matchers are built with a pattern").is_match(value)
+        self.pattern.as_ref().expect("regex matchers are built with a pattern").matches(value)
     }
 
-    /// The compiled pattern of a regex matcher, anchored at both ends.
+    /// The compiled pattern of a regex matcher, anchored at both ends; patterns that are texts or a prefix are not
+    /// compiled.
     #[must_use]
     pub const fn pattern(&self) -> Option<&Regex> {
-        self.pattern.as_ref()
+        match &self.pattern {
+            Some(Pattern::Expression(expression)) => Some(expression),
+            _ => None,
+        }
     }
 
     /// Whether series without the label satisfy the condition.
@@ -172,7 +229,33 @@ impl fmt::Display for Matcher {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn patterns_that_are_not_compiled_match_as_those_that_are(
+            pattern in r"([ab.|\\+*-]|\.\*|\.\+){0,6}",
+            value in "[ab.-]{0,4}",
+        ) {
+            if let (Ok(matcher), Ok(expression)) =
+                (Matcher::new("l", MatchOp::Regex, pattern.clone()), compile_anchored(&pattern))
+            {
+                prop_assert_eq!(matcher.matches(&value), expression.is_match(&value), "{}", pattern);
+            }
+            prop_assert_eq!(Pattern::new(&pattern).is_ok(), compile_anchored(&pattern).is_ok());
+        }
+    }
+
+    #[test]
+    fn usual_patterns_are_not_compiled() {
+        for pattern in ["", "a|b-1|", "web-.*", "web-.+", ".*", ".+", r"10\.0\.0\.1:9100", "/a/b c"]
+        {
+            let matcher = Matcher::new("l", MatchOp::Regex, pattern).expect("valid");
+            assert!(matcher.pattern().is_none(), "{pattern}");
+        }
+    }
 
     #[test]
     fn patterns_are_anchored_and_absent_is_empty() {

@@ -195,6 +195,12 @@ impl LabelIndex for MemoryIndex {
         self.names.get(name).map_or(0, BTreeMap::len)
     }
 
+    fn prefixed_count(&self, name: &str, prefix: &str, limit: usize) -> usize {
+        let Some(values) = self.names.get(name) else { return 0 };
+        let from = values.range::<str, _>((Bound::Included(prefix), Bound::Unbounded));
+        from.take_while(|(value, _)| value.starts_with(prefix)).take(limit).count()
+    }
+
     fn posting_count(&self, name: &str, value: &str) -> Result<usize, Infallible> {
         Ok(self.names.get(name).and_then(|values| values.get(value)).map_or(0, Vec::len))
     }

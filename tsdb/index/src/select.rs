@@ -44,6 +44,12 @@ pub trait LabelIndex {
     /// When the index cannot be read.
     fn with_label(&self, name: &str) -> Result<Vec<u32>, Self::Error>;
 
+    /// Values of a label that start with `prefix`, counted up to `limit` at least; all values where counting is not
+    /// cheap.
+    fn prefixed_count(&self, name: &str, _prefix: &str, _limit: usize) -> usize {
+        self.value_count(name)
+    }
+
     /// Adds the series of those values of a label that start with `prefix` and satisfy `keep`, which sees them in
     /// their order.
     ///
@@ -137,8 +143,17 @@ fn by_equality<I: LabelIndex + ?Sized>(
     Ok(kept)
 }
 
+/// Whether it is less to look at the labels of the series kept than at the values that may match.
 fn is_few<I: LabelIndex + ?Sized>(index: &I, kept: &[u32], matcher: &Matcher) -> bool {
-    kept.len() * VALUES_PER_SERIES < index.value_count(&matcher.name)
+    let worth = kept.len() * VALUES_PER_SERIES;
+    let values = match (matcher.op, bound(&matcher.value)) {
+        (MatchOp::Regex, Bound::Literals(literals)) => literals.len(),
+        (MatchOp::Regex, Bound::Prefix(prefix)) => {
+            index.prefixed_count(&matcher.name, &prefix, worth + 1)
+        }
+        _ => index.value_count(&matcher.name),
+    };
+    worth < values
 }
 
 /// Series that have the label, with a value that passes the matcher or (`pass` false) fails it.
