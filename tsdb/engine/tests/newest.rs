@@ -23,6 +23,8 @@ enum Step {
     /// Time since the last batch, and samples.
     Floats(i64, Vec<(usize, f64)>),
     Histograms(i64, Vec<(usize, f64)>),
+    /// How long before now, and samples: taken or refused, the answers agree.
+    Late(i64, Vec<(usize, f64)>),
     Maintain,
     Reopen,
     /// How far back from now.
@@ -43,13 +45,16 @@ fn any_value() -> impl Strategy<Value = f64> {
 
 fn any_step(with_histograms: bool) -> impl Strategy<Value = Step> {
     let span = prop_oneof![8 => 1i64..30_000, 4 => Just(15_000), 1 => 0..3 * HOUR];
-    let floats = prop::collection::btree_map(0usize..12, any_value(), 1..12)
-        .prop_map(|samples| samples.into_iter().collect());
+    let floats = || {
+        prop::collection::btree_map(0usize..12, any_value(), 1..12)
+            .prop_map(|samples| samples.into_iter().collect())
+    };
     let counts = prop::collection::btree_map(8usize..14, (0i32..500).prop_map(f64::from), 1..4)
         .prop_map(|samples| samples.into_iter().collect());
     let back = prop_oneof![4 => Just(0), 4 => 0i64..60_000, 2 => 0..5 * HOUR];
     prop_oneof![
-        12 => (span.clone(), floats).prop_map(|(span, samples)| Step::Floats(span, samples)),
+        12 => (span.clone(), floats()).prop_map(|(span, samples)| Step::Floats(span, samples)),
+        3 => (0i64..4 * HOUR, floats()).prop_map(|(back, samples)| Step::Late(back, samples)),
         u32::from(with_histograms) =>
             (span, counts).prop_map(|(span, samples)| Step::Histograms(span, samples)),
         1 => Just(Step::Maintain),
@@ -191,6 +196,10 @@ fn run(steps: &[Step]) {
                 now += span;
                 let batch = histogram_batch(&db, now, samples).expect("resolves");
                 db.append(&batch).expect("appends");
+            }
+            Step::Late(back, samples) => {
+                let batch = float_batch(&db, now - back, samples).expect("resolves");
+                db.append(&batch).expect("appends or counts");
             }
             Step::Maintain => drop(db.maintain(TimestampMs(now)).expect("maintains")),
             Step::Reopen => {
