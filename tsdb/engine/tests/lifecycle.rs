@@ -211,3 +211,48 @@ fn a_jump_of_the_clock_deletes_nothing_and_raises_a_signal() {
     db.maintain(TimestampMs(0)).expect("maintains");
     assert_eq!(read_all(&db)[&labels(0)].len(), before + 24);
 }
+
+#[test]
+fn retention_works_on_a_full_disk_out_of_the_reserve() {
+    use swell_env::{Fault, FaultDir};
+    const RESERVE: u64 = 100_000;
+    let image = MemDir::new();
+    let settings = |hours: i64| Config {
+        retention_time: DurationMs(hours * HOUR),
+        reserve_bytes: RESERVE,
+        ..config(WalSync::Never)
+    };
+    let db = open(Arc::new(image.clone()), settings(100)).expect("opens");
+    for step in 0..22 {
+        append(&db, step * HOUR / 2, &[(0, 1.0)]).expect("appends");
+        db.maintain(TimestampMs(0)).expect("maintains");
+    }
+    let count = db.status().blocks.block_count;
+    drop(db);
+    let reserve = |disk: &MemDir| {
+        let entries = disk.list("").expect("lists");
+        entries.iter().find(|entry| entry.name == "reserve").map(|entry| entry.len_bytes)
+    };
+    assert_eq!(reserve(&image), Some(RESERVE));
+    // Each operation of the list's rewriting finds no room once.
+    for op in 0..3 {
+        let dir = FaultDir::over(image.after_kill());
+        let db = open(Arc::new(dir.clone()), settings(4)).expect("opens");
+        dir.fail(dir.op_count() + op, 1, Fault::DiskFull);
+        let report = db.maintain(TimestampMs(0)).expect("the reserve has room");
+        assert!(report.retired_block_count > 0, "operation {op}");
+        assert!(db.status().blocks.block_count < count);
+        assert_eq!(reserve(dir.disk()), Some(RESERVE), "made again, operation {op}");
+        // Without room anywhere the run fails, says so, and reads go on.
+        dir.fail(dir.op_count(), u64::MAX, Fault::DiskFull);
+        let left = read_all(&db);
+        let matcher = Matcher::equal("pod", "pod-0");
+        let error =
+            db.delete_series(std::slice::from_ref(&matcher), TimeRange::ALL).expect_err("no room");
+        assert!(error.is_full(), "{error}");
+        assert_eq!(read_all(&db), left);
+        dir.heal();
+        db.delete_series(&[matcher], TimeRange::ALL).expect("room again");
+        assert!(read_all(&db).is_empty());
+    }
+}
