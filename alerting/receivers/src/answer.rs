@@ -22,6 +22,16 @@ pub struct Answer {
     pub body: Bytes,
 }
 
+impl Answer {
+    /// The body as JSON; one that is none may be better next time.
+    pub(crate) fn json(&self) -> Result<serde_json::Value, Outcome> {
+        serde_json::from_slice(&self.body).map_err(|_| Outcome::Retry {
+            why: format!("the answer is no JSON{}", shown(&self.body)),
+            after: None,
+        })
+    }
+}
+
 /// What became of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {

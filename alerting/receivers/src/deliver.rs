@@ -8,16 +8,25 @@ use swell_route::Integration;
 
 use crate::answer::{Answer, Outcome};
 use crate::notification::Notification;
-use crate::request::{RenderError, Request};
+use crate::request::{Draft, RenderError, Rendered};
 use crate::secrets::{SecretError, Secrets};
 use crate::send::{SendError, Sender};
 use crate::templates::Templates;
 use crate::{dingtalk, pagerduty, slack, webhook};
 
+/// What became of one attempt.
+#[derive(Debug)]
+pub struct Attempt {
+    /// What the service made of it.
+    pub outcome: Outcome,
+    /// Templates that failed; something plain was sent in their place.
+    pub faults: Vec<RenderError>,
+}
+
 /// Why there was nothing to send.
 #[derive(Debug, thiserror::Error)]
 pub enum DeliverError {
-    /// A template or payload is broken.
+    /// The template of an address is broken, or the message is no JSON.
     #[error(transparent)]
     Render(#[from] RenderError),
     /// A secret's file could not be read.
@@ -37,45 +46,38 @@ pub async fn deliver(
     base: &Path,
     now: TimestampMs,
     deadline: Duration,
-) -> Result<Outcome, DeliverError> {
+) -> Result<Attempt, DeliverError> {
     let secrets = Secrets::read(integration, base).await?;
-    let request = render(integration, notification, templates, &secrets, now)?;
+    let draft = Draft { notification, templates, secrets: &secrets, now };
+    let Rendered { request, faults } = render(integration, &draft)?;
     let outcome = match sender.post(&request, integration.http(), &secrets, deadline).await {
         Ok(answer) => classify(integration, &answer, now),
         Err(error @ SendError::Request { .. }) => Outcome::Rejected { why: error.to_string() },
         Err(error) => Outcome::Retry { why: swell_telemetry::chain(&error), after: None },
     };
-    Ok(match outcome {
+    let outcome = match outcome {
         Outcome::Delivered => Outcome::Delivered,
         Outcome::Retry { why, after } => Outcome::Retry { why: secrets.redact(&why), after },
         Outcome::Rejected { why } => Outcome::Rejected { why: secrets.redact(&why) },
-    })
+    };
+    Ok(Attempt { outcome, faults })
 }
 
-fn render(
-    integration: &Integration,
-    notification: &Notification,
-    templates: &Templates,
-    secrets: &Secrets,
-    now: TimestampMs,
-) -> Result<Request, RenderError> {
+fn render(integration: &Integration, draft: &Draft<'_>) -> Result<Rendered, RenderError> {
     match integration {
-        Integration::Webhook(config) => webhook::render(config, notification, templates, secrets),
-        Integration::Slack(config) => slack::render(config, notification, templates, secrets),
-        Integration::PagerDuty(config) => {
-            pagerduty::render(config, notification, templates, secrets)
-        }
-        Integration::DingTalk(config) => {
-            dingtalk::render(config, notification, templates, secrets, now)
-        }
+        Integration::Webhook(config) => webhook::render(config, draft),
+        Integration::Slack(config) => slack::render(config, draft),
+        Integration::PagerDuty(config) => pagerduty::render(config, draft),
+        Integration::DingTalk(config) => dingtalk::render(config, draft),
     }
 }
 
+/// The status decides; where it says success, some services have more to say.
 fn classify(integration: &Integration, answer: &Answer, now: TimestampMs) -> Outcome {
-    match integration {
-        Integration::Slack(_) => slack::classify(answer, now),
-        Integration::DingTalk(_) => dingtalk::classify(answer, now),
-        Integration::Webhook(_) | Integration::PagerDuty(_) => Outcome::of(answer, now),
+    match (Outcome::of(answer, now), integration) {
+        (Outcome::Delivered, Integration::Slack(_)) => slack::classify(answer),
+        (Outcome::Delivered, Integration::DingTalk(_)) => dingtalk::classify(answer),
+        (outcome, _) => outcome,
     }
 }
 

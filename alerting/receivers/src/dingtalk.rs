@@ -9,10 +9,7 @@ use swell_route::{AtConfig, DingTalkConfig, DingTalkMessageType};
 use swell_template::functions::query_escape;
 
 use crate::answer::{Answer, Outcome, shown};
-use crate::notification::Notification;
-use crate::request::{RenderError, Request, text};
-use crate::secrets::Secrets;
-use crate::templates::Templates;
+use crate::request::{Draft, RenderError, Rendered, Request};
 use crate::text::cut_bytes;
 
 /// A robot takes about 20 000 bytes in all; escapes may double what is short of this.
@@ -28,20 +25,14 @@ pub fn sign(timestamp: TimestampMs, secret: &str) -> String {
     STANDARD.encode(hmac::sign(&key, message.as_bytes()))
 }
 
-/// The request for a notification; `now` is part of the signature.
+/// The request for a notification.
 ///
 /// # Errors
-/// [`RenderError`] when a template fails.
-pub(crate) fn render(
-    config: &DingTalkConfig,
-    notification: &Notification,
-    templates: &Templates,
-    secrets: &Secrets,
-    now: TimestampMs,
-) -> Result<Request, RenderError> {
-    let renderer = templates.renderer(notification);
-    let title = text(&renderer, "title", &config.title)?;
-    let mut body = cut_bytes(&text(&renderer, "text", &config.text)?, TEXT_BYTES_MAX);
+/// [`RenderError`] when the message is no JSON.
+pub(crate) fn render(config: &DingTalkConfig, draft: &Draft<'_>) -> Result<Rendered, RenderError> {
+    let texts = draft.texts();
+    let title = texts.message("title", &config.title);
+    let mut body = cut_bytes(&texts.message("text", &config.text), TEXT_BYTES_MAX);
     mention(&mut body, &config.at);
     let mut message = match config.message_type {
         DingTalkMessageType::Markdown => {
@@ -49,7 +40,7 @@ pub(crate) fn render(
         }
         DingTalkMessageType::Text => json!({"msgtype": "text", "text": {"content": body}}),
         DingTalkMessageType::ActionCard => {
-            let url = text(&renderer, "text", r#"{{ template "__alertmanagerURL" . }}"#)?;
+            let url = texts.of("text", r#"{{ template "__alertmanagerURL" . }}"#);
             let card = json!({"title": title, "text": body, "singleTitle": "Alertmanager", "singleURL": url});
             json!({"msgtype": "actionCard", "actionCard": card})
         }
@@ -57,13 +48,13 @@ pub(crate) fn render(
     if config.message_type != DingTalkMessageType::ActionCard {
         message["at"] = at(&config.at);
     }
-    let mut url = secrets.primary.expose().to_owned();
-    if let Some(secret) = &secrets.signing {
+    let mut url = draft.secrets.primary.expose().to_owned();
+    if let Some(secret) = &draft.secrets.signing {
         let separator = if url.contains('?') { '&' } else { '?' };
-        let sign = query_escape(&sign(now, secret.expose()));
-        url.push_str(&format!("{separator}timestamp={}&sign={sign}", now.0));
+        let sign = query_escape(&sign(draft.now, secret.expose()));
+        url.push_str(&format!("{separator}timestamp={}&sign={sign}", draft.now.0));
     }
-    Request::json(url, &message)
+    Ok(texts.finish(Request::json(url, &message)?))
 }
 
 /// A mention only shows when the text names who is mentioned.
@@ -82,16 +73,10 @@ fn at(config: &AtConfig) -> Json {
 }
 
 /// What DingTalk's answer means: the status is always 200, the code in the body counts.
-pub(crate) fn classify(answer: &Answer, now: TimestampMs) -> Outcome {
-    let outcome = Outcome::of(answer, now);
-    if outcome != Outcome::Delivered {
-        return outcome;
-    }
-    let Ok(body) = serde_json::from_slice::<Json>(&answer.body) else {
-        return Outcome::Retry {
-            why: format!("the answer is no JSON{}", shown(&answer.body)),
-            after: None,
-        };
+pub(crate) fn classify(answer: &Answer) -> Outcome {
+    let body = match answer.json() {
+        Ok(body) => body,
+        Err(outcome) => return outcome,
     };
     let Some(code) = body["errcode"].as_i64() else {
         return Outcome::Retry {

@@ -7,12 +7,9 @@ use serde::Serialize;
 use serde_json::Value as Json;
 use swell_route::PagerDutyConfig;
 
-use crate::notification::Notification;
-use crate::payload::render_payload;
-use crate::request::{RenderError, Request, text};
-use crate::secrets::Secrets;
-use crate::templates::Templates;
+use crate::request::{Draft, RenderError, Rendered, Request};
 use crate::text::cut_chars;
+use crate::texts::plain;
 
 /// PagerDuty takes no longer summaries.
 const SUMMARY_CHARS_MAX: usize = 1024;
@@ -75,60 +72,54 @@ fn dedup_key(group_key: &str) -> String {
 /// The request for a notification.
 ///
 /// # Errors
-/// [`RenderError`] when a template fails.
-pub(crate) fn render(
-    config: &PagerDutyConfig,
-    notification: &Notification,
-    templates: &Templates,
-    secrets: &Secrets,
-) -> Result<Request, RenderError> {
-    let renderer = templates.renderer(notification);
-    let text = |key: &'static str, template: &str| text(&renderer, key, template);
-    let mut links = Vec::with_capacity(config.links.len());
-    for link in &config.links {
-        links.push(Link {
-            href: text("links.href", &link.href)?,
-            text: text("links.text", &link.text)?,
-        });
-    }
-    let mut images = Vec::with_capacity(config.images.len());
-    for image in &config.images {
-        images.push(Image {
-            src: text("images.src", &image.src)?,
-            href: text("images.href", &image.href)?,
-            alt: text("images.alt", &image.alt)?,
-        });
-    }
-    let mut custom_details = BTreeMap::new();
-    for (name, value) in &config.details {
-        custom_details.insert(text("details", name)?, render_payload(&renderer, "details", value)?);
-    }
-    let severity = text("severity", &config.severity)?;
+/// [`RenderError`] when the event is no JSON.
+pub(crate) fn render(config: &PagerDutyConfig, draft: &Draft<'_>) -> Result<Rendered, RenderError> {
+    let texts = draft.texts();
+    let notification = draft.notification;
+    let links = config.links.iter().map(|link| Link {
+        href: texts.of("links.href", &link.href),
+        text: texts.of("links.text", &link.text),
+    });
+    let images = config.images.iter().map(|image| Image {
+        src: texts.of("images.src", &image.src),
+        href: texts.of("images.href", &image.href),
+        alt: texts.of("images.alt", &image.alt),
+    });
+    let custom_details = config.details.iter().map(|(name, value)| {
+        let details = texts.payload("details", value);
+        let details = details.unwrap_or_else(|| Json::String(plain(notification)));
+        (texts.or("details", name, || name.clone()), details)
+    });
+    let severity = texts.of("severity", &config.severity);
     let mut event = Event {
-        routing_key: secrets.primary.expose(),
+        routing_key: draft.secrets.primary.expose(),
         event_action: if notification.is_firing() { "trigger" } else { "resolve" },
         dedup_key: dedup_key(&notification.group_key),
-        client: text("client", &config.client)?,
-        client_url: text("client_url", &config.client_url)?,
-        links,
-        images,
+        client: texts.of("client", &config.client),
+        client_url: texts.of("client_url", &config.client_url),
+        links: links.collect(),
+        images: images.collect(),
         payload: Payload {
-            summary: cut_chars(&text("description", &config.description)?, SUMMARY_CHARS_MAX),
-            source: text("source", &config.source)?,
+            summary: cut_chars(
+                &texts.message("description", &config.description),
+                SUMMARY_CHARS_MAX,
+            ),
+            // PagerDuty takes no event without a source.
+            source: texts.or("source", &config.source, || "swell".to_owned()),
             severity: if severity.is_empty() { "error".into() } else { severity },
-            class: text("class", &config.class)?,
-            component: text("component", &config.component)?,
-            group: text("group", &config.group)?,
-            custom_details,
+            class: texts.of("class", &config.class),
+            component: texts.of("component", &config.component),
+            group: texts.of("group", &config.group),
+            custom_details: custom_details.collect(),
         },
     };
-    let request = Request::json(&config.url, &event)?;
-    if request.body.len() <= EVENT_BYTES_MAX {
-        return Ok(request);
+    let mut request = Request::json(&config.url, &event)?;
+    if request.body.len() > EVENT_BYTES_MAX {
+        let note = format!(
+            "Custom details have been removed because the original event exceeds the maximum size of {EVENT_BYTES_MAX} bytes"
+        );
+        event.payload.custom_details = BTreeMap::from([("error".to_owned(), Json::String(note))]);
+        request = Request::json(&config.url, &event)?;
     }
-    let note = format!(
-        "Custom details have been removed because the original event exceeds the maximum size of {EVENT_BYTES_MAX} bytes"
-    );
-    event.payload.custom_details = BTreeMap::from([("error".to_owned(), Json::String(note))]);
-    Request::json(&config.url, &event)
+    Ok(texts.finish(request))
 }

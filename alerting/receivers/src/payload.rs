@@ -2,27 +2,24 @@
 
 use serde_json::{Map, Value as Json};
 
-use crate::request::{RenderError, text};
-use crate::templates::Renderer;
+use crate::request::RenderError;
+use crate::texts::Texts;
 
 /// Renders every text and key. A text that comes out as YAML of another type than text becomes that.
 pub(crate) fn render_payload(
-    renderer: &Renderer<'_>,
+    texts: &Texts<'_>,
     key: &'static str,
     payload: &Json,
 ) -> Result<Json, RenderError> {
     Ok(match payload {
-        Json::String(template) => typed(text(renderer, key, template)?),
+        Json::String(template) => typed(texts.exact(key, template)?),
         Json::Array(items) => Json::Array(
-            items
-                .iter()
-                .map(|item| render_payload(renderer, key, item))
-                .collect::<Result<_, _>>()?,
+            items.iter().map(|item| render_payload(texts, key, item)).collect::<Result<_, _>>()?,
         ),
         Json::Object(entries) => {
             let mut rendered = Map::new();
             for (name, value) in entries {
-                rendered.insert(text(renderer, key, name)?, render_payload(renderer, key, value)?);
+                rendered.insert(texts.exact(key, name)?, render_payload(texts, key, value)?);
             }
             Json::Object(rendered)
         }

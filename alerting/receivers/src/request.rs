@@ -1,7 +1,13 @@
 //! A request that is ready to be sent.
 
 use bytes::Bytes;
+use swell_model::TimestampMs;
 use swell_route::Secret;
+
+use crate::notification::Notification;
+use crate::secrets::Secrets;
+use crate::templates::Templates;
+use crate::texts::Texts;
 
 /// A POST request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +34,35 @@ impl Request {
     }
 }
 
+/// A request, and what had to be left out of it.
+#[derive(Debug)]
+pub(crate) struct Rendered {
+    /// The request.
+    pub(crate) request: Request,
+    /// Templates that failed; something plain stands in their place.
+    pub(crate) faults: Vec<RenderError>,
+}
+
+/// What receivers render from, besides their own configuration.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Draft<'a> {
+    /// What is to be said.
+    pub(crate) notification: &'a Notification,
+    /// Named templates.
+    pub(crate) templates: &'a Templates,
+    /// The integration's secrets.
+    pub(crate) secrets: &'a Secrets,
+    /// Part of signatures.
+    pub(crate) now: TimestampMs,
+}
+
+impl<'a> Draft<'a> {
+    /// Renders the notification's texts.
+    pub(crate) fn texts(&self) -> Texts<'a> {
+        Texts::new(self.templates, self.notification)
+    }
+}
+
 /// A notification that could not be put into a request; trying again gives the same.
 #[derive(Debug, thiserror::Error)]
 pub enum RenderError {
@@ -42,13 +77,4 @@ pub enum RenderError {
     /// The payload is no JSON.
     #[error("the payload cannot be written as JSON")]
     Encode(#[source] serde_json::Error),
-}
-
-/// Renders the text of a key.
-pub(crate) fn text(
-    renderer: &crate::templates::Renderer<'_>,
-    key: &'static str,
-    text: &str,
-) -> Result<String, RenderError> {
-    renderer.text(text).map_err(|error| RenderError::Template { key, message: error.to_string() })
 }

@@ -1,14 +1,10 @@
 //! Slack: an incoming webhook with one attachment.
 
 use serde::Serialize;
-use swell_model::TimestampMs;
 use swell_route::SlackConfig;
 
 use crate::answer::{Answer, Outcome, shown};
-use crate::notification::Notification;
-use crate::request::{RenderError, Request, text};
-use crate::secrets::Secrets;
-use crate::templates::Templates;
+use crate::request::{Draft, RenderError, Rendered, Request};
 use crate::text::cut_chars;
 
 /// Slack shows no longer titles.
@@ -82,87 +78,69 @@ struct Action {
 /// The request for a notification.
 ///
 /// # Errors
-/// [`RenderError`] when a template fails.
-pub(crate) fn render(
-    config: &SlackConfig,
-    notification: &Notification,
-    templates: &Templates,
-    secrets: &Secrets,
-) -> Result<Request, RenderError> {
-    let renderer = templates.renderer(notification);
-    let text = |key: &'static str, template: &str| text(&renderer, key, template);
-    let mut fields = Vec::with_capacity(config.fields.len());
-    for field in &config.fields {
-        fields.push(Field {
-            title: text("fields.title", &field.title)?,
-            value: text("fields.value", &field.value)?,
-            short: field.short,
-        });
-    }
-    let mut actions = Vec::with_capacity(config.actions.len());
-    for action in &config.actions {
-        actions.push(Action {
-            kind: text("actions.type", &action.kind)?,
-            text: text("actions.text", &action.text)?,
-            url: text("actions.url", &action.url)?,
-            style: text("actions.style", &action.style)?,
-            name: text("actions.name", &action.name)?,
-            value: text("actions.value", &action.value)?,
-        });
-    }
+/// [`RenderError`] when the message is no JSON.
+pub(crate) fn render(config: &SlackConfig, draft: &Draft<'_>) -> Result<Rendered, RenderError> {
+    let texts = draft.texts();
+    let fields = config.fields.iter().map(|field| Field {
+        title: texts.of("fields.title", &field.title),
+        value: texts.of("fields.value", &field.value),
+        short: field.short,
+    });
+    let actions = config.actions.iter().map(|action| Action {
+        kind: texts.of("actions.type", &action.kind),
+        text: texts.of("actions.text", &action.text),
+        url: texts.of("actions.url", &action.url),
+        style: texts.of("actions.style", &action.style),
+        name: texts.of("actions.name", &action.name),
+        value: texts.of("actions.value", &action.value),
+    });
     let attachment = Attachment {
-        title: cut_chars(&text("title", &config.title)?, TITLE_CHARS_MAX),
-        title_link: text("title_link", &config.title_link)?,
-        pretext: text("pretext", &config.pretext)?,
-        text: text("text", &config.text)?,
-        fallback: text("fallback", &config.fallback)?,
-        callback_id: text("callback_id", &config.callback_id)?,
-        fields,
-        actions,
-        image_url: text("image_url", &config.image_url)?,
-        thumb_url: text("thumb_url", &config.thumb_url)?,
-        footer: text("footer", &config.footer)?,
-        color: text("color", &config.color)?,
+        title: cut_chars(&texts.message("title", &config.title), TITLE_CHARS_MAX),
+        title_link: texts.of("title_link", &config.title_link),
+        pretext: texts.of("pretext", &config.pretext),
+        text: texts.message("text", &config.text),
+        fallback: texts.message("fallback", &config.fallback),
+        callback_id: texts.of("callback_id", &config.callback_id),
+        fields: fields.collect(),
+        actions: actions.collect(),
+        image_url: texts.of("image_url", &config.image_url),
+        thumb_url: texts.of("thumb_url", &config.thumb_url),
+        footer: texts.of("footer", &config.footer),
+        color: texts.of("color", &config.color),
         mrkdwn_in: config.mrkdwn_in.clone(),
     };
     let message = Message {
-        channel: text("channel", &config.channel)?,
-        username: text("username", &config.username)?,
-        icon_emoji: text("icon_emoji", &config.icon_emoji)?,
-        icon_url: text("icon_url", &config.icon_url)?,
+        channel: texts.of("channel", &config.channel),
+        username: texts.of("username", &config.username),
+        icon_emoji: texts.of("icon_emoji", &config.icon_emoji),
+        icon_url: texts.of("icon_url", &config.icon_url),
         link_names: config.link_names,
-        text: text("message_text", &config.message_text)?,
+        text: texts.message("message_text", &config.message_text),
         attachments: [attachment],
     };
-    Request::json(secrets.primary.expose(), &message)
+    let request = Request::json(draft.secrets.primary.expose(), &message)?;
+    Ok(texts.finish(request))
 }
 
 /// What Slack's answer means: success says `ok`, as text or in JSON.
-pub(crate) fn classify(answer: &Answer, now: TimestampMs) -> Outcome {
-    let outcome = Outcome::of(answer, now);
-    if outcome != Outcome::Delivered {
-        return outcome;
-    }
+pub(crate) fn classify(answer: &Answer) -> Outcome {
     let is_json = answer
         .headers
         .get(http::header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
         .is_some_and(|value| value.starts_with("application/json"));
-    if is_json {
-        return match serde_json::from_slice::<serde_json::Value>(&answer.body) {
-            Ok(body) if body["ok"] == true => Outcome::Delivered,
-            Ok(body) => Outcome::Rejected {
-                why: format!("Slack says {}", body["error"].as_str().unwrap_or("not ok")),
-            },
-            Err(_) => Outcome::Retry {
-                why: format!("Slack's answer is no JSON{}", shown(&answer.body)),
-                after: None,
-            },
+    if !is_json {
+        return if answer.body.trim_ascii() == b"ok" {
+            Outcome::Delivered
+        } else {
+            Outcome::Rejected { why: format!("Slack did not say ok{}", shown(&answer.body)) }
         };
     }
-    if answer.body.trim_ascii() == b"ok" {
-        Outcome::Delivered
-    } else {
-        Outcome::Rejected { why: format!("Slack did not say ok{}", shown(&answer.body)) }
+    match answer.json() {
+        Ok(body) if body["ok"] == true => Outcome::Delivered,
+        Ok(body) => Outcome::Rejected {
+            why: format!("Slack says {}", body["error"].as_str().unwrap_or("not ok")),
+        },
+        Err(outcome) => outcome,
     }
 }

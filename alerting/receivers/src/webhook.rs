@@ -1,4 +1,4 @@
-//! Generic webhook: Alertmanager's JSON, version 4, or a payload of the user's own.
+//! Generic webhook: Alertmanager's JSON, version 4, or a payload of the user's own where its templates work.
 
 use std::collections::BTreeMap;
 
@@ -7,11 +7,7 @@ use swell_route::WebhookConfig;
 use swell_template::GoTime;
 
 use crate::data::end;
-use crate::notification::Notification;
-use crate::payload::render_payload;
-use crate::request::{RenderError, Request, text};
-use crate::secrets::Secrets;
-use crate::templates::Templates;
+use crate::request::{Draft, RenderError, Rendered, Request};
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -48,13 +44,9 @@ struct AlertMessage<'a> {
 /// The request for a notification.
 ///
 /// # Errors
-/// [`RenderError`] when a template fails.
-pub(crate) fn render(
-    config: &WebhookConfig,
-    notification: &Notification,
-    templates: &Templates,
-    secrets: &Secrets,
-) -> Result<Request, RenderError> {
+/// [`RenderError`] when the template of the URL fails or the message is no JSON.
+pub(crate) fn render(config: &WebhookConfig, draft: &Draft<'_>) -> Result<Rendered, RenderError> {
+    let notification = draft.notification;
     let mut told = notification.clone();
     let kept = if config.max_alerts == 0 {
         told.alerts.len()
@@ -63,15 +55,17 @@ pub(crate) fn render(
     };
     let truncated_alerts = told.alerts.len() - kept;
     told.alerts.truncate(kept);
-    let renderer = templates.renderer(&told);
-    let url = text(&renderer, "url", secrets.primary.expose())?;
-    if let Some(payload) = &config.payload {
-        return Request::json(url, &render_payload(&renderer, "payload", payload)?);
+    let texts = Draft { notification: &told, ..*draft }.texts();
+    let url = texts.exact("url", draft.secrets.primary.expose())?;
+    let payload = config.payload.as_ref();
+    if let Some(payload) = payload.and_then(|payload| texts.payload("payload", payload)) {
+        return Ok(texts.finish(Request::json(url, &payload)?));
     }
-    let mut route_labels = BTreeMap::new();
-    for (name, template) in &told.route_labels {
-        route_labels.insert(name.clone(), text(&renderer, "route labels", template)?);
-    }
+    let route_labels = told
+        .route_labels
+        .iter()
+        .map(|(name, template)| (name.clone(), texts.of("route labels", template)))
+        .collect();
     let message = Message {
         version: "4",
         group_key: &notification.group_key,
@@ -98,5 +92,6 @@ pub(crate) fn render(
             })
             .collect(),
     };
-    Request::json(url, &message)
+    let request = Request::json(url, &message)?;
+    Ok(texts.finish(request))
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use swell_env::Clock;
 use swell_model::{DurationMs, TimestampMs};
-use swell_receivers::{Notification, Outcome, Sender, Templates, deliver};
+use swell_receivers::{Attempt, Notification, Outcome, Sender, Templates, deliver};
 use swell_route::{Flush, Integration, LogEntry, NotifyReason};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -135,11 +135,17 @@ async fn attempt_until(
             own.min(left),
         )
         .await;
-        let (why, after) = match result {
-            Ok(Outcome::Delivered) => return (attempts, None),
-            Ok(Outcome::Rejected { why }) => return (attempts, Some(why)),
-            Ok(Outcome::Retry { why, after }) => (why, after),
+        let attempt = match result {
+            Ok(attempt) => attempt,
             Err(error) => return (attempts, Some(swell_telemetry::chain(&error))),
+        };
+        if attempts == 1 {
+            tell_faults(send, &attempt, resources);
+        }
+        let (why, after) = match attempt.outcome {
+            Outcome::Delivered => return (attempts, None),
+            Outcome::Rejected { why } => return (attempts, Some(why)),
+            Outcome::Retry { why, after } => (why, after),
         };
         tracing::debug!(receiver = %send.key.receiver, integration = kind, attempts, error = %why, "notification is tried again");
         let wait = backoff.next_wait().max(after.map_or(Duration::ZERO, DurationMs::to_std));
@@ -153,4 +159,14 @@ async fn attempt_until(
             }
         }
     }
+}
+
+/// Templates that fail are the reader's to mend; the notification went out without them.
+fn tell_faults(send: &PlannedSend, attempt: &Attempt, resources: &SendResources) {
+    let kind = send.integration.kind();
+    let Some(first) = attempt.faults.first() else { return };
+    let count = attempt.faults.len();
+    resources.metrics.template_failures.with_label_values(&[kind]).inc_by(count as u64);
+    tracing::warn!(receiver = %send.key.receiver, integration = kind, count, %first,
+        "templates of a notification failed; it is sent in plain words");
 }

@@ -17,6 +17,7 @@ pub(crate) struct Metrics {
     pub(crate) groups_active: IntGauge,
     pub(crate) notifications: IntCounterVec,
     pub(crate) notification_attempts: IntCounterVec,
+    pub(crate) template_failures: IntCounterVec,
     pub(crate) notification_latency: HistogramVec,
     pub(crate) log_entries: IntGauge,
     pub(crate) state_write_failures: IntCounter,
@@ -64,6 +65,13 @@ impl Metrics {
                 opts("notification_attempts_total", "Attempts to send by integration."),
                 &["integration"],
             )?,
+            template_failures: IntCounterVec::new(
+                opts(
+                    "template_failures_total",
+                    "Templates of notifications that failed and were replaced by plain words, by integration.",
+                ),
+                &["integration"],
+            )?,
             notification_latency: HistogramVec::new(
                 histogram(
                     "notification_latency_seconds",
@@ -89,6 +97,7 @@ impl Metrics {
         registry.register(Box::new(metrics.groups_active.clone()))?;
         registry.register(Box::new(metrics.notifications.clone()))?;
         registry.register(Box::new(metrics.notification_attempts.clone()))?;
+        registry.register(Box::new(metrics.template_failures.clone()))?;
         registry.register(Box::new(metrics.notification_latency.clone()))?;
         registry.register(Box::new(metrics.log_entries.clone()))?;
         registry.register(Box::new(metrics.state_write_failures.clone()))?;
