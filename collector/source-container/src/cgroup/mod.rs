@@ -1,5 +1,6 @@
 //! Containers that have a cgroup of their own.
 
+mod figures;
 mod v1;
 mod v2;
 

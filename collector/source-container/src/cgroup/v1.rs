@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use swell_source::{KernelFile, ReadError, Scratch, fields, parse_u64};
 
+use super::figures::{Cpu, Memory, record_singles};
 use super::{by_key, float, single};
 use crate::container::Metric;
 use crate::inventory::CgroupV1Paths;
@@ -20,12 +21,12 @@ pub(crate) struct Files {
     usage: KernelFile,
     cpuacct_stat: KernelFile,
     throttling: Option<KernelFile>,
-    memory: Option<Memory>,
+    memory: Option<MemoryFiles>,
     pids_current: Option<KernelFile>,
 }
 
 #[derive(Debug)]
-struct Memory {
+struct MemoryFiles {
     usage: KernelFile,
     stat: KernelFile,
 }
@@ -38,7 +39,7 @@ impl Files {
             usage: file(&paths.cpuacct, "cpuacct.usage"),
             cpuacct_stat: file(&paths.cpuacct, "cpuacct.stat"),
             throttling: paths.cpu.as_ref().map(|dir| file(dir, "cpu.stat")),
-            memory: paths.memory.as_ref().map(|dir| Memory {
+            memory: paths.memory.as_ref().map(|dir| MemoryFiles {
                 usage: file(dir, "memory.usage_in_bytes"),
                 stat: file(dir, "memory.stat"),
             }),
@@ -57,30 +58,9 @@ impl Files {
         scratch: &mut Scratch,
         record: &mut dyn FnMut(Metric, f64),
     ) -> Result<(), ReadError> {
-        if let Some(ns) = fields(self.usage.read_once(scratch)?).next().and_then(parse_u64) {
-            record(Metric::CpuUsageSeconds, float(ns) / NS_PER_SECOND);
-        }
-        let text = self.cpuacct_stat.read_once(scratch)?;
-        let [user, system] = by_key(text, [b"user", b"system"]);
-        for (metric, ticks) in [(Metric::CpuUserSeconds, user), (Metric::CpuSystemSeconds, system)]
-        {
-            if let Some(ticks) = ticks {
-                record(metric, float(ticks) / self.user_hz);
-            }
-        }
-        if let Some(file) = &mut self.throttling {
-            let keys: [&[u8]; 3] = [b"nr_periods", b"nr_throttled", b"throttled_time"];
-            let [periods, throttled_periods, ns] = by_key(file.read_once(scratch)?, keys);
-            // without a quota there are no periods, and cAdvisor writes nothing
-            if let Some(periods) = periods.filter(|periods| *periods > 0) {
-                record(Metric::CfsPeriods, float(periods));
-                record(Metric::CfsThrottledPeriods, float(throttled_periods.unwrap_or_default()));
-                let seconds = float(ns.unwrap_or_default()) / NS_PER_SECOND;
-                record(Metric::CfsThrottledSeconds, seconds);
-            }
-        }
+        self.read_cpu(scratch)?.record(record);
         if let Some(memory) = &mut self.memory {
-            memory.read(scratch, record)?;
+            memory.read(scratch)?.record(record);
         }
         if let Some(file) = &mut self.pids_current
             && let Some(threads) = fields(file.read_once(scratch)?).next().and_then(parse_u64)
@@ -98,28 +78,39 @@ impl Files {
         Ok(())
     }
 
+    fn read_cpu(&mut self, scratch: &mut Scratch) -> Result<Cpu, ReadError> {
+        let seconds = |ns: Option<u64>| ns.map(|ns| float(ns) / NS_PER_SECOND);
+        let ns = fields(self.usage.read_once(scratch)?).next().and_then(parse_u64);
+        let text = self.cpuacct_stat.read_once(scratch)?;
+        let ticks: [Option<u64>; 2] = by_key(text, [b"user", b"system"]);
+        let [user_seconds, system_seconds] =
+            ticks.map(|ticks| ticks.map(|ticks| float(ticks) / self.user_hz));
+        let mut cpu =
+            Cpu { usage_seconds: seconds(ns), user_seconds, system_seconds, ..Cpu::default() };
+        if let Some(file) = &mut self.throttling {
+            let keys: [&[u8]; 3] = [b"nr_periods", b"nr_throttled", b"throttled_time"];
+            let [periods, throttled_periods, ns] = by_key(file.read_once(scratch)?, keys);
+            cpu = Cpu { periods, throttled_periods, throttled_seconds: seconds(ns), ..cpu };
+        }
+        Ok(cpu)
+    }
+
     pub(crate) fn read_slow(&self, scratch: &mut Scratch, record: &mut dyn FnMut(Metric, f64)) {
         if let Some(dir) = &self.paths.cpu {
             // -1 stands for no quota, which is then not written
-            for (metric, file) in [
+            let files = [
                 (Metric::SpecCpuQuota, "cpu.cfs_quota_us"),
                 (Metric::SpecCpuPeriod, "cpu.cfs_period_us"),
                 (Metric::SpecCpuShares, "cpu.shares"),
-            ] {
-                if let Some(value) = single(&dir.join(file), scratch) {
-                    record(metric, float(value));
-                }
-            }
+            ];
+            record_singles(dir, files, scratch, record);
         }
         let Some(dir) = &self.paths.memory else { return };
-        for (metric, file) in [
+        let files = [
             (Metric::MemoryMaxUsage, "memory.max_usage_in_bytes"),
             (Metric::MemoryFailures, "memory.failcnt"),
-        ] {
-            if let Some(value) = single(&dir.join(file), scratch) {
-                record(metric, float(value));
-            }
-        }
+        ];
+        record_singles(dir, files, scratch, record);
         for (metric, file) in [
             (Metric::SpecMemoryLimit, "memory.limit_in_bytes"),
             (Metric::SpecMemorySwapLimit, "memory.memsw.limit_in_bytes"),
@@ -144,12 +135,8 @@ impl Files {
     }
 }
 
-impl Memory {
-    fn read(
-        &mut self,
-        scratch: &mut Scratch,
-        record: &mut dyn FnMut(Metric, f64),
-    ) -> Result<(), ReadError> {
+impl MemoryFiles {
+    fn read(&mut self, scratch: &mut Scratch) -> Result<Memory, ReadError> {
         let usage = fields(self.usage.read_once(scratch)?).next().and_then(parse_u64);
         let keys: [&[u8]; 6] = [
             b"total_rss",
@@ -159,22 +146,8 @@ impl Memory {
             b"total_pgfault",
             b"total_pgmajfault",
         ];
-        let [rss, cache, mapped, inactive_file, faults, major_faults] =
+        let [rss, cache, mapped_file, inactive_file, faults, major_faults] =
             by_key(self.stat.read_once(scratch)?, keys);
-        let working_set = usage.zip(inactive_file).map(|(all, idle)| all.saturating_sub(idle));
-        for (metric, value) in [
-            (Metric::MemoryUsage, usage),
-            (Metric::MemoryWorkingSet, working_set),
-            (Metric::MemoryRss, rss),
-            (Metric::MemoryCache, cache),
-            (Metric::MemoryMappedFile, mapped),
-            (Metric::PageFaults, faults),
-            (Metric::MajorPageFaults, major_faults),
-        ] {
-            if let Some(value) = value {
-                record(metric, float(value));
-            }
-        }
-        Ok(())
+        Ok(Memory { usage, rss, cache, mapped_file, inactive_file, faults, major_faults })
     }
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use swell_source::{KernelFile, ReadError, Scratch, fields, lines, parse_u64};
 
+use super::figures::{Cpu, Memory, record_singles};
 use super::{by_key, float, single};
 use crate::container::Metric;
 
@@ -40,8 +41,8 @@ impl Files {
         scratch: &mut Scratch,
         record: &mut dyn FnMut(Metric, f64),
     ) -> Result<(), ReadError> {
-        self.read_cpu(scratch, record)?;
-        self.read_memory(scratch, record)?;
+        self.read_cpu(scratch)?.record(record);
+        self.read_memory(scratch)?.record(record);
         match self.pids_current.read_once(scratch) {
             Ok(text) => {
                 if let Some(threads) = fields(text).next().and_then(parse_u64) {
@@ -61,11 +62,7 @@ impl Files {
         Ok(())
     }
 
-    fn read_cpu(
-        &mut self,
-        scratch: &mut Scratch,
-        record: &mut dyn FnMut(Metric, f64),
-    ) -> Result<(), ReadError> {
+    fn read_cpu(&mut self, scratch: &mut Scratch) -> Result<Cpu, ReadError> {
         let text = self.cpu_stat.read_once(scratch)?;
         let keys: [&[u8]; 6] = [
             b"usage_usec",
@@ -76,65 +73,35 @@ impl Files {
             b"throttled_usec",
         ];
         let [usage, user, system, periods, throttled_periods, throttled] = by_key(text, keys);
-        for (metric, us) in [
-            (Metric::CpuUsageSeconds, usage),
-            (Metric::CpuUserSeconds, user),
-            (Metric::CpuSystemSeconds, system),
-        ] {
-            if let Some(us) = us {
-                record(metric, float(us) / US_PER_SECOND);
-            }
-        }
-        // without a quota there are no periods, and cAdvisor writes nothing
-        if let Some(periods) = periods.filter(|periods| *periods > 0) {
-            record(Metric::CfsPeriods, float(periods));
-            record(Metric::CfsThrottledPeriods, float(throttled_periods.unwrap_or_default()));
-            let seconds = float(throttled.unwrap_or_default()) / US_PER_SECOND;
-            record(Metric::CfsThrottledSeconds, seconds);
-        }
-        Ok(())
+        let seconds = |us: Option<u64>| us.map(|us| float(us) / US_PER_SECOND);
+        Ok(Cpu {
+            usage_seconds: seconds(usage),
+            user_seconds: seconds(user),
+            system_seconds: seconds(system),
+            periods,
+            throttled_periods,
+            throttled_seconds: seconds(throttled),
+        })
     }
 
-    fn read_memory(
-        &mut self,
-        scratch: &mut Scratch,
-        record: &mut dyn FnMut(Metric, f64),
-    ) -> Result<(), ReadError> {
-        let current = match self.memory_current.read_once(scratch) {
+    fn read_memory(&mut self, scratch: &mut Scratch) -> Result<Memory, ReadError> {
+        let usage = match self.memory_current.read_once(scratch) {
             Ok(text) => fields(text).next().and_then(parse_u64),
             // the controller is not enabled for this group
-            Err(error) if error.is_absent() => return Ok(()),
+            Err(error) if error.is_absent() => return Ok(Memory::default()),
             Err(error) => return Err(error),
         };
         let keys: [&[u8]; 6] =
             [b"anon", b"file", b"file_mapped", b"inactive_file", b"pgfault", b"pgmajfault"];
-        let [anon, file, mapped, inactive_file, faults, major_faults] =
+        let [rss, cache, mapped_file, inactive_file, faults, major_faults] =
             by_key(self.memory_stat.read_once(scratch)?, keys);
-        let working_set = current.zip(inactive_file).map(|(all, idle)| all.saturating_sub(idle));
-        for (metric, value) in [
-            (Metric::MemoryUsage, current),
-            (Metric::MemoryWorkingSet, working_set),
-            (Metric::MemoryRss, anon),
-            (Metric::MemoryCache, file),
-            (Metric::MemoryMappedFile, mapped),
-            (Metric::PageFaults, faults),
-            (Metric::MajorPageFaults, major_faults),
-        ] {
-            if let Some(value) = value {
-                record(metric, float(value));
-            }
-        }
-        Ok(())
+        Ok(Memory { usage, rss, cache, mapped_file, inactive_file, faults, major_faults })
     }
 
     pub(crate) fn read_slow(&self, scratch: &mut Scratch, record: &mut dyn FnMut(Metric, f64)) {
-        for (metric, file) in
-            [(Metric::MemorySwap, "memory.swap.current"), (Metric::MemoryMaxUsage, "memory.peak")]
-        {
-            if let Some(value) = single(&self.dir.join(file), scratch) {
-                record(metric, float(value));
-            }
-        }
+        let files =
+            [(Metric::MemorySwap, "memory.swap.current"), (Metric::MemoryMaxUsage, "memory.peak")];
+        record_singles(&self.dir, files, scratch, record);
         let mut events = KernelFile::new(self.dir.join("memory.events"));
         if let Ok(text) = events.read_once(scratch) {
             let [max, oom_kills] = by_key(text, [b"max", b"oom_kill"]);

@@ -128,70 +128,59 @@ impl CgroupRoots {
 
     fn limit(&self, paths: &CgroupPaths, resources: &Resources) -> io::Result<()> {
         for (controller, dir) in &paths.v1 {
-            write_all(dir, &v1_settings(controller, resources))?;
+            write_all(dir, &settings(Version::V1, controller, resources))?;
         }
         if let Some(dir) = &paths.unified {
             for controller in &self.controllers {
-                write_all(dir, &v2_settings(controller, resources))?;
+                write_all(dir, &settings(Version::V2, controller, resources))?;
             }
         }
         Ok(())
     }
 }
 
-/// Files and values that hold the limits in a version 1 hierarchy.
-fn v1_settings(controller: &str, resources: &Resources) -> Vec<(&'static str, String)> {
-    let mut settings = Vec::new();
-    match controller {
-        "cpu" => {
-            if let Some(milli) = resources.cpu_request_milli {
-                settings.push(("cpu.shares", shares(milli).to_string()));
-            }
-            if let Some(milli) = resources.cpu_limit_milli {
-                settings.push(("cpu.cfs_period_us", CPU_PERIOD_US.to_string()));
-                settings.push(("cpu.cfs_quota_us", quota_us(milli).to_string()));
-            }
-        }
-        "memory" => {
-            if let Some(bytes) = resources.memory_limit_bytes {
-                settings.push(("memory.limit_in_bytes", bytes.to_string()));
-            }
-        }
-        "pids" => {
-            if let Some(count) = resources.pids_limit {
-                settings.push(("pids.max", count.to_string()));
-            }
-        }
-        _ => {}
-    }
-    settings
+/// Which form of control groups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Version {
+    V1,
+    V2,
 }
 
-/// Files and values that hold the limits in the unified hierarchy.
-fn v2_settings(controller: &str, resources: &Resources) -> Vec<(&'static str, String)> {
+/// Files and values that hold the limits of one controller.
+fn settings(
+    version: Version,
+    controller: &str,
+    resources: &Resources,
+) -> Vec<(&'static str, String)> {
+    let limit = |file, value: Option<u64>| -> Vec<(&'static str, String)> {
+        value.map(|value| (file, value.to_string())).into_iter().collect()
+    };
+    match (controller, version) {
+        ("cpu", _) => cpu_settings(version, resources),
+        ("memory", Version::V1) => limit("memory.limit_in_bytes", resources.memory_limit_bytes),
+        ("memory", Version::V2) => limit("memory.max", resources.memory_limit_bytes),
+        ("pids", _) => limit("pids.max", resources.pids_limit),
+        _ => Vec::new(),
+    }
+}
+
+fn cpu_settings(version: Version, resources: &Resources) -> Vec<(&'static str, String)> {
     let mut settings = Vec::new();
-    match controller {
-        "cpu" => {
-            if let Some(milli) = resources.cpu_request_milli {
-                // The kernel's own translation of shares, as runc and crun use it.
-                let weight = 1 + (shares(milli) - 2) * 9999 / 262_142;
-                settings.push(("cpu.weight", weight.to_string()));
-            }
-            if let Some(milli) = resources.cpu_limit_milli {
-                settings.push(("cpu.max", format!("{} {CPU_PERIOD_US}", quota_us(milli))));
-            }
+    if let Some(shares) = resources.cpu_request_milli.map(shares) {
+        settings.push(match version {
+            Version::V1 => ("cpu.shares", shares.to_string()),
+            // The kernel's own translation of shares, as runc and crun use it.
+            Version::V2 => ("cpu.weight", (1 + (shares - 2) * 9999 / 262_142).to_string()),
+        });
+    }
+    if let Some(quota) = resources.cpu_limit_milli.map(quota_us) {
+        match version {
+            Version::V1 => settings.extend([
+                ("cpu.cfs_period_us", CPU_PERIOD_US.to_string()),
+                ("cpu.cfs_quota_us", quota.to_string()),
+            ]),
+            Version::V2 => settings.push(("cpu.max", format!("{quota} {CPU_PERIOD_US}"))),
         }
-        "memory" => {
-            if let Some(bytes) = resources.memory_limit_bytes {
-                settings.push(("memory.max", bytes.to_string()));
-            }
-        }
-        "pids" => {
-            if let Some(count) = resources.pids_limit {
-                settings.push(("pids.max", count.to_string()));
-            }
-        }
-        _ => {}
     }
     settings
 }
@@ -413,7 +402,7 @@ mod tests {
             pids_limit: Some(32),
         };
         assert_eq!(
-            v1_settings("cpu", &resources),
+            settings(Version::V1, "cpu", &resources),
             [
                 ("cpu.shares", "256".to_owned()),
                 ("cpu.cfs_period_us", "100000".to_owned()),
@@ -422,12 +411,15 @@ mod tests {
         );
         // Shares 256 become weight 10: the figure measured with runc and crun.
         assert_eq!(
-            v2_settings("cpu", &resources),
+            settings(Version::V2, "cpu", &resources),
             [("cpu.weight", "10".to_owned()), ("cpu.max", "50000 100000".to_owned())]
         );
-        assert_eq!(v2_settings("memory", &resources), [("memory.max", "67108864".to_owned())]);
-        assert_eq!(v1_settings("pids", &resources), [("pids.max", "32".to_owned())]);
-        assert_eq!(v1_settings("cpuacct", &resources), []);
+        assert_eq!(
+            settings(Version::V2, "memory", &resources),
+            [("memory.max", "67108864".to_owned())]
+        );
+        assert_eq!(settings(Version::V1, "pids", &resources), [("pids.max", "32".to_owned())]);
+        assert_eq!(settings(Version::V1, "cpuacct", &resources), []);
         assert_eq!(quota_us(1), CPU_QUOTA_US_MIN);
     }
 
