@@ -3,6 +3,7 @@
 mod autoscaling;
 mod exposition;
 mod promql;
+mod suite;
 
 use std::path::Path;
 

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use swell_engine::{Config, Db};
 use swell_env::{ManualClock, MemDir};
@@ -11,6 +10,8 @@ use swell_model::{SeriesSource, TimestampMs};
 use swell_promql::testing::{
     FileReport, LoadedSeries, RunOptions, TestStorage, append_batch, memory_storage, run_script,
 };
+
+use super::suite::{Failure, Home, Report, run_files};
 
 /// What is run, and on what.
 #[derive(Debug, Args)]
@@ -59,75 +60,31 @@ fn engine_storage() -> Result<Box<dyn TestStorage>, String> {
     Ok(Box::new(EngineStorage(db)))
 }
 
+const HOME: Home = Home {
+    shared: "../shared/conformance/promql",
+    own: Some("tsdb/promql/testdata"),
+    extension: "test",
+};
+
 /// Runs the suite and prints what became of it.
 pub(crate) fn run(root: &Path, args: &PromqlArgs) -> anyhow::Result<()> {
-    let (mut passed, mut failed) = (0, 0);
-    for path in scripts(root, &args.paths)? {
-        let report = run_file(&path, args.storage, !args.plain)?;
-        let name = path.display();
-        for fault in &report.faults {
-            println!("{name}: {fault}");
-        }
-        for failure in &report.failures {
-            println!("{name}:{}: {}: {}", failure.line, failure.query, failure.why);
-        }
-        println!("{name}: {} passed, {} failed", report.passed, report.failures.len());
-        passed += report.passed;
-        failed += report.failures.len() + report.faults.len();
-    }
-    println!("{passed} passed, {failed} failed");
-    if failed > 0 {
-        bail!("{failed} of {} failed", passed + failed);
-    }
-    Ok(())
-}
-
-fn run_file(path: &Path, storage: Storage, strict: bool) -> anyhow::Result<FileReport> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
-    let options = RunOptions { strict };
-    Ok(match storage {
-        Storage::Engine => run_script(&text, &engine_storage, options),
-        Storage::Memory => run_script(&text, &memory_storage, options),
+    run_files(&HOME.files(root, &args.paths)?, |_, text| {
+        let report = run_text(text, args.storage, !args.plain);
+        let faults = report.faults.into_iter().map(|fault| Failure { line: None, text: fault });
+        let failures = report.failures.into_iter().map(|failure| Failure {
+            line: Some(failure.line),
+            text: format!("{}: {}", failure.query, failure.why),
+        });
+        Ok(Report { passed: report.passed, failures: faults.chain(failures).collect() })
     })
 }
 
-/// The shared suite, where it is at hand.
-fn shared(root: &Path) -> PathBuf {
-    root.join("../shared/conformance/promql")
-}
-
-/// The scripts to run, sorted.
-fn scripts(root: &Path, paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
-    let mut paths = paths.to_vec();
-    if paths.is_empty() {
-        let shared = shared(root);
-        if shared.is_dir() {
-            paths.push(shared);
-        } else {
-            println!("{} is not here: own scripts run instead", shared.display());
-            paths.push(root.join("tsdb/promql/testdata"));
-        }
+fn run_text(text: &str, storage: Storage, strict: bool) -> FileReport {
+    let options = RunOptions { strict };
+    match storage {
+        Storage::Engine => run_script(text, &engine_storage, options),
+        Storage::Memory => run_script(text, &memory_storage, options),
     }
-    let mut scripts = Vec::new();
-    for path in paths {
-        if !path.is_dir() {
-            scripts.push(path);
-            continue;
-        }
-        let entries =
-            std::fs::read_dir(&path).with_context(|| format!("list {}", path.display()))?;
-        for entry in entries {
-            let file = entry.with_context(|| format!("list {}", path.display()))?.path();
-            if file.extension().is_some_and(|extension| extension == "test") {
-                scripts.push(file);
-            }
-        }
-    }
-    if scripts.is_empty() {
-        bail!("no .test files to run");
-    }
-    scripts.sort();
-    Ok(scripts)
 }
 
 #[cfg(test)]
@@ -136,6 +93,11 @@ mod tests {
 
     use super::*;
 
+    fn run_file(path: &Path) -> FileReport {
+        let text = std::fs::read_to_string(path).expect("the script can be read");
+        run_text(&text, Storage::Engine, true)
+    }
+
     fn root() -> &'static Path {
         Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a crate stands in a folder")
     }
@@ -143,8 +105,8 @@ mod tests {
     #[test]
     fn own_scripts_pass_on_the_engine() {
         let own = [root().join("tsdb/promql/testdata")];
-        for path in scripts(root(), &own).expect("own scripts are there") {
-            let report = run_file(&path, Storage::Engine, true).expect("the script can be read");
+        for path in HOME.files(root(), &own).expect("own scripts are there") {
+            let report = run_file(&path);
             assert!(report.passed > 0, "{} evaluates nothing", path.display());
             assert!(report.failures.is_empty() && report.faults.is_empty(), "{report:?}");
         }
@@ -156,7 +118,7 @@ mod tests {
         reason = "CI tells by the environment that nothing may be skipped"
     )]
     fn shared_scripts_pass_on_the_engine_as_often_as_before() {
-        let folder = shared(root());
+        let folder = HOME.shared(root());
         if !folder.is_dir() {
             assert!(
                 std::env::var("CI").as_deref() != Ok("true"),
@@ -170,8 +132,7 @@ mod tests {
         let ratchet = std::fs::read_to_string(ratchet).expect("the ratchet");
         let before: BTreeMap<String, usize> = toml::from_str(&ratchet).expect("names and counts");
         for (name, wanted) in before {
-            let report = run_file(&folder.join(&name), Storage::Engine, true);
-            let report = report.expect("the script can be read");
+            let report = run_file(&folder.join(&name));
             let passed = report.passed;
             assert!(passed >= wanted, "{name}: {passed} instead of {wanted}: {report:?}");
         }
