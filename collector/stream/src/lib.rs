@@ -8,6 +8,7 @@
 //! The decisions are in two modules without IO: `spool` (what the agent keeps, drops and sends) and `session`
 //! (what the server knows of an agent). A sample is stored once, or counted as dropped when the spool was full.
 
+mod admission;
 mod client;
 mod config;
 mod direct;

@@ -56,6 +56,7 @@ pub(crate) struct ServerMetrics {
     pub(crate) samples: IntCounter,
     pub(crate) refused_samples: IntCounter,
     pub(crate) rejected_calls: IntCounter,
+    pub(crate) refused_connections: IntCounter,
 }
 
 impl ServerMetrics {
@@ -79,6 +80,10 @@ impl ServerMetrics {
             rejected_calls: counter(
                 "swell_stream_server_rejected_calls_total",
                 "Calls turned away: a wrong token or a broken protocol.",
+            )?,
+            refused_connections: counter(
+                "swell_stream_server_refused_connections_total",
+                "Connections closed at once since there were too many.",
             )?,
         })
     }

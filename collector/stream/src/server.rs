@@ -13,13 +13,14 @@ use swell_model::{SampleSink, TimestampMs};
 use swell_telemetry::chain;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::transport::{Identity, Server, ServerTlsConfig};
 use tonic::{Request, Response, Status, Streaming};
 use tracing::{debug, info, warn};
 
+use crate::admission::{Visit, admit};
 use crate::config::{ServerConfig, ServerTls, SessionId};
 use crate::metrics::ServerMetrics;
 use crate::service::{AgentStreamService, Handler, Outbound};
@@ -43,6 +44,12 @@ const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Sessions remembered, twice the nodes we promise; beyond it those unseen for longest are forgotten.
 const SESSIONS_MAX: usize = 10_000;
+
+/// An agent has one call at a time; the next one may begin before the last is forgotten.
+const CALLS_PER_CONNECTION_MAX: u32 = 4;
+
+/// Headers of a call: a path and a token.
+const HEADER_BYTES_MAX: u32 = 16 * 1024;
 
 /// How long open calls get to end at shutdown.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(2);
@@ -159,9 +166,13 @@ impl AgentStreamServer {
             .map_err(ServeError::Tls)?
             .http2_keepalive_interval(Some(KEEP_ALIVE_INTERVAL))
             .http2_keepalive_timeout(Some(KEEP_ALIVE_TIMEOUT))
-            .tcp_nodelay(true)
+            .max_concurrent_streams(CALLS_PER_CONNECTION_MAX)
+            .http2_max_header_list_size(HEADER_BYTES_MAX)
             .add_service(AgentStreamService::new(Arc::clone(&self.shared)))
-            .serve_with_incoming_shutdown(TcpListenerStream::new(listener), stop);
+            .serve_with_incoming_shutdown(
+                admit(listener, self.shared.metrics.refused_connections.clone()),
+                stop,
+            );
         let mut served = std::pin::pin!(served);
         let outcome = tokio::select! {
             outcome = &mut served => outcome,
@@ -213,12 +224,17 @@ impl Handler for Shared {
         self: Arc<Self>,
         request: Request<Streaming<AgentMessage>>,
     ) -> Result<Response<Outbound>, Status> {
+        let visit = request.extensions().get::<Visit>();
         let header = request.metadata().get("authorization").map(|value| value.as_bytes());
         let token = header.and_then(|value| value.strip_prefix(b"Bearer ")).unwrap_or_default();
         if !is_same_secret(token, self.config.token.as_bytes()) {
             self.metrics.rejected_calls.inc();
-            warn!(peer = ?request.remote_addr(), "an agent showed a wrong token");
+            let peer = visit.and_then(|visit| visit.peer);
+            warn!(?peer, "an agent showed a wrong token");
             return Err(Status::unauthenticated("the token is not the agents' token"));
+        }
+        if let Some(visit) = visit {
+            visit.welcome();
         }
         let (answers, outbound) = mpsc::channel(OUTBOUND_MAX);
         let shared = Arc::clone(&self);
