@@ -2,6 +2,8 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Event, EventSource, ObjectReference};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
@@ -10,15 +12,18 @@ use swell_api_types::Object;
 use swell_env::Clock;
 use swell_model::TimestampMs;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::client::Client;
 use crate::error::ClientError;
 
-/// Events that may wait to be sent; more are dropped, with a line in the log, as no controller may wait for its diary.
+/// Events that may wait to be sent; more are dropped and counted in the log, as no controller may wait for its diary.
 const QUEUE_LEN_MAX: usize = 256;
 /// Events remembered to be counted when they repeat.
 const REMEMBERED_MAX: usize = 1024;
+/// Dropped events are told of at most this often.
+const DROPS_TOLD_EVERY: Duration = Duration::from_secs(10);
 /// Longest message that the API takes.
 const MESSAGE_BYTES_MAX: usize = 1024;
 
@@ -44,6 +49,8 @@ impl EventType {
 #[derive(Clone)]
 pub struct EventRecorder {
     queue: mpsc::Sender<Occurrence>,
+    /// Events that found no room and that the log does not know of yet.
+    dropped: Arc<AtomicU64>,
     clock: Arc<dyn Clock>,
 }
 
@@ -83,8 +90,11 @@ impl EventRecorder {
         shutdown: CancellationToken,
     ) -> Self {
         let (queue, incoming) = mpsc::channel(QUEUE_LEN_MAX);
+        let dropped = Arc::new(AtomicU64::new(0));
         let writer = Writer {
             client,
+            dropped: Arc::clone(&dropped),
+            told_at: None,
             source: EventSource {
                 component: Some(component.to_owned()),
                 host: host.map(str::to_owned),
@@ -93,7 +103,7 @@ impl EventRecorder {
             order: VecDeque::new(),
         };
         tokio::spawn(writer.run(incoming, shutdown));
-        Self { queue, clock }
+        Self { queue, dropped, clock }
     }
 
     /// Records that something happened to `object`.
@@ -143,8 +153,8 @@ impl EventRecorder {
             message,
         };
         let occurrence = Occurrence { about, same, at: self.clock.now() };
-        if let Err(refused) = self.queue.try_send(occurrence) {
-            tracing::warn!(%refused, "an event was dropped");
+        if self.queue.try_send(occurrence).is_err() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
@@ -156,6 +166,8 @@ struct Written {
 
 struct Writer {
     client: Client,
+    dropped: Arc<AtomicU64>,
+    told_at: Option<Instant>,
     source: EventSource,
     written: HashMap<Sameness, Written>,
     order: VecDeque<Sameness>,
@@ -169,12 +181,28 @@ impl Writer {
                 occurrence = incoming.recv() => occurrence,
             };
             let Some(occurrence) = occurrence else { return };
+            self.tell_drops();
             if let Err(error) = self.write(occurrence).await {
                 tracing::warn!(
                     error = swell_telemetry::chain(&error),
                     "an event could not be written"
                 );
             }
+        }
+    }
+
+    fn tell_drops(&mut self) {
+        if self.told_at.is_some_and(|told_at| told_at.elapsed() < DROPS_TOLD_EVERY) {
+            return;
+        }
+        let count = self.dropped.swap(0, Ordering::Relaxed);
+        if count > 0 {
+            self.told_at = Some(Instant::now());
+            tracing::warn!(
+                component = self.source.component,
+                count,
+                "events were dropped: more came than the API server took"
+            );
         }
     }
 

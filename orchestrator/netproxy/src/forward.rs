@@ -205,12 +205,11 @@ fn prepare(
 
 /// Removes what is about one connection, also what the `Connection` header names as such.
 fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    if let Some(named) = headers.get(header::CONNECTION).and_then(|value| value.to_str().ok()) {
-        let is_kept = |name: &&str| !name.eq_ignore_ascii_case("close");
-        let names = named.split(',').map(str::trim).filter(is_kept).map(str::to_owned);
-        for name in names.collect::<Vec<_>>() {
-            headers.remove(name);
-        }
+    let lists = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    let is_kept = |name: &&str| !name.eq_ignore_ascii_case("close");
+    let names = lists.flat_map(|list| list.split(',')).map(str::trim).filter(is_kept);
+    for name in names.map(str::to_owned).collect::<Vec<_>>() {
+        headers.remove(name);
     }
     for name in HOP_BY_HOP {
         headers.remove(name);
