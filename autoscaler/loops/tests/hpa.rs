@@ -1,6 +1,5 @@
 //! A HorizontalPodAutoscaler over the real API server and controllers, with scripted load.
 
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,26 +9,18 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::Event;
 use parking_lot::Mutex;
-use prometheus::Registry;
 use serde_json::{Value, json};
-use swell_apiserver::{ApiServer, ApiServerDeps, Config as ApiConfig, ServiceRange, User};
 use swell_autoscaler_loops::{
     Config, Dependencies, Journal, PodAutoscaler, PodMetricSource, PodSample, Resource,
     SourceError, Usage, router,
 };
 use swell_client::{Client, ListParams, Object};
-use swell_controllers::testing::FakeNode;
-use swell_controllers::{Caches, Controllers};
-use swell_env::{Clock, SystemClock};
+use swell_lab::{Lab, eventually};
 use swell_model::{DurationMs, TimestampMs};
-use swell_store::EmbeddedStore;
 use tempfile::TempDir;
 use tokio::sync::watch;
-use tokio::time::Instant;
-use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::ServiceExt as _;
 
-const PATIENCE: Duration = Duration::from_secs(30);
 const NAMESPACE: Option<&str> = Some("default");
 
 /// A load in thousandths of a core, shared evenly by the pods asked about.
@@ -57,80 +48,41 @@ impl PodMetricSource for Load {
 }
 
 struct World {
+    lab: Lab,
     client: Client,
     load: Arc<Load>,
     journal: Journal,
-    clock: Arc<dyn Clock>,
-    registry: Registry,
     _journal_dir: TempDir,
-    _stop: DropGuard,
 }
 
 impl World {
     async fn start() -> Self {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        let shutdown = CancellationToken::new();
-        let registry = Registry::new();
-        let store = EmbeddedStore::in_memory(swell_store::Config::default()).expect("a store");
-        let config = ApiConfig {
-            tokens: Vec::new(),
-            agent_token: None,
-            service_range: ServiceRange::LOOPBACK,
-            event_lifetime: DurationMs::from_secs(3600),
-        };
-        let deps = ApiServerDeps {
-            store: Arc::new(store),
-            clock: Arc::clone(&clock),
-            registry: &registry,
-            usage: None,
-            shutdown: shutdown.clone(),
-        };
-        let server = ApiServer::build(config, deps).await.expect("a server");
-        let router = server.in_process_router(User::internal("system:kube-controller-manager"));
-        tokio::spawn(async move { server.run().await });
-        let client = Client::in_process(router);
-        let caches = Caches::start(&client, &shutdown);
-        let controllers = Controllers::new(
-            swell_controllers::Config::default(),
-            client.clone(),
-            caches.clone(),
-            Arc::clone(&clock),
-            &registry,
-        );
-        tokio::spawn(controllers.expect("fresh metrics").run(shutdown.clone()));
-        let node = FakeNode {
-            name: "n1".to_owned(),
-            cpu_cores: 4,
-            start_time: Duration::from_millis(20),
-            client: client.clone(),
-            clock: Arc::clone(&clock),
-        };
-        let stop = shutdown.clone();
-        tokio::spawn(async move { node.run(stop).await.expect("the node runs") });
+        let lab = Lab::in_memory().await.expect("a lab");
+        lab.add_node("n1", 4, Duration::from_millis(20));
+        let (client, shutdown) = (lab.client.clone(), lab.shutdown());
         let load = Arc::new(Load { milli: Mutex::new(Ok(0)) });
         let (bump, samples) = watch::channel(TimestampMs(0));
         let journal_dir = tempfile::tempdir().expect("a folder");
         let dependencies = Dependencies {
             client: client.clone(),
-            pods: caches.pods.clone(),
+            pods: lab.caches.pods.clone(),
             source: Arc::clone(&load) as Arc<dyn PodMetricSource>,
             samples,
-            clock: Arc::clone(&clock),
+            clock: Arc::clone(&lab.clock),
         };
         let config = Config::new(journal_dir.path().join("decisions"));
         let autoscaler =
-            PodAutoscaler::new(config, dependencies, &registry).expect("an autoscaler");
+            PodAutoscaler::new(config, dependencies, &lab.registry).expect("an autoscaler");
         let journal = autoscaler.journal();
         tokio::spawn(autoscaler.run(shutdown.clone()));
-        let (stop, ticking) = (shutdown.clone(), Arc::clone(&clock));
+        let (stop, ticking) = (shutdown, Arc::clone(&lab.clock));
         tokio::spawn(async move {
             while !stop.is_cancelled() {
                 tokio::time::sleep(Duration::from_millis(30)).await;
                 bump.send_replace(ticking.now());
             }
         });
-        let stop = shutdown.drop_guard();
-        Self { client, load, journal, clock, registry, _journal_dir: journal_dir, _stop: stop }
+        Self { lab, client, load, journal, _journal_dir: journal_dir }
     }
 
     fn set_load(&self, milli: i64) {
@@ -153,8 +105,12 @@ impl World {
     }
 
     async fn scale_by_cpu(&self, target: &str) {
+        self.scale_by_cpu_as("web", target).await;
+    }
+
+    async fn scale_by_cpu_as(&self, name: &str, target: &str) {
         self.apply::<HorizontalPodAutoscaler>(json!({
-            "metadata": {"name": "web", "namespace": "default"},
+            "metadata": {"name": name, "namespace": "default"},
             "spec": {"minReplicas": 1, "maxReplicas": 6,
                 "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": target},
                 "metrics": [{"type": "Resource", "resource": {"name": "cpu",
@@ -177,8 +133,12 @@ impl World {
 
     /// `True FailedGetResourceMetric message` of a condition.
     async fn condition(&self, kind: &str) -> String {
+        self.condition_of("web", kind).await
+    }
+
+    async fn condition_of(&self, name: &str, kind: &str) -> String {
         let hpa =
-            self.client.get::<HorizontalPodAutoscaler>(NAMESPACE, "web").await.expect("it exists");
+            self.client.get::<HorizontalPodAutoscaler>(NAMESPACE, name).await.expect("it exists");
         let conditions = hpa.status.and_then(|status| status.conditions).unwrap_or_default();
         conditions
             .into_iter()
@@ -201,19 +161,11 @@ impl World {
 
     async fn get(&self, path: &str) -> (u16, Value) {
         let request = axum::http::Request::get(path).body(Body::empty()).expect("a request");
-        let router = router(self.journal.clone(), Arc::clone(&self.clock));
+        let router = router(self.journal.clone(), Arc::clone(&self.lab.clock));
         let answer = router.oneshot(request).await.expect("an answer");
         let code = answer.status().as_u16();
         let body = answer.into_body().collect().await.expect("a body").to_bytes();
         (code, serde_json::from_slice(&body).expect("JSON"))
-    }
-}
-
-async fn eventually<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) {
-    let deadline = Instant::now() + PATIENCE;
-    while !condition().await {
-        assert!(Instant::now() < deadline, "not in time: {what}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
@@ -292,7 +244,7 @@ async fn load_scales_a_deployment_out_and_back() {
         "New size: 5; reason: cpu resource utilization (percentage of request) above target";
     assert!(told.iter().any(|message| message == expected), "{told:?}");
     let names: Vec<String> =
-        world.registry.gather().iter().map(|family| family.name().to_owned()).collect();
+        world.lab.registry.gather().iter().map(|family| family.name().to_owned()).collect();
     for name in [
         "swell_autoscaler_decisions_total",
         "swell_autoscaler_replicas",
@@ -350,4 +302,32 @@ async fn impossible_policies_say_what_is_missing() {
     })
     .await;
     assert_eq!(world.replicas().await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_policies_on_one_target_are_told_and_scale_nothing() {
+    let world = World::start().await;
+    world.set_load(500);
+    world.scale_by_cpu("web").await;
+    world.scale_by_cpu_as("rival", "web").await;
+    // Both wait for the target before it comes, so that neither of them is first.
+    for name in ["web", "rival"] {
+        eventually("the target is missed", || async {
+            world.condition_of(name, "AbleToScale").await.starts_with("False FailedGetScale")
+        })
+        .await;
+    }
+    world.deploy(1, requests()).await;
+    for (name, other) in [("web", "rival"), ("rival", "web")] {
+        eventually("the other is named", || async {
+            let text = world.condition_of(name, "ScalingActive").await;
+            text.starts_with("False AmbiguousSelector") && text.contains(other)
+        })
+        .await;
+    }
+    assert_eq!(world.replicas().await, 1, "neither has acted");
+    let params = swell_client::DeleteParams::default();
+    let deleted = world.client.delete::<HorizontalPodAutoscaler>(NAMESPACE, "rival", &params).await;
+    deleted.expect("deleted");
+    eventually("the one that is left acts", || async { world.replicas().await > 1 }).await;
 }

@@ -1,11 +1,11 @@
 //! A real kubectl against a real listener with TLS.
 //!
-//! kubectl is the file named by `SWELL_KUBECTL`, the one that `tests/fetch-kubectl.sh` fetched, or the one on the
-//! path if it is 1.32 or newer. Without any the tests say so and pass; with `CI=true` they fail instead.
+//! Without a current kubectl the tests say so and pass; with `CI=true` they fail instead
+//! ([`swell_lab::tools::kubectl`]).
 
 mod harness;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
@@ -23,41 +23,6 @@ use tokio::process::Command;
 /// One command of kubectl must end in this time.
 const COMMAND_DEADLINE: Duration = Duration::from_secs(60);
 
-#[expect(clippy::disallowed_methods, reason = "how whoever runs the tests names the tools")]
-fn find_kubectl() -> Option<PathBuf> {
-    let var = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
-    let tools = var("SWELL_TEST_TOOLS").map(PathBuf::from).or_else(|| {
-        let cache = var("XDG_CACHE_HOME").map(PathBuf::from);
-        let cache = cache.or_else(|| Some(Path::new(&var("HOME")?).join(".cache")));
-        Some(cache?.join("swell-test-tools"))
-    });
-    let fetched = tools.map(|tools| tools.join("kubectl/kubectl"));
-    let found = var("SWELL_KUBECTL")
-        .map(PathBuf::from)
-        .or_else(|| fetched.filter(|path| path.is_file()))
-        .or_else(|| is_current("kubectl").then(|| PathBuf::from("kubectl")));
-    if found.is_none() {
-        assert!(
-            var("CI").as_deref() != Some("true"),
-            "no kubectl for the tests: run orchestrator/apiserver/tests/fetch-kubectl.sh"
-        );
-        eprintln!("SKIPPED: no kubectl; run orchestrator/apiserver/tests/fetch-kubectl.sh");
-    }
-    found
-}
-
-/// Whether the command is a kubectl of 1.32 or newer.
-fn is_current(command: &str) -> bool {
-    let output =
-        std::process::Command::new(command).args(["version", "--client", "-o", "json"]).output();
-    let version =
-        output.ok().and_then(|output| serde_json::from_slice::<Value>(&output.stdout).ok());
-    let minor = version.and_then(|version| {
-        version["clientVersion"]["minor"].as_str()?.trim_end_matches('+').parse::<u32>().ok()
-    });
-    minor.is_some_and(|minor| minor >= 32)
-}
-
 struct Cluster {
     api: Harness,
     kubectl: PathBuf,
@@ -68,7 +33,7 @@ struct Cluster {
 impl Cluster {
     /// None when there is no kubectl.
     async fn start() -> Option<Self> {
-        let kubectl = find_kubectl()?;
+        let kubectl = swell_lab::tools::kubectl()?;
         let agent_token = "agent-token";
         let api = Harness::with_agent_token(Some(agent_token.to_owned())).await;
         let home = tempfile::tempdir().expect("a temporary directory");

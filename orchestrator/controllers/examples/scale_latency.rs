@@ -2,21 +2,15 @@
 //! process over a store on disk: `cargo run --release -p swell-controllers --example scale_latency -- [ROUNDS] [PODS] [memory]`. With `memory`
 //! the store writes nothing to disk.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
-use prometheus::Registry;
 use serde_json::json;
-use swell_apiserver::{ApiServer, ApiServerDeps, Config as ApiConfig, ServiceRange, User};
 use swell_client::{Client, ListParams};
-use swell_controllers::testing::FakeNode;
-use swell_controllers::{Caches, Config, Controllers};
-use swell_env::{Clock, SystemClock};
-use swell_model::DurationMs;
+use swell_controllers::Caches;
+use swell_lab::Lab;
 use swell_store::EmbeddedStore;
-use tokio_util::sync::CancellationToken;
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -28,53 +22,15 @@ async fn main() -> Result<(), Failure> {
     let rounds: usize = args.next().map_or(Ok(20), |text| text.parse())?;
     let pods: i32 = args.next().map_or(Ok(5), |text| text.parse())?;
     let dir = tempfile::tempdir()?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let shutdown = CancellationToken::new();
-    let registry = Registry::new();
     let store_config = swell_store::Config::default();
     let store = if args.next().as_deref() == Some("memory") {
         EmbeddedStore::in_memory(store_config)?
     } else {
         EmbeddedStore::open(&dir.path().join("objects"), store_config)?
     };
-    let config = ApiConfig {
-        tokens: Vec::new(),
-        agent_token: None,
-        service_range: ServiceRange::LOOPBACK,
-        event_lifetime: DurationMs::from_secs(3600),
-    };
-    let deps = ApiServerDeps {
-        store: Arc::new(store),
-        clock: Arc::clone(&clock),
-        registry: &registry,
-        usage: None,
-        shutdown: shutdown.clone(),
-    };
-    let server = ApiServer::build(config, deps).await?;
-    let client = Client::in_process(server.in_process_router(User::internal("bench")));
-    tokio::spawn(async move { server.run().await });
-    let caches = Caches::start(&client, &shutdown);
-    let controllers = Controllers::new(
-        Config::default(),
-        client.clone(),
-        caches.clone(),
-        Arc::clone(&clock),
-        &registry,
-    )?;
-    tokio::spawn(controllers.run(shutdown.clone()));
-    let node = FakeNode {
-        name: "n1".to_owned(),
-        cpu_cores: 64,
-        start_time: Duration::ZERO,
-        client: client.clone(),
-        clock: Arc::clone(&clock),
-    };
-    let stop = shutdown.clone();
-    tokio::spawn(async move {
-        if let Err(error) = node.run(stop).await {
-            eprintln!("the node stopped: {error}");
-        }
-    });
+    let lab = Lab::over(store).await?;
+    lab.add_node("n1", 64, Duration::ZERO);
+    let (client, caches, clock) = (&lab.client, &lab.caches, &lab.clock);
     let deployment = json!({
         "metadata": {"name": "web", "namespace": "default"},
         "spec": {"replicas": 1, "selector": {"matchLabels": {"app": "web"}},
@@ -85,12 +41,12 @@ async fn main() -> Result<(), Failure> {
     let mut changed = caches.pods.changed();
     let mut all_ms = Vec::new();
     for _ in 0..rounds {
-        resize(&client, 1).await?;
+        resize(client, 1).await?;
         wait_until(&mut changed, || caches.pods.list().len() == 1).await?;
         let start = clock.monotonic();
-        resize(&client, 1 + pods).await?;
+        resize(client, 1 + pods).await?;
         let wanted = usize::try_from(1 + pods)?;
-        wait_until(&mut changed, || bound(&caches) == wanted).await?;
+        wait_until(&mut changed, || bound(caches) == wanted).await?;
         all_ms.push(clock.monotonic().since(start).as_secs_f64() * 1000.0);
     }
     all_ms.sort_by(f64::total_cmp);
@@ -108,7 +64,6 @@ async fn main() -> Result<(), Failure> {
     tokio::time::sleep(IDLE).await;
     let spent_ms = (cpu_ticks()? - before_ticks) * 10;
     println!("idle with {left} pods: {spent_ms} ms of CPU in {} s", IDLE.as_secs());
-    shutdown.cancel();
     Ok(())
 }
 

@@ -17,8 +17,6 @@ mod pod_gc;
 mod replica_set;
 mod run;
 mod scheduler;
-#[cfg(feature = "testing")]
-pub mod testing;
 mod worker;
 
 pub use config::Config;

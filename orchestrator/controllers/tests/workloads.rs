@@ -1,82 +1,29 @@
 //! From a Deployment to running pods, over the real API server in this process.
 
-use std::future::Future;
-use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::core::v1::{Endpoints, Event, Node, Pod, Service};
-use prometheus::Registry;
 use serde_json::{Value, json};
-use swell_apiserver::{ApiServer, ApiServerDeps, Config as ApiConfig, ServiceRange, User};
 use swell_client::{Client, DeleteParams, ListParams, Object};
-use swell_controllers::testing::FakeNode;
-use swell_controllers::{Caches, Config, Controllers};
-use swell_env::{Clock, SystemClock};
-use swell_model::DurationMs;
-use swell_store::EmbeddedStore;
-use tokio::time::Instant;
-use tokio_util::sync::{CancellationToken, DropGuard};
+use swell_lab::{Lab, eventually};
+use tokio_util::sync::CancellationToken;
 
-/// Longest that anything here may take; in practice it is milliseconds.
-const PATIENCE: Duration = Duration::from_secs(20);
 const NAMESPACE: Option<&str> = Some("default");
 
 struct Cluster {
+    lab: Lab,
     client: Client,
-    clock: Arc<dyn Clock>,
-    shutdown: CancellationToken,
-    _stop: DropGuard,
 }
 
 impl Cluster {
     async fn start() -> Self {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        let shutdown = CancellationToken::new();
-        let registry = Registry::new();
-        let store = EmbeddedStore::in_memory(swell_store::Config::default()).expect("a store");
-        let config = ApiConfig {
-            tokens: Vec::new(),
-            agent_token: None,
-            service_range: ServiceRange::LOOPBACK,
-            event_lifetime: DurationMs::from_secs(3600),
-        };
-        let deps = ApiServerDeps {
-            store: Arc::new(store),
-            clock: Arc::clone(&clock),
-            registry: &registry,
-            usage: None,
-            shutdown: shutdown.clone(),
-        };
-        let server = ApiServer::build(config, deps).await.expect("a server");
-        let router = server.in_process_router(User::internal("system:kube-controller-manager"));
-        tokio::spawn(async move { server.run().await });
-        let client = Client::in_process(router);
-        let caches = Caches::start(&client, &shutdown);
-        let controllers = Controllers::new(
-            Config::default(),
-            client.clone(),
-            caches,
-            Arc::clone(&clock),
-            &registry,
-        );
-        tokio::spawn(controllers.expect("fresh metrics").run(shutdown.clone()));
-        let stop = shutdown.clone().drop_guard();
-        Self { client, clock, shutdown, _stop: stop }
+        let lab = Lab::in_memory().await.expect("a lab");
+        Self { client: lab.client.clone(), lab }
     }
 
     fn add_node(&self, name: &str) -> CancellationToken {
-        let token = self.shutdown.child_token();
-        let node = FakeNode {
-            name: name.to_owned(),
-            cpu_cores: 4,
-            start_time: Duration::ZERO,
-            client: self.client.clone(),
-            clock: Arc::clone(&self.clock),
-        };
-        let stop = token.clone();
-        tokio::spawn(async move { node.run(stop).await.expect("the node runs") });
-        token
+        self.lab.add_node(name, 4, Duration::ZERO)
     }
 
     async fn pods(&self) -> Vec<Pod> {
@@ -116,15 +63,6 @@ fn deployment(replicas: i32, image: &str) -> Value {
                 {"name": "c", "image": image, "ports": [{"name": "http", "containerPort": 8080}],
                     "resources": {"requests": {"cpu": "100m"}}}]}}},
     })
-}
-
-/// Looks again and again until `condition` holds.
-async fn eventually<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) {
-    let deadline = Instant::now() + PATIENCE;
-    while !condition().await {
-        assert!(Instant::now() < deadline, "not in time: {what}");
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -9,11 +9,11 @@ use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Event, Node, Pod};
 use parking_lot::Mutex;
 use serde_json::Value;
-use swell_apiserver::{ApiServer, ApiServerDeps, Config, ServiceRange, User};
+use swell_apiserver::User;
 use swell_client::{Client, ClientError, ListParams, Object, RawRequest, WatchEvent};
-use swell_env::SystemClock;
-use swell_model::DurationMs;
-use swell_store::{EmbeddedStore, Store};
+use swell_env::{Clock, SystemClock};
+use swell_lab::api_server;
+use swell_store::EmbeddedStore;
 use swell_telemetry::Registry;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -47,21 +47,9 @@ impl Drop for Api {
 impl Api {
     pub(crate) async fn start() -> Self {
         let store = EmbeddedStore::in_memory(swell_store::Config::default()).unwrap();
-        let shutdown = CancellationToken::new();
-        let config = Config {
-            tokens: Vec::new(),
-            agent_token: None,
-            service_range: ServiceRange::LOOPBACK,
-            event_lifetime: DurationMs::from_secs(3600),
-        };
-        let deps = ApiServerDeps {
-            store: Arc::new(store) as Arc<dyn Store>,
-            clock: Arc::new(SystemClock::new()),
-            registry: &Registry::new(),
-            usage: None,
-            shutdown: shutdown.clone(),
-        };
-        let server = ApiServer::build(config, deps).await.unwrap();
+        let (shutdown, registry) = (CancellationToken::new(), Registry::new());
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let server = api_server(store, &clock, &registry, &shutdown).await.unwrap();
         let router = server.in_process_router(User::internal("system:test"));
         let client = Client::in_process(router.clone());
         let (bump, changed) = watch::channel(0);
@@ -103,6 +91,10 @@ impl Api {
 
     pub(crate) async fn create(&self, path: &str, object: Value) -> Value {
         self.send(Method::POST, path, &object).await
+    }
+
+    pub(crate) async fn patch(&self, path: &str, patch: Value) {
+        self.send(Method::PATCH, path, &patch).await;
     }
 
     pub(crate) async fn delete(&self, path: &str, params: Value) {
