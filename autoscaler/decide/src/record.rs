@@ -159,11 +159,14 @@ impl DecisionRecord {
     }
 
     /// Whether `other` says something that this one does not: another size, another reason, another limit, another
-    /// policy, or other failures. Measurements alone are no news.
+    /// policy, or another failure. Measurements alone are no news.
     #[must_use]
     pub fn is_news_after(&self, other: &Self) -> bool {
+        // What went wrong, in words: a failure that turns into another one must not be explained by the first.
         let failures = |record: &Self| {
-            record.signals.iter().map(|signal| signal.error.is_some()).collect::<Vec<_>>()
+            let whole = record.reason.is_failure().then(|| record.sentence.clone());
+            let of_metrics = record.signals.iter().map(|signal| signal.error.clone());
+            of_metrics.chain([whole]).collect::<Vec<_>>()
         };
         self.direction != Direction::Hold
             || self.direction != other.direction

@@ -63,6 +63,11 @@ impl Reason {
         Self::WriteFailed,
     ];
 
+    /// Whether something about the target itself went wrong; failures of metrics stand with each metric.
+    pub(crate) const fn is_failure(self) -> bool {
+        matches!(self, Self::TargetUnreadable | Self::SelectorUnusable | Self::WriteFailed)
+    }
+
     /// The name, as in JSON.
     #[must_use]
     pub const fn name(self) -> &'static str {

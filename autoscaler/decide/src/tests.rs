@@ -331,6 +331,27 @@ fn a_record_survives_json_and_knows_news() {
 }
 
 #[test]
+fn another_failure_is_news_and_the_same_one_is_not() {
+    let name =
+        ObjectName { kind: "Deployment".into(), namespace: "default".into(), name: "web".into() };
+    let spec = policy(1, 12, Some(three_per_half_minute()));
+    let pod = TestPod { request_milli: 100, used_milli: Some(104), ready: true, age_s: 900 };
+    let record = |change: &dyn Fn(&mut Observation)| {
+        let mut seen = observe(5, Target::Utilization(50), &vec![pod.clone(); 5]);
+        change(&mut seen);
+        let decision = decide(&spec, &seen, &mut history(&[]), NOW);
+        DecisionRecord::new(name.clone(), 1, name.clone(), &decision, "sample", NOW)
+    };
+    let unreadable = |why: &str| record(&|seen| seen.scale = Err(why.to_owned()));
+    assert!(unreadable("away").is_news_after(&unreadable("not found")));
+    assert!(!unreadable("away").is_news_after(&unreadable("away")));
+    let unmeasured =
+        |why: &str| record(&|seen| seen.metrics[0].reading = Reading::Failed(why.to_owned()));
+    assert!(unmeasured("no samples").is_news_after(&unmeasured("no request")));
+    assert!(!unmeasured("no request").is_news_after(&unmeasured("no request")));
+}
+
+#[test]
 fn a_failed_write_keeps_the_old_size() {
     let spec = policy(1, 12, Some(three_per_half_minute()));
     let pod = TestPod { request_milli: 100, used_milli: Some(104), ready: true, age_s: 900 };

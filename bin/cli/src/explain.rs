@@ -56,7 +56,8 @@ fn text(record: &Value) -> Vec<String> {
     let (from, to) = (record["from"].as_i64(), record["replicas"].as_i64().unwrap_or_default());
     lines.push(match from {
         Some(from) if from != to => format!("{from} to {to} replicas"),
-        _ => format!("{to} replicas, as before"),
+        Some(_) => format!("{to} replicas, as before"),
+        None => "size unknown, nothing changed".to_owned(),
     });
     lines.push(String::new());
     lines.push(word(&record["sentence"]));
@@ -88,7 +89,9 @@ fn text(record: &Value) -> Vec<String> {
             time(&record["last_ms"])
         ));
     }
-    lines.extend(next(record));
+    if from.is_some() {
+        lines.extend(next(record));
+    }
     lines
 }
 
@@ -129,6 +132,20 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_target_that_could_not_be_read_has_no_size_and_no_outlook() {
+        let record = json!({
+            "id": 3, "at_ms": 0, "from": null, "replicas": 0,
+            "target": {"kind": "Deployment", "namespace": "demo", "name": "web"},
+            "sentence": "The target cannot be read.", "steps": [], "signals": [], "repeated": 0,
+            "next": {"grow": {"to": 0}, "shrink": {"to": 0, "window_ms": 0, "disabled": false}},
+        });
+        assert_eq!(
+            text(&record)[1..],
+            ["size unknown, nothing changed", "", "The target cannot be read.", ""]
+        );
+    }
 
     #[test]
     fn the_steps_stand_in_the_order_of_the_record() {

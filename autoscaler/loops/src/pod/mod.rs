@@ -246,6 +246,12 @@ impl Policies {
     }
 
     async fn evaluate(&mut self, trigger: Trigger, wanted: impl Fn(&Policy) -> bool) {
+        // Whom each policy scales is known before any of them acts: two of one workload must both see it.
+        let context = &self.context;
+        let unknown = self.by_key.values_mut().filter(|policy| policy.selector.is_none());
+        futures::stream::iter(unknown)
+            .for_each_concurrent(EVALUATIONS_AT_ONCE, |policy| policy.learn_selector(context))
+            .await;
         self.context.selectors = self
             .by_key
             .iter()

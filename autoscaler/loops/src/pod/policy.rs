@@ -7,7 +7,7 @@ use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::autoscaling::v1::Scale;
 use k8s_openapi::api::autoscaling::v2::{HorizontalPodAutoscaler, HorizontalPodAutoscalerStatus};
 use k8s_openapi::api::core::v1::Pod;
-use swell_api_types::{LabelSelector, pod_is_ready};
+use swell_api_types::{LabelSelector, SelectorError, pod_is_ready};
 use swell_client::{Cache, Client, ClientError, EventRecorder, EventType, ObjectKey};
 use swell_decide::{
     Decision, DecisionRecord, Direction, EventNote, MetricSource, ObjectName, Observation,
@@ -130,6 +130,7 @@ impl Policy {
         self.hpa = hpa;
         if changed {
             self.parsed = translate(&self.hpa, config);
+            self.selector = None;
         }
         changed
     }
@@ -140,6 +141,14 @@ impl Policy {
 
     pub(super) fn waits_for_start(&self) -> bool {
         self.start.is_some()
+    }
+
+    /// Reads which pods the target has, where that is not known yet.
+    pub(super) async fn learn_selector(&mut self, context: &Context) {
+        // What keeps the target from being read is told by the evaluation that follows.
+        if let Ok(scale) = self.read_scale(context).await {
+            self.selector = labels_of(&scale).and_then(Result::ok);
+        }
     }
 
     /// Looks, decides, acts, and says so.
@@ -225,9 +234,7 @@ impl Policy {
             spec_replicas: scale.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(0),
             status_replicas: scale.status.as_ref().map_or(0, |status| status.replicas),
         });
-        let text = scale.ok().and_then(|scale| scale.status.as_ref()?.selector.clone());
-        let parsed = text.as_deref().filter(|text| !text.is_empty()).map(LabelSelector::parse);
-        let (mut selector, labels) = match parsed {
+        let (mut selector, labels) = match scale.ok().and_then(labels_of) {
             None => (Selector::Missing, None),
             Some(Err(error)) => (Selector::Invalid(error.to_string()), None),
             Some(Ok(labels)) => (Selector::Usable, Some(labels)),
@@ -408,4 +415,10 @@ impl Policy {
             ),
         }
     }
+}
+
+/// The selector of a target's pods; none where it has none.
+fn labels_of(scale: &Scale) -> Option<Result<LabelSelector, SelectorError>> {
+    let text = scale.status.as_ref()?.selector.as_deref().filter(|text| !text.is_empty())?;
+    Some(LabelSelector::parse(text))
 }
