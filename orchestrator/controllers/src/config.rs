@@ -15,13 +15,13 @@ pub struct Config {
 }
 
 impl Default for Config {
-    /// Nodes are lost after 40 s, as in Kubernetes; their pods leave 15 s later (Kubernetes: 300 s), as replicas start
-    /// in about a second. Each node has a /22 out of 127.64.0.0/12.
+    /// Nodes are lost after 10 s (Kubernetes: 40 s), since agents report each 3 s; their pods leave 4 s later
+    /// (Kubernetes: 300 s), as replicas start in about a second. Each node has a /22 out of 127.64.0.0/12.
     fn default() -> Self {
         Self {
             nodes: Rules {
-                grace: DurationMs(40_000),
-                toleration: DurationMs(15_000),
+                grace: DurationMs(10_000),
+                toleration: DurationMs(4_000),
                 pod_range: Ipv4Addr::new(127, 64, 0, 0),
                 pod_range_prefix: 12,
                 node_prefix: 22,

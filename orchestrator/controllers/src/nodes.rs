@@ -59,15 +59,27 @@ impl Reconciler for Nodes {
         for name in &plan.without_range {
             tracing::error!(node = name, range = %self.rules.pod_range, "no addresses are left for the pods of a node");
         }
+        if plan.holds_evictions {
+            tracing::warn!(
+                "most nodes are silent: the fault is taken to be ours, and no pod is evicted"
+            );
+        }
+        // One node that cannot be written keeps nobody from the others.
+        let mut first_failure = None;
         for node_plan in &plan.nodes {
             let node = nodes
                 .iter()
                 .find(|node| node.metadata.name.as_deref() == Some(node_plan.node.as_str()));
-            if let Some(node) = node {
-                self.carry_out(node, node_plan).await?;
+            if let Some(node) = node
+                && let Err(failure) = self.carry_out(node, node_plan).await
+            {
+                first_failure.get_or_insert(failure);
             }
         }
-        Ok(plan.recheck_after.map(swell_model::DurationMs::to_std))
+        match first_failure {
+            Some(failure) => Err(failure),
+            None => Ok(plan.recheck_after.map(swell_model::DurationMs::to_std)),
+        }
     }
 }
 

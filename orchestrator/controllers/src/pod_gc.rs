@@ -57,6 +57,7 @@ impl Reconciler for PodGc {
         };
         let observed = Observed { pods: &pods, nodes: &nodes, missing_since: &missing_since };
         let plan = reconcile(&observed, now);
+        let mut first_failure = None;
         for pod in plan.remove {
             let params = DeleteParams {
                 grace_period_s: Some(0),
@@ -65,11 +66,16 @@ impl Reconciler for PodGc {
             };
             match self.client.delete::<Pod>(Some(&pod.namespace), &pod.name, &params).await {
                 Ok(()) | Err(ClientError::NotFound { .. } | ClientError::Conflict { .. }) => {}
+                // The others are removed all the same.
                 Err(error) => {
-                    return Err(ReconcileError::write("remove pod", &pod.name)(error));
+                    let failure = ReconcileError::write("remove pod", &pod.name)(error);
+                    first_failure.get_or_insert(failure);
                 }
             }
         }
-        Ok(plan.recheck_after.map(swell_model::DurationMs::to_std))
+        match first_failure {
+            Some(failure) => Err(failure),
+            None => Ok(plan.recheck_after.map(swell_model::DurationMs::to_std)),
+        }
     }
 }

@@ -95,6 +95,13 @@ impl std::fmt::Debug for Controllers {
     }
 }
 
+/// A controller that fails inside takes all of them along, so that whoever runs them notices.
+fn pass_on_panic(ended: Result<(), tokio::task::JoinError>) {
+    if let Some(panic) = ended.err().and_then(|error| error.try_into_panic().ok()) {
+        std::panic::resume_unwind(panic);
+    }
+}
+
 impl Controllers {
     /// Ready to run; registers the self-metrics.
     ///
@@ -112,6 +119,9 @@ impl Controllers {
     }
 
     /// Runs until `shutdown`; writes under way are finished first.
+    ///
+    /// # Panics
+    /// When a controller does: the others would go on with half of the work undone.
     pub async fn run(self, shutdown: CancellationToken) {
         let synced = tokio::select! {
             () = shutdown.cancelled() => false,
@@ -155,12 +165,13 @@ impl Controllers {
             queues: queues.clone(),
             wake_scheduler,
         };
-        feed.run(shutdown).await;
+        tokio::select! {
+            () = feed.run(shutdown) => {}
+            Some(ended) = tasks.join_next() => pass_on_panic(ended),
+        }
         queues.close();
         while let Some(ended) = tasks.join_next().await {
-            if let Err(error) = ended {
-                tracing::error!(error = %error, "a controller ended badly");
-            }
+            pass_on_panic(ended);
         }
     }
 

@@ -154,10 +154,12 @@ impl NodeAgent {
         let mut tasks = JoinSet::new();
         tasks.spawn(server.run(shutdown.clone()));
 
-        let mut registrar = Registrar::new(Arc::clone(&context), logs_at);
+        let own_node = ListParams::fields(format!("metadata.name={name}"));
+        let nodes = Cache::start(self.client.clone(), None, own_node, recording.clone());
+        let mut registrar = Registrar::new(Arc::clone(&context), logs_at, nodes.clone());
         if registrar.register(&shutdown).await {
             tasks.spawn(registrar.run(shutdown.clone()));
-            let pods = Pods::new(context, self.inventory.clone(), recording);
+            let pods = Pods::new(context, self.inventory.clone(), nodes, recording);
             pods.run(shutdown).await;
         }
         while tasks.join_next().await.is_some() {}
@@ -184,18 +186,16 @@ struct Pods {
 }
 
 impl Pods {
-    fn new(context: Arc<Context>, inventory: Inventory, following: CancellationToken) -> Self {
-        let name = &context.config.node_name;
-        let params = |selector: String| ListParams {
-            field_selector: Some(selector),
-            ..ListParams::default()
-        };
-        let client = || context.client.clone();
-        let nodes = params(format!("metadata.name={name}"));
-        let pods = params(format!("spec.nodeName={name}"));
+    fn new(
+        context: Arc<Context>,
+        inventory: Inventory,
+        nodes: Cache<Node>,
+        following: CancellationToken,
+    ) -> Self {
+        let bound = ListParams::fields(format!("spec.nodeName={}", context.config.node_name));
         Self {
-            nodes: Cache::start(client(), None, nodes, following.clone()),
-            cache: Cache::start(client(), None, pods, following),
+            nodes,
+            cache: Cache::start(context.client.clone(), None, bound, following),
             inventory,
             workers: BTreeMap::new(),
             running: JoinSet::new(),

@@ -66,7 +66,8 @@ pub struct PressureLimits {
 }
 
 impl Config {
-    /// Kubernetes' defaults for everything that has one, on a node of this name and capacity.
+    /// Kubernetes' defaults for everything that has one, on a node of this name and capacity; but it reports each
+    /// 3 s instead of 10, so that a lost node is told from a slow one within 10 s.
     #[must_use]
     pub fn new(
         node_name: String,
@@ -84,7 +85,7 @@ impl Config {
             logs_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             logs_token,
             host_env: Vec::new(),
-            lease_interval: Duration::from_secs(10),
+            lease_interval: Duration::from_secs(3),
             drain: DurationMs(300),
             back_off: BackOffLimits::KUBELET,
             stop_pods_on_shutdown: false,

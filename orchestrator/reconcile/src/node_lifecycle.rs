@@ -24,6 +24,9 @@ const PRESSURES: [(&str, &str); 3] = [
     ("DiskPressure", "node.kubernetes.io/disk-pressure"),
     ("PIDPressure", "node.kubernetes.io/pid-pressure"),
 ];
+/// When more nodes than this share are silent, the fault is rather ours than theirs (Kubernetes:
+/// `--unhealthy-zone-threshold`, with no eviction in clusters of up to 50 nodes).
+const SILENT_PERCENT_MAX: usize = 55;
 const NO_SCHEDULE: &str = "NoSchedule";
 const NO_EXECUTE: &str = "NoExecute";
 
@@ -102,6 +105,8 @@ pub struct Plan {
     pub nodes: Vec<NodePlan>,
     /// Nodes that no range of addresses is left for.
     pub without_range: Vec<String>,
+    /// Pods that would have to leave stay, since most nodes are silent at once.
+    pub holds_evictions: bool,
     /// When a node or a pod runs out of time although nothing happens.
     pub recheck_after: Option<DurationMs>,
 }
@@ -127,6 +132,7 @@ pub fn reconcile(observed: &Observed<'_>, rules: &Rules, now: TimestampMs) -> Pl
             by_node.entry(node).or_default().push(pod);
         }
     }
+    let mut silent = BTreeSet::new();
     for node in observed.nodes {
         let name = node.metadata.name.clone().unwrap_or_default();
         let mut node_plan = NodePlan { node: name.clone(), ..NodePlan::default() };
@@ -140,6 +146,9 @@ pub fn reconcile(observed: &Observed<'_>, rules: &Rules, now: TimestampMs) -> Pl
             }
         }
         let health = health_of(node, observed, rules, now, &mut recheck, &mut node_plan);
+        if health == Health::Unreachable {
+            silent.insert(name.clone());
+        }
         let taints = wanted_taints(node, health, now);
         let stored = node.spec.as_ref().and_then(|spec| spec.taints.clone()).unwrap_or_default();
         if !same_taints(&stored, &taints) {
@@ -148,10 +157,15 @@ pub fn reconcile(observed: &Observed<'_>, rules: &Rules, now: TimestampMs) -> Pl
         for pod in by_node.get(name.as_str()).into_iter().flatten() {
             judge_pod(pod, health, &taints, rules, now, &mut recheck, &mut node_plan);
         }
-        if !node_plan.is_empty() {
-            plan.nodes.push(node_plan);
+        plan.nodes.push(node_plan);
+    }
+    if silent.len() * 100 > observed.nodes.len() * SILENT_PERCENT_MAX {
+        for node_plan in plan.nodes.iter_mut().filter(|plan| silent.contains(&plan.node)) {
+            plan.holds_evictions |= !node_plan.evict.is_empty();
+            node_plan.evict.clear();
         }
     }
+    plan.nodes.retain(|node_plan| !node_plan.is_empty());
     plan.recheck_after = recheck.0.map(|at| at.since(now));
     plan
 }

@@ -2,7 +2,7 @@
 
 mod translate;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -61,7 +61,8 @@ impl Scheduler {
     /// One look at all waiting pods; answers when to look again after a failure.
     async fn pass(&mut self) -> Option<Duration> {
         let waiting = self.index.waiting();
-        self.assumed.retain(|uid, _| waiting.iter().any(|pod| uid_of(&pod.metadata) == uid));
+        let waiting_uids: HashSet<&str> = waiting.iter().map(|pod| uid_of(&pod.metadata)).collect();
+        self.assumed.retain(|uid, _| waiting_uids.contains(uid.as_str()));
         let open: BTreeMap<String, Arc<Pod>> = waiting
             .into_iter()
             .filter(|pod| !self.assumed.contains_key(uid_of(&pod.metadata)))

@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::{Namespace, Node, NodeStatus, NodeSystemInfo};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;
 use serde_json::json;
-use swell_client::{BackOff, ClientError};
+use swell_client::{BackOff, Cache, ClientError};
 use swell_runtime::RuntimeVersion;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -31,14 +31,16 @@ pub(crate) struct Registrar {
     info: NodeSystemInfo,
     runtime: RuntimeVersion,
     logs_at: SocketAddr,
+    /// The node as the API has it.
+    nodes: Cache<Node>,
     sent: Option<(NodeStatus, tokio::time::Instant)>,
 }
 
 impl Registrar {
-    pub(crate) fn new(context: Arc<Context>, logs_at: SocketAddr) -> Self {
+    pub(crate) fn new(context: Arc<Context>, logs_at: SocketAddr, nodes: Cache<Node>) -> Self {
         let runtime = context.runtime.version();
         let info = system_info(runtime.name, runtime.version);
-        Self { context, info, runtime, logs_at, sent: None }
+        Self { context, info, runtime, logs_at, nodes, sent: None }
     }
 
     /// Registers, trying until it works; false when told to shut down before.
@@ -146,7 +148,8 @@ impl Registrar {
             before,
         };
         let unchanged = last.is_some_and(|last| !differs(last, &status(&report(&before), now)));
-        if unchanged && self.sent.as_ref().is_some_and(|(_, at)| at.elapsed() < STATUS_REPEAT) {
+        let recent = self.sent.as_ref().is_some_and(|(_, at)| at.elapsed() < STATUS_REPEAT);
+        if unchanged && recent && !self.is_overwritten() {
             return Ok(());
         }
         let found = self.context.client.get::<Node>(None, &config.node_name).await?;
@@ -159,6 +162,18 @@ impl Registrar {
             .await?;
         self.sent = Some((fresh, tokio::time::Instant::now()));
         Ok(())
+    }
+
+    /// Whether the API shows other conditions than those sent: whoever did not hear from us for a while declared
+    /// the node lost, and goes on to think so until we say otherwise.
+    fn is_overwritten(&self) -> bool {
+        let Some((sent, _)) = &self.sent else { return false };
+        let Some(node) = self.nodes.get("", &self.context.config.node_name) else { return false };
+        let stored = node.status.as_ref().and_then(|status| status.conditions.as_deref());
+        sent.conditions.iter().flatten().any(|own| {
+            let shown = stored.unwrap_or_default().iter().find(|shown| shown.type_ == own.type_);
+            shown.is_none_or(|shown| shown.status != own.status)
+        })
     }
 
     async fn renew_lease(&self) -> Result<(), ClientError> {

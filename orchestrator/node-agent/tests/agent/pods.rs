@@ -2,9 +2,11 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::time::Duration;
 
 use crate::lab::{
-    Lab, PODS, condition, free_port, helper, is_alive, is_ready, server, shell, waiting_reason,
+    Lab, NODES, PODS, condition, free_port, helper, is_alive, is_ready, server, shell,
+    waiting_reason,
 };
 use serde_json::{Value, json};
 
@@ -44,6 +46,23 @@ async fn the_node_registers_and_says_what_it_does_not_isolate() {
     assert_eq!(node["metadata"]["labels"]["kubernetes.io/hostname"], "node-1");
     let lease = lab.until_lease().await;
     assert_eq!(lease["spec"]["holderIdentity"], "node-1");
+}
+
+#[tokio::test]
+async fn a_node_that_was_declared_lost_says_that_it_lives() {
+    let lab = Lab::start_with(|config| config.lease_interval = Duration::from_millis(100)).await;
+    let says = |node: &Value, status: &str| {
+        condition(node, "Ready").is_some_and(|ready| ready["status"] == status)
+    };
+    lab.until_node(|node| says(node, "True")).await;
+    let lost = json!({"status": {"conditions": [{"type": "Ready", "status": "Unknown"}]}});
+    lab.api.patch("/api/v1/nodes/node-1/status", lost).await;
+    // Every state is recorded: it was lost, and after that it was not.
+    let states = || lab.api.history(NODES, "node-1");
+    lab.until_node(|node| {
+        says(node, "True") && states().iter().any(|earlier| says(earlier, "Unknown"))
+    })
+    .await;
 }
 
 #[tokio::test]

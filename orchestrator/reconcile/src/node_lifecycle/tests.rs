@@ -22,10 +22,13 @@ fn node(name: &str, ready: &str, cidr: Option<&str>) -> Node {
 }
 
 fn lease(age_s: i64) -> Arc<Lease> {
+    lease_of(NOW - DurationMs::from_secs(age_s))
+}
+
+fn lease_of(at: TimestampMs) -> Arc<Lease> {
     let mut lease: Lease =
         serde_json::from_value(json!({"metadata": {}, "spec": {}})).expect("a lease");
-    lease.spec.as_mut().expect("a spec").renew_time =
-        Some(micro_time(NOW - DurationMs::from_secs(age_s)));
+    lease.spec.as_mut().expect("a spec").renew_time = Some(micro_time(at));
     Arc::new(lease)
 }
 
@@ -38,10 +41,13 @@ fn pod(name: &str, tolerations: serde_json::Value) -> Arc<Pod> {
     Arc::new(serde_json::from_value(pod).expect("a pod"))
 }
 
-fn look(node: &Node, heard_s: i64, pods: &[Arc<Pod>], now: TimestampMs) -> Plan {
-    let leases = BTreeMap::from([("n1".to_owned(), lease(heard_s))]);
+/// A look at this node beside another one that is well.
+fn look(subject: &Node, heard_s: i64, pods: &[Arc<Pod>], now: TimestampMs) -> Plan {
+    let leases =
+        BTreeMap::from([("n1".to_owned(), lease(heard_s)), ("well".to_owned(), lease_of(now))]);
+    let well = node("well", "True", Some("127.79.252.0/22"));
     let observed = Observed {
-        nodes: &[Arc::new(node.clone())],
+        nodes: &[Arc::new(subject.clone()), Arc::new(well)],
         leases: &leases,
         pods,
         listening_since: TimestampMs(0),
@@ -134,6 +140,54 @@ fn a_listener_that_just_started_blames_nobody() {
         listening_since: NOW,
     };
     assert_eq!(reconcile(&observed, &RULES, NOW).nodes, []);
+}
+
+#[test]
+fn when_most_nodes_are_silent_nobody_is_evicted() {
+    // Tainted long ago: whoever does not tolerate that has to leave.
+    let lost = |name: &str| {
+        let mut lost = node(name, "Unknown", Some("127.64.0.0/22"));
+        lost.spec.as_mut().expect("a spec").taints = Some(vec![
+            Taint {
+                key: UNREACHABLE.to_owned(),
+                effect: NO_EXECUTE.to_owned(),
+                time_added: Some(time(NOW - DurationMs::from_secs(600))),
+                ..Taint::default()
+            },
+            Taint {
+                key: UNREACHABLE.to_owned(),
+                effect: NO_SCHEDULE.to_owned(),
+                ..Taint::default()
+            },
+        ]);
+        Arc::new(lost)
+    };
+    let evicted = |silent_count: usize, node_count: usize| {
+        let name = |idx: usize| format!("n{}", idx + 1);
+        let nodes: Vec<Arc<Node>> = (0..node_count)
+            .map(|idx| match idx < silent_count {
+                true => lost(&name(idx)),
+                false => Arc::new(node(&name(idx), "True", Some("127.64.4.0/22"))),
+            })
+            .collect();
+        let leases: BTreeMap<String, Arc<Lease>> = (0..node_count)
+            .map(|idx| (name(idx), lease(if idx < silent_count { 900 } else { 1 })))
+            .collect();
+        let pods = [pod("plain", json!([]))];
+        let observed = Observed {
+            nodes: &nodes,
+            leases: &leases,
+            pods: &pods,
+            listening_since: TimestampMs(0),
+        };
+        let plan = reconcile(&observed, &RULES, NOW);
+        let evicted: usize = plan.nodes.iter().map(|node| node.evict.len()).sum();
+        (evicted, plan.holds_evictions)
+    };
+    assert_eq!(evicted(1, 2), (1, false));
+    assert_eq!(evicted(11, 20), (1, false), "55 % is not above it");
+    assert_eq!(evicted(2, 3), (0, true));
+    assert_eq!(evicted(1, 1), (0, true), "there is nowhere to go anyway");
 }
 
 #[test]
