@@ -11,14 +11,13 @@ use swell_http::HttpMetrics;
 use swell_model::DurationMs;
 use swell_stream::{LinkState, SessionId, StreamClient};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::args::AgentArgs;
 use crate::data_dir::DataDir;
 use crate::identity::{JoinToken, fill_random};
 use crate::node::{self, NodeConfig, NodeDeps};
-use crate::shutdown;
+use crate::shutdown::{self, Tasks, Vigil};
 
 /// The first answer of a server may take this long before the reader is told what is being waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -53,14 +52,17 @@ pub(crate) async fn run(args: &AgentArgs) -> anyhow::Result<()> {
         &registry,
     )
     .context("set up the stream to the server")?;
-    let tasks = TaskTracker::new();
+    let vigil = Vigil::new();
+    let tasks = Tasks::new(shutdown.clone(), &vigil);
     let mut state = stream.state();
     let link = Arc::new(stream);
     let (running, stop) = (link.clone(), shutdown.clone());
-    tasks.spawn(async move { running.as_ref().clone().run(stop).await });
+    tasks.spawn("the stream to the server", async move {
+        running.as_ref().clone().run(stop).await;
+    });
 
     let Some(api_url) = kubernetes_api(&mut state, &args.server, &shutdown).await? else {
-        shutdown::drain(&tasks).await;
+        tasks.stop().await;
         return Ok(());
     };
     let client = Client::https(&ClientConfig {
@@ -78,11 +80,14 @@ pub(crate) async fn run(args: &AgentArgs) -> anyhow::Result<()> {
     };
     let http_metrics = HttpMetrics::register(&registry).context("register HTTP metrics")?;
     let deps = NodeDeps { client, link, clock, registry, http_metrics };
-    node::start(config, deps, &tasks, &shutdown).await?;
+    node::start(config, deps, &tasks).await?;
     info!("the agent runs");
-    shutdown.cancelled().await;
-    shutdown::drain(&tasks).await;
-    Ok(())
+    let lost = tokio::select! {
+        () = shutdown.cancelled() => None,
+        part = vigil.lost() => Some(part),
+    };
+    tasks.stop().await;
+    lost.map_or(Ok(()), |part| Err(shutdown::lost_part(part)))
 }
 
 /// Waits for the server's welcome, which says where its API is; `None` when shutdown comes first.

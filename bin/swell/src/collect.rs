@@ -40,10 +40,14 @@ pub(crate) async fn run(
         });
         match tick.await {
             Ok(returned) => (sources, pass) = returned,
-            Err(failure) => {
-                error!(%failure, "a collector failed inside; collecting ends");
-                return;
-            }
+            // Whoever runs us is to notice: without samples nothing is scaled.
+            Err(failure) => match failure.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(cancelled) => {
+                    error!(%cancelled, "a tick was not carried out; collecting ends");
+                    return;
+                }
+            },
         }
     }
     // An empty tick: every series that was recorded last ends with a staleness marker.

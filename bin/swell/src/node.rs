@@ -16,12 +16,11 @@ use swell_source_container::ContainerSource;
 use swell_source_node::NodeSource;
 use swell_stream::DeltaSink;
 use swell_telemetry::{Registry, chain};
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use tracing::error;
 
 use crate::adapters::Containers;
 use crate::collect::{self, Source};
+use crate::shutdown::Tasks;
 
 /// Settings of a node.
 #[derive(Clone, Debug)]
@@ -48,12 +47,7 @@ pub(crate) struct NodeDeps {
 }
 
 /// Starts everything of a node; it runs until shutdown.
-pub(crate) async fn start(
-    config: NodeConfig,
-    deps: NodeDeps,
-    tasks: &TaskTracker,
-    shutdown: &CancellationToken,
-) -> anyhow::Result<()> {
+pub(crate) async fn start(config: NodeConfig, deps: NodeDeps, tasks: &Tasks) -> anyhow::Result<()> {
     let agent = agent(&config, &deps).await?;
     let proxy = NetProxy::new(
         swell_netproxy::Config::node(&config.name),
@@ -63,17 +57,17 @@ pub(crate) async fn start(
     .context("register the service proxy's metrics")?;
     let proxy = Arc::new(proxy);
     let sources = sources(&config, &agent, &proxy, &deps.clock);
-    tasks.spawn(collect::run(
-        sources,
-        config.collection_interval,
-        deps.link,
-        deps.clock.clone(),
-        shutdown.clone(),
-    ));
-    let (client, stop) = (deps.client, shutdown.clone());
-    tasks.spawn(async move { proxy.as_ref().clone().run(client, stop).await });
-    let stop = shutdown.clone();
-    tasks.spawn(async move {
+    let interval = config.collection_interval;
+    tasks.spawn(
+        "the collectors of the node",
+        collect::run(sources, interval, deps.link, deps.clock.clone(), tasks.stop_token()),
+    );
+    let (client, stop) = (deps.client, tasks.stop_token());
+    tasks.spawn("the service proxy", async move {
+        proxy.as_ref().clone().run(client, stop).await;
+    });
+    let stop = tasks.stop_token();
+    tasks.spawn("the node agent", async move {
         if let Err(failure) = agent.run(stop).await {
             error!(error = chain(&failure), "the node agent ended");
         }

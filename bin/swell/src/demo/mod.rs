@@ -89,12 +89,14 @@ async fn on_stage(
     })
     .await?;
     let played = play(args, &running, webhook, interrupted).await;
-    if let Ok(Some(summary)) = &played {
-        conclude(args, summary, &running, interrupted).await?;
-    }
+    let concluded = match &played {
+        Ok(Some(summary)) => conclude(args, summary, &running, interrupted).await,
+        _ => Ok(()),
+    };
     running.stop().await;
     helpers_stop.cancel();
     shutdown::drain(&helpers).await;
+    concluded?;
     match played? {
         Some(summary) => {
             finish(args, &summary)?;
@@ -375,8 +377,10 @@ async fn conclude(
     }
     print(args, summary, true)?;
     eprintln!("still running: {} (Ctrl-C ends it)", running.http_addr);
-    interrupted.cancelled().await;
-    Ok(())
+    tokio::select! {
+        () = interrupted.cancelled() => Ok(()),
+        part = running.lost_part() => Err(shutdown::lost_part(part)),
+    }
 }
 
 /// With `--exit` the summary comes after everything has stopped.

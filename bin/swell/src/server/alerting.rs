@@ -9,13 +9,12 @@ use swell_alert_runner::{
 use swell_engine::Db;
 use swell_env::{Clock, FsDir};
 use swell_telemetry::Registry;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::adapters::{AnnouncingSink, PromqlEvaluator};
 use crate::config::Config;
 use crate::data_dir::DataDir;
 use crate::identity::fill_random;
+use crate::shutdown::Tasks;
 
 /// What alerting stands on.
 pub(crate) struct AlertingDeps<'a> {
@@ -31,8 +30,7 @@ pub(crate) struct AlertingDeps<'a> {
 pub(crate) fn start(
     config: &Config,
     deps: AlertingDeps<'_>,
-    tasks: &TaskTracker,
-    shutdown: &CancellationToken,
+    tasks: &Tasks,
 ) -> anyhow::Result<AlertingHandle> {
     let rules: Vec<RuleSource> = config
         .rule_files
@@ -80,6 +78,6 @@ pub(crate) fn start(
     )
     .context("set up rules and notifications")?;
     let handle = runner.handle();
-    tasks.spawn(runner.run(shutdown.clone()));
+    tasks.spawn("the alert runner", runner.run(tasks.stop_token()));
     Ok(handle)
 }

@@ -9,11 +9,10 @@ use swell_model::{DurationMs, TimestampMs};
 use swell_source_objects::ObjectSource;
 use swell_stream::DirectLink;
 use swell_telemetry::Registry;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::adapters::{AnnouncingSink, SelfMetrics};
 use crate::collect::{self, Source};
+use crate::shutdown::Tasks;
 
 /// The server's instance label: there is one core.
 const INSTANCE: &str = "core";
@@ -27,10 +26,9 @@ pub(crate) fn start(
     sink: &Arc<AnnouncingSink>,
     interval: DurationMs,
     clock: &Arc<dyn Clock>,
-    tasks: &TaskTracker,
-    shutdown: &CancellationToken,
+    tasks: &Tasks,
 ) -> anyhow::Result<()> {
-    let mut objects = ObjectSource::start(client, shutdown);
+    let mut objects = ObjectSource::start(client, &tasks.stop_token());
     let object_source: Source = Box::new(move |_: TimestampMs, pass| objects.record(pass));
     let mut own = SelfMetrics::new(registry.clone(), INSTANCE.to_owned());
     let own_source: Source = Box::new(move |_: TimestampMs, pass| own.record(pass));
@@ -44,13 +42,11 @@ pub(crate) fn start(
             &Registry::new(),
         )
         .context("set up the link of the server's own series")?;
-        tasks.spawn(collect::run(
-            vec![source],
-            interval,
-            Arc::new(link),
-            clock.clone(),
-            shutdown.clone(),
-        ));
+        let stop = tasks.stop_token();
+        tasks.spawn(
+            "the collector of the server's own series",
+            collect::run(vec![source], interval, Arc::new(link), clock.clone(), stop),
+        );
     }
     Ok(())
 }

@@ -104,16 +104,16 @@ pub(crate) async fn start(deps: KubeDeps<'_>) -> anyhow::Result<Kube> {
             clock: clock.clone(),
             registry,
             usage: None,
-            shutdown: stages.api_stop.clone(),
+            shutdown: stages.api.stop_token(),
         },
     )
     .await
     .context("set up the Kubernetes-style API")?;
     let upkeep = server.clone();
-    stages.api.spawn(async move { upkeep.run().await });
+    stages.api.spawn("the upkeep of objects", async move { upkeep.run().await });
 
     let client = Client::in_process(server.in_process_router(User::internal("swell-server")));
-    let caches = Caches::start(&client, &stages.work_stop);
+    let caches = Caches::start(&client, &stages.work.stop_token());
     let controllers = Controllers::new(
         controllers_config(addresses.pods),
         Client::in_process(server.in_process_router(User::internal("swell-controllers"))),
@@ -122,14 +122,14 @@ pub(crate) async fn start(deps: KubeDeps<'_>) -> anyhow::Result<Kube> {
         registry,
     )
     .context("register the controllers' metrics")?;
-    stages.work.spawn(controllers.run(stages.work_stop.clone()));
+    stages.work.spawn("the controllers", controllers.run(stages.work.stop_token()));
 
     let mut url = None;
     if let (Some(listener), Some(address)) = (listener, address) {
         let ca_pem = authority.certificate_pem().to_owned();
         let tls = server_config(&identity, &ca_pem, ClientAuth::Optional).context("set up TLS")?;
         let web = Server::new("kube", listener, server.router(), http_metrics).tls(tls);
-        stages.api.spawn(web.run(stages.api_stop.clone()));
+        stages.api.spawn("the Kubernetes-style API", web.run(stages.api.stop_token()));
         let admin = authority
             .issue_client("admin", ADMIN_GROUP, now)
             .context("issue the administrator's certificate")?;

@@ -29,7 +29,6 @@ use swell_stream::{AgentStreamServer, DirectLink, ServerTls};
 use swell_telemetry::{Registry, chain};
 use swell_tsdb_http::{Api, ApiConfig, ApiDeps, Readiness};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
 use self::addresses::AddressRanges;
@@ -39,7 +38,7 @@ use crate::config::Config;
 use crate::data_dir::DataDir;
 use crate::identity::{JoinToken, Tokens};
 use crate::node::{self, NodeConfig, NodeDeps};
-use crate::shutdown;
+use crate::shutdown::{self, Tasks, Vigil};
 
 /// What a server is started with.
 #[derive(Debug)]
@@ -59,6 +58,7 @@ pub(crate) struct ServerConfig {
 pub(crate) struct Running {
     pub(crate) http_addr: SocketAddr,
     pub(crate) kube_addr: Option<SocketAddr>,
+    pub(crate) grpc_addr: Option<SocketAddr>,
     pub(crate) client: Client,
     pub(crate) router: Router,
     pub(crate) db: Arc<Db>,
@@ -74,33 +74,32 @@ pub(crate) struct Running {
 /// What ends in which order: work first, since it still needs the API to say how it ended; the API last.
 pub(crate) struct Stages {
     /// Everything that works through the API or writes samples.
-    work: TaskTracker,
-    work_stop: CancellationToken,
+    work: Tasks,
     /// The API server and what keeps it in order.
-    api: TaskTracker,
-    api_stop: CancellationToken,
+    api: Tasks,
+    vigil: Vigil,
 }
 
 impl Stages {
     fn new() -> Self {
-        Self {
-            work: TaskTracker::new(),
-            work_stop: CancellationToken::new(),
-            api: TaskTracker::new(),
-            api_stop: CancellationToken::new(),
-        }
+        let vigil = Vigil::new();
+        let tasks = || Tasks::new(CancellationToken::new(), &vigil);
+        Self { work: tasks(), api: tasks(), vigil: vigil.clone() }
     }
 }
 
 impl Running {
+    /// Waits until a part of the server is lost; its name.
+    pub(crate) async fn lost_part(&self) -> &'static str {
+        self.stages.vigil.lost().await
+    }
+
     /// Stops everything and waits for it; the storage last, so that nothing measured is lost.
     pub(crate) async fn stop(self) {
         self.readiness.stopping();
         self.db.stop_maintenance();
-        self.stages.work_stop.cancel();
-        shutdown::drain(&self.stages.work).await;
-        self.stages.api_stop.cancel();
-        shutdown::drain(&self.stages.api).await;
+        self.stages.work.stop().await;
+        self.stages.api.stop().await;
         drop(self.router);
         storage::close(self.db).await;
     }
@@ -126,9 +125,16 @@ pub(crate) async fn run(args: &ServerArgs) -> anyhow::Result<()> {
         let kubeconfig = running.data_dir.join("kubeconfig");
         eprintln!("  kubectl     --kubeconfig {}   (https://{address})", kubeconfig.display());
     }
-    shutdown.cancelled().await;
+    if let Some(address) = running.grpc_addr {
+        let data_dir = running.data_dir.path().display();
+        eprintln!("  agents      --server {address}   (swell token --data-dir {data_dir})");
+    }
+    let lost = tokio::select! {
+        () = shutdown.cancelled() => None,
+        part = running.lost_part() => Some(part),
+    };
     running.stop().await;
-    Ok(())
+    lost.map_or(Ok(()), |part| Err(shutdown::lost_part(part)))
 }
 
 /// The file's settings, and what the command line says before them.
@@ -160,7 +166,7 @@ pub(crate) async fn start(server: ServerConfig) -> anyhow::Result<Running> {
     let registry = swell_telemetry::self_metrics().context("set up the self-metrics")?;
     let http_metrics = HttpMetrics::register(&registry).context("register HTTP metrics")?;
     let stages = Stages::new();
-    let (tasks, shutdown) = (&stages.work, &stages.work_stop);
+    let tasks = &stages.work;
     let readiness = Readiness::default();
 
     // The addresses first: a port that is taken is found out before anything is opened.
@@ -169,9 +175,10 @@ pub(crate) async fn start(server: ServerConfig) -> anyhow::Result<Running> {
     let kube_listener = listen(server.listen_kube, "--listen-kube").await?;
     let grpc_listener = listen(server.listen_grpc, "--listen-grpc").await?;
     let kube_addr = kube_listener.as_ref().map(tokio::net::TcpListener::local_addr).transpose()?;
+    let grpc_addr = grpc_listener.as_ref().map(tokio::net::TcpListener::local_addr).transpose()?;
 
     let db = storage::open(&server.config, &data_dir, &clock, &registry).await?;
-    storage::maintain(&db, &clock, tasks, shutdown);
+    storage::maintain(&db, &clock, tasks);
     let sink: Arc<dyn SampleSink> = db.clone();
     let (sink, newest) = AnnouncingSink::new(sink);
 
@@ -210,7 +217,7 @@ pub(crate) async fn start(server: ServerConfig) -> anyhow::Result<Running> {
     )
     .context("set up the autoscaler")?;
     let journal: Journal = autoscaler.journal();
-    tasks.spawn(autoscaler.run(shutdown.clone()));
+    tasks.spawn("the autoscaler", autoscaler.run(tasks.stop_token()));
 
     let alerting = alerting::start(
         &server.config,
@@ -223,7 +230,6 @@ pub(crate) async fn start(server: ServerConfig) -> anyhow::Result<Running> {
             external_url: external_url(&server.config, http_addr),
         },
         tasks,
-        shutdown,
     )?;
 
     core_metrics::start(
@@ -233,9 +239,8 @@ pub(crate) async fn start(server: ServerConfig) -> anyhow::Result<Running> {
         server.config.collection_interval,
         &clock,
         tasks,
-        shutdown,
     )?;
-    let scraper = targets::start(&server.config, &sink, &clock, &registry, tasks, shutdown)?;
+    let scraper = targets::start(&server.config, &sink, &clock, &registry, tasks)?;
 
     let api = Api::new(
         api_config(&server),
@@ -248,7 +253,7 @@ pub(crate) async fn start(server: ServerConfig) -> anyhow::Result<Running> {
         },
     )
     .context("register the API's metrics")?;
-    let views = Arc::new(ObjectViews::start(&client, shutdown));
+    let views = Arc::new(ObjectViews::start(&client, &tasks.stop_token()));
     let router = Router::new()
         .merge(swell_tsdb_http::router(api))
         .merge(alerting.router())
@@ -256,7 +261,7 @@ pub(crate) async fn start(server: ServerConfig) -> anyhow::Result<Running> {
         .merge(swell_dashboards_serve::router(views));
 
     if let Some(listener) = grpc_listener {
-        serve_agents(&kube, &tokens, listener, &sink, &clock, &registry, tasks, shutdown)?;
+        serve_agents(&kube, &tokens, listener, &sink, &clock, &registry, tasks)?;
     }
     if let Some(name) = &server.own_node {
         own_node(
@@ -270,12 +275,11 @@ pub(crate) async fn start(server: ServerConfig) -> anyhow::Result<Running> {
             &registry,
             &http_metrics,
             tasks,
-            shutdown,
         )
         .await?;
     }
     let web = swell_http::Server::new("http", http_listener, router.clone(), &http_metrics);
-    tasks.spawn(web.run(shutdown.clone()));
+    tasks.spawn("the HTTP API", web.run(tasks.stop_token()));
 
     kube.answers().await?;
     readiness.ready();
@@ -283,6 +287,7 @@ pub(crate) async fn start(server: ServerConfig) -> anyhow::Result<Running> {
     Ok(Running {
         http_addr,
         kube_addr,
+        grpc_addr,
         client,
         router,
         db,
@@ -339,7 +344,6 @@ fn api_config(server: &ServerConfig) -> ApiConfig {
     }
 }
 
-#[expect(clippy::too_many_arguments, reason = "the composition root hands on what it has")]
 fn serve_agents(
     kube: &kube::Kube,
     tokens: &Tokens,
@@ -347,8 +351,7 @@ fn serve_agents(
     sink: &Arc<AnnouncingSink>,
     clock: &Arc<dyn Clock>,
     registry: &Registry,
-    tasks: &TaskTracker,
-    shutdown: &CancellationToken,
+    tasks: &Tasks,
 ) -> anyhow::Result<()> {
     let stream = AgentStreamServer::new(
         swell_stream::ServerConfig {
@@ -364,8 +367,8 @@ fn serve_agents(
         certificate_pem: kube.identity.certificate_pem().to_owned(),
         key_pem: kube.identity.key_pem().to_owned(),
     };
-    let stop = shutdown.clone();
-    tasks.spawn(async move {
+    let stop = tasks.stop_token();
+    tasks.spawn("the agent stream", async move {
         if let Err(failure) = stream.serve(listener, tls, stop).await {
             error!(error = chain(&failure), "the agent stream ended");
         }
@@ -384,8 +387,7 @@ async fn own_node(
     clock: &Arc<dyn Clock>,
     registry: &Registry,
     http_metrics: &HttpMetrics,
-    tasks: &TaskTracker,
-    shutdown: &CancellationToken,
+    tasks: &Tasks,
 ) -> anyhow::Result<()> {
     let spool = swell_stream::ClientConfig::SPOOL_BYTES_MAX;
     let link =
@@ -404,7 +406,7 @@ async fn own_node(
         registry: registry.clone(),
         http_metrics: http_metrics.clone(),
     };
-    node::start(config, deps, tasks, shutdown).await
+    node::start(config, deps, tasks).await
 }
 
 /// The token with which agents join this server.

@@ -8,12 +8,11 @@ use swell_engine::Db;
 use swell_env::{Clock, FsDir};
 use swell_telemetry::{Registry, chain};
 use tokio::time::MissedTickBehavior;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
 use crate::config::Config;
 use crate::data_dir::DataDir;
+use crate::shutdown::Tasks;
 
 /// How often flush, compaction and retention are looked at.
 const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(15);
@@ -47,14 +46,9 @@ pub(crate) async fn open(
 }
 
 /// Keeps the storage in shape until shutdown.
-pub(crate) fn maintain(
-    db: &Arc<Db>,
-    clock: &Arc<dyn Clock>,
-    tasks: &TaskTracker,
-    shutdown: &CancellationToken,
-) {
-    let (db, clock, shutdown) = (db.clone(), clock.clone(), shutdown.clone());
-    tasks.spawn(async move {
+pub(crate) fn maintain(db: &Arc<Db>, clock: &Arc<dyn Clock>, tasks: &Tasks) {
+    let (db, clock, shutdown) = (db.clone(), clock.clone(), tasks.stop_token());
+    tasks.spawn("storage maintenance", async move {
         let mut beat = tokio::time::interval(MAINTENANCE_INTERVAL);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {

@@ -7,11 +7,10 @@ use swell_env::Clock;
 use swell_scrape::{Health, ScrapeHandle, Scraper, TargetState};
 use swell_telemetry::Registry;
 use swell_tsdb_http::{TargetHealth, TargetReport, TargetStatusSource, UnsupportedDiscovery};
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::adapters::AnnouncingSink;
 use crate::config::Config;
+use crate::shutdown::Tasks;
 
 /// The scraper's targets, for the API.
 struct Targets {
@@ -35,8 +34,7 @@ pub(super) fn start(
     sink: &Arc<AnnouncingSink>,
     clock: &Arc<dyn Clock>,
     registry: &Registry,
-    tasks: &TaskTracker,
-    shutdown: &CancellationToken,
+    tasks: &Tasks,
 ) -> anyhow::Result<Arc<dyn TargetStatusSource>> {
     let scraper = Scraper::new(config.jobs.clone(), sink.clone(), clock.clone(), registry)
         .context("set up scraping")?;
@@ -49,7 +47,7 @@ pub(super) fn start(
         })
         .collect();
     let targets = Targets { scraper: scraper.handle(), unsupported };
-    tasks.spawn(scraper.run(shutdown.clone()));
+    tasks.spawn("the scraper", scraper.run(tasks.stop_token()));
     Ok(Arc::new(targets))
 }
 
