@@ -1,5 +1,6 @@
 //! Checks the rules of the house that no compiler knows: layers, purity, inherited lints, refused words.
 
+mod failures;
 mod layers;
 mod sources;
 
@@ -12,6 +13,7 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
     let workspace = layers::Workspace::load(root)?;
     let mut faults = workspace.faults();
     faults.extend(sources::faults(root, &workspace)?);
+    faults.extend(failures::faults(root)?);
     for fault in &faults {
         eprintln!("{fault}");
     }

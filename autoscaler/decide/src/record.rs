@@ -170,7 +170,7 @@ impl DecisionRecord {
         };
         self.direction != Direction::Hold
             || self.direction != other.direction
-            || self.from != other.replicas.into()
+            || self.from.is_some_and(|from| from != other.replicas)
             || self.replicas != other.replicas
             || self.held_because() != other.held_because()
             || self.generation != other.generation

@@ -1,7 +1,6 @@
 //! The storage as an operator meets it: looked into, copied, restored, refused, and its API for deletion.
 #![expect(clippy::disallowed_methods, reason = "tests of the binary measure real time")]
 
-#[allow(dead_code, reason = "each test file uses its part")]
 mod harness;
 
 use std::fs;

@@ -190,7 +190,7 @@ mod tests {
         let mut client = TcpStream::connect(address).await.expect("it listens");
         let mut guest = guests.next().await.expect("open").expect("accepted");
         guest.connect_info().welcome();
-        tokio::time::sleep(2 * SOON).await;
+        guest.deadline.as_mut().await;
         client.write_all(b"x").await.expect("sent");
         assert_eq!(guest.read(&mut [0]).await.expect("it may stay"), 1);
     }

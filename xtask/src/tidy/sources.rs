@@ -78,14 +78,25 @@ fn text_faults(file: &str, text: &str, is_pure: bool, check_refused: bool) -> Ve
     faults
 }
 
-fn rust_files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+/// Folders that hold no source of ours, wherever they stand.
+const NOT_OURS: [&str; 4] = ["target", "node_modules", "dist", ".git"];
+
+fn entry_name(path: &Path) -> String {
+    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// The Rust sources below a folder.
+pub(super) fn rust_files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     let mut folders = vec![folder.to_path_buf()];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).with_context(|| format!("list {}", folder.display()))? {
             let path = entry?.path();
+            let name = entry_name(&path);
             if path.is_dir() {
-                folders.push(path);
+                if !NOT_OURS.contains(&name.as_str()) {
+                    folders.push(path);
+                }
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 files.push(path);
             }

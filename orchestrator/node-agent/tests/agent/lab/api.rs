@@ -183,7 +183,7 @@ impl Recorder {
                     }
                 };
                 from = object.metadata().resource_version.clone().unwrap();
-                let object = serde_json::to_value(&object).unwrap();
+                let object = object.to_json().unwrap();
                 let change = Change { collection: self.collection, deleted, object };
                 self.record.lock().push(change);
                 self.bump.send_modify(|count| *count += 1);

@@ -1,0 +1,8 @@
+//! Programs that users have already, against the real binary: kubectl, promtool, Prometheus.
+#![expect(clippy::disallowed_methods, reason = "tests of the binary measure real time")]
+
+#[path = "../harness/mod.rs"]
+mod harness;
+
+mod kubectl;
+mod prometheus;
