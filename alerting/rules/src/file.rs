@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
-use serde::Deserialize;
 use serde_saphyr::Spanned;
 use swell_model::{DurationMs, METRIC_NAME};
 
+use self::raw::{RawFile, RawGroup, RawRule, Strict};
 use crate::rule::{AlertingRule, RecordingRule, Rule, RuleFile, RuleGroup};
 use crate::text::Text;
 
@@ -16,6 +16,8 @@ use crate::text::Text;
 pub struct CheckOptions {
     /// Names must be classic identifiers, as before Prometheus 3.
     pub legacy_names: bool,
+    /// Fields that are not known are passed over instead of refused.
+    pub ignore_unknown_fields: bool,
 }
 
 /// Line and column in a file, both from 1.
@@ -34,6 +36,19 @@ pub struct Finding {
     pub location: Option<Location>,
     /// What, with group and rule.
     pub message: String,
+}
+
+impl Finding {
+    /// The fault that a YAML parser met.
+    #[must_use]
+    pub fn from_yaml(error: &serde_saphyr::Error) -> Self {
+        let location = error.location().map(|at| Location { line: at.line(), column: at.column() });
+        // The first line says what is wrong and where; a picture of the source follows it.
+        let text = error.without_snippet().to_string();
+        let line = text.lines().next().unwrap_or_default();
+        let message = line.rsplit_once(" at line ").map_or(line, |(message, _)| message);
+        Self { location, message: message.to_owned() }
+    }
 }
 
 impl fmt::Display for Finding {
@@ -64,51 +79,15 @@ pub fn parse_rule_file(text: &str) -> Result<RuleFile, Vec<Finding>> {
 /// # Errors
 /// All faults, in the order of the file.
 pub fn parse_rule_file_with(text: &str, options: CheckOptions) -> Result<RuleFile, Vec<Finding>> {
-    let raw: Option<RawFile> =
-        serde_saphyr::from_str(text).map_err(|error| vec![yaml_finding(&error)])?;
+    let raw: Result<Option<RawFile>, serde_saphyr::Error> = if options.ignore_unknown_fields {
+        serde_saphyr::from_str::<Option<raw::lenient::RawFile>>(text).map(Strict::strict)
+    } else {
+        serde_saphyr::from_str(text)
+    };
+    let raw = raw.map_err(|error| vec![Finding::from_yaml(&error)])?;
     let mut checker = Checker { options, findings: Vec::new() };
     let file = checker.file(raw.unwrap_or_default());
     if checker.findings.is_empty() { Ok(file) } else { Err(checker.findings) }
-}
-
-fn yaml_finding(error: &serde_saphyr::Error) -> Finding {
-    let location = error.location().map(|at| Location { line: at.line(), column: at.column() });
-    // The first line says what is wrong and where; a picture of the source follows it.
-    let text = error.without_snippet().to_string();
-    let line = text.lines().next().unwrap_or_default();
-    let message = line.rsplit_once(" at line ").map_or(line, |(message, _)| message);
-    Finding { location, message: message.to_owned() }
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawFile {
-    #[serde(default)]
-    groups: Option<Vec<RawGroup>>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawGroup {
-    name: Option<Spanned<String>>,
-    interval: Option<Spanned<String>>,
-    query_offset: Option<Spanned<String>>,
-    limit: Option<usize>,
-    labels: Option<BTreeMap<String, Spanned<String>>>,
-    rules: Option<Vec<Spanned<RawRule>>>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawRule {
-    record: Option<Spanned<String>>,
-    alert: Option<Spanned<String>>,
-    expr: Option<Spanned<String>>,
-    #[serde(rename = "for")]
-    for_: Option<Spanned<String>>,
-    keep_firing_for: Option<Spanned<String>>,
-    labels: Option<BTreeMap<String, Spanned<String>>>,
-    annotations: Option<BTreeMap<String, Spanned<String>>>,
 }
 
 type RawLabels = BTreeMap<String, Spanned<String>>;
@@ -351,5 +330,6 @@ fn is_classic(name: &str, colons: bool) -> bool {
         && !name.is_empty()
 }
 
+mod raw;
 #[cfg(test)]
 mod tests;

@@ -24,7 +24,10 @@ fn rule_files_are_accepted_and_refused() {
         for case in cases.iter().filter(|case| case["kind"] == "rule-file") {
             let file = case["file"].as_str().expect("each case has a file");
             let text = fs::read_to_string(data.join(file)).expect("the file is readable");
-            let options = CheckOptions { legacy_names: case["legacy_names"] == true };
+            let options = CheckOptions {
+                legacy_names: case["legacy_names"] == true,
+                ignore_unknown_fields: case["ignore_unknown_fields"] == true,
+            };
             let result = parse_rule_file_with(&text, options);
             if result.is_ok() == (case["expect"] == "pass") {
                 passed += 1;

@@ -5,7 +5,9 @@
 //! notification log, has it sent, and writes the log. Everything they decide is decided in `swell-rules` and
 //! `swell-route`; what they do is in this crate.
 //!
-//! Absent on purpose: query execution ([`RuleEvaluator`] is given), reading rule and configuration files, silences.
+//! [`run_unit_tests`] runs the same groups over given series, for `swell test rules`.
+//!
+//! Absent on purpose: query execution ([`RuleEvaluator`] is given), reading configuration files, silences.
 
 mod backoff;
 mod config;
@@ -21,6 +23,7 @@ mod rules_task;
 mod runner;
 mod schedule;
 mod state_file;
+mod unit_test;
 mod view;
 mod writer;
 
@@ -31,5 +34,9 @@ pub use config::{
 pub use evaluator::RuleEvaluator;
 pub use notification_log::{Delivery, DeliveryState};
 pub use runner::{AlertRunner, AlertingHandle, BuildError, ReloadError};
-pub use swell_rules::{Finding, InstantSample, InstantValue, RuleFile, check_rules};
+pub use swell_rules::{CheckOptions, Finding, InstantSample, InstantValue, RuleFile, check_rules};
+pub use unit_test::{
+    TestBench, UnitTestError, UnitTestFile, UnitTestOptions, UnitTestOutcome, parse_unit_tests,
+    run_unit_tests,
+};
 pub use view::{ActiveAlert, GroupView, RuleHealth, RuleView};

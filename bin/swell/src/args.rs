@@ -51,6 +51,9 @@ pub(crate) enum Verb {
     /// Check configuration and rule files without a server
     #[command(subcommand)]
     Check(CheckVerb),
+    /// Run unit tests of rules
+    #[command(subcommand)]
+    Test(TestVerb),
     /// Look into a data directory that no server uses
     #[command(subcommand)]
     Tsdb(TsdbVerb),
@@ -246,6 +249,31 @@ pub(crate) struct FilesArgs {
     /// Files
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
+}
+
+/// What to test.
+#[derive(Debug, Subcommand)]
+pub(crate) enum TestVerb {
+    /// Run unit tests of rules, in the files of `promtool test rules`
+    #[command(after_help = "Example: swell test rules rules/tests/*.yaml --run 'HighLoad.*'")]
+    Rules(TestRulesArgs),
+}
+
+/// Arguments of `test rules`.
+#[derive(Args, Debug)]
+pub(crate) struct TestRulesArgs {
+    /// Test files
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Only tests whose name this expression finds; may be given several times
+    #[arg(long, value_name = "REGEX")]
+    pub(crate) run: Vec<regex::Regex>,
+    /// Pass over unknown fields in rule files instead of refusing them
+    #[arg(long)]
+    pub(crate) ignore_unknown_fields: bool,
+    /// Form of the output
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) output: OutputForm,
 }
 
 /// What to do with a data directory.

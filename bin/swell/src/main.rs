@@ -16,6 +16,7 @@ mod identity;
 mod node;
 mod server;
 mod shutdown;
+mod test_rules;
 mod tsdb_tools;
 
 use std::ffi::OsString;
@@ -28,7 +29,7 @@ use clap::{CommandFactory as _, Parser as _};
 use swell_cli::CliError;
 use swell_telemetry::LogFormat;
 
-use args::{Cli, LogForm, OutputForm, Verb};
+use args::{Cli, LogForm, OutputForm, TestVerb, Verb};
 use demo::ServiceConfig;
 
 /// Exit status of findings that are failures, as of `doctor`.
@@ -83,6 +84,7 @@ fn run(verb: Verb) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Verb::Check(verb) => Ok(verdict(check::run(&verb))),
+        Verb::Test(TestVerb::Rules(args)) => Ok(verdict(test_rules::run(&args))),
         Verb::Tsdb(verb) => Ok(verdict(tsdb_tools::run(&verb)?)),
         Verb::Token(args) => print(&server::join_token(&args.data_dir)?.to_line()),
         Verb::Kubeconfig(args) => {

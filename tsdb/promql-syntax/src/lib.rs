@@ -12,6 +12,7 @@ mod functions;
 mod literal;
 mod parser;
 mod printer;
+mod series;
 mod span;
 #[cfg(test)]
 mod tests;
@@ -29,4 +30,5 @@ pub use literal::{
     unquote, unquote_bytes,
 };
 pub use parser::{DEPTH_MAX, QUERY_BYTES_MAX, parse, parse_metric, parse_selector};
+pub use series::{format_histogram, parse_series_values};
 pub use span::{Position, Span};

@@ -123,5 +123,19 @@ fn faults_name_the_place() {
 fn classic_names_can_be_demanded() {
     let text = "groups: [{name: g, rules: [{alert: A, expr: 1, annotations: {ins-tance: x}}]}]";
     assert!(parse_rule_file(text).is_ok());
-    assert!(parse_rule_file_with(text, CheckOptions { legacy_names: true }).is_err());
+    assert!(
+        parse_rule_file_with(text, CheckOptions { legacy_names: true, ..CheckOptions::default() })
+            .is_err()
+    );
+}
+
+#[test]
+fn unknown_fields_are_passed_over_where_asked() {
+    let text = "owner: me\ngroups:\n- name: g\n  team: x\n  rules:\n  - {record: a, expr: b, owner: me, labels: {c: d}}\n  - {record: a, expr: 'sum('}\n";
+    let lenient = CheckOptions { ignore_unknown_fields: true, ..CheckOptions::default() };
+    let strict = parse_rule_file(text).expect_err("unknown fields");
+    assert!(strict[0].message.contains("owner"), "{strict:?}");
+    let findings = parse_rule_file_with(text, lenient).expect_err("a malformed query");
+    assert_eq!(findings.len(), 1, "{findings:?}");
+    assert_eq!(findings[0].location.map(|at| at.line), Some(7));
 }

@@ -311,50 +311,26 @@ fn alertmanager(
     }
 }
 
-/// Files that match patterns with `*` in their last part, as Prometheus allows; a pattern without one must exist.
+/// Files that match the patterns; one without a wildcard must exist.
 fn expand_globs(patterns: &[String], folder: &Path, faults: &mut Vec<String>) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for pattern in patterns {
         let path = folder.join(pattern);
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
-        match name {
-            Some(name) if name.contains(['*', '?', '[']) => {
-                let parent = path.parent().unwrap_or(Path::new("."));
-                let mut found: Vec<PathBuf> = match fs::read_dir(parent) {
-                    Ok(entries) => entries
-                        .filter_map(Result::ok)
-                        .filter(|entry| glob_matches(&name, &entry.file_name().to_string_lossy()))
-                        .map(|entry| entry.path())
-                        .collect(),
-                    // As Prometheus: a folder that is not there holds no rule files.
-                    Err(_) => Vec::new(),
-                };
-                found.sort();
-                files.extend(found);
+        if glob::Pattern::escape(pattern) == *pattern {
+            if path.is_file() {
+                files.push(path);
+            } else {
+                faults.push(format!("rule_files: there is no file {}", path.display()));
             }
-            Some(_) if path.is_file() => files.push(path),
-            _ => faults.push(format!("rule_files: there is no file {}", path.display())),
+            continue;
+        }
+        match glob::glob(&path.to_string_lossy()) {
+            // As Prometheus: a folder that is not there, or cannot be read, holds no rule files.
+            Ok(found) => files.extend(found.filter_map(Result::ok)),
+            Err(error) => faults.push(format!("rule_files: {pattern:?}: {error}")),
         }
     }
     files
-}
-
-/// `*` stands for any run of characters, `?` for one.
-fn glob_matches(pattern: &str, name: &str) -> bool {
-    match (pattern.chars().next(), name.chars().next()) {
-        (None, None) => true,
-        (Some('*'), _) => {
-            let rest = &pattern[1..];
-            name.char_indices()
-                .map(|(at, _)| at)
-                .chain([name.len()])
-                .any(|at| glob_matches(rest, &name[at..]))
-        }
-        (Some(wanted), Some(found)) if wanted == '?' || wanted == found => {
-            glob_matches(&pattern[wanted.len_utf8()..], &name[found.len_utf8()..])
-        }
-        _ => false,
-    }
 }
 
 /// What is accepted and not acted on, by its path in the file.

@@ -76,16 +76,26 @@ fn broken_values_are_named() {
 }
 
 #[test]
-fn globs_match_the_last_part() {
-    for (pattern, name, expected) in [
-        ("*.yml", "a.yml", true),
-        ("*.yml", "a.yaml", false),
-        ("rule?.yml", "rule1.yml", true),
-        ("a*b*c", "axxbyyc", true),
-        ("*", "", true),
-    ] {
-        assert_eq!(glob_matches(pattern, name), expected, "{pattern} {name}");
+fn rule_files_may_have_wildcards() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for name in ["b.yml", "a.yml", "c.yaml"] {
+        fs::write(folder.path().join(name), "").expect("written");
     }
+    for (pattern, expected) in [
+        ("*.yml", vec!["a.yml", "b.yml"]),
+        ("[bc].y*", vec!["b.yml", "c.yaml"]),
+        ("?.yaml", vec!["c.yaml"]),
+        ("nowhere/*.yml", vec![]),
+        ("a.yml", vec!["a.yml"]),
+    ] {
+        let mut faults = Vec::new();
+        let found = expand_globs(&[pattern.to_owned()], folder.path(), &mut faults);
+        let expected: Vec<_> = expected.iter().map(|name| folder.path().join(name)).collect();
+        assert_eq!((found, faults), (expected, Vec::new()), "{pattern}");
+    }
+    let mut faults = Vec::new();
+    expand_globs(&["missing.yml".to_owned(), "[".to_owned()], folder.path(), &mut faults);
+    assert_eq!(faults.len(), 2, "{faults:?}");
 }
 
 #[test]

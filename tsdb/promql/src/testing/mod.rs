@@ -5,7 +5,6 @@
 
 mod compare;
 mod expect;
-mod histogram_literal;
 mod nhcb;
 mod run;
 mod script;

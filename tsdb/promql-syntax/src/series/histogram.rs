@@ -1,7 +1,8 @@
-//! Native histograms as scripts write them: `{{schema:0 count:4 buckets:[1 2 1]}}`.
+//! Native histograms as series lines write them: `{{schema:0 count:4 buckets:[1 2 1]}}`.
 
 use swell_model::{CounterResetHint, NativeHistogram, Span};
-use swell_promql_syntax::parse_number;
+
+use crate::literal::{format_float, parse_number};
 
 /// Reads a literal that begins the text; gives the rest too.
 pub(super) fn histogram(text: &str) -> Result<(NativeHistogram, &str), String> {
@@ -63,9 +64,63 @@ fn hint(text: &str) -> Result<CounterResetHint, String> {
     })
 }
 
-/// Whether a literal names a reset hint, so that it is to be compared.
-pub(super) fn names_hint(text: &str) -> bool {
-    text.contains("counter_reset_hint:")
+/// A histogram as series lines write it. Buckets between two spans are written as empty ones.
+#[must_use]
+pub fn format_histogram(histogram: &NativeHistogram) -> String {
+    let mut parts = Vec::new();
+    let mut number = |key: &str, value: f64| {
+        if value != 0.0 {
+            parts.push(format!("{key}:{}", format_float(value)));
+        }
+    };
+    number("schema", f64::from(histogram.schema));
+    number("sum", histogram.sum);
+    number("count", histogram.count);
+    number("z_bucket", histogram.zero_count);
+    number("z_bucket_w", histogram.zero_threshold);
+    if !histogram.custom_bounds.is_empty() {
+        parts.push(format!("custom_values:[{}]", numbers(&histogram.custom_bounds)));
+    }
+    let hint = match histogram.reset_hint {
+        CounterResetHint::Unknown => None,
+        CounterResetHint::Reset => Some("reset"),
+        CounterResetHint::NotReset => Some("not_reset"),
+        CounterResetHint::Gauge => Some("gauge"),
+    };
+    parts.extend(hint.map(|hint| format!("counter_reset_hint:{hint}")));
+    for (prefix, spans, buckets) in [
+        ("", &histogram.positive_spans, &histogram.positive_buckets),
+        ("n_", &histogram.negative_spans, &histogram.negative_buckets),
+    ] {
+        let Some(first) = spans.first() else { continue };
+        if first.offset != 0 {
+            parts.push(format!("{prefix}offset:{}", first.offset));
+        }
+        parts.push(format!("{prefix}buckets:[{}]", numbers(&dense(spans, buckets))));
+    }
+    format!("{{{{{}}}}}", parts.join(" "))
+}
+
+/// Widest gap between two spans that is written out.
+const GAP_MAX: usize = 1_000;
+
+/// The buckets with those between the spans, which are empty.
+fn dense(spans: &[Span], buckets: &[f64]) -> Vec<f64> {
+    let mut all = Vec::with_capacity(buckets.len());
+    let mut counts = buckets.iter().copied();
+    for (position, span) in spans.iter().enumerate() {
+        if position > 0 {
+            let gap = usize::try_from(span.offset).unwrap_or(0).min(GAP_MAX);
+            all.extend(std::iter::repeat_n(0.0, gap));
+        }
+        all.extend(counts.by_ref().take(span.length as usize));
+    }
+    all
+}
+
+fn numbers(values: &[f64]) -> String {
+    let texts: Vec<String> = values.iter().map(|value| format_float(*value)).collect();
+    texts.join(" ")
 }
 
 #[cfg(test)]
@@ -82,5 +137,25 @@ mod tests {
         for text in ["{}", "{{sum}}", "{{what:1}}", "{{schema:x}}", "{{buckets:[1}}"] {
             assert!(super::histogram(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_written_reads_the_same() {
+        for text in [
+            "{{}}",
+            "{{schema:1 sum:-0.3 count:32.1 z_bucket:7.1 z_bucket_w:0.05 offset:-3 buckets:[5.1 10 7] n_offset:-5 n_buckets:[4.1 5]}}",
+            "{{schema:-53 sum:3 count:2 custom_values:[5 10] counter_reset_hint:not_reset buckets:[0 2]}}",
+            "{{sum:+Inf count:2 counter_reset_hint:gauge buckets:[2]}}",
+        ] {
+            let (read, _) = histogram(text).expect("a literal");
+            assert_eq!(format_histogram(&read), text);
+        }
+        let spans = vec![Span { offset: 1, length: 1 }, Span { offset: 2, length: 1 }];
+        let gap = NativeHistogram {
+            positive_spans: spans,
+            positive_buckets: vec![3.0, 4.0],
+            ..NativeHistogram::default()
+        };
+        assert_eq!(format_histogram(&gap), "{{offset:1 buckets:[3 0 0 4]}}");
     }
 }
