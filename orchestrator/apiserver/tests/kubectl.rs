@@ -12,7 +12,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::Request;
 use harness::Harness;
-use serde_json::{Value, json};
+use serde_json::json;
 use swell_apiserver::{Kubeconfig, KubeconfigUser};
 use swell_env::{Clock as _, SystemClock};
 use swell_http::pki::{Authority, ClientAuth, server_config};
