@@ -60,6 +60,7 @@ impl SeriesWriter {
                         series,
                         timestamp: at,
                         value: value.clone(),
+                        start_ms: 0,
                     });
                 }
             }
@@ -68,7 +69,7 @@ impl SeriesWriter {
             row.series.push(self.resolve(sink, labels)?);
             row.values.push(stale_nan());
         }
-        sink.append(&Batch { rows: vec![row], histograms })?;
+        sink.append(&Batch { rows: vec![row], histograms, ..Batch::default() })?;
         Ok(())
     }
 

@@ -18,8 +18,8 @@ use swell_alert_runner::{
 };
 use swell_env::{Clock as _, Dir, MemDir, SystemClock};
 use swell_model::{
-    AppendError, AppendReport, Batch, Labels, MetricMetadata, SampleSink, SampleValue, SeriesRef,
-    TimestampMs, is_stale_nan,
+    AppendError, AppendReport, Batch, Labels, SampleSink, SampleValue, SeriesRef, TimestampMs,
+    is_stale_nan,
 };
 use swell_promql_syntax::Expr;
 use tokio::task::JoinHandle;
@@ -74,8 +74,6 @@ impl SampleSink for MemorySink {
         }
         Ok(AppendReport::default())
     }
-
-    fn describe(&self, _metric_name: &str, _metadata: &MetricMetadata) {}
 }
 
 impl MemorySink {

@@ -28,7 +28,8 @@ pub use pass::{Pass, PassDelta, PassSeries, SeriesNumber};
 pub use quantity::{Quantity, QuantityError};
 pub use sample::{STALE_NAN_BITS, SampleValue, is_stale_nan, stale_nan};
 pub use sink::{
-    AppendError, AppendReport, Batch, HistogramSample, MetricKind, MetricMetadata, Row, SampleSink,
+    AppendError, AppendReport, Batch, DropReason, DroppedSample, Exemplar, ExemplarSample,
+    HistogramSample, MetricDescription, MetricKind, MetricMetadata, Row, SampleSink,
 };
 pub use source::{
     FloatColumn, GroupedNewest, Grouping, HistogramColumn, LabelsIter, SelectError, SelectHints,

@@ -13,6 +13,23 @@ pub struct Row {
     pub series: Vec<SeriesRef>,
     /// Value of the series at the same index; may be the staleness marker.
     pub values: Vec<f64>,
+    /// Start timestamp of the sample at the same index, in milliseconds, 0 where it has none; empty when no sample of
+    /// the row has one.
+    pub starts: Vec<i64>,
+}
+
+impl Row {
+    /// A row without start timestamps.
+    #[must_use]
+    pub const fn new(timestamp: TimestampMs, series: Vec<SeriesRef>, values: Vec<f64>) -> Self {
+        Self { timestamp, series, values, starts: Vec::new() }
+    }
+
+    /// Start timestamp of the sample at an index, 0 for none.
+    #[must_use]
+    pub fn start_ms(&self, idx: usize) -> i64 {
+        self.starts.get(idx).copied().unwrap_or(0)
+    }
 }
 
 /// One native histogram sample.
@@ -24,6 +41,37 @@ pub struct HistogramSample {
     pub timestamp: TimestampMs,
     /// What.
     pub value: Arc<NativeHistogram>,
+    /// Start timestamp in milliseconds, 0 for none.
+    pub start_ms: i64,
+}
+
+/// A single observation that a series is made of, with the labels of its trace.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Exemplar {
+    /// Labels of its own, such as `trace_id`.
+    pub labels: Labels,
+    /// What was observed.
+    pub value: f64,
+    /// When.
+    pub timestamp: TimestampMs,
+}
+
+/// An exemplar on its way in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExemplarSample {
+    /// Series it belongs to, as given by [`SampleSink::resolve`].
+    pub series: SeriesRef,
+    /// What.
+    pub exemplar: Exemplar,
+}
+
+/// What a metric family is, on its way in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MetricDescription {
+    /// Name of the family.
+    pub metric_name: String,
+    /// What is said of it.
+    pub metadata: MetricMetadata,
 }
 
 /// Samples that become visible, and durable, together.
@@ -33,9 +81,25 @@ pub struct Batch {
     pub rows: Vec<Row>,
     /// Native histogram samples.
     pub histograms: Vec<HistogramSample>,
+    /// Exemplars; of each series at most the newest are kept for long.
+    pub exemplars: Vec<ExemplarSample>,
+    /// What metric families are; replaces what was known of them.
+    pub descriptions: Vec<MetricDescription>,
 }
 
 impl Batch {
+    /// A batch of rows alone.
+    #[must_use]
+    pub fn of_rows(rows: Vec<Row>) -> Self {
+        Self { rows, ..Self::default() }
+    }
+
+    /// Whether there is nothing in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.sample_count() == 0 && self.exemplars.is_empty() && self.descriptions.is_empty()
+    }
+
     /// Number of samples.
     #[must_use]
     pub fn sample_count(&self) -> usize {
@@ -76,19 +140,83 @@ pub struct MetricMetadata {
     pub unit: String,
 }
 
+/// Why a sample was not stored, or not as it came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DropReason {
+    /// A newer sample was stored before, and the sample is older than the out-of-order window.
+    OutOfOrder,
+    /// Another value was stored for the same time before; the first one stays.
+    Conflict,
+    /// It is older than what the storage accepts at all.
+    TooOld,
+    /// It is further ahead of the clock than the storage accepts.
+    TooNew,
+}
+
+impl std::fmt::Display for DropReason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::OutOfOrder => "out of order",
+            Self::Conflict => "another value is stored for the same time",
+            Self::TooOld => "too old",
+            Self::TooNew => "too far in the future",
+        })
+    }
+}
+
+/// The first sample of a batch that was dropped, as an example.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DroppedSample {
+    /// Its series.
+    pub series: SeriesRef,
+    /// Its time.
+    pub timestamp: TimestampMs,
+    /// Why.
+    pub reason: DropReason,
+}
+
 /// What became of a batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AppendReport {
     /// Samples stored.
     pub stored: usize,
-    /// Samples dropped since a newer or equal time with another value was stored before.
+    /// Of these, samples that came after a newer one of their series.
+    pub stored_late: usize,
+    /// Samples dropped since a newer one was stored before and they are older than the out-of-order window.
     pub out_of_order: usize,
-    /// Samples dropped as exact repeats.
+    /// Samples dropped since another value was stored for the same time.
+    pub conflicts: usize,
+    /// Samples dropped as exact repeats; no fault of the sender's.
     pub duplicates: usize,
     /// Samples dropped for being older than the storage accepts.
     pub too_old: usize,
     /// Samples dropped for being further ahead of the clock than the storage accepts.
     pub too_new: usize,
+    /// Exemplars stored.
+    pub exemplars_stored: usize,
+    /// Exemplars dropped for being older than the newest one of their series, or too far in the future.
+    pub exemplars_dropped: usize,
+    /// The first sample that was dropped and is no repeat.
+    pub example: Option<DroppedSample>,
+}
+
+impl AppendReport {
+    /// Samples dropped that the sender should hear of.
+    #[must_use]
+    pub const fn dropped(&self) -> usize {
+        self.out_of_order + self.conflicts + self.too_old + self.too_new
+    }
+
+    /// Counts a dropped sample.
+    pub fn drop_sample(&mut self, series: SeriesRef, timestamp: TimestampMs, reason: DropReason) {
+        *match reason {
+            DropReason::OutOfOrder => &mut self.out_of_order,
+            DropReason::Conflict => &mut self.conflicts,
+            DropReason::TooOld => &mut self.too_old,
+            DropReason::TooNew => &mut self.too_new,
+        } += 1;
+        self.example.get_or_insert(DroppedSample { series, timestamp, reason });
+    }
 }
 
 /// Why a batch or a series was refused; nothing of it was stored.
@@ -105,6 +233,14 @@ pub enum AppendError {
         /// Rule or limit, with its figure.
         reason: String,
     },
+    /// A limit on the number of series is reached: this one is new and is shed, those that are there go on.
+    #[error("series {series} is shed: {reason}")]
+    TooManySeries {
+        /// The offending label set, as text.
+        series: String,
+        /// The limit with its figure, and what uses it up.
+        reason: String,
+    },
     /// The storage accepts no writes until it is reopened (disk full, IO error).
     #[error("the storage takes no writes until it is reopened: {reason}")]
     ReadOnly {
@@ -118,16 +254,14 @@ pub trait SampleSink: Send + Sync {
     /// Finds or creates the series with these labels.
     ///
     /// # Errors
-    /// [`AppendError::Refused`] when labels break a limit, [`AppendError::ReadOnly`] after a failed write.
+    /// [`AppendError::Refused`] when labels break a limit, [`AppendError::TooManySeries`] when there is no room for one
+    /// more, [`AppendError::ReadOnly`] after a failed write.
     fn resolve(&self, labels: &Labels) -> Result<SeriesRef, AppendError>;
 
     /// Appends a batch: visible and logged as a whole, or refused as a whole. Samples that come too
-    /// late are dropped one by one and counted in the report.
+    /// late are dropped one by one and counted in the report. Exemplars and descriptions are logged with it.
     ///
     /// # Errors
     /// [`AppendError::UnknownSeries`] when a reference went stale, [`AppendError::ReadOnly`] after a failed write.
     fn append(&self, batch: &Batch) -> Result<AppendReport, AppendError>;
-
-    /// Remembers what a metric family is; best effort, not logged.
-    fn describe(&self, metric_name: &str, metadata: &MetricMetadata);
 }

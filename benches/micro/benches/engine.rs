@@ -84,14 +84,11 @@ impl World {
 
     fn batch(&self, host: usize, row: usize, series: &[SeriesRef]) -> Batch {
         let host = &self.hosts[host];
-        Batch {
-            rows: vec![Row {
-                timestamp: TimestampMs(host.timestamps[row]),
-                series: series.to_vec(),
-                values: host.series.iter().map(|values| values[row]).collect(),
-            }],
-            histograms: Vec::new(),
-        }
+        Batch::of_rows(vec![Row::new(
+            TimestampMs(host.timestamps[row]),
+            series.to_vec(),
+            host.series.iter().map(|values| values[row]).collect(),
+        )])
     }
 
     fn append(&self, db: &Db, rows: std::ops::Range<usize>) {

@@ -41,12 +41,8 @@ fn main() -> anyhow::Result<()> {
         for row_idx in 0..rows {
             for (target, series) in cluster.targets.iter_mut().zip(&refs) {
                 let (at_ms, values) = target.scrape();
-                let row = Row {
-                    timestamp: TimestampMs(at_ms),
-                    series: series.clone(),
-                    values: values.to_vec(),
-                };
-                let report = db.append(&Batch { rows: vec![row], histograms: Vec::new() })?;
+                let row = Row::new(TimestampMs(at_ms), series.clone(), values.to_vec());
+                let report = db.append(&Batch::of_rows(vec![row]))?;
                 ensure!(report.stored == series.len(), "all are stored: {report:?}");
             }
             if row_idx % rows_per_hour == 0 {
@@ -57,12 +53,8 @@ fn main() -> anyhow::Result<()> {
     })?;
     print_blocks("blocks of two hours", &db, series_count);
     let later = db.resolve(&Labels::from_pairs([("__name__", "later")]))?;
-    let row = Row {
-        timestamp: TimestampMs(scale.start_ms + 3 * 24 * HOUR_MS),
-        series: vec![later],
-        values: vec![1.0],
-    };
-    db.append(&Batch { rows: vec![row], histograms: Vec::new() })?;
+    let at = TimestampMs(scale.start_ms + 3 * 24 * HOUR_MS);
+    db.append(&Batch::of_rows(vec![Row::new(at, vec![later], vec![1.0])]))?;
     timer.each("flush the rest and merge", sample_count, || -> anyhow::Result<()> {
         for _ in 0..10 {
             if db.maintain(TimestampMs(0))?.compacted_block_count > 0 {

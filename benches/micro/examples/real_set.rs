@@ -45,13 +45,10 @@ fn main() -> anyhow::Result<()> {
         .collect::<anyhow::Result<HashMap<i32, _>>>()?;
     let batches: Vec<Batch> = rows
         .iter()
-        .map(|(at, row)| Batch {
-            rows: vec![Row {
-                timestamp: TimestampMs(*at),
-                series: row.iter().map(|(nr, _)| refs[nr]).collect(),
-                values: row.iter().map(|(_, value)| *value).collect(),
-            }],
-            histograms: Vec::new(),
+        .map(|(at, row)| {
+            let series = row.iter().map(|(nr, _)| refs[nr]).collect();
+            let values = row.iter().map(|(_, value)| *value).collect();
+            Batch::of_rows(vec![Row::new(TimestampMs(*at), series, values)])
         })
         .collect();
 
@@ -98,8 +95,8 @@ fn main() -> anyhow::Result<()> {
 /// A sample of one more series.
 fn append_later(db: &Db, at_ms: i64) -> anyhow::Result<()> {
     let series = db.resolve(&Labels::from_pairs([("__name__", "later")]))?;
-    let row = Row { timestamp: TimestampMs(at_ms), series: vec![series], values: vec![1.0] };
-    db.append(&Batch { rows: vec![row], histograms: Vec::new() })?;
+    let row = Row::new(TimestampMs(at_ms), vec![series], vec![1.0]);
+    db.append(&Batch::of_rows(vec![row]))?;
     Ok(())
 }
 

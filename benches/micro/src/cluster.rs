@@ -117,8 +117,8 @@ impl Cluster {
                 let values = members.iter_mut().map(|one| one.next(&mut self.numbers)).collect();
                 let jitter = target * 37 % step_ms;
                 let timestamp = TimestampMs(START_MS + row * step_ms + jitter);
-                let row = Row { timestamp, series: series.clone(), values };
-                sink.append(&Batch { rows: vec![row], histograms: Vec::new() }).expect("appends");
+                let row = Row::new(timestamp, series.clone(), values);
+                sink.append(&Batch::of_rows(vec![row])).expect("appends");
             }
             after(row);
         }

@@ -8,8 +8,8 @@ use std::hash::{Hash as _, Hasher as _};
 use rustc_hash::{FxHashMap, FxHasher};
 use swell_exposition::{Entry, Format, LineError, Parser, RepeatedLabel, SeriesText};
 use swell_model::{
-    AppendError, AppendReport, Batch, Labels, METRIC_NAME, MetricMetadata, Row, SampleSink,
-    SeriesRef, TimestampMs, stale_nan,
+    AppendError, AppendReport, Batch, Exemplar, ExemplarSample, Labels, METRIC_NAME,
+    MetricDescription, MetricMetadata, Row, SampleSink, SeriesRef, TimestampMs, stale_nan,
 };
 
 use crate::config::ScrapeConfig;
@@ -22,6 +22,8 @@ const REPORT_NAMES: [&str; 5] = [
     "scrape_samples_post_metric_relabeling",
     "scrape_series_added",
 ];
+/// A series that the storage had no room for is offered again after this many scrapes.
+const SHED_RETRY_SCRAPES: u64 = 10;
 /// Put before a label of the target's own whose name we use.
 const EXPORTED_PREFIX: &str = "exported_";
 
@@ -53,6 +55,8 @@ pub(crate) struct Ingested {
     pub(crate) added: usize,
     /// Samples that repeat a series and time of the same body.
     pub(crate) repeated: usize,
+    /// Samples of new series that the storage has no room for.
+    pub(crate) shed: usize,
     /// What the storage made of them.
     pub(crate) report: AppendReport,
 }
@@ -91,9 +95,18 @@ struct Known {
 /// What a text stands for.
 #[derive(Clone, Copy, Debug)]
 struct Text {
-    /// Index of the series; `None` when metric relabelling dropped it.
-    known_idx: Option<u32>,
+    place: Place,
     scrape: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    /// Index of the series.
+    Known(u32),
+    /// Metric relabelling dropped it.
+    Dropped,
+    /// The storage had no room for it when it was offered, in that scrape.
+    Shed(u64),
 }
 
 /// All that is remembered of one target from scrape to scrape.
@@ -112,6 +125,8 @@ pub(crate) struct TargetSeries {
     scrape: u64,
     /// Of all metadata in the last body.
     metadata_hash: u64,
+    /// Why the storage had no room for a series, the last time that happened.
+    shed_reason: Option<String>,
 }
 
 /// A batch under construction.
@@ -152,7 +167,13 @@ impl TargetSeries {
             reports: None,
             scrape: 0,
             metadata_hash: 0,
+            shed_reason: None,
         }
+    }
+
+    /// Why series were shed, if any were since this was asked last.
+    pub(crate) fn take_shed_reason(&mut self) -> Option<String> {
+        self.shed_reason.take()
     }
 
     /// Forgets what texts stand for, since rules changed; series that do not come back still end.
@@ -216,9 +237,13 @@ impl TargetSeries {
                 continue;
             }
             let own_time = sample.timestamp.filter(|_| config.honor_timestamps);
-            let Some(known_idx) = self.known_idx(sample.series, config, sink, &mut ingested)?
-            else {
-                continue;
+            let known_idx = match self.place(sample.series, config, sink, &mut ingested)? {
+                Place::Known(known_idx) => known_idx,
+                Place::Dropped => continue,
+                Place::Shed(_) => {
+                    ingested.shed += 1;
+                    continue;
+                }
             };
             ingested.kept += 1;
             let time = own_time.unwrap_or(at);
@@ -232,48 +257,63 @@ impl TargetSeries {
             known.last = time;
             known.live_next = own_time.is_none();
             rows.push(time, known.series, sample.value);
+            if let Some(exemplar) = sample.exemplar {
+                let exemplar = Exemplar {
+                    labels: Labels::from_pairs(exemplar.pairs()),
+                    value: exemplar.value,
+                    timestamp: exemplar.timestamp.unwrap_or(time),
+                };
+                rows.batch.exemplars.push(ExemplarSample { series: known.series, exemplar });
+            }
         }
         if ingested.kept > samples_max {
             return Err(IngestError::SampleLimit { count: ingested.kept, limit: samples_max });
         }
         self.end_missing(at, &mut rows);
-        ingested.report = sink.append(&rows.batch)?;
-        self.settle();
         let metadata_hash = metadata.finish();
         if metadata_hash != self.metadata_hash {
-            self.metadata_hash = metadata_hash;
-            describe(body, format, sink);
+            rows.batch.descriptions = descriptions(body, format);
         }
+        ingested.report = sink.append(&rows.batch)?;
+        self.settle();
+        self.metadata_hash = metadata_hash;
         Ok(ingested)
     }
 
-    /// The series that a text stands for, made known when it is new.
-    fn known_idx(
+    /// What a text stands for, made known when it is new.
+    fn place(
         &mut self,
         series: SeriesText<'_>,
         config: &ScrapeConfig,
         sink: &dyn SampleSink,
         ingested: &mut Ingested,
-    ) -> Result<Option<u32>, IngestError> {
+    ) -> Result<Place, IngestError> {
         if let Some(text) = self.texts.get_mut(series.raw()) {
             text.scrape = self.scrape;
-            return Ok(text.known_idx);
+            let is_due = |offered: u64| self.scrape - offered >= SHED_RETRY_SCRAPES;
+            if !matches!(text.place, Place::Shed(offered) if is_due(offered)) {
+                return Ok(text.place);
+            }
         }
-        let known_idx = match self.stored_labels(series, config)? {
-            None => None,
-            Some(labels) => {
-                let reference = sink.resolve(&labels)?;
-                Some(match self.by_series.get(&reference) {
+        let place = match self.stored_labels(series, config)? {
+            None => Place::Dropped,
+            Some(labels) => match sink.resolve(&labels) {
+                Ok(reference) => Place::Known(match self.by_series.get(&reference) {
                     Some(idx) => *idx,
                     None => {
                         ingested.added += 1;
                         self.remember(reference)
                     }
-                })
-            }
+                }),
+                Err(error @ AppendError::TooManySeries { .. }) => {
+                    self.shed_reason = Some(error.to_string());
+                    Place::Shed(self.scrape)
+                }
+                Err(error) => return Err(error.into()),
+            },
         };
-        self.texts.insert(series.raw().into(), Text { known_idx, scrape: self.scrape });
-        Ok(known_idx)
+        self.texts.insert(series.raw().into(), Text { place, scrape: self.scrape });
+        Ok(place)
     }
 
     fn remember(&mut self, series: SeriesRef) -> u32 {
@@ -420,8 +460,8 @@ impl TargetSeries {
                 *self.reports.insert(series)
             }
         };
-        let row = Row { timestamp: at, series: series.to_vec(), values: values.to_vec() };
-        sink.append(&Batch { rows: vec![row], histograms: Vec::new() })?;
+        let row = Row::new(at, series.to_vec(), values.to_vec());
+        sink.append(&Batch::of_rows(vec![row]))?;
         Ok(())
     }
 }
@@ -456,8 +496,8 @@ fn check_label_limits(labels: &Labels, config: &ScrapeConfig) -> Result<(), Inge
     Ok(())
 }
 
-/// Tells the storage what the families of a body are.
-fn describe(body: &[u8], format: Format, sink: &dyn SampleSink) {
+/// What the families of a body are.
+fn descriptions(body: &[u8], format: Format) -> Vec<MetricDescription> {
     let mut families: BTreeMap<String, MetricMetadata> = BTreeMap::new();
     for entry in Parser::new(body, format).flatten() {
         match entry {
@@ -473,7 +513,6 @@ fn describe(body: &[u8], format: Format, sink: &dyn SampleSink) {
             }
         }
     }
-    for (family, metadata) in &families {
-        sink.describe(family, metadata);
-    }
+    let described = families.into_iter();
+    described.map(|(metric_name, metadata)| MetricDescription { metric_name, metadata }).collect()
 }

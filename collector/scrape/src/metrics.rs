@@ -1,7 +1,8 @@
 //! What scraping counts about itself.
 
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
-use swell_model::AppendReport;
+
+use crate::ingest::Ingested;
 
 /// Metrics of all jobs.
 #[derive(Clone, Debug)]
@@ -50,11 +51,14 @@ impl ScrapeMetrics {
         Ok(metrics)
     }
 
-    pub(crate) fn count(&self, report: &AppendReport, repeated: usize) {
+    pub(crate) fn count(&self, ingested: &Ingested) {
+        let report = &ingested.report;
         self.samples_total.inc_by(report.stored as u64);
         for (reason, count) in [
             ("out_of_order", report.out_of_order),
-            ("duplicate", report.duplicates + repeated),
+            ("conflict", report.conflicts),
+            ("duplicate", report.duplicates + ingested.repeated),
+            ("series_limit", ingested.shed),
             ("too_old", report.too_old),
             ("too_new", report.too_new),
         ] {

@@ -152,7 +152,11 @@ impl ScrapeLoop {
         };
         match &outcome {
             Outcome::Stored(ingested) => {
-                metrics.count(&ingested.report, ingested.repeated);
+                metrics.count(ingested);
+                if let Some(reason) = self.series.take_shed_reason() {
+                    let (url, shed) = (&target.url, ingested.shed);
+                    warn!(%url, shed, reason, "the storage has no room for new series of a target");
+                }
                 report.up = true;
                 report.ingested = *ingested;
             }

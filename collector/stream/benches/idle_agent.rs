@@ -13,9 +13,7 @@ use nix::time::{ClockId, clock_gettime};
 use prometheus::Registry;
 use swell_env::{Clock, SystemClock};
 use swell_http::pki::Authority;
-use swell_model::{
-    AppendError, AppendReport, Batch, Labels, MetricMetadata, Pass, SampleSink, SeriesRef,
-};
+use swell_model::{AppendError, AppendReport, Batch, Labels, Pass, SampleSink, SeriesRef};
 use swell_source_container::{ContainerInfo, ContainerInventory, ContainerSource};
 use swell_source_node::NodeSource;
 use swell_stream::{
@@ -44,8 +42,6 @@ impl SampleSink for Counting {
         self.samples.fetch_add(stored as u64, Relaxed);
         Ok(AppendReport { stored, ..AppendReport::default() })
     }
-
-    fn describe(&self, _metric_name: &str, _metadata: &MetricMetadata) {}
 }
 
 struct Fixed(Arc<[ContainerInfo]>);

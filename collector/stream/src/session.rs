@@ -107,7 +107,7 @@ impl Session {
         loop {
             attempts += 1;
             let row = self.row(batch, sink, &mut applied)?;
-            match sink.append(&StorageBatch { rows: vec![row], histograms: Vec::new() }) {
+            match sink.append(&StorageBatch::of_rows(vec![row])) {
                 Ok(report) => {
                     applied.report = report;
                     break;
@@ -142,11 +142,11 @@ impl Session {
     ) -> Result<Row, ApplyError> {
         let sequence = batch.sequence;
         applied.refused_samples = 0;
-        let mut row = Row {
-            timestamp: TimestampMs(batch.timestamp_ms),
-            series: Vec::with_capacity(batch.numbers.len()),
-            values: Vec::with_capacity(batch.numbers.len()),
-        };
+        let mut row = Row::new(
+            TimestampMs(batch.timestamp_ms),
+            Vec::with_capacity(batch.numbers.len()),
+            Vec::with_capacity(batch.numbers.len()),
+        );
         for (number, value) in batch.numbers.iter().zip(&batch.values) {
             let Some(known) = self.series.get_mut(number) else {
                 let what = format!("series {number} was not announced");
@@ -158,6 +158,11 @@ impl Session {
                     Err(AppendError::Refused { series, reason }) => {
                         applied.refusal = format!("{series}: {reason}");
                         Place::Refused
+                    }
+                    // There may be room for it with a later batch.
+                    Err(AppendError::TooManySeries { series, reason }) => {
+                        applied.refusal = format!("{series}: {reason}");
+                        Place::Unresolved
                     }
                     Err(source) => return Err(ApplyError::Storage { sequence, source }),
                 };

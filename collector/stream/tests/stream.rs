@@ -11,8 +11,8 @@ use prometheus::Registry;
 use swell_env::SystemClock;
 use swell_http::pki::Authority;
 use swell_model::{
-    AppendError, AppendReport, Batch, Labels, METRIC_NAME, MetricMetadata, Pass, SampleSink,
-    SeriesRef, TimestampMs, is_stale_nan,
+    AppendError, AppendReport, Batch, Labels, METRIC_NAME, Pass, SampleSink, SeriesRef,
+    TimestampMs, is_stale_nan,
 };
 use swell_stream::{
     AgentStreamServer, ClientConfig, DeltaSink, DirectLink, LinkState, ServerConfig, ServerTls,
@@ -73,8 +73,6 @@ impl SampleSink for Memory {
         }
         Ok(AppendReport { stored: batch.sample_count(), ..AppendReport::default() })
     }
-
-    fn describe(&self, _metric_name: &str, _metadata: &MetricMetadata) {}
 }
 
 /// An authority, and what servers and agents of one cluster share.

@@ -13,13 +13,17 @@ const POWERS: [f64; EXPONENT_MAX as usize + 1] = [
 /// Integers up to here convert to floats without loss.
 const MANTISSA_MAX: f64 = 9_007_199_254_740_992.0;
 
-/// The float of a mantissa; `exponent` is at most [`EXPONENT_MAX`].
+/// The float of a mantissa, `mantissa / 10^exponent`.
+///
+/// # Panics
+/// When `exponent` is above 18.
+#[must_use]
 #[expect(
     clippy::cast_precision_loss,
     reason = "mantissas are below 2^53 unless the bytes are damaged"
 )]
 #[inline]
-pub(crate) fn float_of(mantissa: i64, exponent: u8) -> f64 {
+pub fn float_of(mantissa: i64, exponent: u8) -> f64 {
     mantissa as f64 / POWERS[usize::from(exponent)]
 }
 
@@ -33,14 +37,19 @@ pub(crate) fn nearest_mantissa(value: f64, exponent: u8) -> Option<i64> {
 }
 
 /// The mantissa that gives the value back bit for bit, if there is one.
+///
+/// # Panics
+/// When `exponent` is above 18.
+#[must_use]
 #[inline]
-pub(crate) fn exact_mantissa(value: f64, exponent: u8) -> Option<i64> {
+pub fn exact_mantissa(value: f64, exponent: u8) -> Option<i64> {
     nearest_mantissa(value, exponent)
         .filter(|mantissa| float_of(*mantissa, exponent).to_bits() == value.to_bits())
 }
 
-/// The smallest exponent from `from` on under which the value is exact.
-pub(crate) fn exact_exponent(value: f64, from: u8) -> Option<u8> {
+/// The smallest exponent from `from` on, and up to 18, under which the value is exact.
+#[must_use]
+pub fn exact_exponent(value: f64, from: u8) -> Option<u8> {
     (from..=EXPONENT_MAX).find(|exponent| exact_mantissa(value, *exponent).is_some())
 }
 

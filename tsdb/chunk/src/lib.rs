@@ -17,6 +17,7 @@ mod tail;
 mod times;
 
 pub use bytes::{Cursor, put_varint, put_zigzag, varint_len};
+pub use decimal::{exact_exponent, exact_mantissa, float_of};
 pub use error::DecodeError;
 pub use floats::{FloatCursors, FloatHead, FloatParts, FloatReader, FloatWriter};
 pub use histograms::{

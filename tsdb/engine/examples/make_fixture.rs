@@ -8,8 +8,9 @@ use prometheus::Registry;
 use swell_engine::{Config, Db};
 use swell_env::{FsDir, ManualClock};
 use swell_model::{
-    Batch, HistogramSample, Labels, Matcher, NativeHistogram, Row, SampleSink, Span, TimeRange,
-    TimestampMs, stale_nan,
+    Batch, Exemplar, ExemplarSample, HistogramSample, Labels, Matcher, MetricDescription,
+    MetricKind, MetricMetadata, NativeHistogram, Row, SampleSink, Span, TimeRange, TimestampMs,
+    stale_nan,
 };
 
 /// Two samples an hour.
@@ -34,6 +35,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             timestamp,
             series: names.iter().take(kept).map(|n| series(n)).collect::<Result<_, _>>()?,
             values: values.into_iter().take(kept).collect(),
+            // The counter has one, which moves once.
+            starts: vec![0, if step < 30 { 1000 } else { 2000 }, 0, 0, 0][..kept].to_vec(),
         };
         let value = Arc::new(NativeHistogram {
             schema: 2,
@@ -43,8 +46,32 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             positive_buckets: vec![x, 2.0 * x],
             ..NativeHistogram::default()
         });
-        let sample = HistogramSample { series: series("histogram")?, timestamp, value };
-        db.append(&Batch { rows: vec![row], histograms: vec![sample] })?;
+        let sample =
+            HistogramSample { series: series("histogram")?, timestamp, value, start_ms: 500 };
+        let exemplar = Exemplar {
+            labels: Labels::from_pairs([("trace_id", format!("t{step}"))]),
+            value: x,
+            timestamp,
+        };
+        let exemplar = ExemplarSample { series: series("counter")?, exemplar };
+        let metadata = MetricMetadata {
+            kind: MetricKind::Counter,
+            help: "Counts.".to_owned(),
+            unit: String::new(),
+        };
+        let description = MetricDescription { metric_name: "counter".to_owned(), metadata };
+        db.append(&Batch {
+            rows: vec![row],
+            histograms: vec![sample],
+            exemplars: vec![exemplar],
+            descriptions: vec![description],
+        })?;
+        if step % 20 == 19 {
+            // Half an hour late.
+            let late =
+                Row::new(TimestampMs((step - 1) * STEP_MS + 1), vec![series("late")?], vec![x]);
+            db.append(&Batch::of_rows(vec![late]))?;
+        }
         if step % 10 == 9 {
             db.maintain(timestamp)?;
         }

@@ -34,8 +34,18 @@ pub struct Config {
     pub reserve_bytes: u64,
     /// Samples further than this ahead of the clock are refused.
     pub future_limit: DurationMs,
-    /// Series the head may hold; new ones above are refused.
+    /// How far behind the newest sample of all series a late one may be, to be taken: one that comes after a newer one
+    /// of its series, or for a time that is in blocks. 0 takes none.
+    pub out_of_order_window: DurationMs,
+    /// Series the head may hold; new ones above are shed.
     pub head_series_max: usize,
+    /// Series a metric may have in the head; new ones above are shed.
+    pub metric_series_max: Option<usize>,
+    /// Series that one value of a label may have in the head, by label name (`namespace`, `instance`); new ones above
+    /// are shed.
+    pub label_series_max: Vec<(String, usize)>,
+    /// Exemplars kept in memory, the newest of all series together.
+    pub exemplars_max: usize,
     /// Labels a series may have, its name included.
     pub label_count_max: usize,
     /// Bytes of a label name.
@@ -45,8 +55,8 @@ pub struct Config {
 }
 
 impl Config {
-    /// What a server starts with: 15 days, sync each second, a quarter of a core and 32 MiB a second in the
-    /// background, the limits of the failure specification (T13, T18).
+    /// What a server starts with: 15 days, sync each second, an hour for late samples, a quarter of a core and 32 MiB a
+    /// second in the background, the limits of the failure specification (T13, T18).
     #[must_use]
     pub const fn standard() -> Self {
         Self {
@@ -57,7 +67,12 @@ impl Config {
             background: Some(BackgroundShare { cpu_percent: 25, bytes_per_second: 32 << 20 }),
             reserve_bytes: 16 << 20,
             future_limit: DurationMs(600_000),
+            // Windows stay in memory for an hour after they have ended, so late samples of an hour cost no block.
+            out_of_order_window: DurationMs(3_600_000),
             head_series_max: 5_000_000,
+            metric_series_max: None,
+            label_series_max: Vec::new(),
+            exemplars_max: 100_000,
             label_count_max: 64,
             label_name_max_bytes: 1024,
             label_value_max_bytes: 4096,

@@ -1,6 +1,7 @@
 //! The database as others see it: [`Db`] and its state. Opening is in `open.rs`, upkeep in `maintain.rs`.
 //!
-//! Lock order: `maintenance`, then `publishing`, then `commit`, then `state`, then the sync gate. `commit` orders batches: it is
+//! Lock order: `maintenance`, then `publishing`, then `commit`, then `state`, then exemplars, metadata or the sync gate.
+//! `commit` orders batches: it is
 //! held from the check of a batch to its being visible, so the log has them in the order the head took them.
 //! `state` is held for writing only to change memory, never across IO. `groupings` is taken within `state`.
 
@@ -14,14 +15,17 @@ use parking_lot::{Mutex, RwLock};
 use swell_env::{Clock, Dir, DirLock};
 use swell_model::{
     AppendError, AppendReport, Batch, GroupedNewest, Grouping, Labels, Matcher, MetricMetadata,
-    SampleSink, SelectError, SelectHints, SeriesIter, SeriesRef, SeriesSource, TimeRange,
+    Row, SampleSink, SelectError, SelectHints, SeriesIter, SeriesRef, SeriesSource, TimeRange,
     TimestampMs,
 };
 
 use crate::block::{Block, BlockId};
 use crate::config::{Config, WalSync};
+use crate::described::Described;
+use crate::exemplars::{ExemplarVerdict, Exemplars, SeriesExemplars};
 use crate::groupings::Groupings;
-use crate::head::Head;
+use crate::head::{Head, Limits, START_MAX_MS};
+use crate::limits::{Blame, check_room};
 use crate::maintain::Backoff;
 use crate::metrics::Metrics;
 use crate::pace::Rest;
@@ -53,7 +57,10 @@ pub(crate) struct Inner {
     pub(crate) state: RwLock<State>,
     pub(crate) groupings: Groupings,
     pub(crate) gate: SyncGate,
-    pub(crate) metadata: RwLock<BTreeMap<String, MetricMetadata>>,
+    pub(crate) exemplars: RwLock<Exemplars>,
+    pub(crate) metadata: RwLock<Described>,
+    /// Who was found to use up a limit on series.
+    pub(crate) blame: Blame,
     /// First failure of a write or sync: no batch is taken after it.
     pub(crate) failed: OnceLock<String>,
     /// Damage met at open; what is met later stands with its block.
@@ -72,9 +79,6 @@ pub(crate) struct State {
     /// Oldest first.
     pub(crate) blocks: Arc<Vec<Arc<Block>>>,
 }
-
-/// Metric families whose description is remembered.
-const METADATA_MAX: usize = 100_000;
 
 impl Inner {
     fn writable(&self) -> Result<(), AppendError> {
@@ -131,16 +135,21 @@ impl Inner {
             Some(_) => Ok(()),
             None => Err(AppendError::UnknownSeries(*series)),
         };
+        let starts = |start_ms: i64, series: SeriesRef| {
+            if start_ms.abs() <= START_MAX_MS {
+                return Ok(());
+            }
+            let reason = format!("start timestamp {start_ms} ms is beyond {START_MAX_MS}");
+            Err(Self::refuse(&head.labels(series), reason))
+        };
         for row in &batch.rows {
             row.series.iter().try_for_each(known)?;
-            if row.series.len() != row.values.len() {
-                let (series, values) = (row.series.len(), row.values.len());
-                let reason = format!("a row has {series} series and {values} values");
-                return Err(Self::refuse(&Labels::empty(), reason));
-            }
+            check_shape(row)?;
+            row.starts.iter().zip(&row.series).try_for_each(|(start, of)| starts(*start, *of))?;
         }
         for sample in &batch.histograms {
             known(&sample.series)?;
+            starts(sample.start_ms, sample.series)?;
             if !swell_chunk::is_writable(&sample.value) {
                 let reason = format!(
                     "a histogram's buckets do not fit its spans, or are more than {}",
@@ -149,32 +158,48 @@ impl Inner {
                 return Err(Self::refuse(&head.labels(sample.series), reason));
             }
         }
-        Ok(())
+        batch.exemplars.iter().try_for_each(|sample| known(&sample.series))
     }
 
-    /// The batch without samples too far ahead of the clock, or before what the head takes; counts them. They are
-    /// not logged either, so that a replay does not meet them under another floor.
-    fn within_limits<'b>(
+    /// What of a batch is taken: what is not, is not logged either, so that a log that is read back says what was
+    /// stored and nothing else. With it the labels of the exemplars' series.
+    fn admit<'b>(
         &self,
-        floor: TimestampMs,
         batch: &'b Batch,
         report: &mut AppendReport,
-    ) -> Cow<'b, Batch> {
-        let limit = self.clock.now() + self.config.future_limit;
-        let count = |at: TimestampMs, samples: usize, report: &mut AppendReport| {
-            report.too_new += if at > limit { samples } else { 0 };
-            report.too_old += if at < floor { samples } else { 0 };
-        };
-        batch.rows.iter().for_each(|row| count(row.timestamp, row.series.len(), report));
-        batch.histograms.iter().for_each(|sample| count(sample.timestamp, 1, report));
-        if report.too_new + report.too_old == 0 {
-            return Cow::Borrowed(batch);
+    ) -> Result<(Cow<'b, Batch>, Vec<Labels>), AppendError> {
+        let newest = self.clock.now() + self.config.future_limit;
+        let limits = Limits { newest, late_window_ms: self.config.out_of_order_window.0 };
+        let state = self.state.read();
+        Self::check_batch(&state.head, batch)?;
+        let mut admitted = state.head.admit(batch, &limits, report);
+        let mut exemplar_series = Vec::new();
+        if !batch.exemplars.is_empty() {
+            let ring = self.exemplars.read();
+            let mut kept = Vec::new();
+            for sample in &batch.exemplars {
+                let labels = state.head.labels(sample.series);
+                let verdict = match sample.exemplar.timestamp > newest {
+                    true => ExemplarVerdict::Drop,
+                    false => ring.judge(&labels, &sample.exemplar),
+                };
+                report.exemplars_dropped += usize::from(verdict == ExemplarVerdict::Drop);
+                if verdict == ExemplarVerdict::Store {
+                    kept.push(sample.clone());
+                    exemplar_series.push(labels);
+                }
+            }
+            if kept.len() < batch.exemplars.len() {
+                admitted.to_mut().exemplars = kept;
+            }
         }
-        let is_within = |at: TimestampMs| floor <= at && at <= limit;
-        let mut kept = batch.clone();
-        kept.rows.retain(|row| is_within(row.timestamp));
-        kept.histograms.retain(|sample| is_within(sample.timestamp));
-        Cow::Owned(kept)
+        if !batch.descriptions.is_empty() {
+            let known = self.metadata.read();
+            if !batch.descriptions.iter().all(|description| known.is_news(description)) {
+                admitted.to_mut().descriptions.retain(|description| known.is_news(description));
+            }
+        }
+        Ok((admitted, exemplar_series))
     }
 
     fn append(&self, batch: &Batch) -> Result<AppendReport, AppendError> {
@@ -197,13 +222,8 @@ impl Inner {
             |error: std::io::Error| self.fail(format!("write of the log failed: {error}"));
         let mut writer = self.commit.lock();
         self.writable()?;
-        let floor = {
-            let state = self.state.read();
-            Self::check_batch(&state.head, batch)?;
-            state.head.accept_floor()
-        };
-        let batch = self.within_limits(floor, batch, report);
-        if batch.sample_count() == 0 {
+        let (batch, exemplar_series) = self.admit(batch, report)?;
+        if batch.is_empty() {
             return Ok(None);
         }
         writer.make_room().map_err(log_failure)?;
@@ -211,20 +231,52 @@ impl Inner {
             let state = self.state.read();
             writer.encode(&batch, |series| state.head.labels(series))
         };
-        let file = writer.write(&encoded.map_err(log_failure)?).map_err(log_failure)?;
-        let mut state = self.state.write();
-        batch.rows.iter().for_each(|row| state.head.append_row(row, report));
-        batch.histograms.iter().for_each(|sample| state.head.append_histogram(sample, report));
-        drop(state);
-        Ok(Some(self.gate.wrote(file)))
+        let Some(encoded) = encoded.map_err(log_failure)? else {
+            let reason =
+                "the batch takes more than 256 MiB in the log: send it in parts".to_owned();
+            return Err(Self::refuse(&Labels::empty(), reason));
+        };
+        let written = writer.write(&encoded).map_err(log_failure)?;
+        self.state.write().head.apply(&batch, written.position, report);
+        if !exemplar_series.is_empty() {
+            let mut ring = self.exemplars.write();
+            for (series, sample) in exemplar_series.into_iter().zip(&batch.exemplars) {
+                match ring.add(series, sample.exemplar.clone()) {
+                    ExemplarVerdict::Store => report.exemplars_stored += 1,
+                    ExemplarVerdict::Drop => report.exemplars_dropped += 1,
+                    ExemplarVerdict::Duplicate => {}
+                }
+            }
+        }
+        if !batch.descriptions.is_empty() {
+            let mut known = self.metadata.write();
+            batch.descriptions.iter().for_each(|description| known.learn(description.clone()));
+        }
+        Ok(Some(self.gate.wrote(written.file)))
     }
+}
+
+fn check_shape(row: &Row) -> Result<(), AppendError> {
+    let (series, values, starts) = (row.series.len(), row.values.len(), row.starts.len());
+    if series == values && (starts == 0 || starts == series) {
+        return Ok(());
+    }
+    let reason = format!("a row has {series} series, {values} values and {starts} start times");
+    Err(Inner::refuse(&Labels::empty(), reason))
 }
 
 impl Db {
     /// What is known of metric families, by name.
     #[must_use]
     pub fn metadata(&self) -> BTreeMap<String, MetricMetadata> {
-        self.inner.metadata.read().clone()
+        self.inner.metadata.read().all()
+    }
+
+    /// Exemplars in the range of the series that satisfy all matchers, sorted by labels; the newest are kept in
+    /// memory, [`Config::exemplars_max`] of all series together.
+    #[must_use]
+    pub fn exemplars(&self, matchers: &[Matcher], range: TimeRange) -> Vec<SeriesExemplars> {
+        self.inner.exemplars.read().select(matchers, range)
     }
 
     /// Damage that may make answers for these times incomplete, as sentences for the reader.
@@ -288,12 +340,15 @@ impl SampleSink for Db {
         inner.writable()?;
         inner.check_labels(labels)?;
         let mut state = inner.state.write();
-        if state.head.index.series_count() >= inner.config.head_series_max {
-            let reason = format!(
-                "{} series are in memory, which is the limit: drop labels with many values",
-                inner.config.head_series_max
-            );
-            return Err(Inner::refuse(labels, reason));
+        if state.head.find(labels).is_none()
+            && let Some(full) = check_room(&state.head.index, labels, &inner.config)
+        {
+            drop(state);
+            inner.metrics.shed(full.kind);
+            let now = inner.clock.monotonic();
+            let guilty = inner.blame.sentence(&inner.state.read().head.index, &full, now);
+            let reason = format!("{}; {guilty}", full.what);
+            return Err(AppendError::TooManySeries { series: labels.to_string(), reason });
         }
         let series = state.head.resolve(labels);
         inner
@@ -305,16 +360,6 @@ impl SampleSink for Db {
 
     fn append(&self, batch: &Batch) -> Result<AppendReport, AppendError> {
         self.inner.append(batch)
-    }
-
-    fn describe(&self, metric_name: &str, metadata: &MetricMetadata) {
-        let known = self.inner.metadata.read().get(metric_name) == Some(metadata);
-        if !known {
-            let mut all = self.inner.metadata.write();
-            if all.len() < METADATA_MAX || all.contains_key(metric_name) {
-                all.insert(metric_name.to_owned(), metadata.clone());
-            }
-        }
     }
 }
 
@@ -422,7 +467,8 @@ impl Db {
     /// Shows the head to `read` when it may have samples in the range, and gives the blocks of the same moment.
     fn read_head(&self, range: TimeRange, read: impl FnOnce(&Head)) -> Arc<Vec<Arc<Block>>> {
         let state = self.inner.state.read();
-        if state.head.range().is_some_and(|head| head.overlaps(&range)) {
+        let parts = [state.head.range(), state.head.late_range()];
+        if parts.iter().flatten().any(|part| part.overlaps(&range)) {
             read(&state.head);
         }
         Arc::clone(&state.blocks)

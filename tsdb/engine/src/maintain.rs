@@ -18,6 +18,7 @@ use crate::reserve;
 use crate::retention;
 use crate::select::{merge, snapshot};
 use crate::status::{Damage, MaintainReport};
+use crate::wal::FlushMark;
 
 /// Directories and index of a block that nobody reads are dropped after this long.
 const UNLOAD_AFTER: Duration = Duration::from_secs(300);
@@ -177,6 +178,8 @@ impl Inner {
         // Retention first: it gives back the space the other steps need.
         self.with_reserve(|| self.retire(backoff, report))?;
         while self.flush(report)? {}
+        self.flush_late(report)?;
+        self.trim_log()?;
         report.head_floor = self.state.read().head.read_floor();
         if !self.rest.is_over()
             && let Some(rewrite) = self.next_rewrite(backoff)
@@ -233,19 +236,20 @@ impl Inner {
         }
     }
 
-    /// Writes the oldest complete window of the head as a block, exchanges the two, and deletes the log before it.
-    /// Gives whether there was such a window.
+    /// Writes the oldest complete window of the head as a block, and exchanges the two. Gives whether there was such
+    /// a window.
     pub(crate) fn flush(&self, report: &mut MaintainReport) -> Result<bool, MaintainError> {
-        let (window, from, head, deletions) = {
+        let (window, mark, head, deletions) = {
             // No batch is between its check against the floor and its being in the head.
-            let _between_batches = self.commit.lock();
+            let writer = self.commit.lock();
             let mut state = self.state.write();
             let Some(window) = plan::flush(state.head.flushable()) else { return Ok(false) };
-            // From here on nothing is added to the window, nor before it.
+            // From here on nothing is added to the window, nor before it, but late samples.
             state.head.raise_accept_floor(window.1);
             let from = state.head.read_floor().unwrap_or(TimestampMs::MIN).max(window.0);
+            let mark = FlushMark { from, below: window.1, upto: writer.position() };
             let head = snapshot(&state.head, &[], &SelectHints::range(range_of(window)));
-            (window, from, head, state.head.tombstones.clone())
+            (window, mark, head, state.head.tombstones.clone())
         };
         let fault = |source| MaintainError::Read { action: "read the head".to_owned(), source };
         let selected = merge(&[], head, &[], range_of(window)).map_err(fault)?;
@@ -254,7 +258,7 @@ impl Inner {
             window,
             resolution: DurationMs::ZERO,
             sources: Vec::new(),
-            samples_in: (from, window.1),
+            samples_in: (mark.from, window.1),
             packing: Packing::Plain,
         };
         let filled = fill(&*self.dir, job, selected, &mut Turn::Write)?;
@@ -270,31 +274,7 @@ impl Inner {
             report.flushed_block_count += 1;
             self.metrics.flushes.inc();
         }
-        // References to series that are forgotten here must not be in a batch between check and append.
-        let mut writer = self.commit.lock();
-        let forgotten = {
-            let mut state = self.state.write();
-            if let Some(block) = block {
-                let mut blocks = Vec::clone(&state.blocks);
-                blocks.push(block);
-                blocks.sort_by_key(|block| (block.meta.start, block.meta.id));
-                state.blocks = Arc::new(blocks);
-            }
-            state.head.truncate(window.1)
-        };
-        report.forgotten_series_count += forgotten;
-        let fault = |source| MaintainError::Io { action: "delete old log".to_owned(), source };
-        writer.delete_before(window.1).map_err(fault)?;
-        // While the log has deleted samples, the next open must know of them: nothing else might.
-        let logged = writer.segments().filter_map(|segment| Some(segment.span?.0)).min();
-        let logged_ms = logged.map_or(i64::MAX, |first| first.0);
-        let fewer_deletions = self.state.write().head.tombstones.drop_before(logged_ms);
-        drop(writer);
-        self.list_blocks(&publishing)?;
-        if fewer_deletions {
-            let tombstones = self.state.read().head.tombstones.clone();
-            self.write_head_tombstones(&tombstones, &publishing)?;
-        }
+        self.publish(block, &mark, report, &publishing)?;
         Ok(true)
     }
 

@@ -3,6 +3,8 @@
 use prometheus::{Counter, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 use swell_model::AppendReport;
 
+use crate::limits::LimitKind;
+
 /// Self-metrics, registered once a database.
 #[derive(Debug)]
 pub(crate) struct Metrics {
@@ -25,6 +27,9 @@ pub(crate) struct Metrics {
     pub(crate) maintenance_failing: IntGauge,
     pub(crate) damage: IntGauge,
     pub(crate) read_only: IntGauge,
+    series_shed: IntCounterVec,
+    exemplars: IntCounterVec,
+    late: IntCounter,
     pub(crate) retention_held_back: IntGauge,
 }
 
@@ -50,9 +55,31 @@ impl Metrics {
             "Time that merging and rewriting of blocks waited to keep to its share.",
         )?;
         registry.register(Box::new(background_pauses.clone()))?;
+        let series_shed = IntCounterVec::new(
+            Opts::new(
+                "swell_tsdb_series_shed_total",
+                "Times a new series was not taken for want of room, by limit.",
+            ),
+            &["limit"],
+        )?;
+        registry.register(Box::new(series_shed.clone()))?;
+        for kind in LimitKind::ALL {
+            series_shed.with_label_values(&[kind.as_str()]).reset();
+        }
+        let exemplars = IntCounterVec::new(
+            Opts::new("swell_tsdb_exemplars_total", "Exemplars by what became of them."),
+            &["result"],
+        )?;
+        registry.register(Box::new(exemplars.clone()))?;
         Ok(Self {
             samples_appended: counter("swell_tsdb_samples_appended_total", "Samples stored.")?,
             dropped,
+            series_shed,
+            exemplars,
+            late: counter(
+                "swell_tsdb_samples_late_total",
+                "Samples stored although a newer one of their series was there, or their time in a block.",
+            )?,
             head_series: gauge("swell_tsdb_head_series", "Series in memory.")?,
             head_bytes: gauge("swell_tsdb_head_bytes", "Bytes of sample columns in memory.")?,
             wal_bytes: gauge("swell_tsdb_wal_bytes", "Bytes of the write-ahead log.")?,
@@ -98,10 +125,32 @@ impl Metrics {
         })
     }
 
+    /// Counts a series that found no room.
+    pub(crate) fn shed(&self, kind: LimitKind) {
+        self.series_shed.with_label_values(&[kind.as_str()]).inc();
+    }
+
+    /// Series that found no room since the start, all limits together.
+    pub(crate) fn shed_total(&self) -> u64 {
+        LimitKind::ALL
+            .iter()
+            .map(|kind| self.series_shed.with_label_values(&[kind.as_str()]).get())
+            .sum()
+    }
+
     pub(crate) fn count(&self, report: &AppendReport) {
         self.samples_appended.inc_by(report.stored as u64);
+        self.late.inc_by(report.stored_late as u64);
+        for (result, count) in
+            [("stored", report.exemplars_stored), ("dropped", report.exemplars_dropped)]
+        {
+            if count > 0 {
+                self.exemplars.with_label_values(&[result]).inc_by(count as u64);
+            }
+        }
         for (reason, count) in [
             ("out_of_order", report.out_of_order),
+            ("conflict", report.conflicts),
             ("duplicate", report.duplicates),
             ("too_old", report.too_old),
             ("too_new", report.too_new),

@@ -11,10 +11,11 @@ use swell_model::{
 
 use crate::block::{BlockSeries, Loaded, ReadBlockError};
 use crate::db::Db;
-use crate::head::{HeadSeries, HistogramSamples, Newest};
+use crate::head::{HeadSeries, HistogramSamples, Newest, float_wins, histogram_wins};
 use crate::select::{Decoder, Part, Selected, head_fault, head_histograms, positions, storage};
 
-/// The newest samples met so far; of those at one time the first one met counts, so parts come newest first.
+/// The newest samples met so far; of those at one time the one counts that wins by the rule of the head's late samples.
+/// Parts come newest first, so that most need not be looked at.
 #[derive(Debug, Default)]
 struct Best {
     float: Option<(i64, f64)>,
@@ -22,20 +23,30 @@ struct Best {
 }
 
 impl Best {
-    /// Whether a sample at that time is newer than all met.
-    fn is_older_than(&self, at_ms: i64) -> bool {
-        self.float.is_none_or(|(best, _)| best < at_ms)
-            && self.histogram.as_ref().is_none_or(|(best, _)| *best < at_ms)
+    /// Whether a sample at that time may be newer than all met, or stand for the same time.
+    fn may_take(&self, at_ms: i64) -> bool {
+        self.float.is_none_or(|(best, _)| best <= at_ms)
+            && self.histogram.as_ref().is_none_or(|(best, _)| *best <= at_ms)
     }
 
     fn take_float(&mut self, at_ms: i64, value: f64) {
-        if self.is_older_than(at_ms) {
+        let is_newer = self.histogram.as_ref().is_none_or(|(best, _)| *best < at_ms);
+        let wins = |(best_ms, best): (i64, f64)| {
+            best_ms < at_ms || (best_ms == at_ms && float_wins(value, best))
+        };
+        if is_newer && self.float.is_none_or(wins) {
             self.float = Some((at_ms, value));
         }
     }
 
     fn take_histogram(&mut self, at_ms: i64, value: &Arc<NativeHistogram>) {
-        if self.is_older_than(at_ms) {
+        let is_newer = self.float.is_none_or(|(best, _)| best <= at_ms);
+        let wins = |(best_ms, best): &(i64, Arc<NativeHistogram>)| {
+            *best_ms < at_ms || (*best_ms == at_ms && histogram_wins(value, best))
+        };
+        if is_newer && self.histogram.as_ref().is_none_or(wins) {
+            // A float of the same time does not count.
+            self.float = self.float.filter(|(best, _)| *best < at_ms);
             self.histogram = Some((at_ms, Arc::clone(value)));
         }
     }
@@ -49,6 +60,24 @@ impl Decoder {
         range: TimeRange,
         head_from_ms: i64,
     ) -> Result<SeriesData, SelectError> {
+        // Whether a counter was reset is told by the histogram before.
+        let has_histograms = series.parts.iter().any(|part| match part {
+            Part::Block(_, columns, ..) => columns.histograms.is_some(),
+            Part::Head(columns) => columns.has_histograms(),
+        });
+        let is_known = series.parts.iter().any(|part| match part {
+            Part::Block(..) => false,
+            Part::Head(columns) => columns.newest.is_some(),
+        });
+        if has_histograms && !is_known {
+            let mut data = self.series(series, range, head_from_ms)?;
+            if data.floats.timestamps.last() > data.histograms.timestamps.last() {
+                data.histograms = HistogramColumn::default();
+            } else {
+                data.floats = FloatColumn::default();
+            }
+            return Ok(data);
+        }
         let mut best = Best::default();
         for part in series.parts.iter().rev() {
             match part {
@@ -98,7 +127,7 @@ impl Decoder {
         if let Some(floats) = &columns.floats
             && floats.times.first_ms <= window.1
             && floats.times.last_ms >= window.0
-            && best.is_older_than(floats.times.last_ms.min(window.1))
+            && best.may_take(floats.times.last_ms.min(window.1))
         {
             let times = self.block_times(loaded, floats.times)?;
             let (from, to) = positions(times, window);
@@ -118,7 +147,7 @@ impl Decoder {
         if let Some(histograms) = &columns.histograms
             && histograms.times.first_ms <= window.1
             && histograms.times.last_ms >= window.0
-            && best.is_older_than(histograms.times.last_ms.min(window.1))
+            && best.may_take(histograms.times.last_ms.min(window.1))
         {
             let times = self.block_times(loaded, histograms.times)?;
             let (from, to) = positions(times, window);
@@ -144,8 +173,14 @@ impl Decoder {
         }
         let mut histograms = HistogramSamples::new();
         head_histograms(columns, window, &mut histograms)?;
-        if let Some((at_ms, value)) = histograms.iter().max_by_key(|(at_ms, _)| *at_ms) {
-            best.take_histogram(*at_ms, value);
+        if let Some((at_ms, point)) = histograms.iter().max_by_key(|(at_ms, _)| *at_ms) {
+            best.take_histogram(*at_ms, &point.value);
+        }
+        if let Some((at_ms, point)) = columns.late_histograms.last() {
+            best.take_histogram(*at_ms, &point.value);
+        }
+        if let Some((at_ms, value, _)) = columns.late_floats.last() {
+            best.take_float(*at_ms, *value);
         }
         if let Some(open) = &columns.open {
             let column = self.read_open(open)?;

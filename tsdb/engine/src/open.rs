@@ -8,21 +8,27 @@ use std::sync::{Arc, OnceLock};
 use parking_lot::{Mutex, RwLock};
 use prometheus::Registry;
 use swell_env::{Clock, Dir, DirEntry};
-use swell_model::{AppendReport, HistogramSample, Row, SeriesRef, TimestampMs};
+use swell_model::{AppendReport, Batch, HistogramSample, Row, SeriesRef, TimestampMs};
 use swell_telemetry::chain;
 
 use crate::block::manifest::{self, Listed, Manifest};
 use crate::block::{self, Block, BlockId, ReadBlockError};
 use crate::config::{Config, WalSync};
 use crate::db::{Db, Inner, State};
+use crate::described::{self, Described, MetadataFile};
+use crate::exemplars::Exemplars;
 use crate::head::Head;
+use crate::limits::Blame;
 use crate::maintain::Backoff;
 use crate::metrics::Metrics;
 use crate::pace::Rest;
 use crate::snapshot;
 use crate::status::Damage;
 use crate::tombstones::{self, ReadTombstonesError};
-use crate::wal::{self, ReplayError, Replayed, SyncGate, WalWriter};
+use crate::wal::{
+    self, BatchRecord, FlushMark, Position, RecordHistogram, RecordRow, ReplayError, Replayed,
+    SyncGate, WalWriter,
+};
 
 /// Name of the lock file.
 const LOCK: &str = "lock";
@@ -84,10 +90,16 @@ impl Db {
         let mut damage = Vec::new();
         let found = opening.blocks(&mut damage)?;
         let blocks = found.blocks;
-        let floor = blocks.iter().map(|block| block.meta.end).max();
-        let mut head = Head::new(floor);
-        opening.head_tombstones(&mut head, &found.listed, &mut damage)?;
-        let mut replayed = opening.replay(&mut head)?;
+        let mut restored = Restored {
+            head: Head::new(),
+            exemplars: Exemplars::new(config.exemplars_max),
+            described: opening.described(&mut damage)?,
+        };
+        opening.head_tombstones(&mut restored.head, &found.listed, &mut damage)?;
+        let mut replayed = opening.replay(&mut restored)?;
+        let Restored { mut head, exemplars, described } = restored;
+        let position = Position { segment_nr: replayed.next_nr, record_nr: 0 };
+        after_replay(&mut head, &blocks, position);
         damage.append(&mut replayed.damage);
         for found in &damage {
             tracing::warn!(
@@ -113,7 +125,9 @@ impl Db {
             state: RwLock::new(State { head, blocks: Arc::new(blocks) }),
             groupings: crate::groupings::Groupings::default(),
             gate: SyncGate::default(),
-            metadata: RwLock::default(),
+            exemplars: RwLock::new(exemplars),
+            metadata: RwLock::new(described),
+            blame: Blame::default(),
             failed: OnceLock::new(),
             damage,
             samples_appended: AtomicU64::new(0),
@@ -373,22 +387,44 @@ impl Opening<'_> {
         }
     }
 
-    fn replay(&self, head: &mut Head) -> Result<Replayed, OpenError> {
+    /// What the file says of metric families.
+    fn described(&self, damage: &mut Vec<Damage>) -> Result<Described, OpenError> {
+        let file = described::NAME;
+        match described::read(self.dir).map_err(self.io(format!("read {file}")))? {
+            MetadataFile::Read(described) => Ok(described),
+            MetadataFile::Damaged => {
+                damage.push(Damage {
+                    file: file.to_owned(),
+                    offset: 0,
+                    what:
+                        "the checksum differs: what metrics are is learnt anew from their senders"
+                            .to_owned(),
+                    range: None,
+                });
+                Ok(Described::default())
+            }
+            MetadataFile::Newer(version) => Err(OpenError::Newer {
+                location: self.location.clone(),
+                what: format!("{file} has format version {version}: use a newer version"),
+            }),
+        }
+    }
+
+    fn replay(&self, restored: &mut Restored) -> Result<Replayed, OpenError> {
         let mut segment = None;
         let mut known: Vec<Option<SeriesRef>> = Vec::new();
-        let mut take = |nr: u64, record: wal::Record| {
-            if segment != Some(nr) {
-                segment = Some(nr);
+        let mut take = |position: Position, record: wal::Record| {
+            if segment != Some(position.segment_nr) {
+                segment = Some(position.segment_nr);
                 known.clear();
             }
-            let first = record.first_id as usize;
-            for (offset, labels) in record.defined.iter().enumerate() {
-                if known.len() <= first + offset {
-                    known.resize(first + offset + 1, None);
+            match record {
+                wal::Record::Batch(record) => restored.take(&mut known, record, position),
+                wal::Record::Flushed(mark) => {
+                    restored.head.forget(&mark, true);
+                    0
                 }
-                known[first + offset] = Some(head.resolve(labels));
             }
-            apply(head, &known, &record)
         };
         wal::replay(self.dir, &mut take).map_err(|error| match error {
             ReplayError::Newer { .. } => {
@@ -399,27 +435,82 @@ impl Opening<'_> {
     }
 }
 
-/// Appends a record's samples as the batch was appended; gives the number of those whose series is unknown.
-fn apply(head: &mut Head, known: &[Option<SeriesRef>], record: &wal::Record) -> u64 {
-    let mut unattributed = 0;
-    // What was dropped at the time is dropped again, and was counted then.
-    let mut report = AppendReport::default();
-    let series_of = |id: u32| known.get(id as usize).copied().flatten();
-    for row in &record.rows {
-        let samples = row.series.iter().zip(&row.values);
-        let (series, values): (Vec<SeriesRef>, Vec<f64>) =
-            samples.filter_map(|(id, value)| Some((series_of(*id)?, *value))).unzip();
-        unattributed += (row.series.len() - series.len()) as u64;
-        head.append_row(&Row { timestamp: row.timestamp, series, values }, &mut report);
-    }
-    for (id, timestamp, value) in &record.histograms {
-        match series_of(*id) {
-            Some(series) => {
-                let (timestamp, value): (TimestampMs, _) = (*timestamp, Arc::clone(value));
-                head.append_histogram(&HistogramSample { series, timestamp, value }, &mut report);
+/// What the log brings back.
+struct Restored {
+    head: Head,
+    exemplars: Exemplars,
+    described: Described,
+}
+
+impl Restored {
+    /// Takes what a batch logged; gives the number of samples whose series is unknown.
+    fn take(
+        &mut self,
+        known: &mut Vec<Option<SeriesRef>>,
+        record: BatchRecord,
+        position: Position,
+    ) -> u64 {
+        let first = record.first_id as usize;
+        for (offset, labels) in record.defined.iter().enumerate() {
+            if known.len() <= first + offset {
+                known.resize(first + offset + 1, None);
             }
-            None => unattributed += 1,
+            known[first + offset] = Some(self.head.resolve(labels));
         }
+        let series_of = |id: u32| known.get(id as usize).copied().flatten();
+        let mut unattributed = 0;
+        let mut batch = Batch::default();
+        for row in record.rows {
+            let sample_count = row.series.len();
+            let row = known_part(row, series_of);
+            unattributed += (sample_count - row.series.len()) as u64;
+            batch.rows.push(row);
+        }
+        for sample in record.histograms {
+            let RecordHistogram { series, timestamp, value, start_ms } = sample;
+            match series_of(series) {
+                Some(series) => {
+                    batch.histograms.push(HistogramSample { series, timestamp, value, start_ms });
+                }
+                None => unattributed += 1,
+            }
+        }
+        // Repeats inside the batch were counted when it came.
+        self.head.apply(&batch, position, &mut AppendReport::default());
+        for (id, exemplar) in record.exemplars {
+            if let Some(series) = series_of(id) {
+                self.exemplars.add(self.head.labels(series), exemplar);
+            }
+        }
+        record.descriptions.into_iter().for_each(|description| self.described.learn(description));
+        unattributed
     }
-    unattributed
+}
+
+/// The samples of a row whose series are known.
+fn known_part(row: RecordRow, series_of: impl Fn(u32) -> Option<SeriesRef>) -> Row {
+    let resolved: Vec<Option<SeriesRef>> = row.series.iter().map(|id| series_of(*id)).collect();
+    let RecordRow { timestamp, mut values, mut starts, .. } = row;
+    if resolved.iter().any(Option::is_none) {
+        let mut is_known = resolved.iter().map(Option::is_some);
+        values.retain(|_| is_known.next().unwrap_or(true));
+        let mut is_known = resolved.iter().map(Option::is_some);
+        starts.retain(|_| is_known.next().unwrap_or(true));
+    }
+    Row { timestamp, series: resolved.into_iter().flatten().collect(), values, starts }
+}
+
+/// The log names no series any more: those without samples go. When blocks reach further than what the log says is in
+/// them, and nothing in the head is older, the head takes no samples for their windows but as late ones.
+fn after_replay(head: &mut Head, blocks: &[Arc<Block>], upto: Position) {
+    head.forget_series();
+    if let Some(newest) = blocks.iter().map(|block| block.meta.max).max() {
+        head.has_seen(newest);
+    }
+    if let Some(end) = blocks.iter().map(|block| block.meta.end).max()
+        && head.range().is_none_or(|range| range.start_incl >= end)
+        && head.late_count() == 0
+    {
+        head.forget(&FlushMark { from: TimestampMs::MIN, below: end, upto }, false);
+    }
 }

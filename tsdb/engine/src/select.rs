@@ -11,14 +11,18 @@ use swell_model::{
 use swell_telemetry::chain;
 
 use crate::block::{Block, BlockSeries, FrameCache, Loaded, ReadBlockError, TimesRef};
-use crate::head::{Head, HeadSeries, HistogramSamples, OpenRows, Segment};
+use crate::head::{
+    ColumnRef, Head, HeadSeries, HistogramPoint, HistogramSamples, OpenColumn, float_wins,
+    histogram_wins, start_of_float,
+};
 use crate::tombstones::Intervals;
 
 /// A series with the places its samples are in.
 #[derive(Debug, Default)]
 pub(crate) struct Selected {
     pub(crate) labels: Labels,
-    /// Oldest block first, the head last: of samples at one time the last part's counts.
+    /// Oldest block first, the head last. Of samples at one time the one counts that wins by the rule of the head's
+    /// late samples, whatever part it is in.
     pub(crate) parts: Vec<Part>,
 }
 
@@ -190,6 +194,14 @@ pub(crate) struct Decoder {
     pub(crate) values: Vec<f64>,
     /// The last column of one time.
     pub(crate) single: Option<Arc<[i64]>>,
+    /// Start timestamps of `values`, as far as any were met.
+    starts: Vec<i64>,
+    has_starts: bool,
+    /// Start timestamps of the column at hand, as floats, and by row.
+    starts_column: TailColumn,
+    start_by_row: Vec<i64>,
+    /// Late floats of the series at hand: time, value, start.
+    late: Vec<(i64, f64, i64)>,
 }
 
 /// Positions `[first, first + len)` of a column of times.
@@ -204,7 +216,7 @@ struct Stretch {
 const TIMES_KEPT: usize = 1 << 20;
 
 impl Decoder {
-    fn series(
+    pub(crate) fn series(
         &mut self,
         series: Selected,
         range: TimeRange,
@@ -212,6 +224,9 @@ impl Decoder {
     ) -> Result<SeriesData, SelectError> {
         self.stretches.clear();
         self.values.clear();
+        self.starts.clear();
+        self.late.clear();
+        self.has_starts = false;
         if self.times_len > TIMES_KEPT {
             self.times.clear();
             self.times_len = 0;
@@ -232,14 +247,22 @@ impl Decoder {
                         self.head_floats(columns, window).map_err(head_fault)?;
                         head_histograms(columns, window, &mut histograms).map_err(head_fault)?;
                     }
+                    let (start_ms, end_ms) = (range.start_incl.0, range.end_incl.0);
+                    for window in kept(columns.deleted.as_ref(), start_ms, end_ms) {
+                        let inside = |at: &i64| (window.0..=window.1).contains(at);
+                        self.late.extend(columns.late_floats.iter().filter(|(at, ..)| inside(at)));
+                        let late = columns.late_histograms.iter().filter(|(at, _)| inside(at));
+                        histograms.extend(late.cloned());
+                    }
                 }
             }
         }
-        Ok(SeriesData {
-            labels: series.labels,
-            floats: self.concatenated(),
-            histograms: histogram_column(histograms),
-        })
+        let histograms = histogram_column(histograms);
+        let mut floats = self.concatenated();
+        if !histograms.timestamps.is_empty() && !floats.timestamps.is_empty() {
+            floats = without_times(floats, &histograms.timestamps);
+        }
+        Ok(SeriesData { labels: series.labels, floats, histograms })
     }
 
     fn block_floats(
@@ -256,6 +279,19 @@ impl Decoder {
         let stretch = self.block_times(loaded, times)?;
         let (from, to) = positions(stretch, window);
         if from < to {
+            if let Some(starts) = floats.starts() {
+                self.starts.resize(self.values.len(), 0);
+                self.has_starts = true;
+                let mut read = Vec::new();
+                loaded.floats(
+                    &starts,
+                    (from, to),
+                    &mut self.frames,
+                    &mut self.reader,
+                    &mut read,
+                )?;
+                self.starts.extend(read.into_iter().map(start_of_float));
+            }
             loaded.floats(
                 floats,
                 (from, to),
@@ -301,7 +337,18 @@ impl Decoder {
             let stretch = stretch[from..to].to_vec();
             let mut values = Vec::with_capacity(to - from);
             loaded.histograms(histograms, (from, to), &mut self.frames, &mut values)?;
-            out.extend(stretch.into_iter().zip(values));
+            let mut starts = Vec::new();
+            match histograms.starts() {
+                Some(columns) => {
+                    let (frames, reader) = (&mut self.frames, &mut self.reader);
+                    loaded.floats(&columns, (from, to), frames, reader, &mut starts)?;
+                }
+                None => starts.resize(values.len(), 0.0),
+            }
+            let points = values.into_iter().zip(starts);
+            let points = points
+                .map(|(value, start)| HistogramPoint { value, start_ms: start_of_float(start) });
+            out.extend(stretch.into_iter().zip(points));
         }
         Ok(())
     }
@@ -309,38 +356,40 @@ impl Decoder {
     fn head_floats(&mut self, columns: &HeadSeries, window: (i64, i64)) -> Result<(), DecodeError> {
         for chunk in &columns.chunks {
             let column = self.read_sealed(chunk)?;
-            self.take_column(column, window);
+            if let Some(member) = chunk.starts_member {
+                chunk.segment.read(member, &mut self.reader, &mut self.starts_column)?;
+            }
+            self.take_column(column, window, chunk.starts_member.is_some());
         }
         if let Some(open) = &columns.open {
             let column = self.read_open(open)?;
-            self.take_column(column, window);
+            if let Some(starts) = &open.starts {
+                self.starts_column.read(starts, open.rows.0.count())?;
+            }
+            self.take_column(column, window, open.starts.is_some());
         }
         Ok(())
     }
 
     /// Decodes a column of a segment, and its times if they are not known yet.
-    pub(crate) fn read_sealed(
-        &mut self,
-        (segment, member): &(Arc<Segment>, u32),
-    ) -> Result<(usize, u32), DecodeError> {
+    pub(crate) fn read_sealed(&mut self, chunk: &ColumnRef) -> Result<(usize, u32), DecodeError> {
+        let segment = &chunk.segment;
         let column = (Arc::as_ptr(segment) as usize, 0);
         if !self.times.contains_key(&column) {
             self.keep_times(column, segment.times()?);
         }
-        segment.read(*member, &mut self.reader, &mut self.column)?;
+        segment.read(chunk.member, &mut self.reader, &mut self.column)?;
         Ok(column)
     }
 
     /// Decodes an open column, and its times if they are not known yet.
-    pub(crate) fn read_open(
-        &mut self,
-        (rows, tokens): &(Arc<OpenRows>, Box<[u8]>),
-    ) -> Result<(usize, u32), DecodeError> {
+    pub(crate) fn read_open(&mut self, open: &OpenColumn) -> Result<(usize, u32), DecodeError> {
+        let rows = &open.rows;
         let column = (Arc::as_ptr(rows) as usize, 0);
         if !self.times.contains_key(&column) {
             self.keep_times(column, rows.0.to_vec());
         }
-        self.column.read(tokens, rows.0.count())?;
+        self.column.read(&open.tokens, rows.0.count())?;
         Ok(column)
     }
 
@@ -349,15 +398,31 @@ impl Decoder {
         self.times.insert(column, times.into());
     }
 
-    /// Takes those values of the column just decoded that lie in the window.
-    fn take_column(&mut self, column: (usize, u32), window: (i64, i64)) {
+    /// Takes those values of the column just decoded that lie in the window, with their start timestamps.
+    fn take_column(&mut self, column: (usize, u32), window: (i64, i64), has_starts: bool) {
         let times = &self.times[&column];
+        if has_starts {
+            self.has_starts = true;
+            self.starts.resize(self.values.len(), 0);
+            self.start_by_row.clear();
+            self.start_by_row.resize(times.len(), 0);
+            let mut starts = self.starts_column.values.iter();
+            for (first, len) in &self.starts_column.runs {
+                let rows = &mut self.start_by_row[*first as usize..(first + len) as usize];
+                rows.iter_mut()
+                    .zip(&mut starts)
+                    .for_each(|(row, start)| *row = start_of_float(*start));
+            }
+        }
         let mut consumed = 0;
         for (first, len) in &self.column.runs {
             let (first, len) = (*first as usize, *len as usize);
             let (from, to) = positions(&times[first..first + len], window);
             if from < to {
                 self.values.extend_from_slice(&self.column.values[consumed + from..consumed + to]);
+                if has_starts {
+                    self.starts.extend_from_slice(&self.start_by_row[first + from..first + to]);
+                }
                 self.stretches.push(Stretch { column, first: first + from, len: to - from });
             }
             consumed += len;
@@ -366,8 +431,11 @@ impl Decoder {
 
     /// The stretches and values of one series as a column.
     fn concatenated(&mut self) -> FloatColumn {
-        if self.stretches.is_empty() {
+        if self.stretches.is_empty() && self.late.is_empty() {
             return FloatColumn::default();
+        }
+        if self.has_starts {
+            self.starts.resize(self.values.len(), 0);
         }
         if self.last.0 != self.stretches {
             let timestamps: Arc<[i64]> = match &self.stretches[..] {
@@ -384,12 +452,52 @@ impl Decoder {
             self.last = (self.stretches.clone(), timestamps, rises);
         }
         let timestamps = Arc::clone(&self.last.1);
-        if self.last.2 {
-            return FloatColumn { timestamps, values: self.values[..].into(), starts: None };
+        if self.last.2 && self.late.is_empty() {
+            let starts = some_starts(&self.starts);
+            return FloatColumn { timestamps, values: self.values[..].into(), starts };
         }
-        let samples = timestamps.iter().copied().zip(self.values.iter().copied());
-        let (timestamps, values): (Vec<i64>, Vec<f64>) = in_order(samples).into_iter().unzip();
-        FloatColumn { timestamps: timestamps.into(), values: values.into(), starts: None }
+        let starts = self.starts.iter().copied().chain(std::iter::repeat(0));
+        let stored = timestamps.iter().copied().zip(self.values.iter().copied()).zip(starts);
+        let mut samples: Vec<(i64, f64, i64)> =
+            stored.map(|((at, value), start)| (at, value, start)).collect();
+        samples.extend_from_slice(&self.late);
+        samples.sort_by_key(|(at, ..)| *at);
+        samples.dedup_by(|next, kept| {
+            let is_same_time = next.0 == kept.0;
+            if is_same_time && float_wins(next.1, kept.1) {
+                *kept = *next;
+            }
+            is_same_time
+        });
+        let starts: Vec<i64> = samples.iter().map(|(.., start)| *start).collect();
+        FloatColumn {
+            timestamps: samples.iter().map(|(at, ..)| *at).collect(),
+            values: samples.iter().map(|(_, value, _)| *value).collect(),
+            starts: some_starts(&starts),
+        }
+    }
+}
+
+/// Start timestamps as a column has them: absent when there are none.
+fn some_starts(starts: &[i64]) -> Option<Arc<[i64]>> {
+    starts.iter().any(|start| *start != 0).then(|| starts.into())
+}
+
+/// The floats at other times than these, which have a histogram each.
+fn without_times(floats: FloatColumn, times: &[i64]) -> FloatColumn {
+    let is_kept = |at: &i64| times.binary_search(at).is_err();
+    if floats.timestamps.iter().all(is_kept) {
+        return floats;
+    }
+    let kept = || floats.timestamps.iter().map(is_kept);
+    let pick = |values: &[i64]| -> Arc<[i64]> {
+        values.iter().zip(kept()).filter(|(_, kept)| *kept).map(|(value, _)| *value).collect()
+    };
+    let values = floats.values.iter().zip(kept()).filter(|(_, kept)| *kept);
+    FloatColumn {
+        timestamps: pick(&floats.timestamps),
+        values: values.map(|(value, _)| *value).collect(),
+        starts: floats.starts.as_deref().map(pick),
     }
 }
 
@@ -414,16 +522,27 @@ pub(crate) fn head_histograms(
 
 fn histogram_column(mut samples: HistogramSamples) -> HistogramColumn {
     if !samples.is_sorted_by(|a, b| a.0 < b.0) {
-        samples = in_order(samples);
+        samples.sort_by_key(|(at, _)| *at);
+        samples.dedup_by(|next, kept| {
+            let is_same_time = next.0 == kept.0;
+            if is_same_time && histogram_wins(&next.1.value, &kept.1.value) {
+                *kept = next.clone();
+            }
+            is_same_time
+        });
+        // What is known of resets holds between neighbours, and these are others now.
+        for idx in (1..samples.len()).rev() {
+            let reset_hint = samples[idx].1.value.hint_after(Some(&samples[idx - 1].1.value));
+            if reset_hint != samples[idx].1.value.reset_hint {
+                let value = NativeHistogram::clone(&samples[idx].1.value);
+                samples[idx].1.value = Arc::new(NativeHistogram { reset_hint, ..value });
+            }
+        }
     }
-    let (timestamps, values): (Vec<i64>, Vec<Arc<NativeHistogram>>) = samples.into_iter().unzip();
-    HistogramColumn { timestamps, values, starts: None }
-}
-
-/// Sorts samples by time; of several at one time the last counts.
-fn in_order<T>(samples: impl IntoIterator<Item = (i64, T)>) -> Vec<(i64, T)> {
-    let by_time: std::collections::BTreeMap<i64, T> = samples.into_iter().collect();
-    by_time.into_iter().collect()
+    let starts: Vec<i64> = samples.iter().map(|(_, point)| point.start_ms).collect();
+    let (timestamps, values) = samples.into_iter().map(|(at, point)| (at, point.value)).unzip();
+    let starts = starts.iter().any(|start| *start != 0).then_some(starts);
+    HistogramColumn { timestamps, values, starts }
 }
 
 /// First position in the window, and the one after the last.

@@ -22,6 +22,10 @@ pub struct Status {
     pub samples_appended: u64,
     /// Bytes of blocks over samples in blocks, or of the head when there are no blocks; 0 without samples.
     pub bytes_per_sample: f64,
+    /// Exemplars in memory.
+    pub exemplar_count: usize,
+    /// Times a new series found no room since the database was opened: [`Status::cardinality`] tells who uses it up.
+    pub series_shed: u64,
     /// Largest contributors to the number of series in the head.
     pub cardinality: Cardinality,
     /// Why no writes are taken, if so.
@@ -41,6 +45,8 @@ pub struct HeadStatus {
     pub chunk_count: usize,
     /// Samples.
     pub sample_count: u64,
+    /// Of these, samples that came after a newer one of their series, or for a time that is in a block.
+    pub late_sample_count: usize,
     /// Bytes of sample columns.
     pub bytes: u64,
     /// Times covered, both ends included; `None` without samples.
@@ -79,6 +85,8 @@ pub struct WalStatus {
     pub replayed_record_count: u64,
     /// Bytes cut from a torn end at the last open.
     pub torn_bytes: u64,
+    /// Bytes in memory for each series that the current segment defines.
+    pub memory_bytes: usize,
 }
 
 /// Who makes the series many: each list falls by count.
@@ -150,6 +158,7 @@ impl Db {
                 bytes: writer.segments().map(|segment| segment.bytes).sum(),
                 replayed_record_count: inner.replayed_record_count,
                 torn_bytes: inner.torn_bytes,
+                memory_bytes: writer.heap_bytes(),
             }
         };
         let (head, cardinality, blocks) = {
@@ -169,6 +178,8 @@ impl Db {
             blocks,
             wal,
             samples_appended: inner.samples_appended.load(Ordering::Relaxed),
+            exemplar_count: inner.exemplars.read().len(),
+            series_shed: inner.metrics.shed_total(),
             cardinality,
             read_only: inner.failed.get().cloned(),
             damage: inner.all_damage(),
@@ -194,6 +205,7 @@ fn head_status(head: &Head) -> HeadStatus {
         label_pair_count: head.index.pair_count(),
         chunk_count,
         sample_count,
+        late_sample_count: head.late_count(),
         bytes,
         range: head.range(),
     }

@@ -6,11 +6,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use common::{
-    Choices, HOUR, Model, append, config, histogram_batch, histogram_bits, labels, open, read_all,
+    Choices, HOUR, Model, append, config, float_batch, histogram_batch, histogram_bits, labels,
+    open, read_all,
 };
 use swell_engine::{Config, OpenError, WalSync};
 use swell_env::{Dir, MemDir, read_whole};
-use swell_model::{SampleSink, TimeRange, TimestampMs};
+use swell_model::{
+    Exemplar, ExemplarSample, Labels, MetricDescription, MetricMetadata, SampleSink, TimeRange,
+    TimestampMs,
+};
 
 fn settings() -> Config {
     config(WalSync::Never)
@@ -28,7 +32,20 @@ fn build() -> (MemDir, Model) {
                 (nr, f64::from(step * 7 % 13) / 10.0 * f64::from(u8::try_from(nr).expect("few")))
             })
             .collect();
-        append(&db, at, &floats).expect("appends");
+        let mut batch = float_batch(&db, at, &floats).expect("resolves");
+        batch.rows[0].starts = vec![at / HOUR; floats.len()];
+        let series = batch.rows[0].series[0];
+        let exemplar = Exemplar {
+            labels: Labels::from_pairs([("trace_id", step.to_string())]),
+            value: 1.0,
+            timestamp: TimestampMs(at),
+        };
+        batch.exemplars.push(ExemplarSample { series, exemplar });
+        batch.descriptions.push(MetricDescription {
+            metric_name: format!("metric_{}", step % 50),
+            metadata: MetricMetadata { unit: "s".to_owned(), ..MetricMetadata::default() },
+        });
+        db.append(&batch).expect("appends");
         for (nr, value) in floats {
             model.entry(labels(nr)).or_default().insert(at, value.to_bits());
         }
@@ -44,7 +61,7 @@ fn build() -> (MemDir, Model) {
 }
 
 fn files(disk: &MemDir) -> Vec<String> {
-    let mut names = Vec::new();
+    let mut names = vec!["metadata".to_owned()];
     for folder in ["blocks", "wal"] {
         for entry in disk.list(folder).expect("lists") {
             names.push(format!("{folder}/{}", entry.name));

@@ -11,8 +11,8 @@ use prometheus::Registry;
 use swell_engine::{Config, Db, OpenError, WalSync};
 use swell_env::{Clock as _, Fault, FaultDir, FsDir, ManualClock, MemDir};
 use swell_model::{
-    AppendError, Batch, DurationMs, Labels, MetricKind, MetricMetadata, Row, SampleSink,
-    SelectHints, SeriesRef, SeriesSource, TimeRange, TimestampMs,
+    AppendError, Batch, DropReason, DurationMs, Labels, MetricDescription, MetricKind,
+    MetricMetadata, Row, SampleSink, SelectHints, SeriesRef, SeriesSource, TimeRange, TimestampMs,
 };
 
 #[test]
@@ -148,15 +148,19 @@ fn what_breaks_a_rule_is_refused_with_the_rule() {
     assert!(error.to_string().contains("2 series are in memory"), "{error}");
     assert_eq!(db.resolve(&labels(0)).expect("known"), known);
 
-    let row = |at: i64, series: SeriesRef| Batch {
-        rows: vec![Row { timestamp: TimestampMs(at), series: vec![series], values: vec![1.0] }],
-        histograms: Vec::new(),
+    let row = |at: i64, series: SeriesRef| {
+        Batch::of_rows(vec![Row::new(TimestampMs(at), vec![series], vec![1.0])])
     };
     let report = db.append(&row(HOUR + 600_001, known)).expect("dropped");
     assert_eq!((report.stored, report.too_new), (0, 1));
     assert_eq!(db.append(&row(HOUR + 600_000, known)).expect("stored").stored, 1);
     assert_eq!(db.append(&row(HOUR + 600_000, known)).expect("again").duplicates, 1);
-    assert_eq!(db.append(&row(HOUR, known)).expect("late").out_of_order, 1);
+    let report = db.append(&row(HOUR, known)).expect("late");
+    assert_eq!((report.stored, report.stored_late), (1, 1));
+    let report = db.append(&row(HOUR + 600_000 - 3_600_001, known)).expect("too late");
+    assert_eq!(report.out_of_order, 1);
+    let example = report.example.expect("an example");
+    assert_eq!((example.series, example.reason), (known, DropReason::OutOfOrder));
     for stranger in [SeriesRef(77), SeriesRef(u64::MAX), SeriesRef(known.0 | 1 << 40)] {
         let error = db.append(&row(HOUR, stranger)).expect_err("unknown");
         assert!(matches!(error, AppendError::UnknownSeries(series) if series == stranger));
@@ -170,11 +174,7 @@ fn what_breaks_a_rule_is_refused_with_the_rule() {
 fn a_refused_batch_leaves_nothing() {
     let db = open(Arc::new(MemDir::new()), config(WalSync::Never)).expect("opens");
     let mut batch = float_batch(&db, 1000, &[(0, 1.0), (1, 2.0)]).expect("resolves");
-    batch.rows.push(Row {
-        timestamp: TimestampMs(1000),
-        series: vec![SeriesRef(99)],
-        values: vec![1.0],
-    });
+    batch.rows.push(Row::new(TimestampMs(1000), vec![SeriesRef(99)], vec![1.0]));
     db.append(&batch).expect_err("one series is unknown");
     assert!(read_all(&db).is_empty());
 }
@@ -270,6 +270,8 @@ fn the_status_tells_who_makes_series_many() {
     assert_eq!(top.series_by_pair[0], ("__name__=metric_0".to_owned(), 4));
     let metadata =
         MetricMetadata { kind: MetricKind::Gauge, help: "a".to_owned(), unit: String::new() };
-    db.describe("metric_0", &metadata);
+    let described =
+        MetricDescription { metric_name: "metric_0".to_owned(), metadata: metadata.clone() };
+    db.append(&Batch { descriptions: vec![described], ..Batch::default() }).expect("logged");
     assert_eq!(db.metadata()["metric_0"], metadata);
 }

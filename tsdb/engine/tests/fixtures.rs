@@ -61,9 +61,18 @@ fn version_1_opens() {
         let found: Vec<(i64, u64)> = floats.map(|(at, v)| (*at, v.to_bits())).collect();
         let steps =
             (0..60).filter_map(|step| Some((step * STEP_MS, expected(&name, step)?.to_bits())));
-        assert_eq!(found, steps.collect::<Vec<_>>(), "{name}");
+        let late = (0..60i32).filter(|step| name == "late" && step % 20 == 19);
+        let late =
+            late.map(|step| ((i64::from(step) - 1) * STEP_MS + 1, f64::from(step).to_bits()));
+        assert_eq!(found, steps.chain(late).collect::<Vec<_>>(), "{name}");
+        let starts: Vec<i64> =
+            series.floats.starts.iter().flat_map(|s| s.iter().copied()).collect();
+        let counter_starts = (0..60).filter(|_| name == "counter");
+        let counter_starts = counter_starts.map(|step| if step < 30 { 1000 } else { 2000 });
+        assert_eq!(starts, counter_starts.collect::<Vec<_>>(), "{name}");
         if name == "histogram" {
             assert_eq!(series.histograms.values.len(), 60);
+            assert_eq!(series.histograms.starts, Some(vec![500; 60]));
             for (step, value) in (0i32..).zip(&series.histograms.values) {
                 let x = f64::from(step);
                 assert_eq!((value.schema, value.count, value.sum), (2, 3.0 * x, x / 3.0));
@@ -73,6 +82,14 @@ fn version_1_opens() {
         names.push(name);
     }
     names.sort();
-    assert_eq!(names, ["constant", "counter", "decimal", "goes_away", "histogram", "noise"]);
+    assert_eq!(
+        names,
+        ["constant", "counter", "decimal", "goes_away", "histogram", "late", "noise"]
+    );
+    let exemplars = db.exemplars(&[], TimeRange::ALL);
+    assert_eq!(exemplars.len(), 1, "of the series that has some");
+    let newest = exemplars[0].exemplars.last().expect("has some");
+    assert_eq!((newest.value, newest.labels.get("trace_id")), (59.0, Some("t59")));
+    assert_eq!(db.metadata()["counter"].help, "Counts.");
     db.maintain(TimestampMs(60 * STEP_MS)).expect("goes on from there");
 }

@@ -10,11 +10,11 @@ use common::{
     HOUR, Model, config, float_batch, histogram_batch, histogram_bits, labels, open, read, read_all,
 };
 use proptest::prelude::*;
-use swell_engine::{Db, WalSync};
+use swell_engine::{Config, Db, WalSync};
 use swell_env::MemDir;
 use swell_model::{
-    AppendReport, MatchOp, Matcher, SampleSink, SelectHints, SeriesSource, TimeRange, TimestampMs,
-    stale_nan,
+    AppendReport, DurationMs, MatchOp, Matcher, SampleSink, SelectHints, SeriesSource, TimeRange,
+    TimestampMs, stale_nan,
 };
 
 #[derive(Clone, Debug)]
@@ -67,98 +67,121 @@ fn any_step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What the rules of an append say of one sample; `floor` is the first time the head takes.
-fn judge(
-    model: &Model,
-    nr: usize,
-    at: i64,
-    bits: u64,
-    floor: Option<i64>,
-    report: &mut AppendReport,
-) -> bool {
-    let last = model.get(&labels(nr)).and_then(|samples| samples.last_key_value());
-    match last {
-        Some((last_at, last_bits)) if at <= *last_at => {
-            if at == *last_at && bits == *last_bits {
-                report.duplicates += 1;
-            } else {
-                report.out_of_order += 1;
-            }
-            false
-        }
-        _ if floor.is_some_and(|floor| at < floor) => {
-            report.too_old += 1;
-            false
-        }
-        _ => {
-            report.stored += 1;
-            true
-        }
-    }
+/// Samples of the model that are histograms: see `histogram_bits`.
+const fn is_histogram(bits: u64) -> bool {
+    bits & 0xffff_ffff == 0xdead_beef
 }
 
-/// The rules again, but the head may have forgotten a series whose samples are all before the floor.
-fn check_report(got: AppendReport, expected: AppendReport) {
-    assert_eq!(got.stored, expected.stored);
-    let dropped = |report: AppendReport| report.duplicates + report.out_of_order + report.too_old;
-    assert_eq!(dropped(got), dropped(expected));
+/// Which of two samples of one time counts: the documented rule.
+fn winner(a: u64, b: u64) -> u64 {
+    let key = |bits: u64| {
+        let histogram = is_histogram(bits);
+        let value = f64::from_bits(if histogram { bits ^ 0xdead_beef } else { bits });
+        (histogram, !value.is_nan(), value)
+    };
+    let (a_key, b_key) = (key(a), key(b));
+    let order = (a_key.0, a_key.1).cmp(&(b_key.0, b_key.1));
+    if order.then_with(|| a_key.2.total_cmp(&b_key.2)).is_ge() { a } else { b }
+}
+
+/// The database as it should be.
+#[derive(Default)]
+struct Expected {
+    model: Model,
+    /// Newest time of each series that came in order.
+    last: BTreeMap<usize, i64>,
+    newest: Option<i64>,
+    window: i64,
+}
+
+impl Expected {
+    /// Applies the rules of an append; gives whether the sample is taken. `floor` is the first time that is not in
+    /// blocks.
+    fn offer(&mut self, nr: usize, at: i64, bits: u64, floor: Option<i64>) -> bool {
+        let last = self.last.get(&nr).copied();
+        let is_in_head = floor.is_none_or(|floor| at >= floor);
+        let in_order = is_in_head && last.is_none_or(|last| at > last);
+        let in_window =
+            self.window > 0 && self.newest.is_some_and(|newest| at >= newest - self.window);
+        let same_time = last == Some(at);
+        if in_order {
+            self.last.insert(nr, at);
+        }
+        if !(in_order || in_window || same_time) {
+            return false;
+        }
+        let known = self.model.get(&labels(nr)).and_then(|samples| samples.get(&at)).copied();
+        if in_order || in_window || is_in_head {
+            let kept = known.map_or(bits, |known| winner(known, bits));
+            store(&mut self.model, nr, at, kept);
+            self.newest = self.newest.max(Some(at));
+            return true;
+        }
+        // A repeat of the newest sample is none of the sender's faults, however old.
+        known == Some(bits)
+    }
 }
 
 fn store(model: &mut Model, nr: usize, at: i64, bits: u64) {
     model.entry(labels(nr)).or_default().insert(at, bits);
 }
 
-fn run(steps: &[Step]) {
+fn check_report(got: AppendReport, taken: usize, offered: usize) {
+    let accepted = got.stored + got.duplicates + got.conflicts;
+    assert!(accepted >= taken, "{got:?}, {taken} of {offered}");
+    assert_eq!(accepted + got.out_of_order + got.too_old, offered, "{got:?}");
+    assert_eq!(got.dropped() > 0, got.example.is_some());
+}
+
+fn run(steps: &[Step], window: i64) {
+    let settings = || Config { out_of_order_window: DurationMs(window), ..config(WalSync::Never) };
     let disk = MemDir::new();
-    let mut db = open(Arc::new(disk.clone()), config(WalSync::Never)).expect("opens");
-    let mut model = Model::new();
+    let mut db = open(Arc::new(disk.clone()), settings()).expect("opens");
+    let mut expected = Expected { window, ..Expected::default() };
     let mut now = 0;
     for step in steps {
         let floor = db.head_floor().map(|floor| floor.0);
-        let mut expected = AppendReport::default();
         match step {
             Step::Floats(span, samples) => {
                 now += span;
                 let batch = float_batch(&db, now, samples).expect("resolves");
-                for (nr, value) in samples {
-                    if judge(&model, *nr, now, value.to_bits(), floor, &mut expected) {
-                        store(&mut model, *nr, now, value.to_bits());
-                    }
-                }
-                check_report(db.append(&batch).expect("appends"), expected);
+                let taken = samples
+                    .iter()
+                    .filter(|(nr, value)| expected.offer(*nr, now, value.to_bits(), floor))
+                    .count();
+                check_report(db.append(&batch).expect("appends"), taken, samples.len());
             }
             Step::Late(back, nr, value) => {
                 let at = now - back;
                 let batch = float_batch(&db, at, &[(*nr, *value)]).expect("resolves");
-                if judge(&model, *nr, at, value.to_bits(), floor, &mut expected) {
-                    store(&mut model, *nr, at, value.to_bits());
-                }
-                check_report(db.append(&batch).expect("appends"), expected);
+                let taken = expected.offer(*nr, at, value.to_bits(), floor);
+                check_report(db.append(&batch).expect("appends"), usize::from(taken), 1);
             }
             Step::Histograms(span, samples) => {
                 now += span;
                 let batch = histogram_batch(&db, now, samples).expect("resolves");
-                for (nr, count) in samples {
-                    let bits = histogram_bits(*count);
-                    if judge(&model, *nr, now, bits, floor, &mut expected) {
-                        store(&mut model, *nr, now, bits);
-                    }
-                }
-                check_report(db.append(&batch).expect("appends"), expected);
+                let taken = samples
+                    .iter()
+                    .filter(|(nr, count)| expected.offer(*nr, now, histogram_bits(*count), floor))
+                    .count();
+                check_report(db.append(&batch).expect("appends"), taken, samples.len());
             }
             Step::Maintain => drop(db.maintain(TimestampMs(now)).expect("maintains")),
             Step::Reopen => {
                 drop(db);
-                db = open(Arc::new(disk.clone()), config(WalSync::Never)).expect("reopens");
+                db = open(Arc::new(disk.clone()), settings()).expect("reopens");
             }
-            Step::Check { from, to, metric } => check_window(&db, &model, *from, *to, *metric),
+            Step::Check { from, to, metric } => {
+                check_window(&db, &expected.model, *from, *to, *metric);
+            }
         }
     }
+    let model = expected.model;
     assert_eq!(read_all(&db), model);
     db.maintain(TimestampMs(now)).expect("maintains");
     assert_eq!(read_all(&db), model, "after maintenance");
     drop(db);
-    let db = open(Arc::new(disk), config(WalSync::Never)).expect("reopens");
+    let db = open(Arc::new(disk), settings()).expect("reopens");
     assert_eq!(read_all(&db), model, "after reopening");
     let sample_count: usize = model.values().map(BTreeMap::len).sum();
     let status = db.status();
@@ -210,7 +233,17 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
     #[test]
     fn the_database_is_a_map(steps in prop::collection::vec(any_step(), 1..120)) {
-        run(&steps);
+        run(&steps, HOUR);
+    }
+
+    #[test]
+    fn late_samples_of_days_are_merged_into_blocks(steps in prop::collection::vec(any_step(), 1..120)) {
+        run(&steps, 30 * HOUR);
+    }
+
+    #[test]
+    fn without_a_window_late_samples_are_refused(steps in prop::collection::vec(any_step(), 1..80)) {
+        run(&steps, 0);
     }
 }
 

@@ -87,18 +87,18 @@ pub(crate) fn labels(out: &mut String, labels: &Labels) {
     out.push('}');
 }
 
-fn comma(out: &mut String, idx: usize) {
+pub(crate) fn comma(out: &mut String, idx: usize) {
     if idx > 0 {
         out.push(',');
     }
 }
 
-fn string(out: &mut String, text: &str) {
+pub(crate) fn string(out: &mut String, text: &str) {
     out.push_str(&serde_json::to_string(text).expect("a string is JSON"));
 }
 
 /// Seconds, with three decimals where they are not whole.
-fn timestamp(out: &mut String, at: TimestampMs) {
+pub(crate) fn timestamp(out: &mut String, at: TimestampMs) {
     let (seconds, millis) = (at.0 / 1000, (at.0 % 1000).abs());
     if at.0 < 0 && seconds == 0 {
         out.push('-');

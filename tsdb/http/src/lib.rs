@@ -9,6 +9,7 @@ mod answer;
 mod edge;
 mod encode;
 mod error;
+mod exemplars;
 mod health;
 mod labels;
 mod metrics;
@@ -33,7 +34,7 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/api/v1/query", get(query::instant).post(query::instant))
         .route("/api/v1/query_range", get(query::range).post(query::range))
         .route("/api/v1/format_query", get(query::format).post(query::format))
-        .route("/api/v1/query_exemplars", get(query::exemplars).post(query::exemplars))
+        .route("/api/v1/query_exemplars", get(query::query_exemplars).post(query::query_exemplars))
         .route("/api/v1/series", get(labels::series).post(labels::series))
         .route("/api/v1/labels", get(labels::names).post(labels::names))
         .route("/api/v1/label/{name}/values", get(labels::values))

@@ -7,11 +7,12 @@ use axum::response::Response;
 use serde_json::json;
 use swell_model::DurationMs;
 use swell_promql::{EvalParams, QueryOutput};
-use swell_promql_syntax::{Expr, ExprKind, ValueType, parse};
+use swell_promql_syntax::{Expr, ValueType, parse};
 
 use crate::answer::{success, success_raw};
 use crate::encode::query_data;
 use crate::error::ApiError;
+use crate::exemplars;
 use crate::params::Params;
 use crate::service::Api;
 
@@ -119,12 +120,22 @@ pub(crate) async fn format(params: Params) -> Result<Response, ApiError> {
     Ok(success(&expr.to_string()))
 }
 
-/// Exemplars of an expression's selectors: none are stored, so the answer is empty once the query parses.
-pub(crate) async fn exemplars(params: Params) -> Result<Response, ApiError> {
+/// Exemplars of the series that an expression selects.
+pub(crate) async fn query_exemplars(
+    State(api): State<Arc<Api>>,
+    params: Params,
+) -> Result<Response, ApiError> {
     let expr = parse(params.required("query")?)?;
-    params.range()?;
-    if matches!(expr.kind, ExprKind::Number(_) | ExprKind::Text(_)) {
+    let range = params.range()?;
+    let selectors = exemplars::selectors(&expr);
+    if selectors.is_empty() {
         return Err(ApiError::bad_param("query", "it selects no series".to_owned()));
     }
-    Ok(success(&json!([])))
+    let db = api.db.clone();
+    let found = api
+        .run(api.config.timeout, Arc::default(), move || {
+            Ok(exemplars::found(&selectors, |matchers| db.exemplars(matchers, range)))
+        })
+        .await?;
+    Ok(success_raw(&exemplars::data(&found), &[], &[]))
 }

@@ -4,6 +4,8 @@
 //! Series are dense indices (`u32`) within one index; what they mean outside is the engine's business.
 
 mod automaton;
+mod lists;
+mod members;
 mod memory;
 mod pattern;
 mod postings;

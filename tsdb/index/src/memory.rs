@@ -1,4 +1,5 @@
-//! The index of series in memory, which grows and shrinks.
+//! The index of series in memory, which grows and shrinks. About a hundred bytes a series with a dozen labels: each pair
+//! of name and value has a number, a series is a list of such numbers, and the series of a pair are a compressed set.
 
 mod grouping;
 
@@ -9,43 +10,68 @@ use std::hash::BuildHasher as _;
 use std::ops::Bound;
 use std::sync::Arc;
 
+use rustc_hash::FxBuildHasher;
 use swell_model::Labels;
 
 pub use grouping::GroupedSeries;
 
+use crate::lists::{ListRef, Lists};
+use crate::members::Members;
 use crate::select::{Keep, LabelIndex};
 use crate::sets::Union;
 
 /// Series by labels, and postings by label. Indices are dense; those of removed series are given out again.
 #[derive(Debug, Default)]
 pub struct MemoryIndex {
-    symbols: Symbols,
-    /// Of each series, pairs of symbols sorted by name; empty for an unused index.
-    series: Vec<Option<Pairs>>,
+    /// Of each series, the numbers of its pairs, sorted by name; `None` for an unused index.
+    series: Vec<Option<ListRef>>,
+    lists: Lists,
     unused: Vec<u32>,
-    all: Vec<u32>,
     names: BTreeMap<Arc<str>, Values>,
-    pair_count: usize,
-    by_hash: HashMap<u64, u32>,
+    /// By number.
+    pairs: Vec<Pair>,
+    unused_pairs: Vec<u32>,
+    /// By number of the pair, the number of its name; those are not given out again.
+    pair_names: Vec<u32>,
+    name_count: u32,
+    /// Half of the hash of the labels, and the series that had it first.
+    by_hash: HashMap<u32, u32, FxBuildHasher>,
     /// Series whose hash another one had first.
     collided: Vec<u32>,
     hasher: RandomState,
-    /// Calls of [`MemoryIndex::remove`] that removed something: indices and symbols may be given out again since.
+    /// Calls of [`MemoryIndex::remove`] that removed something: indices and numbers may be given out again since.
     removal_count: u64,
 }
 
-type Values = BTreeMap<Arc<str>, Vec<u32>>;
-/// Symbols of name and value.
-type Pairs = Box<[(u32, u32)]>;
+/// The pairs with a name.
+#[derive(Debug)]
+struct Values {
+    /// Of the name.
+    number: u32,
+    /// Numbers of the pairs.
+    by_value: BTreeMap<Arc<str>, u32>,
+}
+
+#[derive(Debug)]
+struct Pair {
+    name: Arc<str>,
+    value: Arc<str>,
+    series: Members,
+}
 
 impl MemoryIndex {
     /// The series with these labels.
     #[must_use]
     pub fn find(&self, labels: &Labels) -> Option<u32> {
-        let candidate = self.by_hash.get(&self.hasher.hash_one(labels)).copied()?;
+        let candidate = self.by_hash.get(&self.hash(labels)).copied()?;
         std::iter::once(candidate)
             .chain(self.collided.iter().copied())
-            .find(|idx| self.pairs(*idx).is_some_and(|pairs| pairs.eq(labels.iter())))
+            .find(|idx| self.texts(*idx).is_some_and(|texts| texts.eq(labels.iter())))
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "half of a hash is one as well")]
+    fn hash(&self, labels: &Labels) -> u32 {
+        self.hasher.hash_one(labels) as u32
     }
 
     /// Adds a series; its labels must not be there yet.
@@ -58,80 +84,104 @@ impl MemoryIndex {
             self.series.push(None);
             u32::try_from(self.series.len() - 1).expect("below 2^32 series")
         });
-        let mut pairs = Vec::with_capacity(labels.len());
+        let mut numbers = Vec::with_capacity(labels.len());
         for (name, value) in labels.iter() {
-            let (name_symbol, name) = self.symbols.acquire(name);
-            let (value_symbol, value) = self.symbols.acquire(value);
-            pairs.push((name_symbol, value_symbol));
-            let postings = self.names.entry(name).or_default().entry(value).or_default();
-            if postings.is_empty() {
-                self.pair_count += 1;
-            }
-            insert_sorted(postings, idx);
+            let number = self.number_of(name, value);
+            self.pairs[number as usize].series.insert(idx);
+            numbers.push(number);
         }
-        self.series[idx as usize] = Some(pairs.into());
-        insert_sorted(&mut self.all, idx);
-        match self.by_hash.entry(self.hasher.hash_one(labels)) {
+        self.series[idx as usize] = Some(self.lists.add(&numbers));
+        self.enter_hash(idx, labels);
+        idx
+    }
+
+    /// The number of a pair, given out now if it is new.
+    fn number_of(&mut self, name: &str, value: &str) -> u32 {
+        let known = self.names.get_key_value(name);
+        if let Some(number) = known.and_then(|(_, values)| values.by_value.get(value)) {
+            return *number;
+        }
+        let (name, name_number) = match known {
+            Some((known, values)) => (Arc::clone(known), values.number),
+            None => {
+                self.name_count += 1;
+                (Arc::from(name), self.name_count - 1)
+            }
+        };
+        let value: Arc<str> = Arc::from(value);
+        let pair =
+            Pair { name: Arc::clone(&name), value: Arc::clone(&value), series: Members::default() };
+        let number = if let Some(number) = self.unused_pairs.pop() {
+            self.pairs[number as usize] = pair;
+            self.pair_names[number as usize] = name_number;
+            number
+        } else {
+            self.pairs.push(pair);
+            self.pair_names.push(name_number);
+            u32::try_from(self.pairs.len() - 1).expect("below 2^32 pairs")
+        };
+        let new = || Values { number: name_number, by_value: BTreeMap::new() };
+        self.names.entry(name).or_insert_with(new).by_value.insert(value, number);
+        number
+    }
+
+    fn enter_hash(&mut self, idx: u32, labels: &Labels) {
+        match self.by_hash.entry(self.hash(labels)) {
             std::collections::hash_map::Entry::Occupied(_) => self.collided.push(idx),
             std::collections::hash_map::Entry::Vacant(entry) => {
                 entry.insert(idx);
             }
         }
-        idx
     }
 
     /// Removes series and what only they used; unknown indices are passed over.
     pub fn remove(&mut self, indices: &[u32]) {
-        let mut touched: BTreeSet<(u32, u32)> = BTreeSet::new();
-        let mut removed = Vec::with_capacity(indices.len());
+        let mut touched: BTreeSet<u32> = BTreeSet::new();
+        let mut has_collided = false;
         for idx in indices {
             let Some(labels) = self.labels(*idx) else { continue };
-            let hash = self.hasher.hash_one(&labels);
+            let hash = self.hash(&labels);
             if self.by_hash.get(&hash) == Some(idx) {
                 self.by_hash.remove(&hash);
+                has_collided |= !self.collided.is_empty();
+            } else {
+                self.collided.retain(|other| other != idx);
             }
-            self.collided.retain(|other| other != idx);
-            if let Some(pairs) = self.series[*idx as usize].take() {
-                touched.extend(pairs.iter().copied());
-                removed.push((*idx, pairs));
+            if let Some(list) = self.series[*idx as usize].take() {
+                for number in self.lists.get(list) {
+                    self.pairs[*number as usize].series.remove(*idx);
+                    touched.insert(*number);
+                }
+                self.lists.remove(list);
+                self.unused.push(*idx);
             }
         }
-        self.removal_count += u64::from(!removed.is_empty());
-        let is_there = |series: &[Option<_>], idx: &u32| series[*idx as usize].is_some();
-        self.all.retain(|idx| is_there(&self.series, idx));
-        for (name, value) in touched {
-            let (name, value) = (self.symbols.text(name), self.symbols.text(value));
-            let Some(values) = self.names.get_mut(&name) else { continue };
-            if let Some(postings) = values.get_mut(&value) {
-                postings.retain(|idx| is_there(&self.series, idx));
-                if postings.is_empty() {
-                    values.remove(&value);
-                    self.pair_count -= 1;
+        self.removal_count += u64::from(!touched.is_empty());
+        for number in touched {
+            let pair = &mut self.pairs[number as usize];
+            if !pair.series.is_empty() {
+                continue;
+            }
+            let (name, value) = (Arc::clone(&pair.name), Arc::clone(&pair.value));
+            (pair.name, pair.value) = (Arc::from(""), Arc::from(""));
+            self.unused_pairs.push(number);
+            if let Some(values) = self.names.get_mut(&name) {
+                values.by_value.remove(&value);
+                if values.by_value.is_empty() {
+                    self.names.remove(&name);
                 }
             }
-            if values.is_empty() {
-                self.names.remove(&name);
-            }
         }
-        for (idx, pairs) in removed {
-            for (name, value) in pairs {
-                self.symbols.release(name);
-                self.symbols.release(value);
-            }
-            self.unused.push(idx);
+        if has_collided {
+            self.rehome_collided();
         }
-        self.rehome_collided();
     }
 
     /// A series that collided with a removed one takes its place, or `find` would miss it.
     fn rehome_collided(&mut self) {
         for idx in std::mem::take(&mut self.collided) {
-            let Some(labels) = self.labels(idx) else { continue };
-            match self.by_hash.entry(self.hasher.hash_one(&labels)) {
-                std::collections::hash_map::Entry::Occupied(_) => self.collided.push(idx),
-                std::collections::hash_map::Entry::Vacant(entry) => {
-                    entry.insert(idx);
-                }
+            if let Some(labels) = self.labels(idx) {
+                self.enter_hash(idx, &labels);
             }
         }
     }
@@ -145,25 +195,36 @@ impl MemoryIndex {
     /// Labels of a series; `None` for an unused index.
     #[must_use]
     pub fn labels(&self, idx: u32) -> Option<Labels> {
-        self.pairs(idx).map(Labels::from_sorted)
+        self.texts(idx).map(Labels::from_sorted)
     }
 
-    fn pairs(&self, idx: u32) -> Option<impl Iterator<Item = (&str, &str)>> {
-        let pairs = self.series.get(idx as usize)?.as_ref()?;
-        let text = |symbol: u32| &*self.symbols.texts[symbol as usize];
-        Some(pairs.iter().map(move |(name, value)| (text(*name), text(*value))))
+    fn texts(&self, idx: u32) -> Option<impl Iterator<Item = (&str, &str)>> {
+        let list = (*self.series.get(idx as usize)?)?;
+        Some(self.lists.get(list).iter().map(|number| {
+            let pair = &self.pairs[*number as usize];
+            (&*pair.name, &*pair.value)
+        }))
+    }
+
+    fn members(&self, name: &str, value: &str) -> Option<&Members> {
+        let number = self.names.get(name)?.by_value.get(value)?;
+        Some(&self.pairs[*number as usize].series)
+    }
+
+    fn members_of(&self, number: u32) -> &Members {
+        &self.pairs[number as usize].series
     }
 
     /// Number of series.
     #[must_use]
     pub fn series_count(&self) -> usize {
-        self.all.len()
+        self.series.len() - self.unused.len()
     }
 
     /// Number of distinct pairs of name and value.
     #[must_use]
-    pub const fn pair_count(&self) -> usize {
-        self.pair_count
+    pub fn pair_count(&self) -> usize {
+        self.pairs.len() - self.unused_pairs.len()
     }
 
     /// Label names, sorted.
@@ -173,10 +234,8 @@ impl MemoryIndex {
 
     /// Values of a label, sorted, each with its number of series.
     pub fn values(&self, name: &str) -> impl Iterator<Item = (&str, usize)> {
-        self.names
-            .get(name)
-            .into_iter()
-            .flat_map(|values| values.iter().map(|(value, series)| (&**value, series.len())))
+        let values = self.names.get(name).into_iter().flat_map(|values| &values.by_value);
+        values.map(|(value, number)| (&**value, self.members_of(*number).len()))
     }
 }
 
@@ -184,7 +243,8 @@ impl LabelIndex for MemoryIndex {
     type Error = Infallible;
 
     fn all(&self) -> Result<Vec<u32>, Infallible> {
-        Ok(self.all.clone())
+        let used = (0u32..).zip(&self.series).filter(|(_, list)| list.is_some());
+        Ok(used.map(|(idx, _)| idx).collect())
     }
 
     fn bound(&self) -> u32 {
@@ -192,27 +252,28 @@ impl LabelIndex for MemoryIndex {
     }
 
     fn value_count(&self, name: &str) -> usize {
-        self.names.get(name).map_or(0, BTreeMap::len)
+        self.names.get(name).map_or(0, |values| values.by_value.len())
     }
 
     fn prefixed_count(&self, name: &str, prefix: &str, limit: usize) -> usize {
         let Some(values) = self.names.get(name) else { return 0 };
-        let from = values.range::<str, _>((Bound::Included(prefix), Bound::Unbounded));
+        let from = values.by_value.range::<str, _>((Bound::Included(prefix), Bound::Unbounded));
         from.take_while(|(value, _)| value.starts_with(prefix)).take(limit).count()
     }
 
     fn posting_count(&self, name: &str, value: &str) -> Result<usize, Infallible> {
-        Ok(self.names.get(name).and_then(|values| values.get(value)).map_or(0, Vec::len))
+        Ok(self.members(name, value).map_or(0, Members::len))
     }
 
     fn postings(&self, name: &str, value: &str) -> Result<Vec<u32>, Infallible> {
-        Ok(self.names.get(name).and_then(|values| values.get(value)).cloned().unwrap_or_default())
+        Ok(self.members(name, value).map(|members| members.iter().collect()).unwrap_or_default())
     }
 
     fn with_label(&self, name: &str) -> Result<Vec<u32>, Infallible> {
         let mut out = Union::new(self.bound());
-        let values = self.names.get(name).into_iter().flat_map(BTreeMap::values);
-        values.for_each(|postings| out.extend(postings.iter().copied()));
+        let values = self.names.get(name).into_iter();
+        let numbers = values.flat_map(|values| values.by_value.values());
+        numbers.for_each(|number| out.extend(self.members_of(*number).iter()));
         Ok(out.finish())
     }
 
@@ -225,12 +286,12 @@ impl LabelIndex for MemoryIndex {
     ) -> Result<(), Infallible> {
         if let Some(values) = self.names.get(name) {
             let from = (Bound::Included(prefix), Bound::Unbounded);
-            for (value, postings) in values.range::<str, _>(from) {
+            for (value, number) in values.by_value.range::<str, _>(from) {
                 if !value.starts_with(prefix) {
                     break;
                 }
                 if keep(value) {
-                    out.extend(postings.iter().copied());
+                    out.extend(self.members_of(*number).iter());
                 }
             }
         }
@@ -244,64 +305,9 @@ impl LabelIndex for MemoryIndex {
         keep: &mut Keep<'_>,
     ) -> Result<(), Infallible> {
         series.retain(|idx| {
-            let value = self.pairs(*idx).and_then(|mut pairs| pairs.find(|pair| pair.0 == name));
+            let value = self.texts(*idx).and_then(|mut texts| texts.find(|text| text.0 == name));
             keep(value.map_or("", |(_, value)| value))
         });
         Ok(())
-    }
-}
-
-fn insert_sorted(list: &mut Vec<u32>, idx: u32) {
-    match list.last() {
-        Some(last) if *last >= idx => {
-            if let Err(at) = list.binary_search(&idx) {
-                list.insert(at, idx);
-            }
-        }
-        _ => list.push(idx),
-    }
-}
-
-/// Each text once, counted by its users.
-#[derive(Debug, Default)]
-struct Symbols {
-    texts: Vec<Arc<str>>,
-    users: Vec<u32>,
-    by_text: HashMap<Arc<str>, u32>,
-    unused: Vec<u32>,
-}
-
-impl Symbols {
-    fn acquire(&mut self, text: &str) -> (u32, Arc<str>) {
-        if let Some(symbol) = self.by_text.get(text) {
-            self.users[*symbol as usize] += 1;
-            return (*symbol, Arc::clone(&self.texts[*symbol as usize]));
-        }
-        let shared: Arc<str> = text.into();
-        let symbol = if let Some(symbol) = self.unused.pop() {
-            self.texts[symbol as usize] = Arc::clone(&shared);
-            self.users[symbol as usize] = 1;
-            symbol
-        } else {
-            self.texts.push(Arc::clone(&shared));
-            self.users.push(1);
-            u32::try_from(self.texts.len() - 1).expect("below 2^32 symbols")
-        };
-        self.by_text.insert(Arc::clone(&shared), symbol);
-        (symbol, shared)
-    }
-
-    fn release(&mut self, symbol: u32) {
-        let users = &mut self.users[symbol as usize];
-        *users -= 1;
-        if *users == 0 {
-            let text = std::mem::replace(&mut self.texts[symbol as usize], Arc::from(""));
-            self.by_text.remove(&text);
-            self.unused.push(symbol);
-        }
-    }
-
-    fn text(&self, symbol: u32) -> Arc<str> {
-        Arc::clone(&self.texts[symbol as usize])
     }
 }

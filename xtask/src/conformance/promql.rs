@@ -31,7 +31,7 @@ pub(crate) struct PromqlArgs {
 enum Storage {
     /// The storage engine on a directory in memory.
     Engine,
-    /// Maps in memory, which also keep start timestamps.
+    /// Maps in memory.
     Memory,
 }
 

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use swell_model::{
-    AppendError, AppendReport, Batch, Labels, MetricMetadata, SampleSink, SeriesRef, TimestampMs,
-};
+use swell_model::{AppendError, AppendReport, Batch, Labels, SampleSink, SeriesRef, TimestampMs};
 use tokio::sync::watch;
 
 /// A sink that tells the newest time that it has stored.
@@ -32,9 +30,5 @@ impl SampleSink for AnnouncingSink {
             self.newest.send_modify(|known| *known = (*known).max(newest));
         }
         Ok(report)
-    }
-
-    fn describe(&self, metric_name: &str, metadata: &MetricMetadata) {
-        self.inner.describe(metric_name, metadata);
     }
 }

@@ -236,12 +236,31 @@ fn storage(raw: &RawConfig, faults: &mut Vec<String>) -> swell_engine::Config {
         retention_rule(selector, *time).map_err(|fault| faults.push(fault)).ok()
     });
     let retention_rules = retention_rules.collect();
+    let limits = &raw.swell.limits;
+    let none_for_zero = |limit: usize| Some(limit).filter(|limit| *limit > 0);
+    if limits.series == Some(0) {
+        faults.push("swell.limits.series: 0 series leave no room for any".to_owned());
+    }
+    // Unlike elsewhere 0 is a value here: no late samples.
+    let window = raw.storage.tsdb.out_of_order_time_window.map(|span| span.0);
+    // Prometheus reads what is not above 0 as "keep none".
+    let exemplars_max = raw.storage.exemplars.max_exemplars;
+    let exemplars_max = exemplars_max.map(|max| usize::try_from(max).unwrap_or(0));
     swell_engine::Config {
         retention_rules,
         background: background(&raw.swell.background, faults),
         wal_sync,
         retention_time: set(retention.time, standard.retention_time),
         retention_size_bytes: retention.size.map(|size| size.0).filter(|bytes| *bytes > 0),
+        out_of_order_window: window.unwrap_or(standard.out_of_order_window),
+        head_series_max: limits.series.unwrap_or(standard.head_series_max),
+        metric_series_max: limits.series_per_metric.and_then(none_for_zero),
+        label_series_max: limits
+            .series_per_label
+            .iter()
+            .filter_map(|(name, max)| Some((name.clone(), none_for_zero(*max)?)))
+            .collect(),
+        exemplars_max: exemplars_max.unwrap_or(standard.exemplars_max),
         ..standard
     }
 }
@@ -345,9 +364,7 @@ fn unsupported(raw: &RawConfig) -> Vec<String> {
     note("alerting".to_owned(), &raw.alerting);
     note("tracing".to_owned(), &raw.tracing);
     note("otlp".to_owned(), &raw.otlp);
-    note("storage.exemplars".to_owned(), &raw.storage.exemplars);
     let tsdb = &raw.storage.tsdb;
-    note("storage.tsdb.out_of_order_time_window".to_owned(), &tsdb.out_of_order_time_window);
     note("storage.tsdb.retention.percentage".to_owned(), &tsdb.retention.percentage);
     note(
         "storage.tsdb.stale_series_compaction_threshold".to_owned(),

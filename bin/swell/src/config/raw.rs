@@ -103,14 +103,21 @@ pub(crate) struct RawGlobal {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct RawStorage {
     pub(crate) tsdb: RawTsdb,
-    pub(crate) exemplars: Option<Opaque>,
+    pub(crate) exemplars: RawExemplars,
+}
+
+/// `storage.exemplars:`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RawExemplars {
+    pub(crate) max_exemplars: Option<i64>,
 }
 
 /// `storage.tsdb:`
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct RawTsdb {
-    pub(crate) out_of_order_time_window: Option<Opaque>,
+    pub(crate) out_of_order_time_window: Option<Span>,
     pub(crate) retention: RawRetention,
     pub(crate) stale_series_compaction_threshold: Option<Opaque>,
     pub(crate) chunk_encoding: Option<Opaque>,
@@ -298,6 +305,7 @@ pub(crate) struct RawSwell {
     pub(crate) admin_api: bool,
     pub(crate) retention: RawRetentionRules,
     pub(crate) background: RawBackground,
+    pub(crate) limits: RawLimits,
     pub(crate) query: RawQuery,
     pub(crate) autoscaler: RawAutoscaler,
 }
@@ -337,6 +345,15 @@ impl<'de> Deserialize<'de> for RawRetentionRules {
 pub(crate) struct RawBackground {
     pub(crate) cpu_percent: Option<u32>,
     pub(crate) bytes_per_second: Option<Size>,
+}
+
+/// `swell.limits:`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RawLimits {
+    pub(crate) series: Option<usize>,
+    pub(crate) series_per_metric: Option<usize>,
+    pub(crate) series_per_label: BTreeMap<String, usize>,
 }
 
 /// `swell.query:`

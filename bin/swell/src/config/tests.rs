@@ -23,8 +23,13 @@ scrape_configs:
   - job_name: pods
     kubernetes_sd_configs: [{role: pod}]
 remote_write: [{url: 'http://localhost:9009'}]
-storage: {tsdb: {retention: {time: 30d, size: 10GB}}}
-swell: {wal_sync: always, collection_interval: 250ms}
+storage:
+  tsdb: {retention: {time: 30d, size: 10GB}, out_of_order_time_window: 30m}
+  exemplars: {max_exemplars: 5000}
+swell:
+  wal_sync: always
+  collection_interval: 250ms
+  limits: {series: 1000, series_per_metric: 100, series_per_label: {namespace: 50, job: 0}}
 ",
     )
     .expect("valid");
@@ -35,6 +40,13 @@ swell: {wal_sync: always, collection_interval: 250ms}
     assert_eq!(config.external_labels.get("cluster"), Some("eu"));
     assert_eq!(config.storage.retention_size_bytes, Some(10 << 30));
     assert_eq!(config.storage.wal_sync, WalSync::Always);
+    assert_eq!(config.storage.out_of_order_window, DurationMs::from_secs(1800));
+    assert_eq!(config.storage.exemplars_max, 5000);
+    assert_eq!(
+        (config.storage.head_series_max, config.storage.metric_series_max),
+        (1000, Some(100))
+    );
+    assert_eq!(config.storage.label_series_max, [("namespace".to_owned(), 50)]);
     assert_eq!(config.unsupported, ["remote_write"]);
     assert_eq!(
         config.unsupported_discoveries,

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashSet};
 
 use parking_lot::Mutex;
 use swell_model::{
-    AppendError, AppendReport, Batch, Labels, MetricMetadata, SampleSink, SeriesRef, is_stale_nan,
+    AppendError, AppendReport, Batch, Exemplar, Labels, MetricMetadata, SampleSink, SeriesRef,
+    is_stale_nan,
 };
 
 #[derive(Debug, Default)]
@@ -15,6 +16,9 @@ struct Inner {
     series: Vec<Series>,
     resolved: usize,
     described: BTreeMap<String, MetricMetadata>,
+    exemplars: Vec<(String, Exemplar)>,
+    /// Series that may be known; 0 for any number.
+    series_max: usize,
     read_only: bool,
 }
 
@@ -59,6 +63,16 @@ impl Memory {
         self.0.lock().resolved
     }
 
+    /// Exemplars by the printed labels of their series.
+    pub(super) fn exemplars(&self) -> Vec<(String, Exemplar)> {
+        self.0.lock().exemplars.clone()
+    }
+
+    /// Refuses new series beyond so many from now on; 0 for any number.
+    pub(super) fn limit_series(&self, series_max: usize) {
+        self.0.lock().series_max = series_max;
+    }
+
     pub(super) fn described(&self, family: &str) -> Option<MetricMetadata> {
         self.0.lock().described.get(family).cloned()
     }
@@ -80,6 +94,11 @@ impl SampleSink for Memory {
         let mut inner = self.0.lock();
         inner.resolved += 1;
         let known = |series: &Series| !series.forgotten && series.labels == *labels;
+        let is_full = inner.series_max > 0 && inner.series.len() >= inner.series_max;
+        if is_full && !inner.series.iter().any(known) {
+            let (series, reason) = (labels.to_string(), "there is no room".to_owned());
+            return Err(AppendError::TooManySeries { series, reason });
+        }
         let idx = inner.series.iter().position(known).unwrap_or_else(|| {
             let labels = labels.clone();
             inner.series.push(Series { labels, samples: Vec::new(), forgotten: false });
@@ -104,6 +123,15 @@ impl SampleSink for Memory {
                 }
             }
         }
+        for description in &batch.descriptions {
+            let (name, metadata) = (description.metric_name.clone(), description.metadata.clone());
+            inner.described.insert(name, metadata);
+        }
+        for sample in &batch.exemplars {
+            let idx = usize::try_from(sample.series.0).expect("made by resolve");
+            let series = inner.series[idx].labels.to_string();
+            inner.exemplars.push((series, sample.exemplar.clone()));
+        }
         let mut report = AppendReport::default();
         for row in &batch.rows {
             for (series, value) in row.series.iter().zip(&row.values) {
@@ -118,9 +146,5 @@ impl SampleSink for Memory {
             }
         }
         Ok(report)
-    }
-
-    fn describe(&self, metric_name: &str, metadata: &MetricMetadata) {
-        self.0.lock().described.insert(metric_name.to_owned(), metadata.clone());
     }
 }

@@ -223,3 +223,45 @@ fn many_changing_texts_do_not_pile_up() {
     assert!(shown.contains("id=\\\"49"), "{shown}");
     assert!(!shown.contains("id=\\\"48"), "{shown}");
 }
+
+#[test]
+fn exemplars_are_stored_with_their_series() {
+    let mut bench = Bench::new();
+    let body = b"# TYPE a counter\na_total 1 # {trace_id=\"x\"} 0.5 3.25\nb 2 # {trace_id=\"y\"} 2\n# EOF\n";
+    let at = TimestampMs(5000);
+    let format = Format::OpenMetrics;
+    let (config, memory) = (&bench.config, &bench.memory);
+    bench.series.ingest(body, format, at, config, memory).expect("a good body");
+    let found: Vec<(String, String, f64, i64)> = memory
+        .exemplars()
+        .into_iter()
+        .map(|(series, e)| (series, e.labels.to_string(), e.value, e.timestamp.0))
+        .collect();
+    let series = |name: &str| format!(r#"{name}{{instance="i", job="j"}}"#);
+    let expected = [
+        (series("a_total"), r#"{trace_id="x"}"#.to_owned(), 0.5, 3250),
+        (series("b"), r#"{trace_id="y"}"#.to_owned(), 2.0, 5000),
+    ];
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn series_that_find_no_room_are_shed_and_the_others_go_on() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.counts("a 1\nb 1\n"), (2, 2, 2));
+    bench.memory.limit_series(2);
+    let ingested = bench.scrape("a 2\nb 2\nc 2\nd 2\n").expect("not refused as a whole");
+    assert_eq!((ingested.scraped, ingested.kept, ingested.shed), (4, 2, 2));
+    let reason = bench.series.take_shed_reason().expect("some were shed");
+    assert!(reason.contains("no room"), "{reason}");
+    assert_eq!(bench.series.take_shed_reason(), None);
+    let resolved = bench.memory.resolved();
+    bench.scrape("a 3\nb 3\nc 3\nd 3\n").expect("goes on");
+    assert_eq!(bench.memory.resolved(), resolved, "they are not offered each time");
+    bench.check("a", &["1", "2", "3"]);
+    bench.memory.limit_series(0);
+    for _ in 0..10 {
+        bench.scrape("a 4\nb 4\nc 4\nd 4\n").expect("goes on");
+    }
+    assert!(bench.memory.last(r#"c{instance="i", job="j"}"#).is_some(), "there is room again");
+}

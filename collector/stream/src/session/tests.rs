@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use proptest::prelude::*;
-use swell_model::{Batch, METRIC_NAME, MetricMetadata, Pass, PassDelta};
+use swell_model::{Batch, METRIC_NAME, Pass, PassDelta};
 
 use super::*;
 use crate::spool::Spool;
@@ -75,8 +75,6 @@ impl SampleSink for Memory {
         }
         Ok(AppendReport { stored: batch.sample_count(), ..AppendReport::default() })
     }
-
-    fn describe(&self, _metric_name: &str, _metadata: &MetricMetadata) {}
 }
 
 fn series(number: u32, name: &str) -> wire::Series {

@@ -6,7 +6,8 @@
 //! group: varint frame, varint offset: where the first new body of the group stands
 //!        varint length of each column but the last, then the columns
 //!   series      byte each: has floats (bit 0), has histograms (bit 1), the times of its floats are those of the
-//!               floats before it in the group (bit 2)
+//!               floats before it in the group (bit 2), has start timestamps of floats (bit 3), of
+//!               histograms (bit 4): chunks of floats behind those of the values, or behind the histograms
 //!   times       reference to times (times.rs) of floats, unless bit 2, then of histograms
 //!   kinds       of each chunk of floats (docs/format/column.md)
 //!   numbers     of each chunk of floats
@@ -31,6 +32,8 @@ use super::{CHUNK_LEN, SERIES_GROUP_LEN};
 const HAS_FLOATS: u8 = 1;
 const HAS_HISTOGRAMS: u8 = 1 << 1;
 const SAME_TIMES: u8 = 1 << 2;
+const HAS_FLOAT_STARTS: u8 = 1 << 3;
+const HAS_HISTOGRAM_STARTS: u8 = 1 << 4;
 
 /// Columns of a group, in the order of the file.
 const COLUMN_COUNT: usize = 7;
@@ -72,6 +75,12 @@ impl GroupWriter {
         }
         let flag = |is_set: bool, bit: u8| if is_set { bit } else { 0 };
         self.series.push(flag(has_floats, HAS_FLOATS) | flag(has_histograms, HAS_HISTOGRAMS));
+    }
+
+    /// Chunks of start timestamps follow, of the series' floats or histograms.
+    pub(super) fn starts(&mut self, are_of_floats: bool) {
+        *self.series.last_mut().expect("a series was started") |=
+            if are_of_floats { HAS_FLOAT_STARTS } else { HAS_HISTOGRAM_STARTS };
     }
 
     /// Refers to the times of the series' floats.
@@ -247,7 +256,7 @@ pub(super) struct FloatChunk {
 #[derive(Clone, Copy, Debug, Default)]
 struct SeriesEntry {
     floats: Option<FloatEntry>,
-    histograms: Option<(TimesRef, usize)>,
+    histograms: Option<HistogramEntry>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -255,6 +264,16 @@ struct FloatEntry {
     times: TimesRef,
     first_chunk: usize,
     reference: Option<u32>,
+    /// First chunk of the start timestamps.
+    starts: Option<usize>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct HistogramEntry {
+    times: TimesRef,
+    first_chunk: usize,
+    /// First chunk of the start timestamps, among those of floats.
+    starts: Option<usize>,
 }
 
 /// One series: where its columns stand.
@@ -274,17 +293,26 @@ pub(crate) struct FloatColumns {
     pub(super) reference: Option<u32>,
     group: Arc<Group>,
     first_chunk: usize,
+    starts: Option<usize>,
 }
 
 /// Chunks of histograms, of [`HISTOGRAMS_MAX`] each but the last.
 #[derive(Clone, Debug)]
 pub(crate) struct HistogramColumns {
     pub(crate) times: TimesRef,
+    series: u32,
     group: Arc<Group>,
     first_chunk: usize,
+    starts: Option<usize>,
 }
 
 impl FloatColumns {
+    /// The start timestamps of the samples, as a column of floats.
+    pub(crate) fn starts(&self) -> Option<Self> {
+        let first_chunk = self.starts?;
+        Some(Self { first_chunk, reference: None, starts: None, ..self.clone() })
+    }
+
     pub(super) fn chunk(&self, idx: usize) -> FloatChunk {
         self.group.chunks[self.first_chunk + idx]
     }
@@ -300,6 +328,18 @@ impl FloatColumns {
 }
 
 impl HistogramColumns {
+    /// The start timestamps of the samples, as a column of floats.
+    pub(crate) fn starts(&self) -> Option<FloatColumns> {
+        Some(FloatColumns {
+            times: self.times,
+            series: self.series,
+            reference: None,
+            group: Arc::clone(&self.group),
+            first_chunk: self.starts?,
+            starts: None,
+        })
+    }
+
     pub(super) fn chunk(&self, idx: usize) -> Location {
         self.group.histograms[self.first_chunk + idx]
     }
@@ -350,17 +390,20 @@ impl Group {
         let entry = self.series[position];
         let group = || Arc::clone(self);
         BlockSeries {
-            floats: entry.floats.map(|FloatEntry { times, first_chunk, reference }| FloatColumns {
-                times,
+            floats: entry.floats.map(|entry| FloatColumns {
+                times: entry.times,
                 series,
-                reference,
+                reference: entry.reference,
                 group: group(),
-                first_chunk,
+                first_chunk: entry.first_chunk,
+                starts: entry.starts,
             }),
-            histograms: entry.histograms.map(|(times, first_chunk)| HistogramColumns {
-                times,
+            histograms: entry.histograms.map(|entry| HistogramColumns {
+                times: entry.times,
+                series,
                 group: group(),
-                first_chunk,
+                first_chunk: entry.first_chunk,
+                starts: entry.starts,
             }),
         }
     }
@@ -396,24 +439,38 @@ impl Reading<'_> {
             };
             *last_times = Some(float_times);
             let first_chunk = chunks.len();
-            let mut left = float_times.len;
-            while left > 0 {
-                let count = left.min(CHUNK_LEN);
-                chunks.push(self.chunk(count)?);
-                left -= count;
-            }
+            self.chunks(float_times.len, chunks)?;
             let refers = chunks[first_chunk..].iter().any(|chunk| chunk.is_referring);
             let reference = if refers { Some(self.reference(idx)?) } else { None };
-            entry.floats = Some(FloatEntry { times: float_times, first_chunk, reference });
+            let starts = (flags & HAS_FLOAT_STARTS != 0).then_some(chunks.len());
+            if starts.is_some() {
+                self.chunks(float_times.len, chunks)?;
+            }
+            entry.floats = Some(FloatEntry { times: float_times, first_chunk, reference, starts });
         }
         if flags & HAS_HISTOGRAMS != 0 {
             let times = read_ref(&mut self.columns[1], times)?;
-            entry.histograms = Some((times, histograms.len()));
+            let first_chunk = histograms.len();
             for _ in 0..times.len.div_ceil(HISTOGRAMS_MAX) {
                 histograms.push(self.location()?);
             }
+            let starts = (flags & HAS_HISTOGRAM_STARTS != 0).then_some(chunks.len());
+            if starts.is_some() {
+                self.chunks(times.len, chunks)?;
+            }
+            entry.histograms = Some(HistogramEntry { times, first_chunk, starts });
         }
         Ok(entry)
+    }
+
+    /// Chunks of so many floats.
+    fn chunks(&mut self, mut left: usize, out: &mut Vec<FloatChunk>) -> Result<(), DecodeError> {
+        while left > 0 {
+            let count = left.min(CHUNK_LEN);
+            out.push(self.chunk(count)?);
+            left -= count;
+        }
+        Ok(())
     }
 
     fn chunk(&mut self, count: usize) -> Result<FloatChunk, DecodeError> {

@@ -10,6 +10,8 @@ use swell_env::{AppendFile, Dir};
 use swell_index::write_index;
 use swell_model::{DurationMs, Labels, SeriesData, TimestampMs};
 
+use crate::head::start_as_float;
+
 use super::frames::FrameWriter;
 use super::group::GroupWriter;
 use super::references::{self, Kin, References};
@@ -114,6 +116,9 @@ impl<'d> BlockWriter<'d> {
             let times = self.times_of(&floats.timestamps)?;
             self.groups.float_times(times, &self.times);
             self.add_floats(&series.labels, times, &floats.values)?;
+            if let Some(starts) = &floats.starts {
+                self.add_starts(true, starts)?;
+            }
         }
         if has_histograms {
             let times = self.times_of(&histograms.timestamps.as_slice().into())?;
@@ -126,9 +131,19 @@ impl<'d> BlockWriter<'d> {
                 self.groups.body(location, self.frames.after(location));
                 self.flush_frames()?;
             }
+            if let Some(starts) = &histograms.starts {
+                self.add_starts(false, starts)?;
+            }
         }
         self.series.push(series.labels.clone());
         Ok(())
+    }
+
+    /// Start timestamps, as a column of floats: as a rule one value for all.
+    fn add_starts(&mut self, are_of_floats: bool, starts: &[i64]) -> Result<(), WriteBlockError> {
+        self.groups.starts(are_of_floats);
+        let starts: Vec<f64> = starts.iter().map(|start| start_as_float(*start)).collect();
+        starts.chunks(CHUNK_LEN).try_for_each(|starts| self.add_chunk(&FloatWriter::new(starts)))
     }
 
     /// Where the timestamps stand, stored now if they are new.

@@ -156,7 +156,7 @@ fn rewrite_of(reason: Reason, blocks: &[&Candidate]) -> Rewrite {
 }
 
 /// The window of that length, aligned to the epoch, that holds the instant.
-fn window_of(at: TimestampMs, span: DurationMs) -> Window {
+pub(crate) fn window_of(at: TimestampMs, span: DurationMs) -> Window {
     let start = TimestampMs(at.0.saturating_sub(at.0.rem_euclid(span.0)));
     (start, start + span)
 }

@@ -24,17 +24,17 @@ impl NewestSamples {
         self.0.push(NOTHING);
     }
 
-    pub(super) fn forget(&mut self, idx: u32) {
-        self.0[idx as usize] = NOTHING;
+    pub(super) fn forget(&mut self, idx: usize) {
+        self.0[idx] = NOTHING;
     }
 
     #[inline]
-    pub(super) fn set_float(&mut self, idx: u32, at_ms: i64, value: f64) {
-        self.0[idx as usize] = Sample { at_ms, value };
+    pub(super) fn set_float(&mut self, idx: usize, at_ms: i64, value: f64) {
+        self.0[idx] = Sample { at_ms, value };
     }
 
-    pub(super) fn set_histogram(&mut self, idx: u32, at_ms: i64) {
-        self.0[idx as usize] = Sample { at_ms, value: HISTOGRAM };
+    pub(super) fn set_histogram(&mut self, idx: usize, at_ms: i64) {
+        self.0[idx] = Sample { at_ms, value: HISTOGRAM };
     }
 }
 
@@ -47,7 +47,7 @@ pub(crate) enum Newest {
     Float(i64, f64),
     /// A histogram lies in the window.
     Histogram,
-    /// It lies after the window: what is newest in there has to be looked for.
+    /// It lies after the window, or some came late: what is newest in there has to be looked for.
     Unknown,
 }
 
@@ -56,6 +56,9 @@ impl Head {
     #[inline]
     pub(crate) fn newest(&self, idx: u32, (from_ms, to_ms): (i64, i64)) -> Newest {
         let Sample { at_ms, value } = self.newest.0[idx as usize];
+        if self.late_count() > 0 && self.has_late(idx) {
+            return Newest::Unknown;
+        }
         if at_ms < from_ms || at_ms == NEVER {
             Newest::Before
         } else if at_ms > to_ms {

@@ -1,9 +1,13 @@
 //! A sealed stretch of rows of one target: immutable, readable without a lock.
 
+use std::sync::Arc;
+
 use swell_chunk::{
     Cursor, DecodeError, FloatReader, FloatWriter, TailColumn, TimesTail, put_varint, read_times,
     write_times,
 };
+
+use super::segments::ChunkRef;
 
 /// Rows of a target and the columns of the series that stood in them, called members here.
 ///
@@ -20,6 +24,8 @@ pub(crate) struct Segment {
     /// Where each member's bytes end.
     ends: Box<[u32]>,
     bytes: Box<[u8]>,
+    /// Of each member, the column before in an older segment.
+    before: Arc<[ChunkRef]>,
 }
 
 #[derive(Debug)]
@@ -42,13 +48,20 @@ enum Form {
 pub(crate) struct SegmentBuilder {
     ends: Vec<u32>,
     bytes: Vec<u8>,
+    before: Vec<ChunkRef>,
     sample_count: u64,
 }
 
 impl SegmentBuilder {
-    /// Adds a member: `copy` appends its tokens. Gives the member's number.
-    pub(crate) fn add(&mut self, sample_count: u32, copy: impl FnOnce(&mut Vec<u8>)) -> u32 {
+    /// Adds a member: `copy` appends its tokens, `before` is its column in an older segment. Gives the member's number.
+    pub(crate) fn add(
+        &mut self,
+        sample_count: u32,
+        before: ChunkRef,
+        copy: impl FnOnce(&mut Vec<u8>),
+    ) -> u32 {
         copy(&mut self.bytes);
+        self.before.push(before);
         self.ends.push(u32::try_from(self.bytes.len()).expect("a segment is below 4 GiB"));
         self.sample_count += u64::from(sample_count);
         u32::try_from(self.ends.len() - 1).expect("below 2^32 series")
@@ -65,11 +78,17 @@ impl SegmentBuilder {
             form: Form::Tokens,
             ends: self.ends.into(),
             bytes: self.bytes.into(),
+            before: self.before.into(),
         }
     }
 }
 
 impl Segment {
+    /// The column of a member in an older segment.
+    pub(crate) fn before(&self, member: u32) -> ChunkRef {
+        self.before[member as usize]
+    }
+
     pub(crate) fn is_packed(&self) -> bool {
         self.form == Form::Packed
     }
@@ -83,7 +102,8 @@ impl Segment {
             Times::Tail(tail) => tail.heap_bytes(),
             Times::Packed(bytes) => bytes.len(),
         };
-        times_bytes + self.bytes.len() + self.ends.len() * size_of::<u32>()
+        let member_bytes = size_of::<u32>() + size_of::<ChunkRef>();
+        times_bytes + self.bytes.len() + self.ends.len() * member_bytes
     }
 
     pub(crate) fn times(&self) -> Result<Vec<i64>, DecodeError> {
@@ -127,6 +147,7 @@ impl Segment {
             form: Form::Packed,
             ends: ends.into(),
             bytes: bytes.into(),
+            before: Arc::clone(&self.before),
             ..*self
         })
     }
@@ -202,7 +223,7 @@ mod tests {
                         tail.push(row, f64::from_bits(*bits));
                     }
                 }
-                builder.add(tail.count(), |out| tail.copy_tokens(out));
+                builder.add(tail.count(), ChunkRef::NONE, |out| tail.copy_tokens(out));
             }
             let open = builder.finish(times, steps[0]);
             let packed = open.packed().expect("packs");

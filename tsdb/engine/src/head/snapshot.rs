@@ -3,26 +3,46 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use swell_chunk::TimesTail;
+use swell_chunk::{Tail, TimesTail};
 use swell_model::{Labels, TimeRange};
 
-use super::{Head, HistogramChunk, HistogramSamples, NONE, Newest, Segment};
+use super::{Head, HistogramChunk, HistogramSamples, NONE, Newest, Segment, Series};
 use crate::tombstones::Intervals;
 
 /// One series as it stood when the snapshot was taken.
 #[derive(Debug, Default)]
 pub(crate) struct HeadSeries {
     pub(crate) labels: Labels,
-    /// Sealed columns, oldest first, with the member number there.
-    pub(crate) chunks: Vec<(Arc<Segment>, u32)>,
-    /// The open end: the group's rows, and tokens.
-    pub(crate) open: Option<(Arc<OpenRows>, Box<[u8]>)>,
+    /// Sealed columns, oldest first.
+    pub(crate) chunks: Vec<ColumnRef>,
+    /// The open end.
+    pub(crate) open: Option<OpenColumn>,
     pub(crate) histogram_chunks: Vec<Arc<HistogramChunk>>,
     pub(crate) histograms: HistogramSamples,
+    /// Late floats as time, value, start timestamp.
+    pub(crate) late_floats: Vec<(i64, f64, i64)>,
+    pub(crate) late_histograms: HistogramSamples,
     /// Time and value of the newest sample in the range, instead of all the others where no more is wanted.
     pub(crate) newest: Option<(i64, f64)>,
     /// What is deleted of all these.
     pub(crate) deleted: Option<Arc<Intervals>>,
+}
+
+/// A column of a sealed segment.
+#[derive(Clone, Debug)]
+pub(crate) struct ColumnRef {
+    pub(crate) segment: Arc<Segment>,
+    pub(crate) member: u32,
+    /// The member that has the start timestamps.
+    pub(crate) starts_member: Option<u32>,
+}
+
+/// A column that still grows: its group's rows, and tokens of values and start timestamps.
+#[derive(Debug)]
+pub(crate) struct OpenColumn {
+    pub(crate) rows: Arc<OpenRows>,
+    pub(crate) tokens: Box<[u8]>,
+    pub(crate) starts: Option<Box<[u8]>>,
 }
 
 /// Rows of a group that is not sealed.
@@ -30,11 +50,19 @@ pub(crate) struct HeadSeries {
 pub(crate) struct OpenRows(pub(crate) TimesTail);
 
 impl HeadSeries {
+    pub(crate) fn has_histograms(&self) -> bool {
+        !(self.histogram_chunks.is_empty()
+            && self.histograms.is_empty()
+            && self.late_histograms.is_empty())
+    }
+
     fn is_empty(&self) -> bool {
         self.chunks.is_empty()
             && self.open.is_none()
             && self.histogram_chunks.is_empty()
             && self.histograms.is_empty()
+            && self.late_floats.is_empty()
+            && self.late_histograms.is_empty()
     }
 }
 
@@ -45,10 +73,9 @@ impl Head {
     /// Parts of the given series that may have samples in the range and are read from here; series without such
     /// parts are left out.
     pub(crate) fn snapshot(&self, indices: &[u32], range: TimeRange) -> Vec<HeadSeries> {
-        let window = self.clipped(range);
         let mut groups = Groups::new();
         let taken = indices.iter().filter_map(|idx| {
-            let columns = self.columns(*idx, window, &mut groups)?;
+            let columns = self.columns(*idx, range, &mut groups)?;
             let labels = self.labels_at(*idx);
             let deleted = self.tombstones.of(&labels).cloned();
             Some(HeadSeries { labels, deleted, ..columns })
@@ -71,7 +98,7 @@ impl Head {
                 Newest::Float(at_ms, value) if deleted.is_none() => {
                     HeadSeries { newest: Some((at_ms, value)), ..HeadSeries::default() }
                 }
-                _ => self.columns(*idx, window, &mut groups)?,
+                _ => self.columns(*idx, range, &mut groups)?,
             };
             Some(HeadSeries { labels, deleted, ..taken })
         });
@@ -84,11 +111,10 @@ impl Head {
         series: &[(u32, T)],
         range: TimeRange,
     ) -> Vec<(HeadSeries, T)> {
-        let window = self.clipped(range);
         let mut groups = Groups::new();
         let taken = series
             .iter()
-            .filter_map(|(idx, mark)| Some((self.columns(*idx, window, &mut groups)?, *mark)));
+            .filter_map(|(idx, mark)| Some((self.columns(*idx, range, &mut groups)?, *mark)));
         taken.collect()
     }
 
@@ -97,50 +123,95 @@ impl Head {
     }
 
     /// Columns of a series, without its labels.
-    fn columns(
-        &self,
-        idx: u32,
-        (from_ms, to_ms): (i64, i64),
-        groups: &mut Groups,
-    ) -> Option<HeadSeries> {
-        if from_ms > to_ms {
-            return None;
-        }
+    fn columns(&self, idx: u32, range: TimeRange, groups: &mut Groups) -> Option<HeadSeries> {
+        let window = self.clipped(range);
         let series = &self.series[idx as usize];
         let mut taken = HeadSeries::default();
-        for (segment, member) in &series.chunks {
-            let segment = self.segments[*segment as usize].as_ref();
-            let segment = segment.expect("chunks refer to segments that are there");
-            if segment.first_ms <= to_ms && segment.last_ms >= from_ms {
-                taken.chunks.push((Arc::clone(segment), *member));
+        if window.0 <= window.1 {
+            taken.chunks = self.sealed_columns(series, window);
+            if series.group != NONE && series.tail.count() > 0 {
+                let rows = groups.entry(series.group);
+                let rows = rows.or_insert_with(|| self.open_rows(series.group, window));
+                taken.open = rows.as_ref().map(|rows| open_column(series, rows));
             }
         }
-        if series.group != NONE && series.tail.count() > 0 {
-            let rows = groups.entry(series.group).or_insert_with(|| {
-                let group = &self.groups[series.group as usize];
-                let overlaps = group.first_ms <= to_ms && group.times.last_ms() >= Some(from_ms);
-                overlaps.then(|| Arc::new(OpenRows(group.times.clone())))
-            });
-            if let Some(rows) = rows {
-                let mut tokens = Vec::with_capacity(series.tail.heap_bytes() + 2);
-                series.tail.copy_tokens(&mut tokens);
-                taken.open = Some((Arc::clone(rows), tokens.into()));
-            }
-        }
-        if let Some(histograms) = &series.histograms {
-            let overlapping =
-                |chunk: &&Arc<HistogramChunk>| chunk.first_ms <= to_ms && chunk.last_ms >= from_ms;
+        if let Some(extra) = &series.extra {
+            let (from_ms, to_ms) = window;
+            let histograms = &extra.histograms;
+            let overlapping = |chunk: &&Arc<HistogramChunk>| {
+                from_ms <= to_ms && chunk.first_ms <= to_ms && chunk.last_ms >= from_ms
+            };
             taken.histogram_chunks =
                 histograms.chunks.iter().filter(overlapping).cloned().collect();
             let start = histograms.open.partition_point(|(at, _)| *at < from_ms);
             let end = histograms.open.partition_point(|(at, _)| *at <= to_ms);
-            taken.histograms = histograms.open[start..end].to_vec();
+            taken.histograms = histograms.open.get(start..end).unwrap_or_default().to_vec();
+            let whole = (range.start_incl.0, range.end_incl.0);
+            taken.late_floats = extra.late.floats_in(whole);
+            taken.late_histograms = extra.late.histograms_in(whole);
         }
         (!taken.is_empty()).then_some(taken)
+    }
+
+    /// Whether the series has late samples.
+    pub(super) fn has_late(&self, idx: u32) -> bool {
+        self.series[idx as usize].extra.as_ref().is_some_and(|extra| !extra.late.is_empty())
+    }
+
+    fn sealed_columns(&self, series: &Series, (from_ms, to_ms): (i64, i64)) -> Vec<ColumnRef> {
+        let mut columns = Vec::new();
+        let mut chunk = series.chunk;
+        while let Some(segment) = self.segments.get(chunk) {
+            if segment.first_ms <= to_ms && segment.last_ms >= from_ms {
+                columns.push(ColumnRef {
+                    segment: Arc::clone(segment),
+                    member: chunk.member(),
+                    starts_member: chunk.starts_member(),
+                });
+            }
+            chunk = segment.before(chunk.member());
+        }
+        columns.reverse();
+        columns
+    }
+
+    fn open_rows(&self, group: u32, (from_ms, to_ms): (i64, i64)) -> Option<Arc<OpenRows>> {
+        let group = &self.groups[group as usize];
+        let overlaps = group.first_ms <= to_ms && group.times.last_ms() >= Some(from_ms);
+        overlaps.then(|| Arc::new(OpenRows(group.times.clone())))
     }
 
     /// The range without what is in blocks, as first and last millisecond.
     pub(crate) fn clipped(&self, range: TimeRange) -> (i64, i64) {
         (range.start_incl.0.max(self.read_floor_ms), range.end_incl.0)
     }
+
+    /// Times of the late samples, both ends included.
+    pub(crate) fn late_range(&self) -> Option<TimeRange> {
+        if self.late_count == 0 {
+            return None;
+        }
+        let extras = self.series.iter().filter_map(|series| series.extra.as_ref());
+        let spans = extras.filter_map(|extra| extra.late.span_ms());
+        let span = spans.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))?;
+        Some(TimeRange {
+            start_incl: swell_model::TimestampMs(span.0),
+            end_incl: swell_model::TimestampMs(span.1),
+        })
+    }
+}
+
+fn open_column(series: &Series, rows: &Arc<OpenRows>) -> OpenColumn {
+    let starts = series.extra.as_ref().map(|extra| &extra.starts);
+    OpenColumn {
+        rows: Arc::clone(rows),
+        tokens: tokens(&series.tail),
+        starts: starts.filter(|starts| starts.count() > 0).map(tokens),
+    }
+}
+
+fn tokens(tail: &Tail) -> Box<[u8]> {
+    let mut tokens = Vec::with_capacity(tail.heap_bytes() + 2);
+    tail.copy_tokens(&mut tokens);
+    tokens.into()
 }

@@ -1,12 +1,17 @@
 //! The write-ahead log: one checksummed record a batch, in segments that are deleted once their samples are in
 //! blocks.
 
+mod described;
+mod frame;
 mod record;
 mod replay;
+mod scan;
 mod sync;
+mod values;
 mod writer;
 
-pub(crate) use record::Record;
+pub(crate) use described::{put as put_descriptions, read as read_descriptions};
+pub(crate) use record::{BatchRecord, FlushMark, Position, Record, RecordHistogram, RecordRow};
 pub(crate) use replay::{ReplayError, Replayed, replay};
 pub(crate) use sync::SyncGate;
 pub(crate) use writer::{Segment, WalWriter};

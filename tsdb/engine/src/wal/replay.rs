@@ -2,11 +2,16 @@
 //! aside and named.
 
 use std::io;
+use std::ops::Range;
+use std::sync::Arc;
 
-use swell_env::{Dir, read_whole};
+use swell_env::{Dir, ReadFile};
 use swell_model::{TimeRange, TimestampMs};
 
-use super::record::{Record, SEGMENT_HEADER_LEN, Stretch, VERSION, scan, segment_version};
+use super::frame::{RECORD_HEADER_LEN, SEGMENT_HEADER_LEN, VERSION, segment_version};
+use super::record::{self, Position, Record};
+use super::scan::{Scan, Stretch};
+use super::values::Bases;
 use super::writer::Segment;
 use super::{FOLDER, SUFFIX_DAMAGED, segment_name, segment_nr};
 use crate::status::Damage;
@@ -41,14 +46,14 @@ impl ReplayError {
     }
 }
 
-/// Longest segment that is read: one record above the size at which segments end.
-const SEGMENT_READ_MAX_BYTES: u64 = 1 << 33;
+/// Bytes of damage copied at once.
+const COPY_BYTES: u64 = 1 << 20;
 
-/// Hands each sound record to `take`, segment by segment; `take` is told when a segment starts, since series
-/// numbers start anew there, and gives the number of samples it could not attribute.
+/// Hands each sound record to `take` with its place, segment by segment; series numbers start anew in each. `take`
+/// gives the number of samples it could not attribute.
 pub(crate) fn replay(
     dir: &dyn Dir,
-    take: &mut dyn FnMut(u64, Record) -> u64,
+    take: &mut dyn FnMut(Position, Record) -> u64,
 ) -> Result<Replayed, ReplayError> {
     let mut replayed = Replayed { next_nr: 1, ..Replayed::default() };
     let entries = dir.list(FOLDER).map_err(ReplayError::io("list", FOLDER))?;
@@ -77,55 +82,62 @@ fn replay_segment(
     dir: &dyn Dir,
     nr: u64,
     is_last: bool,
-    take: &mut dyn FnMut(u64, Record) -> u64,
+    take: &mut dyn FnMut(Position, Record) -> u64,
     replayed: &mut Replayed,
 ) -> Result<(), ReplayError> {
     let name = segment_name(nr);
-    let bytes =
-        read_whole(dir, &name, SEGMENT_READ_MAX_BYTES).map_err(ReplayError::io("read", &name))?;
-    let version = segment_version(&bytes);
+    let file = dir.open(&name).map_err(ReplayError::io("read", &name))?;
+    let file_len = file.len().map_err(ReplayError::io("read", &name))?;
+    let version = read_version(&*file, file_len).map_err(ReplayError::io("read", &name))?;
     if let Some(version) = version.filter(|version| *version != VERSION) {
         return Err(ReplayError::Newer { file: name, version });
     }
-    let mut stretches = scan(&bytes, if version.is_some() { SEGMENT_HEADER_LEN } else { 0 });
-    let mut kept_len = bytes.len();
-    if is_last && let Some(Stretch::Damaged { bytes: torn }) = stretches.last().cloned() {
-        stretches.pop();
-        kept_len = torn.start;
-        replayed.torn_bytes += torn.len() as u64;
-        cut(dir, &name, kept_len)?;
-    }
-    let has_records = stretches.iter().any(|stretch| matches!(stretch, Stretch::Record { .. }));
-    if stretches.is_empty() || (is_last && !has_records && version.is_none()) {
-        if kept_len > 0 {
-            dir.remove(&name).map_err(ReplayError::io("remove", &name))?;
-        }
-        return Ok(());
-    }
-    let mut segment = Segment { nr, bytes: kept_len as u64, span: None };
-    let mut faults = Faults { dir, name: &name, found: Vec::new(), before: None };
-    let mut unattributed = 0;
-    for stretch in &stretches {
+    let start = if version.is_some() { SEGMENT_HEADER_LEN as u64 } else { 0 };
+    let mut scan = Scan::new(Arc::clone(&file), start).map_err(ReplayError::io("read", &name))?;
+    let mut segment = Segment { nr, bytes: file_len, span: None };
+    let mut faults = Faults { dir, file: &*file, name: &name, found: Vec::new(), before: None };
+    let mut bases = Bases::default();
+    let (mut record_count, mut unattributed) = (0, 0);
+    let mut torn = None;
+    while let Some(stretch) = scan.next().map_err(ReplayError::io("read", &name))? {
         match stretch {
-            Stretch::Damaged { bytes: range } => {
-                faults.add(range.start, &bytes[range.clone()], "the checksum differs")?;
-            }
-            Stretch::Record { payload } => match Record::decode(&bytes[payload.clone()]) {
-                Ok(record) => {
-                    let span = record.span();
-                    faults.pass(span);
-                    if let Some((first, last)) = span {
-                        let (from, to) = segment.span.unwrap_or((first, last));
-                        segment.span = Some((from.min(first), to.max(last)));
+            // Whatever stands at the end of the newest segment without being a record was not finished.
+            Stretch::Damaged { bytes } if is_last && bytes.end == file_len => torn = Some(bytes),
+            Stretch::Damaged { bytes } => faults.add(bytes, "the checksum differs")?,
+            Stretch::Record { offset, record_nr, payload } => {
+                record_count += 1;
+                match record::read(payload, &mut bases) {
+                    Ok(record) => {
+                        if let Record::Batch(batch) = &record {
+                            let span = batch.span();
+                            faults.pass(span);
+                            if let Some((first, last)) = span {
+                                let (from, to) = segment.span.unwrap_or((first, last));
+                                segment.span = Some((from.min(first), to.max(last)));
+                            }
+                        }
+                        replayed.record_count += 1;
+                        unattributed += take(Position { segment_nr: nr, record_nr }, record);
                     }
-                    replayed.record_count += 1;
-                    unattributed += take(nr, record);
+                    Err(error) => {
+                        let end = offset + (RECORD_HEADER_LEN + payload.len()) as u64;
+                        faults.add(offset..end, &error.to_string())?;
+                    }
                 }
-                Err(error) => {
-                    faults.add(payload.start, &bytes[payload.clone()], &error.to_string())?;
-                }
-            },
+            }
         }
+    }
+    let kept_len = torn.map_or(file_len, |torn| {
+        replayed.torn_bytes += torn.end - torn.start;
+        torn.start
+    });
+    segment.bytes = kept_len;
+    let is_empty = record_count == 0 && faults.found.is_empty();
+    if is_empty || (is_last && record_count == 0 && version.is_none()) {
+        return dir.remove(&name).map_err(ReplayError::io("remove", &name));
+    }
+    if kept_len < file_len {
+        dir.truncate(&name, kept_len).map_err(ReplayError::io("cut the torn end of", &name))?;
     }
     if unattributed > 0 {
         let what = format!("{unattributed} samples belong to series whose definition is damaged");
@@ -137,18 +149,19 @@ fn replay_segment(
     Ok(())
 }
 
-/// Cuts a torn end off; a segment of which nothing is left goes.
-fn cut(dir: &dyn Dir, name: &str, kept_len: usize) -> Result<(), ReplayError> {
-    if kept_len == 0 {
-        dir.remove(name).map_err(ReplayError::io("remove", name))
-    } else {
-        dir.truncate(name, kept_len as u64).map_err(ReplayError::io("cut the torn end of", name))
+fn read_version(file: &dyn ReadFile, file_len: u64) -> io::Result<Option<u32>> {
+    let mut header = [0; SEGMENT_HEADER_LEN];
+    if file_len < header.len() as u64 {
+        return Ok(None);
     }
+    file.read_at(0, &mut header)?;
+    Ok(segment_version(&header))
 }
 
 /// Damage met in one segment, with the times of the records around it.
 struct Faults<'a> {
     dir: &'a dyn Dir,
+    file: &'a dyn ReadFile,
     name: &'a str,
     found: Vec<Damage>,
     before: Option<TimestampMs>,
@@ -156,13 +169,23 @@ struct Faults<'a> {
 
 impl Faults<'_> {
     /// Names the damage and keeps a copy of the bytes beside the segment.
-    fn add(&mut self, offset: usize, bytes: &[u8], what: &str) -> Result<(), ReplayError> {
+    fn add(&mut self, bytes: Range<u64>, what: &str) -> Result<(), ReplayError> {
+        let offset = bytes.start;
         let copy = format!("{}-{offset}{SUFFIX_DAMAGED}", self.name);
         match self.dir.create(&copy) {
-            Ok(file) => file
-                .append(bytes)
-                .and_then(|()| file.sync())
-                .map_err(ReplayError::io("write", &copy))?,
+            Ok(into) => {
+                let mut at = bytes.start;
+                while at < bytes.end {
+                    let len = COPY_BYTES.min(bytes.end - at);
+                    let mut piece = vec![0; usize::try_from(len).expect("a megabyte")];
+                    self.file
+                        .read_at(at, &mut piece)
+                        .map_err(ReplayError::io("read", self.name))?;
+                    into.append(&piece).map_err(ReplayError::io("write", &copy))?;
+                    at += len;
+                }
+                into.sync().map_err(ReplayError::io("write", &copy))?;
+            }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(source) => return Err(ReplayError::io("create", &copy)(source)),
         }
@@ -170,8 +193,9 @@ impl Faults<'_> {
             start_incl: self.before.unwrap_or(TimestampMs::MIN),
             end_incl: TimestampMs::MAX,
         };
-        let what = format!("{} bytes of the log are lost, {what}; copied to {copy}", bytes.len());
-        let (file, offset) = (self.name.to_owned(), offset as u64);
+        let lost = bytes.end - bytes.start;
+        let what = format!("{lost} bytes of the log are lost, {what}; copied to {copy}");
+        let file = self.name.to_owned();
         self.found.push(Damage { file, offset, what, range: Some(range) });
         Ok(())
     }

@@ -6,11 +6,18 @@ use std::sync::Arc;
 use swell_env::{AppendFile, Dir};
 use swell_model::{Batch, Labels, SeriesRef, TimestampMs};
 
-use super::record::{LocalId, Record, RecordRow, SEGMENT_HEADER_LEN, segment_header};
+use super::frame::{SEGMENT_HEADER_LEN, end_record, segment_header, start_record};
+use super::record::{FlushMark, LocalId, Position, batch_span, put_batch, put_flushed};
+use super::values::Bases;
 use super::{FOLDER, segment_name};
 
-/// A segment this large is ended.
-const SEGMENT_MAX_BYTES: u64 = 16 << 20;
+/// A segment is ended when its samples take this much.
+const SEGMENT_SAMPLES_MAX_BYTES: u64 = 16 << 20;
+/// A segment is not ended before its samples take so many times the bytes that its series' definitions take, since
+/// the next one has to define them again.
+const SAMPLES_PER_DEFINITION_BYTE: u64 = 2;
+/// A segment this large is ended in any case.
+const SEGMENT_MAX_BYTES: u64 = 512 << 20;
 /// A segment whose samples span this much is ended, so that a slow log is deleted piece by piece too.
 const SEGMENT_SPAN_MAX_MS: i64 = 3_600_000;
 
@@ -23,6 +30,12 @@ pub(crate) struct Segment {
     pub(crate) span: Option<(TimestampMs, TimestampMs)>,
 }
 
+impl Segment {
+    fn is_before(&self, floor: TimestampMs) -> bool {
+        self.span.is_none_or(|(_, last)| last < floor)
+    }
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct WalWriter {
@@ -30,15 +43,30 @@ pub(crate) struct WalWriter {
     next_nr: u64,
     ended: Vec<Segment>,
     current: Option<Current>,
-    /// By series index: generation, and number in the current segment.
-    ids: Vec<Option<(u32, LocalId)>>,
+    /// By series index: generation, and number in the current segment or [`NO_ID`].
+    ids: Vec<(u32, LocalId)>,
+    bases: Bases,
+    /// The record at hand.
+    record: Vec<u8>,
+    /// Numbers of the series in the batch at hand.
+    batch_ids: Vec<LocalId>,
 }
 
-/// A record ready to be written.
+const NO_ID: LocalId = LocalId::MAX;
+
+/// The record at hand is ready to be written.
 #[derive(Debug)]
+#[must_use]
 pub(crate) struct Encoded {
-    bytes: Vec<u8>,
     span: Option<(TimestampMs, TimestampMs)>,
+    definition_bytes: usize,
+}
+
+/// A record that was written.
+#[derive(Debug)]
+pub(crate) struct Written {
+    pub(crate) file: Arc<dyn AppendFile>,
+    pub(crate) position: Position,
 }
 
 #[derive(Debug)]
@@ -47,24 +75,58 @@ struct Current {
     segment: Segment,
     record_count: u64,
     defined_count: LocalId,
+    definition_bytes: u64,
+    /// Writing a record failed: half of it may be there.
+    has_torn_end: bool,
+}
+
+impl Current {
+    fn is_full(&self) -> bool {
+        let sample_bytes = self.segment.bytes - self.definition_bytes;
+        let spans_long = |(first, last): (TimestampMs, TimestampMs)| {
+            last.0.saturating_sub(first.0) >= SEGMENT_SPAN_MAX_MS
+        };
+        let samples_max =
+            SEGMENT_SAMPLES_MAX_BYTES.max(self.definition_bytes * SAMPLES_PER_DEFINITION_BYTE);
+        sample_bytes >= samples_max
+            || self.segment.bytes >= SEGMENT_MAX_BYTES
+            || self.segment.span.is_some_and(spans_long)
+    }
 }
 
 impl WalWriter {
     /// A writer behind the segments that are there. It makes its first file with the first record.
     pub(crate) fn new(dir: Arc<dyn Dir>, ended: Vec<Segment>, next_nr: u64) -> Self {
-        Self { dir, next_nr, ended, current: None, ids: Vec::new() }
+        Self {
+            dir,
+            next_nr,
+            ended,
+            current: None,
+            ids: Vec::new(),
+            bases: Bases::default(),
+            record: Vec::new(),
+            batch_ids: Vec::new(),
+        }
     }
 
-    /// Ends a full segment and starts the next, so that [`WalWriter::encode`] has one to number series in.
+    /// Ends a full segment and starts the next, so that records have one to go to. A segment that ends in half a record,
+    /// since writing that failed, is cut and ended.
     pub(crate) fn make_room(&mut self) -> io::Result<()> {
-        self.end_when_full()?;
+        if let Some(current) = self.current.as_ref().filter(|current| current.has_torn_end) {
+            self.dir.truncate(&segment_name(current.segment.nr), current.segment.bytes)?;
+            self.end_current()?;
+        }
+        if self.current.as_ref().is_some_and(Current::is_full) {
+            self.end_current()?;
+        }
         if self.current.is_none() {
             self.current = Some(self.start()?);
         }
         Ok(())
     }
 
-    /// A batch as one record for the current segment. `labels_of` gives the labels of a series that exists.
+    /// Makes one record of a batch for the current segment, to be written at once. `labels_of` gives the labels of a
+    /// series that exists. `None` when the batch is too long for a record.
     ///
     /// # Panics
     /// Without [`WalWriter::make_room`] before.
@@ -72,58 +134,75 @@ impl WalWriter {
         &mut self,
         batch: &Batch,
         labels_of: impl Fn(SeriesRef) -> Labels,
-    ) -> io::Result<Encoded> {
+    ) -> io::Result<Option<Encoded>> {
         let current = self.current.as_mut().expect("make_room started a segment");
-        let mut record = Record { first_id: current.defined_count, ..Record::default() };
-        let mut local = |series: SeriesRef, record: &mut Record| {
+        let first_id = current.defined_count;
+        let mut defined = Vec::new();
+        self.batch_ids.clear();
+        let rows = batch.rows.iter().flat_map(|row| row.series.iter().copied());
+        let histograms = batch.histograms.iter().map(|sample| sample.series);
+        let exemplars = batch.exemplars.iter().map(|sample| sample.series);
+        for series in rows.chain(histograms).chain(exemplars) {
             let idx = usize::try_from(series.0 & u64::from(u32::MAX)).expect("32 bits");
             let generation = u32::try_from(series.0 >> 32).expect("32 bits");
             if self.ids.len() <= idx {
-                self.ids.resize(idx + 1, None);
+                self.ids.resize(idx + 1, (0, NO_ID));
             }
-            match self.ids[idx] {
-                Some((known, id)) if known == generation => id,
-                _ => {
-                    let id = current.defined_count;
-                    current.defined_count += 1;
-                    self.ids[idx] = Some((generation, id));
-                    record.defined.push(labels_of(series));
-                    id
-                }
+            let (known, id) = &mut self.ids[idx];
+            if *id == NO_ID || *known != generation {
+                *known = generation;
+                *id = current.defined_count;
+                current.defined_count += 1;
+                defined.push(labels_of(series));
             }
-        };
-        for row in &batch.rows {
-            let series = row.series.iter().map(|series| local(*series, &mut record)).collect();
-            let (timestamp, values) = (row.timestamp, row.values.clone());
-            record.rows.push(RecordRow { timestamp, series, values });
+            self.batch_ids.push(*id);
         }
-        for sample in &batch.histograms {
-            let id = local(sample.series, &mut record);
-            record.histograms.push((id, sample.timestamp, Arc::clone(&sample.value)));
+        start_record(&mut self.record);
+        let definition_bytes = put_batch(
+            batch,
+            (first_id, &defined),
+            &self.batch_ids,
+            &mut self.bases,
+            &mut self.record,
+        );
+        if end_record(&mut self.record, current.record_count) {
+            return Ok(Some(Encoded { span: batch_span(batch), definition_bytes }));
         }
-        let bytes = record.encode(current.record_count).ok_or_else(|| {
-            io::Error::new(io::ErrorKind::InvalidInput, "a batch takes more than 4 GiB in the log")
-        })?;
-        Ok(Encoded { bytes, span: record.span() })
+        // Its definitions were given numbers and are not written: the next record must not count on them.
+        self.end_current()?;
+        Ok(None)
     }
 
-    /// Writes a record. After a failure the segment may end in half of it, and must take no other.
-    pub(crate) fn write(&mut self, record: &Encoded) -> io::Result<Arc<dyn AppendFile>> {
+    /// Writes the record at hand. After a failure the segment may end in half of it, and takes no other.
+    pub(crate) fn write(&mut self, encoded: &Encoded) -> io::Result<Written> {
         let current = self.current.as_mut().expect("the record was encoded for this segment");
-        current.file.append(&record.bytes)?;
+        current.file.append(&self.record).inspect_err(|_| current.has_torn_end = true)?;
+        let position = Position { segment_nr: current.segment.nr, record_nr: current.record_count };
         current.record_count += 1;
-        current.segment.bytes += record.bytes.len() as u64;
-        current.segment.span = joined(current.segment.span, record.span);
-        Ok(Arc::clone(&current.file))
+        current.segment.bytes += self.record.len() as u64;
+        current.definition_bytes += encoded.definition_bytes as u64;
+        current.segment.span = joined(current.segment.span, encoded.span);
+        Ok(Written { file: Arc::clone(&current.file), position })
     }
 
-    fn end_when_full(&mut self) -> io::Result<()> {
-        let is_full = self.current.as_ref().is_some_and(|current| {
-            let span = current.segment.span;
-            current.segment.bytes >= SEGMENT_MAX_BYTES
-                || span.is_some_and(|(first, last)| last.since(first).0 >= SEGMENT_SPAN_MAX_MS)
-        });
-        if is_full { self.end_current() } else { Ok(()) }
+    /// Writes down that samples are in a block.
+    pub(crate) fn write_mark(&mut self, mark: &FlushMark) -> io::Result<Written> {
+        self.make_room()?;
+        let current = self.current.as_ref().expect("make_room started a segment");
+        start_record(&mut self.record);
+        put_flushed(mark, &mut self.record);
+        assert!(end_record(&mut self.record, current.record_count), "a mark is short");
+        self.write(&Encoded { span: None, definition_bytes: 0 })
+    }
+
+    /// The position of the newest record; the least one before the first.
+    pub(crate) fn position(&self) -> Position {
+        match &self.current {
+            Some(current) if current.record_count > 0 => {
+                Position { segment_nr: current.segment.nr, record_nr: current.record_count - 1 }
+            }
+            _ => Position { segment_nr: self.next_nr - 1, record_nr: u64::from(u32::MAX) },
+        }
     }
 
     /// Ends the current segment, synced before the next one starts, so that only the newest can have a torn end.
@@ -133,6 +212,7 @@ impl WalWriter {
             self.ended.push(current.segment);
             self.current = None;
             self.ids.clear();
+            self.bases.clear();
         }
         Ok(())
     }
@@ -145,7 +225,14 @@ impl WalWriter {
         file.sync()?;
         self.dir.sync_dir(FOLDER)?;
         let segment = Segment { nr, bytes: SEGMENT_HEADER_LEN as u64, span: None };
-        Ok(Current { file, segment, record_count: 0, defined_count: 0 })
+        Ok(Current {
+            file,
+            segment,
+            record_count: 0,
+            defined_count: 0,
+            definition_bytes: 0,
+            has_torn_end: false,
+        })
     }
 
     /// All segments, the current one last.
@@ -153,14 +240,33 @@ impl WalWriter {
         self.ended.iter().chain(self.current.iter().map(|current| &current.segment))
     }
 
-    /// Deletes ended segments whose samples are all before `floor`: they are in blocks.
-    pub(crate) fn delete_before(&mut self, floor: TimestampMs) -> io::Result<()> {
-        let is_done = |segment: &Segment| segment.span.is_none_or(|(_, last)| last < floor);
-        while let Some(idx) = self.ended.iter().position(is_done) {
-            self.dir.remove(&segment_name(self.ended[idx].nr))?;
-            self.ended.remove(idx);
+    /// Number of the segment that takes the next record, unless a new one is started for it.
+    pub(crate) fn current_nr(&self) -> u64 {
+        self.current.as_ref().map_or(self.next_nr, |current| current.segment.nr)
+    }
+
+    /// Whether the oldest segment has ended, and has samples before `floor` only.
+    pub(crate) fn has_done(&self, floor: TimestampMs) -> bool {
+        self.ended.first().is_some_and(|segment| segment.is_before(floor))
+    }
+
+    /// Deletes ended segments with numbers below `before_nr` whose samples are all before `floor`: they are in blocks.
+    /// Oldest first, up to the first that stays: the marks that tell what of it is in blocks stand in those after it.
+    pub(crate) fn delete_before(&mut self, floor: TimestampMs, before_nr: u64) -> io::Result<()> {
+        let is_done = |segment: &Segment| segment.nr < before_nr && segment.is_before(floor);
+        while let Some(segment) = self.ended.first().filter(|segment| is_done(segment)) {
+            self.dir.remove(&segment_name(segment.nr))?;
+            self.ended.remove(0);
         }
         Ok(())
+    }
+
+    /// Heap bytes of what is kept for each series.
+    pub(crate) const fn heap_bytes(&self) -> usize {
+        self.ids.capacity() * size_of::<(u32, LocalId)>()
+            + self.bases.heap_bytes()
+            + self.record.capacity()
+            + self.batch_ids.capacity() * size_of::<LocalId>()
     }
 }
 

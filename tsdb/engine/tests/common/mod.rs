@@ -48,7 +48,7 @@ pub(crate) fn float_batch(
         row.series.push(db.resolve(&labels(*nr))?);
         row.values.push(*value);
     }
-    Ok(Batch { rows: vec![row], histograms: Vec::new() })
+    Ok(Batch::of_rows(vec![row]))
 }
 
 pub(crate) fn histogram_batch(
@@ -63,10 +63,11 @@ pub(crate) fn histogram_batch(
                 series: db.resolve(&labels(*nr))?,
                 timestamp: TimestampMs(at_ms),
                 value: histogram(*count),
+                start_ms: 0,
             })
         })
         .collect::<Result<_, AppendError>>()?;
-    Ok(Batch { rows: Vec::new(), histograms })
+    Ok(Batch { histograms, ..Batch::default() })
 }
 
 pub(crate) fn append(

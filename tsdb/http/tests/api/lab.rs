@@ -12,7 +12,8 @@ use serde_json::Value;
 use swell_engine::{Config, Db};
 use swell_env::{ManualClock, MemDir};
 use swell_model::{
-    Batch, DurationMs, Labels, MetricKind, MetricMetadata, Row, SampleSink as _, TimestampMs,
+    Batch, DurationMs, Labels, MetricDescription, MetricKind, MetricMetadata, Row, SampleSink as _,
+    TimestampMs,
 };
 use swell_telemetry::Registry;
 use swell_tsdb_http::{
@@ -149,8 +150,13 @@ impl Lab {
             help: "Requests.".to_owned(),
             unit: String::new(),
         };
-        lab.db.describe("requests_total", &metadata);
-        lab.db.describe("up", &MetricMetadata { kind: MetricKind::Gauge, ..metadata });
+        let up = MetricMetadata { kind: MetricKind::Gauge, ..metadata.clone() };
+        let described = [("requests_total", metadata), ("up", up)];
+        let descriptions = described
+            .into_iter()
+            .map(|(name, metadata)| MetricDescription { metric_name: name.to_owned(), metadata })
+            .collect();
+        lab.db.append(&Batch { descriptions, ..Batch::default() }).expect("stored");
         lab
     }
 
@@ -159,13 +165,11 @@ impl Lab {
         let series = self.db.resolve(labels).expect("good labels");
         let rows = samples
             .into_iter()
-            .map(|(seconds, value)| Row {
-                timestamp: TimestampMs(seconds * 1000),
-                series: vec![series],
-                values: vec![value],
+            .map(|(seconds, value)| {
+                Row::new(TimestampMs(seconds * 1000), vec![series], vec![value])
             })
             .collect();
-        self.db.append(&Batch { rows, histograms: Vec::new() }).expect("stored");
+        self.db.append(&Batch::of_rows(rows)).expect("stored");
     }
 
     pub(crate) async fn answer(&self, request: axum::http::Request<Body>) -> Answer {

@@ -31,12 +31,11 @@ fn with_many_series(config: ApiConfig) -> Lab {
             lab.db.resolve(&labels).expect("good labels")
         })
         .collect();
-    let rows = (0..20).map(|idx| Row {
-        timestamp: TimestampMs((NOW_S - 20 + idx) * 1000),
-        values: vec![1.0; series.len()],
-        series: series.clone(),
+    let rows = (0..20).map(|idx| {
+        let at = TimestampMs((NOW_S - 20 + idx) * 1000);
+        Row::new(at, series.clone(), vec![1.0; series.len()])
     });
-    let batch = Batch { rows: rows.collect(), histograms: Vec::new() };
+    let batch = Batch::of_rows(rows.collect());
     lab.db.append(&batch).expect("stored");
     lab
 }

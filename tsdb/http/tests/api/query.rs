@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use swell_model::{Batch, Exemplar, ExemplarSample, Labels, SampleSink as _, TimestampMs};
+
 use super::lab::{Lab, NOW_S};
 
 const QUERY: &str = "/api/v1/query";
@@ -193,11 +195,34 @@ async fn expressions_are_formatted() {
 }
 
 #[tokio::test]
-async fn there_are_no_exemplars() {
+async fn exemplars_are_found_by_the_selectors_of_a_query() {
     let lab = Lab::new();
     let path = "/api/v1/query_exemplars";
     assert_eq!(lab.get(path, &[("query", "up")]).await.data(), json!([]));
+    let labels = Labels::from_pairs([("__name__", "up"), ("job", "web")]);
+    let series = lab.db.resolve(&labels).expect("good labels");
+    let exemplar = |seconds: i64| Exemplar {
+        labels: Labels::from_pairs([("trace_id", seconds.to_string().as_str())]),
+        value: 0.5,
+        timestamp: TimestampMs(seconds * 1000),
+    };
+    let exemplars =
+        [NOW_S - 10, NOW_S].map(|at| ExemplarSample { series, exemplar: exemplar(at) }).to_vec();
+    lab.db.append(&Batch { exemplars, ..Batch::default() }).expect("stored");
+    let asked = [
+        ("query", "sum(rate(up[5m])) + up"),
+        ("start", &(NOW_S - 5).to_string()),
+        ("end", &NOW_S.to_string()),
+    ];
+    let expected = json!([{
+        "seriesLabels": {"__name__": "up", "job": "web"},
+        "exemplars": [{
+            "labels": {"trace_id": NOW_S.to_string()}, "value": "0.5", "timestamp": NOW_S,
+        }],
+    }]);
+    assert_eq!(lab.get(path, &asked).await.data(), expected);
     lab.get(path, &[("query", "up{")]).await.is_error(400, "bad_data", "parse error");
+    lab.get(path, &[("query", "1")]).await.is_error(400, "bad_data", "selects no series");
     let backwards = [("query", "up"), ("start", "2"), ("end", "1")];
     lab.get(path, &backwards).await.is_error(400, "bad_data", "before start");
 }

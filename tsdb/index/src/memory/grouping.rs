@@ -1,4 +1,4 @@
-//! Series in groups by some of their labels, told apart by symbols: no text is built but for each group's labels once.
+//! Series in groups by some of their labels, told apart by numbers: no text is built but for each group's labels once.
 
 use std::sync::Arc;
 
@@ -27,15 +27,15 @@ pub struct GroupedSeries {
 
 /// What tells groups apart, as symbols.
 enum Keys {
-    /// Values of these names, [`NO_SYMBOL`] where a series has no such label.
+    /// Pairs with these names, [`NO_SYMBOL`] where a series has none.
     Of(Vec<u32>),
-    /// Names and values of all others.
+    /// Pairs with all other names.
     Without(Vec<u32>),
 }
 
 impl Keys {
     fn new(index: &MemoryIndex, grouping: Grouping<'_>) -> Self {
-        let symbol = |name: &str| index.symbols.by_text.get(name).copied().unwrap_or(NO_SYMBOL);
+        let symbol = |name: &str| index.names.get(name).map_or(NO_SYMBOL, |values| values.number);
         let mut names: Vec<u32> = grouping.names.iter().map(|name| symbol(name)).collect();
         if grouping.without {
             names.push(symbol(swell_model::METRIC_NAME));
@@ -45,17 +45,16 @@ impl Keys {
         }
     }
 
-    fn read(&self, pairs: &[(u32, u32)], key: &mut Vec<u32>) {
+    /// The key of a series with these pairs.
+    fn read(&self, index: &MemoryIndex, pairs: &[u32], key: &mut Vec<u32>) {
         key.clear();
+        let name_of = |pair: u32| index.pair_names[pair as usize];
         match self {
             Self::Of(names) => key.extend(names.iter().map(|name| {
-                let found = pairs.iter().find(|(candidate, _)| candidate == name);
-                found.map_or(NO_SYMBOL, |(_, value)| *value)
+                pairs.iter().copied().find(|pair| name_of(*pair) == *name).unwrap_or(NO_SYMBOL)
             })),
             Self::Without(names) => {
-                for (name, value) in pairs.iter().filter(|(name, _)| !names.contains(name)) {
-                    key.extend([*name, *value]);
-                }
+                key.extend(pairs.iter().copied().filter(|pair| !names.contains(&name_of(*pair))));
             }
         }
     }
@@ -96,13 +95,13 @@ impl MemoryIndex {
                 group_of.push(*group);
                 continue;
             }
-            let pairs = self.series[*idx as usize].as_deref().expect("the index is in use");
-            keys.read(pairs, &mut key);
+            let list = self.series[*idx as usize].expect("the index is in use");
+            keys.read(self, self.lists.get(list), &mut key);
             let group = match by_key.get(&key[..]) {
                 Some(group) => *group,
                 None => {
                     let group = u32::try_from(groups.len()).expect("no more groups than series");
-                    let labels = self.pairs(*idx).expect("the index is in use");
+                    let labels = self.texts(*idx).expect("the index is in use");
                     groups
                         .push(Labels::from_sorted(labels.filter(|(name, _)| grouping.keeps(name))));
                     by_key.insert(key[..].into(), group);

@@ -53,8 +53,7 @@ pub fn memory_storage() -> Result<Box<dyn TestStorage>, String> {
     Ok(Box::new(MemoryStorage::default()))
 }
 
-/// Appends a `load` through a [`SampleSink`]: what a factory over a real engine needs. A sink takes no start
-/// timestamps; they are left out.
+/// Appends a `load` through a [`SampleSink`]: what a factory over a real engine needs.
 ///
 /// # Errors
 /// What the sink refused, as text.
@@ -73,11 +72,13 @@ pub fn append_batch(sink: &dyn SampleSink, series: &[LoadedSeries]) -> Result<()
                 SampleValue::Float(value) => {
                     row.series.push(reference);
                     row.values.push(*value);
+                    row.starts.push(sample.start_ms);
                 }
                 SampleValue::Histogram(value) => histograms.push(HistogramSample {
                     series: reference,
                     timestamp,
                     value: Arc::clone(value),
+                    start_ms: sample.start_ms,
                 }),
             }
         }
@@ -85,7 +86,7 @@ pub fn append_batch(sink: &dyn SampleSink, series: &[LoadedSeries]) -> Result<()
     // A sink takes the floats of a batch before its histograms: where one series has both, each time goes by itself.
     if mixed {
         return by_time.into_values().try_for_each(|(row, histograms)| {
-            append_all(sink, Batch { rows: vec![row], histograms })
+            append_all(sink, Batch { rows: vec![row], histograms, ..Batch::default() })
         });
     }
     let mut batch = Batch::default();

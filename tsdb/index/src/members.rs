@@ -1,0 +1,105 @@
+//! The series that have a label: a list while they are few, a compressed bitmap once they are many.
+
+use roaring::RoaringBitmap;
+
+/// A list becomes a bitmap above this, and a bitmap a list below half of it.
+const LIST_MAX: usize = 16;
+
+#[derive(Debug)]
+pub(crate) enum Members {
+    /// Sorted.
+    Few(Vec<u32>),
+    Many(RoaringBitmap),
+}
+
+impl Default for Members {
+    fn default() -> Self {
+        Self::Few(Vec::new())
+    }
+}
+
+impl Members {
+    pub(crate) fn insert(&mut self, member: u32) {
+        match self {
+            Self::Few(list) => {
+                if let Err(at) = list.binary_search(&member) {
+                    if list.is_empty() {
+                        list.reserve_exact(1);
+                    }
+                    list.insert(at, member);
+                }
+                if list.len() > LIST_MAX {
+                    *self = Self::Many(list.iter().copied().collect());
+                }
+            }
+            Self::Many(bitmap) => {
+                bitmap.insert(member);
+            }
+        }
+    }
+
+    pub(crate) fn remove(&mut self, member: u32) {
+        match self {
+            Self::Few(list) => {
+                if let Ok(at) = list.binary_search(&member) {
+                    list.remove(at);
+                }
+            }
+            Self::Many(bitmap) => {
+                bitmap.remove(member);
+                if bitmap.len() < LIST_MAX as u64 / 2 {
+                    *self = Self::Few(bitmap.iter().collect());
+                }
+            }
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Few(list) => list.len(),
+            Self::Many(bitmap) => usize::try_from(bitmap.len()).expect("below 2^32"),
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Members, rising.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = u32> {
+        let (few, many) = match self {
+            Self::Few(list) => (Some(list), None),
+            Self::Many(bitmap) => (None, Some(bitmap)),
+        };
+        few.into_iter().flatten().copied().chain(many.into_iter().flatten())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn members_are_a_set(steps in prop::collection::vec((any::<bool>(), 0u32..200_000), 0..300), dense in any::<bool>()) {
+            let (mut members, mut set) = (Members::default(), BTreeSet::new());
+            for (is_insert, member) in steps {
+                let member = if dense { member % 60 } else { member };
+                if is_insert {
+                    members.insert(member);
+                    set.insert(member);
+                } else {
+                    members.remove(member);
+                    set.remove(&member);
+                }
+                prop_assert_eq!(members.len(), set.len());
+                prop_assert_eq!(members.is_empty(), set.is_empty());
+            }
+            prop_assert!(members.iter().eq(set));
+        }
+    }
+}
