@@ -129,6 +129,7 @@ fn due_samples(
                 SampleValue::Histogram(value) => batch.histograms.push(HistogramSample {
                     series: reference,
                     timestamp,
+                    start_ms: 0,
                     value: Arc::clone(value),
                 }),
             }
