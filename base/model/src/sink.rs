@@ -85,6 +85,9 @@ pub struct Batch {
     pub exemplars: Vec<ExemplarSample>,
     /// What metric families are; replaces what was known of them.
     pub descriptions: Vec<MetricDescription>,
+    /// Whether nothing of the batch is stored when one of its samples would be dropped for another reason than being
+    /// a repeat. The report then counts what would have been dropped.
+    pub is_whole: bool,
 }
 
 impl Batch {
@@ -192,6 +195,8 @@ pub struct AppendReport {
     pub too_old: usize,
     /// Samples dropped for being further ahead of the clock than the storage accepts.
     pub too_new: usize,
+    /// How many of the dropped samples are histograms.
+    pub histograms_dropped: usize,
     /// Exemplars stored.
     pub exemplars_stored: usize,
     /// Exemplars dropped for being older than the newest one of their series, or too far in the future.

@@ -162,6 +162,17 @@ pub(crate) struct ServerArgs {
     /// Allow deletion and snapshots over HTTP, as swell.admin_api in the configuration does
     #[arg(long, alias = "web.enable-admin-api")]
     pub(crate) enable_admin_api: bool,
+    /// Take samples by remote write whatever the address; without this, only while HTTP listens on loopback
+    #[arg(long = "web.enable-remote-write-receiver")]
+    pub(crate) enable_remote_write_receiver: bool,
+    /// Messages that remote write takes, separated by commas; both unless given
+    #[arg(
+        long = "web.remote-write-receiver.accepted-protobuf-messages",
+        value_name = "MESSAGES",
+        value_delimiter = ',',
+        value_parser = crate::config::parse_message
+    )]
+    pub(crate) accepted_protobuf_messages: Vec<swell_tsdb_http::Message>,
 }
 
 fn parse_time(text: &str) -> Result<DurationMs, String> {

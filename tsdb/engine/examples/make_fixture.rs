@@ -65,6 +65,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             histograms: vec![sample],
             exemplars: vec![exemplar],
             descriptions: vec![description],
+            is_whole: false,
         })?;
         if step % 20 == 19 {
             // Half an hour late.

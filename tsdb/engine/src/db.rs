@@ -223,7 +223,7 @@ impl Inner {
         let mut writer = self.commit.lock();
         self.writable()?;
         let (batch, exemplar_series) = self.admit(batch, report)?;
-        if batch.is_empty() {
+        if batch.is_empty() || (batch.is_whole && report.dropped() > 0) {
             return Ok(None);
         }
         writer.make_room().map_err(log_failure)?;

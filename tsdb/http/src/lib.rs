@@ -18,10 +18,14 @@ mod query;
 mod service;
 mod status;
 mod targets;
+#[cfg(feature = "testing")]
+pub mod testing;
+mod write;
 
 pub use health::Readiness;
 pub use service::{Api, ApiConfig, ApiDeps};
 pub use targets::{TargetHealth, TargetReport, TargetStatusSource, UnsupportedDiscovery};
+pub use write::{Message, RemoteWrite, RemoteWriteConfig, write_router};
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};

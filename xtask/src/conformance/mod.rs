@@ -3,6 +3,7 @@
 mod autoscaling;
 mod exposition;
 mod promql;
+mod remote_write;
 mod suite;
 
 use std::path::Path;
@@ -18,6 +19,8 @@ pub(crate) enum Suite {
     Exposition(exposition::ExpositionArgs),
     /// PromQL test scripts, on the storage engine.
     Promql(promql::PromqlArgs),
+    /// Remote write requests, through the receiver into the storage engine.
+    RemoteWrite(remote_write::RemoteWriteArgs),
 }
 
 impl Suite {
@@ -27,6 +30,7 @@ impl Suite {
             Self::Autoscaling(args) => autoscaling::run(root, &args),
             Self::Exposition(args) => exposition::run(root, &args),
             Self::Promql(args) => promql::run(root, &args),
+            Self::RemoteWrite(args) => remote_write::run(root, &args),
         }
     }
 }

@@ -12,6 +12,7 @@ use swell_engine::{BackgroundShare, RetentionRule, WalSync};
 use swell_model::{DurationMs, Labels, Matcher};
 
 use swell_scrape::ScrapeConfig;
+use swell_tsdb_http::Message;
 
 use jobs::JobDefaults;
 use raw::{Opaque, RawBackground, RawConfig, RawScrapeConfig, Span};
@@ -45,6 +46,10 @@ pub(crate) struct Config {
     pub(crate) query: QueryLimits,
     /// Settings of the autoscaler.
     pub(crate) autoscaler: AutoscalerSettings,
+    /// What is taken by remote write.
+    pub(crate) remote_write: RemoteWriteSettings,
+    /// Whether the server stores its own metrics and those of its objects.
+    pub(crate) self_metrics: bool,
     /// The file's text, for `status/config`; secrets hidden.
     pub(crate) shown_yaml: String,
     /// What the file asks for and Swell does not do yet, in words.
@@ -75,6 +80,17 @@ pub(crate) struct AutoscalerSettings {
     pub(crate) initial_readiness_delay: DurationMs,
     /// Window of proposals that hold a scale-in, where an HPA does not say.
     pub(crate) downscale_stabilization: DurationMs,
+}
+
+/// What is taken by remote write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RemoteWriteSettings {
+    /// Whether anything is; where it is not said, only on loopback.
+    pub(crate) enabled: Option<bool>,
+    /// Messages.
+    pub(crate) accepted: Vec<Message>,
+    /// Whether a sample with a start timestamp is preceded by a zero there.
+    pub(crate) zero_at_start: bool,
 }
 
 /// A configuration with faults.
@@ -189,6 +205,7 @@ impl Config {
                 DurationMs::from_secs(300),
             ),
         };
+        let remote_write = remote_write(&raw, &mut faults);
         if !faults.is_empty() {
             return Err(ConfigFaults { path: path.to_owned(), faults });
         }
@@ -205,6 +222,8 @@ impl Config {
             collection_interval,
             query: limits,
             autoscaler,
+            remote_write,
+            self_metrics: raw.swell.self_metrics.unwrap_or(true),
             shown_yaml: hide_secrets(text),
             unsupported,
             unsupported_discoveries,
@@ -353,6 +372,29 @@ fn expand_globs(patterns: &[String], folder: &Path, faults: &mut Vec<String>) ->
 }
 
 /// What is accepted and not acted on, by its path in the file.
+fn remote_write(raw: &RawConfig, faults: &mut Vec<String>) -> RemoteWriteSettings {
+    let raw = &raw.swell.remote_write_receiver;
+    let names = raw.accepted_protobuf_messages.as_deref();
+    let accepted = names.map_or_else(
+        || Ok(Message::ALL.to_vec()),
+        |names| names.iter().map(|name| parse_message(name)).collect(),
+    );
+    let accepted = accepted.unwrap_or_else(|fault| {
+        faults.push(format!("swell.remote_write_receiver.accepted_protobuf_messages: {fault}"));
+        Vec::new()
+    });
+    RemoteWriteSettings { enabled: raw.enabled, accepted, zero_at_start: raw.zero_at_start }
+}
+
+/// A message of remote write by its name.
+pub(crate) fn parse_message(name: &str) -> Result<Message, String> {
+    let found = Message::ALL.into_iter().find(|message| message.name() == name);
+    found.ok_or_else(|| {
+        let [a, b] = Message::ALL.map(Message::name);
+        format!("{name:?} is no message of remote write: {a} and {b} are")
+    })
+}
+
 fn unsupported(raw: &RawConfig) -> Vec<String> {
     let mut found = Vec::new();
     let mut note = |path: String, value: &Option<Opaque>| {

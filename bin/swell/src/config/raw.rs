@@ -308,6 +308,17 @@ pub(crate) struct RawSwell {
     pub(crate) limits: RawLimits,
     pub(crate) query: RawQuery,
     pub(crate) autoscaler: RawAutoscaler,
+    pub(crate) remote_write_receiver: RawRemoteWriteReceiver,
+    pub(crate) self_metrics: Option<bool>,
+}
+
+/// `swell.remote_write_receiver:`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RawRemoteWriteReceiver {
+    pub(crate) enabled: Option<bool>,
+    pub(crate) accepted_protobuf_messages: Option<Vec<String>>,
+    pub(crate) zero_at_start: bool,
 }
 
 /// `swell.retention:`, a selector and a duration each, in the order of the file.

@@ -224,3 +224,20 @@ swell:
         assert!(error.contains(part), "{part} in {error}");
     }
 }
+
+#[test]
+fn what_comes_in_is_what_the_file_says() {
+    assert!(parse("swell: {}").expect("valid").self_metrics);
+    assert!(!parse("swell: {self_metrics: false}").expect("valid").self_metrics);
+    let settings = parse("swell: {}").expect("valid").remote_write;
+    assert_eq!((settings.enabled, settings.zero_at_start), (None, false));
+    assert_eq!(settings.accepted, Message::ALL);
+    let text = "swell: {remote_write_receiver: {enabled: false, accepted_protobuf_messages: \
+                [prometheus.WriteRequest], zero_at_start: true}}";
+    let settings = parse(text).expect("valid").remote_write;
+    assert_eq!((settings.enabled, settings.zero_at_start), (Some(false), true));
+    assert_eq!(settings.accepted, [Message::V1]);
+    let error =
+        refused("swell: {remote_write_receiver: {accepted_protobuf_messages: [a.WriteRequest]}}");
+    assert!(error.contains("\"a.WriteRequest\" is no message of remote write"), "{error}");
+}

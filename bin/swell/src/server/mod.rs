@@ -27,7 +27,7 @@ use swell_http::HttpMetrics;
 use swell_model::SampleSink;
 use swell_stream::{AgentStreamServer, DirectLink, ServerTls};
 use swell_telemetry::{Registry, chain};
-use swell_tsdb_http::{Api, ApiConfig, ApiDeps, Readiness};
+use swell_tsdb_http::{Api, ApiConfig, ApiDeps, Readiness, RemoteWrite, RemoteWriteConfig};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -150,6 +150,12 @@ fn settings(args: &ServerArgs) -> anyhow::Result<Config> {
         config.storage.retention_size_bytes = (size > 0).then_some(size);
     }
     config.admin_api |= args.enable_admin_api;
+    if args.enable_remote_write_receiver {
+        config.remote_write.enabled = Some(true);
+    }
+    if !args.accepted_protobuf_messages.is_empty() {
+        config.remote_write.accepted.clone_from(&args.accepted_protobuf_messages);
+    }
     Ok(config)
 }
 
@@ -232,14 +238,16 @@ pub(crate) async fn start(server: ServerConfig) -> anyhow::Result<Running> {
         tasks,
     )?;
 
-    core_metrics::start(
-        &client,
-        &registry,
-        &sink,
-        server.config.collection_interval,
-        &clock,
-        tasks,
-    )?;
+    if server.config.self_metrics {
+        core_metrics::start(
+            &client,
+            &registry,
+            &sink,
+            server.config.collection_interval,
+            &clock,
+            tasks,
+        )?;
+    }
     let scraper = targets::start(&server.config, &sink, &clock, &registry, tasks)?;
 
     let api = Api::new(
@@ -253,9 +261,18 @@ pub(crate) async fn start(server: ServerConfig) -> anyhow::Result<Running> {
         },
     )
     .context("register the API's metrics")?;
+    let receiver = RemoteWrite::new(
+        remote_write_config(&server),
+        sink.clone(),
+        clock.clone(),
+        readiness.clone(),
+        &registry,
+    )
+    .context("register the metrics of remote write")?;
     let views = Arc::new(ObjectViews::start(&client, &tasks.stop_token()));
     let router = Router::new()
         .merge(swell_tsdb_http::router(api))
+        .merge(swell_tsdb_http::write_router(receiver))
         .merge(alerting.router())
         .merge(swell_autoscaler_loops::router(journal, clock.clone()))
         .merge(swell_dashboards_serve::router(views));
@@ -315,6 +332,16 @@ fn external_url(config: &Config, http_addr: SocketAddr) -> String {
     url.trim_end_matches('/').to_owned()
 }
 
+/// Anyone who reaches the port may write, so it is open by itself only where nobody else does.
+fn remote_write_config(server: &ServerConfig) -> RemoteWriteConfig {
+    let settings = &server.config.remote_write;
+    RemoteWriteConfig {
+        is_enabled: settings.enabled.unwrap_or(server.listen_http.ip().is_loopback()),
+        accepted: settings.accepted.clone(),
+        zero_at_start: settings.zero_at_start,
+    }
+}
+
 fn api_config(server: &ServerConfig) -> ApiConfig {
     let config = &server.config;
     let mut flags = BTreeMap::new();
@@ -326,6 +353,10 @@ fn api_config(server: &ServerConfig) -> ApiConfig {
         flag("storage.tsdb.retention.size", format!("{bytes}B"));
     }
     flag("web.enable-admin-api", config.admin_api.to_string());
+    let receiver = remote_write_config(server);
+    flag("web.enable-remote-write-receiver", receiver.is_enabled.to_string());
+    let messages: Vec<&str> = receiver.accepted.iter().map(|message| message.name()).collect();
+    flag("web.remote-write-receiver.accepted-protobuf-messages", messages.join(","));
     flag("query.timeout", config.query.timeout.to_string());
     flag("query.lookback-delta", config.query.lookback.to_string());
     flag("query.max-samples", config.query.samples_max.to_string());

@@ -65,12 +65,14 @@ impl Head {
                 admitted.push(admission.count(*series, row.timestamp, report));
             }
         }
+        let dropped_floats = report.dropped();
         for sample in &batch.histograms {
             let admission = self.judge(sample.series, sample.timestamp.0, limits, |known| {
                 histogram_admission(known, &sample.value)
             });
             admitted.push(admission.count(sample.series, sample.timestamp, report));
         }
+        report.histograms_dropped += report.dropped() - dropped_floats;
         let rises = batch.rows.is_sorted_by_key(|row| row.timestamp)
             && batch.histograms.is_sorted_by_key(|sample| sample.timestamp);
         if before == (report.duplicates, report.dropped()) && rises {
@@ -83,6 +85,7 @@ impl Head {
             histograms: batch.histograms.clone(),
             exemplars: batch.exemplars.clone(),
             descriptions: batch.descriptions.clone(),
+            is_whole: batch.is_whole,
         };
         kept.rows.retain(|row| !row.series.is_empty());
         kept.rows.sort_by_key(|row| row.timestamp);
@@ -114,9 +117,8 @@ impl Head {
             Admission::Drop(DropReason::TooOld)
         } else if at_ms == known.last_ms {
             match same_time(known) {
-                Admission::Store if at_ms < self.accept_floor_ms && !is_in_window => {
-                    Admission::Conflict
-                }
+                // Without a window nothing comes late, also not in place of another.
+                Admission::Store if !is_in_window => Admission::Conflict,
                 admission => admission,
             }
         } else if is_in_window {
@@ -216,7 +218,9 @@ impl Head {
             let value = hinted(value, value.hint_after(None));
             let point = HistogramPoint { value, start_ms };
             let sample_late = late::LateHistogram { at_ms, point, position };
+            let dropped_before = report.dropped();
             self.insert_late_histogram(sample.series, sample_late, report);
+            report.histograms_dropped += report.dropped() - dropped_before;
             return;
         }
         let series = &mut self.series[idx];

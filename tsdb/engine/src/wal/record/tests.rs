@@ -65,6 +65,7 @@ fn any_batch() -> impl Strategy<Value = Batch> {
             histograms,
             exemplars,
             descriptions,
+            is_whole: false,
         })
 }
 

@@ -1,0 +1,23 @@
+//! Remote write, messages 1.0 (`prometheus.WriteRequest`) and 2.0 (`io.prometheus.write.v2.Request`): read in place,
+//! and the first of them written.
+//!
+//! Nothing is copied and nothing is built that the reader does not ask for. A series' message starts with its labels, so
+//! a reader that has seen the same bytes before skips them ([`SeriesMessage::parts`] starts where it is told to).
+//! Unpacking (snappy) is the caller's, and so is what to do with labels that break a rule.
+
+mod histogram;
+mod metadata;
+mod protobuf;
+mod request;
+mod series;
+mod writer;
+
+pub use histogram::{HistogramMessage, InvalidHistogram, ReadHistogramError, WireHistogram};
+pub use metadata::{Metadata, MetadataRefs};
+pub use protobuf::WireError;
+pub use request::{Item, Message, items, read_symbols};
+pub use series::{Exemplar, LabelRefs, Part, Parts, Sample, SeriesMessage};
+pub use writer::{encode_labels, put_series};
+
+#[cfg(test)]
+mod tests;

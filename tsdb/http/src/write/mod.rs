@@ -1,0 +1,401 @@
+//! `POST /api/v1/write`: the receiver of remote write, versions 1.0 and 2.0.
+//!
+//! A body is read, unpacked and stored on the blocking pool, in one of a few slots. What waits to be stored is bounded
+//! by a budget of bytes: beyond it senders are told to come again. Status codes and texts are Prometheus' own
+//! (its `storage/remote/write_handler.go`), with one difference that the standard asks for: a 1.0 request whose series
+//! break a rule is answered 400 although the others are stored.
+
+mod catalog;
+mod content;
+mod gather;
+mod labels;
+mod metrics;
+mod receive;
+mod refusals;
+mod rows;
+mod unpack;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::post;
+use bytes::Bytes;
+use http_body_util::BodyExt as _;
+use parking_lot::Mutex;
+use swell_env::{Clock, Monotonic};
+use swell_model::{AppendError, SampleSink};
+use swell_telemetry::{Registry, chain};
+pub use swell_wire::remote_write::Message;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tracing::{error, warn};
+
+use crate::health::{Readiness, refusal};
+use content::message_of;
+use gather::GatherError;
+use metrics::WriteMetrics;
+use receive::{Receipt, ReceiveError, Receiver, Written};
+use refusals::Why;
+use unpack::{REQUEST_BYTES_MAX, UnpackError, unpack};
+
+/// Bytes of bodies that may wait or be worked on; a request holds as much as of it has arrived.
+const IN_FLIGHT_BYTES_MAX: usize = 256 << 20;
+/// Unit of that budget.
+const BUDGET_UNIT_BYTES: usize = 64 << 10;
+/// Requests that are stored at once: appends take turns, so more would only hold memory.
+const SLOTS: usize = 4;
+/// A request waits so long for its turn.
+const TURN_DEADLINE: Duration = Duration::from_secs(30);
+/// When a sender that was turned away shall come again.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
+/// Buffers for unpacking that are kept, and how large they may be.
+const BUFFERS_KEPT_MAX: usize = SLOTS;
+const BUFFER_KEPT_BYTES_MAX: usize = 4 << 20;
+/// Series and descriptions that were not used for so long, and at most twice that, are forgotten.
+const AGE_INTERVAL: Duration = Duration::from_secs(3600);
+/// Refusals are logged at most this often.
+const LOG_INTERVAL: Duration = Duration::from_secs(10);
+
+/// What the receiver takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemoteWriteConfig {
+    /// Whether it takes anything; if not, the endpoint answers 404 and says how to switch it on.
+    pub is_enabled: bool,
+    /// Messages it takes.
+    pub accepted: Vec<Message>,
+    /// Whether a sample with a start timestamp is preceded by a zero there (Prometheus' feature
+    /// `created-timestamp-zero-ingestion`).
+    pub zero_at_start: bool,
+}
+
+impl RemoteWriteConfig {
+    /// Takes both messages.
+    #[must_use]
+    pub fn standard() -> Self {
+        Self { is_enabled: true, accepted: Message::ALL.to_vec(), zero_at_start: false }
+    }
+}
+
+/// State of the receiver.
+pub struct RemoteWrite {
+    config: RemoteWriteConfig,
+    receiver: Receiver,
+    clock: Arc<dyn Clock>,
+    readiness: Readiness,
+    metrics: WriteMetrics,
+    budget: Arc<Semaphore>,
+    slots: Arc<Semaphore>,
+    buffers: Mutex<Vec<Vec<u8>>>,
+    aged: Mutex<Monotonic>,
+    logged: Mutex<Option<Monotonic>>,
+}
+
+impl std::fmt::Debug for RemoteWrite {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RemoteWrite").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+impl RemoteWrite {
+    /// A receiver that stores into `sink`.
+    ///
+    /// # Errors
+    /// When a metric of the same name is registered already.
+    pub fn new(
+        config: RemoteWriteConfig,
+        sink: Arc<dyn SampleSink>,
+        clock: Arc<dyn Clock>,
+        readiness: Readiness,
+        registry: &Registry,
+    ) -> Result<Arc<Self>, prometheus::Error> {
+        let aged = Mutex::new(clock.monotonic());
+        Ok(Arc::new(Self {
+            receiver: Receiver::new(sink, config.zero_at_start),
+            config,
+            clock,
+            readiness,
+            metrics: WriteMetrics::register(registry)?,
+            budget: Arc::new(Semaphore::new(IN_FLIGHT_BYTES_MAX / BUDGET_UNIT_BYTES)),
+            slots: Arc::new(Semaphore::new(SLOTS)),
+            buffers: Mutex::default(),
+            aged,
+            logged: Mutex::default(),
+        }))
+    }
+
+    /// Unpacks and stores; on a blocking thread.
+    fn store(&self, packed: &[u8], message: Message) -> Result<Receipt, Failure> {
+        self.age_when_due();
+        let mut buffer = self.buffers.lock().pop().unwrap_or_default();
+        let outcome = match unpack(packed, &mut buffer) {
+            Ok(()) => self.receiver.receive(&buffer, message).map_err(Failure::from),
+            Err(error) => Err(Failure::from(error)),
+        };
+        if buffer.capacity() <= BUFFER_KEPT_BYTES_MAX {
+            let mut buffers = self.buffers.lock();
+            if buffers.len() < BUFFERS_KEPT_MAX {
+                buffers.push(buffer);
+            }
+        }
+        outcome
+    }
+
+    fn age_when_due(&self) {
+        let now = self.clock.monotonic();
+        let mut aged = self.aged.lock();
+        if now.since(*aged) >= AGE_INTERVAL {
+            *aged = now;
+            drop(aged);
+            self.receiver.age();
+        }
+    }
+
+    /// Whether it is time for another line in the log.
+    fn may_log(&self) -> bool {
+        let now = self.clock.monotonic();
+        let mut logged = self.logged.lock();
+        let is_due = logged.is_none_or(|last| now.since(last) >= LOG_INTERVAL);
+        if is_due {
+            *logged = Some(now);
+        }
+        is_due
+    }
+}
+
+/// The route of the receiver.
+pub fn write_router(receiver: Arc<RemoteWrite>) -> Router {
+    Router::new().route("/api/v1/write", post(write)).with_state(receiver)
+}
+
+/// Why a request is answered with an error, with everything refused.
+#[derive(Debug)]
+struct Failure {
+    code: StatusCode,
+    text: String,
+    /// The counts are told: the message was read.
+    was_read: bool,
+}
+
+impl Failure {
+    fn new(code: StatusCode, text: impl Into<String>) -> Self {
+        Self { code, text: text.into(), was_read: false }
+    }
+
+    fn into_response(self, message: Message) -> Response {
+        let mut response = plain(self.code, format!("{}\n", self.text));
+        if matches!(self.code, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
+            response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
+        }
+        if self.was_read && message == Message::V2 {
+            tell_written(response.headers_mut(), Written::default());
+        }
+        response
+    }
+}
+
+impl From<UnpackError> for Failure {
+    fn from(error: UnpackError) -> Self {
+        let code = match error {
+            UnpackError::Malformed(_) => StatusCode::BAD_REQUEST,
+            UnpackError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<ReceiveError> for Failure {
+    fn from(error: ReceiveError) -> Self {
+        let text = chain(&error);
+        match error {
+            ReceiveError::Gather(GatherError::Malformed(_)) => {
+                Self::new(StatusCode::BAD_REQUEST, text)
+            }
+            ReceiveError::Gather(GatherError::TooManyEntries) => {
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, text)
+            }
+            ReceiveError::Storage(AppendError::Refused { .. }) => {
+                Self { was_read: true, ..Self::new(StatusCode::BAD_REQUEST, text) }
+            }
+            ReceiveError::Storage(_) => {
+                Self { was_read: true, ..Self::new(StatusCode::SERVICE_UNAVAILABLE, text) }
+            }
+        }
+    }
+}
+
+async fn write(State(state): State<Arc<RemoteWrite>>, request: Request) -> Response {
+    if !state.config.is_enabled {
+        let text = "the remote write receiver is off: start the server with \
+                    --web.enable-remote-write-receiver, or set swell.remote_write_receiver.enabled\n";
+        return plain(StatusCode::NOT_FOUND, text.to_owned());
+    }
+    if !state.readiness.is_ready() {
+        return refusal(&state.readiness);
+    }
+    let (parts, body) = request.into_parts();
+    if parts.headers.contains_key(header::ORIGIN) {
+        // A page in somebody's browser, and this changes state.
+        let text = "samples are not taken from web pages\n".to_owned();
+        return plain(StatusCode::FORBIDDEN, text);
+    }
+    let message = match message_of(&parts.headers, &state.config.accepted) {
+        Ok(message) => message,
+        Err(error) => return plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, format!("{error}\n")),
+    };
+    match receive(&state, body, message).await {
+        Ok(receipt) => answer(&state, &receipt, message),
+        Err(failure) => {
+            state.metrics.failed_total.with_label_values(&[failure.code.as_str()]).inc();
+            if state.may_log() {
+                warn!(
+                    code = failure.code.as_u16(),
+                    reason = failure.text,
+                    "a remote write request failed"
+                );
+            }
+            failure.into_response(message)
+        }
+    }
+}
+
+async fn receive(
+    state: &Arc<RemoteWrite>,
+    body: Body,
+    message: Message,
+) -> Result<Receipt, Failure> {
+    let (packed, held) = read_body(state, body).await?;
+    let turn = tokio::time::timeout(TURN_DEADLINE, state.slots.clone().acquire_owned()).await;
+    let busy = "too many requests wait to be stored: send less, or again later";
+    let slot = match turn {
+        Ok(Ok(slot)) => slot,
+        Ok(Err(_)) | Err(_) => return Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, busy)),
+    };
+    let state = state.clone();
+    let stored = tokio::task::spawn_blocking(move || {
+        let outcome = state.store(&packed, message);
+        drop((packed, held, slot));
+        outcome
+    });
+    stored.await.unwrap_or_else(|failure| {
+        error!(%failure, "storing a remote write request failed inside");
+        let text = "the request ran into a fault of the server; its log has the details";
+        Err(Failure { was_read: true, ..Failure::new(StatusCode::INTERNAL_SERVER_ERROR, text) })
+    })
+}
+
+/// The body with its share of the budget.
+async fn read_body(
+    state: &RemoteWrite,
+    mut body: Body,
+) -> Result<(Bytes, Option<OwnedSemaphorePermit>), Failure> {
+    let too_large = || {
+        let text = format!(
+            "the body is larger than the {REQUEST_BYTES_MAX} bytes that are read: send smaller requests"
+        );
+        Failure::new(StatusCode::PAYLOAD_TOO_LARGE, text)
+    };
+    let mut packed = Vec::new();
+    let mut held: Option<OwnedSemaphorePermit> = None;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| {
+            let text = format!("the body did not arrive whole: {}", chain(&error));
+            let code = if is_length_limit(&error) {
+                StatusCode::PAYLOAD_TOO_LARGE
+            } else {
+                StatusCode::BAD_REQUEST
+            };
+            Failure::new(code, text)
+        })?;
+        let Ok(data) = frame.into_data() else { continue };
+        let len = packed.len() + data.len();
+        if len > REQUEST_BYTES_MAX {
+            return Err(too_large());
+        }
+        let wanted =
+            len.div_ceil(BUDGET_UNIT_BYTES) - held.as_ref().map_or(0, |held| held.num_permits());
+        if wanted > 0 {
+            let wanted = u32::try_from(wanted).expect("a body is bounded");
+            let Ok(more) = state.budget.clone().try_acquire_many_owned(wanted) else {
+                let text = "too many bytes wait to be stored: send less, or again later";
+                return Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, text));
+            };
+            match &mut held {
+                Some(held) => held.merge(more),
+                None => held = Some(more),
+            }
+        }
+        if packed.is_empty() && body_ends(&body) {
+            return Ok((data, held));
+        }
+        if packed.is_empty() {
+            let rest = usize::try_from(http_body::Body::size_hint(&body).lower()).unwrap_or(0);
+            packed.reserve(len + rest.min(BUFFER_KEPT_BYTES_MAX));
+        }
+        packed.extend_from_slice(&data);
+    }
+    Ok((packed.into(), held))
+}
+
+fn body_ends(body: &Body) -> bool {
+    http_body::Body::is_end_stream(body)
+}
+
+fn is_length_limit(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if error.is::<http_body_util::LengthLimitError>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+fn answer(state: &RemoteWrite, receipt: &Receipt, message: Message) -> Response {
+    state.metrics.count(receipt, state.receiver.catalog.len());
+    // 1.0 has no way to say that an exemplar was left out.
+    let told = match message {
+        Message::V1 => receipt.refusals.clone().without(Why::Exemplar),
+        Message::V2 => receipt.refusals.clone(),
+    };
+    let mut response = if told.total() == 0 {
+        StatusCode::NO_CONTENT.into_response()
+    } else {
+        let rest = if receipt.is_rolled_back {
+            "and with them the whole request"
+        } else {
+            "the others are stored"
+        };
+        let text = told.text(rest);
+        if state.may_log() {
+            warn!(reason = text.trim_end(), "parts of a remote write request are not stored");
+        }
+        plain(StatusCode::BAD_REQUEST, text)
+    };
+    if message == Message::V2 {
+        tell_written(response.headers_mut(), receipt.written);
+    }
+    response
+}
+
+fn tell_written(headers: &mut HeaderMap, written: Written) {
+    for (name, count) in [
+        ("x-prometheus-remote-write-samples-written", written.samples),
+        ("x-prometheus-remote-write-histograms-written", written.histograms),
+        ("x-prometheus-remote-write-exemplars-written", written.exemplars),
+    ] {
+        headers.insert(name, HeaderValue::from(count));
+    }
+}
+
+fn plain(code: StatusCode, text: String) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8")),
+        (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    ];
+    (code, headers, text).into_response()
+}
