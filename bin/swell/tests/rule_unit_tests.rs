@@ -1,4 +1,5 @@
 //! `swell test rules` on the conformance data, and on a file of our own.
+#![expect(clippy::disallowed_methods, reason = "tests wait by the machine's clock")]
 
 mod harness;
 

@@ -213,7 +213,7 @@ swell:
     assert!(config.admin_api && !Config::standard().admin_api);
     for (text, part) in [
         ("swell: {retention: {'{a=': 1d}}", "{a="),
-        ("swell: {retention: {'{a=~\".*\"}': 1d}}", "empty text"),
+        ("swell: {retention: {'{a=~\".*\"}': 1d}}", "non-empty matcher"),
         ("swell: {retention: {'{a=\"b\"}': 0}}", "above 0"),
         ("swell: {retention: {'{a=\"b\"}': soon}}", "soon"),
         ("swell: {retention: [a]}", "line 1"),
