@@ -144,6 +144,11 @@ pub trait SeriesSource: Send + Sync {
         Ok(None)
     }
 
+    /// Why answers about these times may be incomplete, as sentences for the reader; asked after they were read.
+    fn warnings(&self, _range: TimeRange) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Label names of the series that satisfy all matchers (all series when there are none), sorted.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use swell_cli::ClientVerb;
-use swell_model::DurationMs;
+use swell_model::{DurationMs, TimestampMs};
 
 /// Watches containers and machines every second, keeps their metrics, and scales within a second or two.
 #[derive(Debug, Parser)]
@@ -309,6 +309,85 @@ pub(crate) enum TsdbVerb {
         after_help = "Example: swell tsdb restore --snapshot ./swell-data/tsdb/snapshots/before-upgrade --data-dir ./restored"
     )]
     Restore(TsdbRestoreArgs),
+    /// Write samples to Parquet files, as the archive has them, to Arrow record batches, or to an OpenMetrics text
+    #[command(
+        after_help = "Example: swell tsdb export --data-dir ./swell-data --format parquet --match '{job=\"node\"}' --from 2026-11-01T00:00:00Z -o ./export"
+    )]
+    Export(TsdbExportArgs),
+    /// Store samples of Parquet files, an OpenMetrics text, or Prometheus' own blocks
+    #[command(
+        after_help = "Example: swell tsdb import --data-dir ./swell-data --format prometheus /var/lib/prometheus/metrics2"
+    )]
+    Import(TsdbImportArgs),
+}
+
+/// What samples are exported as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExportFormat {
+    /// Parquet files in a folder, partitioned by day and metric; nothing is lost
+    Parquet,
+    /// One stream of Arrow record batches, as /api/swell/v1/arrow gives it; native histograms are left out
+    Arrow,
+    /// One text; native histograms and staleness markers have no form in it and are left out
+    Openmetrics,
+}
+
+/// What samples are imported from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ImportFormat {
+    /// A folder that export or the archive wrote, or Parquet files with columns timestamp, value and labels
+    Parquet,
+    /// A text with a time in each line
+    Openmetrics,
+    /// A block of Prometheus, or its data directory: all blocks in it
+    Prometheus,
+}
+
+/// Arguments of `tsdb export`.
+#[derive(Args, Debug)]
+pub(crate) struct TsdbExportArgs {
+    #[command(flatten)]
+    pub(crate) common: TsdbArgs,
+    /// Form of the export
+    #[arg(long, value_enum)]
+    pub(crate) format: ExportFormat,
+    /// Series to export, such as '{job="node"}'; may be repeated; all series without
+    #[arg(long = "match", value_name = "SELECTOR")]
+    pub(crate) selectors: Vec<String>,
+    /// First time, RFC 3339 or Unix seconds; from the first sample without
+    #[arg(long, value_name = "TIME", value_parser = parse_instant)]
+    pub(crate) from: Option<TimestampMs>,
+    /// Last time, which belongs to the export; to the last sample without
+    #[arg(long, value_name = "TIME", value_parser = parse_instant)]
+    pub(crate) to: Option<TimestampMs>,
+    /// Folder (parquet) or file (arrow, openmetrics; - for standard output) to write
+    #[arg(short = 'o', long = "out", value_name = "PATH")]
+    pub(crate) out: PathBuf,
+}
+
+/// Arguments of `tsdb import`.
+#[derive(Args, Debug)]
+pub(crate) struct TsdbImportArgs {
+    #[command(flatten)]
+    pub(crate) common: TsdbArgs,
+    /// What the source is
+    #[arg(long, value_enum)]
+    pub(crate) format: ImportFormat,
+    /// File or folder to read
+    #[arg(value_name = "PATH")]
+    pub(crate) path: PathBuf,
+}
+
+fn parse_instant(text: &str) -> Result<TimestampMs, String> {
+    let fault =
+        || format!("{text:?} is neither RFC 3339, as 2026-01-31T12:00:00Z, nor Unix seconds");
+    if let Ok(seconds) = text.parse::<f64>() {
+        let millis = (seconds * 1000.0).round();
+        #[expect(clippy::cast_possible_truncation, reason = "the range is checked before")]
+        return (millis.abs() < 9.2e18).then_some(TimestampMs(millis as i64)).ok_or_else(fault);
+    }
+    let time: jiff::Timestamp = text.parse().map_err(|_| fault())?;
+    Ok(TimestampMs(time.as_millisecond()))
 }
 
 /// Arguments of `tsdb compact`.

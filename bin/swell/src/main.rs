@@ -12,6 +12,8 @@ mod config;
 mod data_dir;
 mod demo;
 mod doctor;
+#[cfg(feature = "archive")]
+mod exchange;
 mod identity;
 mod node;
 mod server;

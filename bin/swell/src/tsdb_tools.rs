@@ -26,6 +26,14 @@ pub(crate) fn run(verb: &TsdbVerb) -> anyhow::Result<bool> {
         TsdbVerb::Compact(args) => compact(args),
         TsdbVerb::Snapshot(args) => snapshot(args),
         TsdbVerb::Restore(args) => restore(args),
+        #[cfg(feature = "archive")]
+        TsdbVerb::Export(args) => crate::exchange::export(args),
+        #[cfg(feature = "archive")]
+        TsdbVerb::Import(args) => crate::exchange::import(args),
+        #[cfg(not(feature = "archive"))]
+        TsdbVerb::Export(_) | TsdbVerb::Import(_) => {
+            anyhow::bail!("this program was built without the feature archive")
+        }
     }
 }
 
@@ -33,7 +41,7 @@ pub(crate) fn run(verb: &TsdbVerb) -> anyhow::Result<bool> {
 const FOLDER: &str = "tsdb";
 
 /// Settings for a tool: nothing is deleted for its age, nothing is held back, all of the machine may be used.
-fn tool_settings() -> swell_engine::Config {
+pub(crate) fn tool_settings() -> swell_engine::Config {
     swell_engine::Config {
         wal_sync: WalSync::Never,
         retention_time: DurationMs(i64::MAX),
@@ -43,7 +51,7 @@ fn tool_settings() -> swell_engine::Config {
     }
 }
 
-fn open(data_dir: &Path, settings: swell_engine::Config) -> anyhow::Result<Db> {
+pub(crate) fn open(data_dir: &Path, settings: swell_engine::Config) -> anyhow::Result<Db> {
     let path = data_dir.join(FOLDER);
     anyhow::ensure!(
         path.is_dir(),

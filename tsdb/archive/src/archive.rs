@@ -81,6 +81,8 @@ pub struct Archive {
     store: Store,
     clock: Arc<dyn Clock>,
     samples_max: usize,
+    /// `None` for one who may wait.
+    deadline: Option<Duration>,
     catalogue: RwLock<Catalogue>,
     cache: Mutex<SegmentCache>,
     health: Mutex<Health>,
@@ -108,10 +110,18 @@ impl Archive {
             store,
             clock,
             samples_max,
+            deadline: Some(READ_DEADLINE),
             catalogue: RwLock::default(),
             cache: Mutex::new(SegmentCache::new(CACHE_BYTES)),
             health: Mutex::default(),
         }
+    }
+
+    /// The same, for a tool: a read may take as long as it takes.
+    #[must_use]
+    pub fn without_deadline(mut self) -> Self {
+        self.deadline = None;
+        self
     }
 
     pub(crate) fn store(&self) -> &Store {
@@ -211,7 +221,8 @@ impl Archive {
         let mut collected = Collected::default();
         for manifest in self.catalogue.read().overlapping(range) {
             for part in manifest.parts.iter().filter(|part| may_match(part, matchers)) {
-                if self.clock.monotonic().since(began) > READ_DEADLINE {
+                let spent = self.clock.monotonic().since(began);
+                if self.deadline.is_some_and(|deadline| spent > deadline) {
                     return Err(ReadError::Slow { location: self.store.location().to_owned() });
                 }
                 let wanted = Wanted { metric: &part.metric, matchers, range, labels_only };

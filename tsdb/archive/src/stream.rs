@@ -41,7 +41,8 @@ pub enum StreamError {
 }
 
 /// Gives the stream piece by piece to `send`, which tells whether it is still wanted: all series that satisfy one of the
-/// selectors, each once, with a column for each label. Series that appear while the stream is made may be missing.
+/// selectors, each once, with a column for each label. Series that appear while the stream is made may be missing. Gives
+/// the number of rows.
 ///
 /// # Errors
 /// [`StreamError`]; what was given before is the start of a stream without its end.
@@ -51,7 +52,7 @@ pub fn write_arrow_stream(
     range: TimeRange,
     samples: StreamedSamples,
     send: &mut dyn FnMut(Bytes) -> bool,
-) -> Result<(), StreamError> {
+) -> Result<u64, StreamError> {
     let mut names: BTreeSet<String> = BTreeSet::new();
     for matchers in selectors {
         names.extend(source.label_names(matchers, range)?);
@@ -67,6 +68,7 @@ pub fn write_arrow_stream(
         columns,
         waiting: Vec::new(),
         waiting_rows: 0,
+        row_count: 0,
         floats,
         send,
     };
@@ -91,6 +93,7 @@ struct Stream<'s> {
     columns: Columns,
     waiting: Vec<SeriesData>,
     waiting_rows: usize,
+    row_count: u64,
     floats: bool,
     send: &'s mut dyn FnMut(Bytes) -> bool,
 }
@@ -113,6 +116,7 @@ impl Stream<'_> {
     fn flush(&mut self) -> Result<(), StreamError> {
         let series = std::mem::take(&mut self.waiting);
         let row_count = std::mem::take(&mut self.waiting_rows);
+        self.row_count += row_count as u64;
         let batch = self.columns.batch(&series)?;
         let mut first = 0;
         while first < row_count {
@@ -129,9 +133,10 @@ impl Stream<'_> {
         if bytes.is_empty() || (self.send)(bytes.into()) { Ok(()) } else { Err(StreamError::Gone) }
     }
 
-    fn finish(mut self) -> Result<(), StreamError> {
+    fn finish(mut self) -> Result<u64, StreamError> {
         self.flush()?;
         self.writer.finish()?;
-        self.send()
+        self.send()?;
+        Ok(self.row_count)
     }
 }

@@ -89,6 +89,14 @@ impl Uploader {
         Self { archive, config, empty: Vec::new() }
     }
 
+    /// Only looks what is archived already.
+    ///
+    /// # Errors
+    /// [`CatalogueError`].
+    pub fn refresh(&self) -> Result<(), CatalogueError> {
+        self.archive.refresh()
+    }
+
     /// Archives every window that is due: it ended `after` ago, and no samples are added before `settled_before`.
     /// `local` is what the database has; nothing is done without.
     ///

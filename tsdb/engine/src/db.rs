@@ -7,7 +7,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
@@ -69,6 +69,8 @@ pub(crate) struct Inner {
     /// Blocks that should be there; they stay listed until an operator forgets them.
     pub(crate) missing_blocks: Vec<BlockId>,
     pub(crate) next_block: AtomicU64,
+    /// Blocks with samples from here on stay although their time is over: see [`Db::hold_from`].
+    pub(crate) hold_from_ms: AtomicI64,
     pub(crate) replayed_record_count: u64,
     pub(crate) torn_bytes: u64,
 }
@@ -103,7 +105,7 @@ impl Inner {
         AppendError::Refused { series: series.to_string(), reason }
     }
 
-    fn check_labels(&self, labels: &Labels) -> Result<(), AppendError> {
+    pub(crate) fn check_labels(&self, labels: &Labels) -> Result<(), AppendError> {
         let config = &self.config;
         if labels.is_empty() {
             return Err(Self::refuse(labels, "it has no labels".to_owned()));
@@ -387,6 +389,10 @@ impl SeriesSource for Db {
         grouping: Grouping<'_>,
     ) -> Result<Option<GroupedNewest>, SelectError> {
         self.newest_in_groups(matchers, range, grouping)
+    }
+
+    fn warnings(&self, range: TimeRange) -> Vec<String> {
+        Self::warnings(self, range)
     }
 
     fn label_names(

@@ -2,13 +2,14 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use swell_env::Monotonic;
 use swell_model::{DurationMs, SelectError, SelectHints, TimeRange, TimestampMs};
 use swell_telemetry::chain;
 
-use crate::block::{self, Block, BlockMeta, Packing, WriteBlockError};
+use crate::block::{self, Block, BlockId, BlockMeta, Packing, WriteBlockError};
 use crate::compact::execute::{Job, Turn, discard, fill};
 use crate::compact::plan::{self, Rewrite, Window};
 use crate::db::{Db, Inner};
@@ -289,7 +290,10 @@ impl Inner {
         }
         let blocks = Arc::clone(&self.state.read().blocks);
         let metas: Vec<BlockMeta> = blocks.iter().map(|block| block.meta.clone()).collect();
-        let plan = retention::plan(&metas, &self.config.retention());
+        let mut plan = retention::plan(&metas, &self.config.retention());
+        let held_from = TimestampMs(self.hold_from_ms.load(Ordering::Relaxed));
+        let is_held = |id: &BlockId| metas.iter().any(|it| it.id == *id && it.max >= held_from);
+        plan.delete.retain(|id| !is_held(id));
         self.metrics.retention_held_back.set(i64::from(plan.held_back_by_gap.is_some()));
         if !plan.delete.is_empty() {
             let (count, of) = (plan.delete.len(), metas.len());

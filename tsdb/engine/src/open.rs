@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, RwLock};
@@ -133,6 +133,7 @@ impl Db {
             samples_appended: AtomicU64::new(0),
             missing_blocks: found.missing,
             next_block: AtomicU64::new(found.next_block),
+            hold_from_ms: AtomicI64::new(i64::MAX),
             replayed_record_count: replayed.record_count,
             torn_bytes: replayed.torn_bytes,
         });

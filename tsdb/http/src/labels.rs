@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use axum::extract::{Path, State};
 use axum::response::Response;
 use serde::Serialize;
-use swell_model::{Labels, Matcher, MetricKind, SelectHints, SeriesSource, TimeRange};
+use swell_model::{Labels, Matcher, MetricKind, SelectHints, TimeRange};
 
 use crate::answer::{success, success_raw, success_with};
 use crate::encode::labels as write_labels;
@@ -27,7 +27,7 @@ pub(crate) async fn series(
         return Err(ApiError::bad_data("no match[] parameter provided"));
     }
     let (range, limit) = (params.range()?, params.limit("limit")?);
-    let db = api.db.clone();
+    let source = api.source.clone();
     let cancelled = Arc::<AtomicBool>::default();
     let unwanted = cancelled.clone();
     let found = api
@@ -35,7 +35,7 @@ pub(crate) async fn series(
             let mut found = BTreeSet::new();
             let hints = SelectHints { labels_only: true, ..SelectHints::range(range) };
             for matchers in &selectors {
-                for series in db.select(matchers, &hints)? {
+                for series in source.select(matchers, &hints)? {
                     if unwanted.load(Ordering::Relaxed) {
                         return Err(ApiError::timeout("nobody waits for the answer any more"));
                     }
@@ -54,7 +54,8 @@ pub(crate) async fn series(
         write_labels(&mut data, labels);
     }
     data.push(']');
-    let warnings = if found.len() > limit { vec![TRUNCATED.to_owned()] } else { Vec::new() };
+    let mut warnings = api.source.warnings(range);
+    warnings.extend((found.len() > limit).then(|| TRUNCATED.to_owned()));
     Ok(success_raw(&data, &warnings, &[]))
 }
 
@@ -63,9 +64,9 @@ pub(crate) async fn names(
     State(api): State<Arc<Api>>,
     params: Params,
 ) -> Result<Response, ApiError> {
-    let db = api.db.clone();
+    let source = api.source.clone();
     list(&api, &params, move |matchers, range| {
-        db.label_names(matchers, range).map_err(ApiError::from)
+        source.label_names(matchers, range).map_err(ApiError::from)
     })
     .await
 }
@@ -84,9 +85,9 @@ pub(crate) async fn values(
     if name.is_empty() {
         return Err(ApiError::bad_data("invalid label name: \"\""));
     }
-    let db = api.db.clone();
+    let source = api.source.clone();
     list(&api, &params, move |matchers, range| {
-        db.label_values(&name, matchers, range).map_err(ApiError::from)
+        source.label_values(&name, matchers, range).map_err(ApiError::from)
     })
     .await
 }
@@ -115,7 +116,8 @@ async fn list(
         })
         .await?;
     let limit = limit.unwrap_or(usize::MAX);
-    let warnings = if found.len() > limit { vec![TRUNCATED.to_owned()] } else { Vec::new() };
+    let mut warnings = api.source.warnings(range);
+    warnings.extend((found.len() > limit).then(|| TRUNCATED.to_owned()));
     found.truncate(limit);
     Ok(success_with(&found, &warnings))
 }

@@ -6,6 +6,8 @@
 
 mod admin;
 mod answer;
+#[cfg(feature = "archive")]
+mod arrow;
 mod edge;
 mod encode;
 mod error;
@@ -20,6 +22,7 @@ mod status;
 mod targets;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod watched;
 mod write;
 
 pub use health::Readiness;
@@ -66,11 +69,18 @@ pub fn router(api: Arc<Api>) -> Router {
         )
         .route("/api/v1/admin/tsdb/snapshot", post(admin::snapshot).put(admin::snapshot))
         .layer(from_fn_with_state(api.clone(), edge::when_ready));
-    prometheus
+    let router = prometheus
         .merge(admin)
         .route("/metrics", get(status::metrics))
         .layer(edge::compression())
         .route("/-/healthy", get(health::healthy))
-        .route("/-/ready", get(health::ready))
-        .with_state(api)
+        .route("/-/ready", get(health::ready));
+    // A stream of its own: compressing it would cost more than it saves on most networks.
+    #[cfg(feature = "archive")]
+    let router = router.merge(
+        Router::new()
+            .route("/api/swell/v1/arrow", get(arrow::stream).post(arrow::stream))
+            .layer(from_fn_with_state(api.clone(), edge::when_ready)),
+    );
+    router.with_state(api)
 }

@@ -83,7 +83,7 @@ async fn run(
         None => api.config.timeout,
     };
     let began = api.clock.monotonic();
-    let output = api.evaluate(expr, eval, timeout).await?;
+    let (output, incomplete) = api.evaluate(expr, eval, timeout).await?;
     let spent = api.clock.monotonic().since(began);
     let (mut data, cut) = query_data(&output.value, limit);
     let asked_stats = params.get("stats");
@@ -94,6 +94,7 @@ async fn run(
     }
     let mut warnings: Vec<String> =
         output.warnings.iter().map(|remark| remark.render(query)).collect();
+    warnings.extend(incomplete);
     if cut {
         warnings.push("results truncated due to limit".to_owned());
     }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use prometheus::IntGauge;
 use swell_engine::Db;
 use swell_env::Clock;
-use swell_model::{DurationMs, TimestampMs};
+use swell_model::{DurationMs, SeriesSource, TimestampMs};
 use swell_promql::{Budget, EvalParams, QueryOutput};
 use swell_promql_syntax::Expr;
 use swell_telemetry::Registry;
@@ -18,6 +18,7 @@ use crate::error::ApiError;
 use crate::health::Readiness;
 use crate::metrics::QueryMetrics;
 use crate::targets::TargetStatusSource;
+use crate::watched::Watched;
 
 /// Steps that the longest range query has: both of its ends count.
 const STEPS_MAX: usize = Budget::STEPS_MAX_DEFAULT + 1;
@@ -53,8 +54,10 @@ pub struct ApiConfig {
 
 /// What the API stands on.
 pub struct ApiDeps {
-    /// Storage.
+    /// Storage: its state, and what is known of metrics.
     pub db: Arc<Db>,
+    /// What queries read: the storage, or the storage in front of an archive.
+    pub source: Arc<dyn SeriesSource>,
     /// Targets of scraping and of the virtual jobs.
     pub targets: Arc<dyn TargetStatusSource>,
     /// Time.
@@ -75,6 +78,7 @@ impl std::fmt::Debug for ApiDeps {
 pub struct Api {
     pub(crate) config: ApiConfig,
     pub(crate) db: Arc<Db>,
+    pub(crate) source: Arc<dyn SeriesSource>,
     pub(crate) targets: Arc<dyn TargetStatusSource>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) readiness: Readiness,
@@ -134,6 +138,7 @@ impl Api {
             metrics,
             config,
             db: deps.db,
+            source: deps.source,
             targets: deps.targets,
             clock: deps.clock,
             readiness: deps.readiness,
@@ -150,29 +155,55 @@ impl Api {
         }
     }
 
-    /// Evaluates on the pool. The query is stopped when its time is up or the client goes.
+    /// Evaluates on the pool; gives the result, and why it may be incomplete. The query is stopped when its time is up
+    /// or the client goes.
     pub(crate) async fn evaluate(
         &self,
         expr: Expr,
         params: EvalParams,
         timeout: DurationMs,
-    ) -> Result<QueryOutput, ApiError> {
+    ) -> Result<(QueryOutput, Vec<String>), ApiError> {
         let budget = Budget::new(self.config.samples_max, STEPS_MAX);
         let cancelled = budget.cancelled.clone();
-        let db = self.db.clone();
+        let source = Watched::new(self.source.clone());
         let asked = self.clock.monotonic();
         let answer = self
             .run(timeout, cancelled, move || {
-                swell_promql::evaluate(&expr, db.as_ref(), &params, &budget).map_err(ApiError::from)
+                let output = swell_promql::evaluate(&expr, &source, &params, &budget)
+                    .map_err(ApiError::from)?;
+                Ok((output, source.warnings_of_reads()))
             })
             .await;
         let spent = self.clock.monotonic().since(asked);
         self.metrics.duration_seconds.observe(spent.as_secs_f64());
         match &answer {
-            Ok(output) => self.metrics.samples_total.inc_by(output.stats.samples_total),
+            Ok((output, _)) => self.metrics.samples_total.inc_by(output.stats.samples_total),
             Err(error) => self.metrics.failures_total.with_label_values(&[error.kind()]).inc(),
         }
         answer
+    }
+
+    /// Waits for one of the slots, for work that holds it beyond the answer's first byte.
+    #[cfg(feature = "archive")]
+    pub(crate) async fn slot(
+        &self,
+        timeout: DurationMs,
+    ) -> Result<tokio::sync::OwnedSemaphorePermit, ApiError> {
+        if let Ok(free) = self.slots.clone().try_acquire_owned() {
+            return Ok(free);
+        }
+        let waiting_max = self.config.concurrency_max * WAITING_PER_SLOT;
+        let _place = self
+            .waiting
+            .clone()
+            .try_acquire_owned()
+            .map_err(|_| ApiError::too_many_wait(waiting_max))?;
+        let slot = tokio::time::timeout(timeout.to_std(), self.slots.clone().acquire_owned()).await;
+        match slot {
+            Ok(Ok(slot)) => Ok(slot),
+            Ok(Err(_)) => Err(ApiError::timeout("the server is stopping")),
+            Err(_) => Err(ApiError::timeout("too many queries run: none ended in time")),
+        }
     }
 
     /// Runs blocking work on the pool, in one of the slots; refuses it at once when too many wait for one.

@@ -175,7 +175,14 @@ fn server(settings: &BTreeMap<String, String>) -> Result<Router, String> {
         hostname: String::new(),
         admin_api: false,
     };
-    let deps = ApiDeps { db, targets: Arc::new(NoTargets), clock, readiness, registry };
+    let deps = ApiDeps {
+        source: db.clone(),
+        db,
+        targets: Arc::new(NoTargets),
+        clock,
+        readiness,
+        registry,
+    };
     let api = Api::new(config, deps).map_err(|error| failed(&error))?;
     Ok(crate::router(api).merge(crate::write_router(receiver)))
 }

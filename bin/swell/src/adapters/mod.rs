@@ -1,12 +1,16 @@
 //! Where one domain needs what another has, it defines a small trait; here they meet.
 
 mod announce;
+#[cfg(feature = "archive")]
+mod archived;
 mod containers;
 mod pod_metrics;
 mod promql;
 mod self_metrics;
 
 pub(crate) use announce::AnnouncingSink;
+#[cfg(feature = "archive")]
+pub(crate) use archived::ArchivedSource;
 pub(crate) use containers::Containers;
 pub(crate) use pod_metrics::PodMetrics;
 pub(crate) use promql::PromqlEvaluator;

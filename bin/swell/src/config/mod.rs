@@ -1,5 +1,6 @@
 //! From a configuration file to checked settings. Every fault is reported at once, with file and line.
 
+mod archive;
 mod jobs;
 mod raw;
 
@@ -14,6 +15,7 @@ use swell_model::{DurationMs, Labels, Matcher};
 use swell_scrape::ScrapeConfig;
 use swell_tsdb_http::Message;
 
+pub(crate) use archive::ArchiveSettings;
 use jobs::JobDefaults;
 use raw::{Opaque, RawBackground, RawConfig, RawScrapeConfig, Span};
 
@@ -44,6 +46,8 @@ pub(crate) struct Config {
     pub(crate) collection_interval: DurationMs,
     /// Limits of queries.
     pub(crate) query: QueryLimits,
+    /// Where old samples go, if anywhere.
+    pub(crate) archive: Option<ArchiveSettings>,
     /// Settings of the autoscaler.
     pub(crate) autoscaler: AutoscalerSettings,
     /// What is taken by remote write.
@@ -206,6 +210,7 @@ impl Config {
             ),
         };
         let remote_write = remote_write(&raw, &mut faults);
+        let archive = archive::settings(raw.swell.archive.as_ref(), folder, &mut faults);
         if !faults.is_empty() {
             return Err(ConfigFaults { path: path.to_owned(), faults });
         }
@@ -221,6 +226,7 @@ impl Config {
             alertmanager,
             collection_interval,
             query: limits,
+            archive,
             autoscaler,
             remote_write,
             self_metrics: raw.swell.self_metrics.unwrap_or(true),
@@ -509,7 +515,8 @@ fn discoveries(job: &RawScrapeConfig) -> Vec<&'static str> {
 }
 
 /// Keys whose values are not shown.
-const SECRET_KEYS: [&str; 9] = [
+const SECRET_KEYS: [&str; 10] = [
+    "secret_access_key",
     "password",
     "credentials",
     "bearer_token",

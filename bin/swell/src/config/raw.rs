@@ -310,6 +310,7 @@ pub(crate) struct RawSwell {
     pub(crate) autoscaler: RawAutoscaler,
     pub(crate) remote_write_receiver: RawRemoteWriteReceiver,
     pub(crate) self_metrics: Option<bool>,
+    pub(crate) archive: Option<RawArchive>,
 }
 
 /// `swell.remote_write_receiver:`
@@ -319,6 +320,26 @@ pub(crate) struct RawRemoteWriteReceiver {
     pub(crate) enabled: Option<bool>,
     pub(crate) accepted_protobuf_messages: Option<Vec<String>>,
     pub(crate) zero_at_start: bool,
+}
+
+/// `swell.archive:`
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawArchive {
+    pub(crate) url: String,
+    pub(crate) after: Option<Span>,
+    pub(crate) window: Option<Span>,
+    pub(crate) region: Option<String>,
+    pub(crate) endpoint: Option<String>,
+    pub(crate) access_key_id: Option<String>,
+    pub(crate) secret_access_key: Option<String>,
+    pub(crate) secret_access_key_file: Option<PathBuf>,
+}
+
+impl std::fmt::Debug for RawArchive {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RawArchive").field("url", &self.url).finish_non_exhaustive()
+    }
 }
 
 /// `swell.retention:`, a selector and a duration each, in the order of the file.

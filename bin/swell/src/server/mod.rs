@@ -5,6 +5,8 @@
 
 mod addresses;
 mod alerting;
+#[cfg(feature = "archive")]
+mod archive;
 mod core_metrics;
 mod kube;
 mod storage;
@@ -250,10 +252,15 @@ pub(crate) async fn start(server: ServerConfig) -> anyhow::Result<Running> {
     }
     let scraper = targets::start(&server.config, &sink, &clock, &registry, tasks)?;
 
+    #[cfg(feature = "archive")]
+    let source = archive::start(&server.config, &db, &clock, &registry, tasks)?;
+    #[cfg(not(feature = "archive"))]
+    let source = db.clone();
     let api = Api::new(
         api_config(&server),
         ApiDeps {
             db: db.clone(),
+            source,
             targets: scraper,
             clock: clock.clone(),
             readiness: readiness.clone(),

@@ -212,3 +212,133 @@ const fn reset_hint(flags: u8, nr: usize) -> CounterResetHint {
         _ => CounterResetHint::Unknown,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Writes bits as Prometheus' chunks have them.
+    #[derive(Default)]
+    struct Bits(Vec<bool>);
+
+    impl Bits {
+        fn put(&mut self, value: u64, count: u32) -> &mut Self {
+            self.0.extend((0..count).rev().map(|bit| value >> bit & 1 == 1));
+            self
+        }
+
+        /// A small signed integer: three, six or nine bits behind their prefix.
+        fn int(&mut self, value: i64) -> &mut Self {
+            let bits = value.cast_unsigned();
+            match value {
+                0 => self.put(0, 1),
+                -3..=4 => self.put(0b10, 2).put(bits, 3),
+                -31..=32 => self.put(0b110, 3).put(bits, 6),
+                _ => self.put(0b1110, 4).put(bits, 9),
+            }
+        }
+
+        fn uint(&mut self, value: u64) -> &mut Self {
+            match value {
+                0 => self.put(0, 1),
+                1..=7 => self.put(0b10, 2).put(value, 3),
+                8..=63 => self.put(0b110, 3).put(value, 6),
+                _ => self.put(0b1110, 4).put(value, 9),
+            }
+        }
+
+        /// A float that differs from the one before in all 64 bits that may differ.
+        fn xor(&mut self, before: f64, now: f64) -> &mut Self {
+            if before.to_bits() == now.to_bits() {
+                return self.put(0, 1);
+            }
+            self.put(0b11, 2).put(0, 5).put(0, 6).put(before.to_bits() ^ now.to_bits(), 64)
+        }
+
+        fn bytes(&self) -> Vec<u8> {
+            let byte = |bits: &[bool]| {
+                bits.iter()
+                    .enumerate()
+                    .fold(0_u8, |byte, (at, bit)| byte | u8::from(*bit) << (7 - at))
+            };
+            self.0.chunks(8).map(byte).collect()
+        }
+    }
+
+    fn read(counts: Counts, flags: u8, bits: &Bits, samples: usize) -> Vec<(i64, NativeHistogram)> {
+        let bytes = bits.bytes();
+        let mut found = Vec::new();
+        decode(counts, flags, BitReader::new(&bytes), samples, &mut found).expect("whole");
+        for cut in 0..bytes.len() - 1 {
+            let mut some = Vec::new();
+            let outcome = decode(counts, flags, BitReader::new(&bytes[..cut]), samples, &mut some);
+            assert!(outcome.is_err(), "cut after {cut} bytes");
+        }
+        found.into_iter().map(|(at, it)| (at, NativeHistogram::clone(&it))).collect()
+    }
+
+    #[test]
+    fn integer_histograms_are_sums_of_differences() {
+        let mut bits = Bits::default();
+        // Zero threshold 2^-128, schema 1, spans (0, 2), (1, 1) and (-2, 1).
+        bits.put(116, 8).int(1);
+        bits.uint(2).uint(2).int(0).uint(1).int(1);
+        bits.uint(1).uint(1).int(-2);
+        // First sample: time 100, count 10, zero count 1, sum 2.5, buckets 3, 2, 1 and 3 as differences.
+        bits.int(100).uint(10).uint(1).put(2.5_f64.to_bits(), 64);
+        bits.int(3).int(-1).int(-1).int(3);
+        // Second: 15 later, five more, buckets 5, 3, 2 and 4.
+        bits.int(15).int(5).int(0).xor(2.5, 4.0);
+        bits.int(2).int(-1).int(0).int(1);
+        // Third: a staleness marker, counts as if nothing changed.
+        bits.int(0).int(0).int(0).xor(4.0, stale_nan());
+        let found = read(Counts::Integers, 0b0100_0000, &bits, 3);
+        let first = NativeHistogram {
+            schema: 1,
+            reset_hint: CounterResetHint::Unknown,
+            zero_threshold: 2.0_f64.powi(-128),
+            zero_count: 1.0,
+            count: 10.0,
+            sum: 2.5,
+            positive_spans: vec![Span { offset: 0, length: 2 }, Span { offset: 1, length: 1 }],
+            positive_buckets: vec![3.0, 2.0, 1.0],
+            negative_spans: vec![Span { offset: -2, length: 1 }],
+            negative_buckets: vec![3.0],
+            custom_bounds: Vec::new(),
+        };
+        let second = NativeHistogram {
+            reset_hint: CounterResetHint::NotReset,
+            count: 15.0,
+            sum: 4.0,
+            positive_buckets: vec![5.0, 3.0, 2.0],
+            negative_buckets: vec![4.0],
+            ..first.clone()
+        };
+        assert_eq!(found[0], (100, first));
+        assert_eq!(found[1], (115, second));
+        assert_eq!(found[2].0, 130);
+        assert!(is_stale_nan(found[2].1.sum) && found[2].1.positive_buckets.is_empty());
+    }
+
+    #[test]
+    fn float_histograms_with_bounds_of_their_own_are_read() {
+        let mut bits = Bits::default();
+        // Zero threshold 0, schema -53, one span of two buckets, none below zero, bounds 0.5 and -1.
+        bits.put(0, 8).put(0b1110, 4).put((-53_i64).cast_unsigned(), 9);
+        bits.uint(1).uint(2).int(0).uint(0);
+        bits.uint(2).uint(501).uint(0).put((-1.0_f64).to_bits(), 64);
+        bits.int(7);
+        for value in [4.0_f64, 0.0, 9.5, 1.5, 2.5] {
+            bits.put(value.to_bits(), 64);
+        }
+        bits.int(-3).xor(4.0, 5.0).xor(0.0, 0.0).xor(9.5, 9.5).xor(1.5, 2.5).xor(2.5, 2.5);
+        let found = read(Counts::Floats, 0b1100_0000, &bits, 2);
+        assert_eq!((found[0].0, found[1].0), (7, 4));
+        let (first, second) = (&found[0].1, &found[1].1);
+        assert_eq!(first.custom_bounds, [0.5, -1.0]);
+        assert_eq!((first.count, first.sum), (4.0, 9.5));
+        assert_eq!(first.positive_buckets, [1.5, 2.5]);
+        assert_eq!(first.reset_hint, CounterResetHint::Gauge);
+        assert_eq!((second.count, second.positive_buckets.as_slice()), (5.0, &[2.5, 2.5][..]));
+    }
+}

@@ -124,6 +124,7 @@ impl Lab {
             config,
             ApiDeps {
                 db: db.clone(),
+                source: db.clone(),
                 targets: targets.clone(),
                 clock,
                 readiness: readiness.clone(),

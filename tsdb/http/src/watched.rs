@@ -1,0 +1,81 @@
+//! Remembers which times a query read, to ask afterwards whether anything may be missing there.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use swell_model::{
+    GroupedNewest, Grouping, Matcher, SelectError, SelectHints, SeriesIter, SeriesSource,
+    TimeRange, TimestampMs,
+};
+
+/// A source that notes the times asked for.
+pub(crate) struct Watched {
+    source: Arc<dyn SeriesSource>,
+    first_ms: AtomicI64,
+    last_ms: AtomicI64,
+}
+
+impl Watched {
+    pub(crate) fn new(source: Arc<dyn SeriesSource>) -> Self {
+        Self { source, first_ms: AtomicI64::new(i64::MAX), last_ms: AtomicI64::new(i64::MIN) }
+    }
+
+    fn note(&self, range: TimeRange) {
+        self.first_ms.fetch_min(range.start_incl.0, Ordering::Relaxed);
+        self.last_ms.fetch_max(range.end_incl.0, Ordering::Relaxed);
+    }
+
+    /// What the source has to say about the times read so far.
+    pub(crate) fn warnings_of_reads(&self) -> Vec<String> {
+        let first = TimestampMs(self.first_ms.load(Ordering::Relaxed));
+        let last = TimestampMs(self.last_ms.load(Ordering::Relaxed));
+        if first > last {
+            return Vec::new();
+        }
+        self.source.warnings(TimeRange { start_incl: first, end_incl: last })
+    }
+}
+
+impl SeriesSource for Watched {
+    fn select<'a>(
+        &'a self,
+        matchers: &[Matcher],
+        hints: &SelectHints,
+    ) -> Result<SeriesIter<'a>, SelectError> {
+        self.note(hints.range);
+        self.source.select(matchers, hints)
+    }
+
+    fn newest_grouped(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+        grouping: Grouping<'_>,
+    ) -> Result<Option<GroupedNewest>, SelectError> {
+        self.note(range);
+        self.source.newest_grouped(matchers, range, grouping)
+    }
+
+    fn warnings(&self, range: TimeRange) -> Vec<String> {
+        self.source.warnings(range)
+    }
+
+    fn label_names(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<Vec<String>, SelectError> {
+        self.note(range);
+        self.source.label_names(matchers, range)
+    }
+
+    fn label_values(
+        &self,
+        name: &str,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<Vec<String>, SelectError> {
+        self.note(range);
+        self.source.label_values(name, matchers, range)
+    }
+}
