@@ -1,5 +1,8 @@
 //! The storage as an operator meets it: looked into, copied, restored, refused, and its API for deletion.
-#![expect(clippy::disallowed_methods, reason = "tests of the binary measure real time")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests of the binary measure real time and are told how long"
+)]
 
 mod harness;
 
@@ -153,4 +156,54 @@ fn deletion_is_off_unless_the_flag_is_given() {
     let (code, _, stderr) = run(&["server", "--retention-size", "big"]);
     assert_eq!(code, 2);
     assert!(stderr.contains("10GiB"), "{stderr}");
+}
+
+/// Times and values of all samples of a metric, as the API tells them.
+fn samples(server: &Server, metric: &str) -> std::collections::BTreeMap<String, String> {
+    let (_, body) = server.get(&format!("/api/v1/query?query={metric}[1h]"));
+    let answer: serde_json::Value = serde_json::from_str(&body).expect("JSON");
+    assert_eq!(answer["status"], "success", "{body}");
+    let series = answer["data"]["result"].as_array().expect("a matrix");
+    let values = series.iter().flat_map(|one| one["values"].as_array().expect("samples"));
+    let text = |value: &serde_json::Value| value.to_string();
+    let mut found = std::collections::BTreeMap::new();
+    for sample in values {
+        let before = found.insert(text(&sample[0]), text(&sample[1]));
+        assert_eq!(before, None, "a time twice");
+    }
+    found
+}
+
+/// Cycles of the loop below: a few each time; `SWELL_KILL_CYCLES=200 cargo test -p swell --test storage killed`
+/// for the figure in benches/README.md.
+const KILL_CYCLES: usize = 12;
+
+#[test]
+fn a_server_killed_again_and_again_loses_no_sample_that_it_has_shown() {
+    let cycles = std::env::var("SWELL_KILL_CYCLES")
+        .map_or(KILL_CYCLES, |text| text.parse().expect("a number of cycles"));
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("swell.yaml");
+    fs::write(&file, "swell: {collection_interval: 100ms}\n").expect("written");
+    let config = file.display().to_string();
+    let data = folder.path().join("data");
+    let mut shown = std::collections::BTreeMap::new();
+    for cycle in 0..cycles {
+        let server = Server::start(&data, &["--with-agent", "--config", &config]);
+        let found = samples(&server, "node_load1");
+        for (at, value) in &shown {
+            assert_eq!(found.get(at), Some(value), "cycle {cycle}: lost or changed at {at}");
+        }
+        // Killed while it writes, a little later in each cycle.
+        let wanted = found.len() + 1 + cycle % 4;
+        shown = wait_for("new samples", || {
+            Some(samples(&server, "node_load1")).filter(|now| now.len() >= wanted)
+        });
+        server.kill();
+    }
+    let dir = data.display().to_string();
+    let (code, verified, stderr) =
+        json(&["tsdb", "verify", "--data-dir", &dir, "--output", "json"]);
+    assert_eq!(code, 0, "{verified} {stderr}");
+    eprintln!("{cycles} kills, {} samples of one series shown, none lost", shown.len());
 }
