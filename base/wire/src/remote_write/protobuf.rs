@@ -121,9 +121,19 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// The next field with its number; `None` at the end.
+    /// The next field with its number; `None` at the end, which is also behind a fault: what follows one cannot be told
+    /// apart, and who passes over faults must come to an end.
     #[inline]
     pub(super) fn field(&mut self) -> Result<Option<(u64, Value<'a>)>, WireError> {
+        let field = self.read_field();
+        if field.is_err() {
+            self.at = self.end;
+        }
+        field
+    }
+
+    #[inline]
+    fn read_field(&mut self) -> Result<Option<(u64, Value<'a>)>, WireError> {
         if self.is_empty() {
             return Ok(None);
         }

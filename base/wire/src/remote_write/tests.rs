@@ -572,3 +572,17 @@ fn errors_say_where() {
     let error = series.labels_len().expect_err("its label is cut short");
     assert_eq!(error.to_string(), "byte 5 of the message: a length reaches beyond the end");
 }
+
+/// Found by fuzzing: a number that does not end was met again and again.
+#[test]
+fn a_fault_is_told_once() {
+    for (bytes, message) in
+        [(&[0x85][..], Message::V1), (&[0x0a, 1, 0x85], Message::V1), (&[0x2a], Message::V2)]
+    {
+        let told: Vec<_> = items(bytes, message).take(10).collect();
+        assert_eq!(told.len(), 1, "{bytes:?}: {told:?}");
+        if let Ok(Item::Series(series)) = &told[0] {
+            assert_eq!(series.parts(0).take(10).filter(Result::is_err).count(), 1, "{bytes:?}");
+        }
+    }
+}
