@@ -17,9 +17,10 @@
 //!   names changed in a folder since its last sync, any prefix of the changes survives; folders do not
 //!   wait for each other. A file whose name survived may be empty.
 //! - **Kill.** The process ends between two operations; everything it wrote is there.
-//! - **Disk full or IO error on append.** The first half of the bytes is in the file, the call fails.
+//! - **Disk full, or another error, on append.** The first half of the bytes is in the file, the call fails.
 //! - **IO error on sync.** The call fails and what was not yet durable in that file never will be, even if a
 //!   later sync of it reports success (the page cache forgets which pages were dirty).
+//! - **Read-only file system, no more descriptors.** As an IO error, told as what it is.
 //! - **IO error on any other operation.** The operation has no effect.
 //! - **Decay.** Bytes of a file change, or its end goes missing, while nobody looks.
 //!
@@ -217,6 +218,14 @@ pub fn remove_tree(dir: &dyn Dir, folder: &str) -> io::Result<()> {
         if entry.is_folder { remove_tree(dir, &name)? } else { dir.remove(&name)? }
     }
     dir.remove_folder(folder)
+}
+
+/// Whether an operation failed since the process, or the machine, may open no more files.
+#[must_use]
+pub fn lacks_descriptors(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let codes = [Errno::MFILE, Errno::NFILE].map(Errno::raw_os_error);
+    error.raw_os_error().is_some_and(|code| codes.contains(&code))
 }
 
 fn invalid_name(name: &str) -> io::Error {

@@ -7,5 +7,5 @@ pub mod dir;
 pub use clock::{Clock, ManualClock, Monotonic, SystemClock};
 pub use dir::{
     AppendFile, Dir, DirEntry, DirLock, Fault, FaultDir, FsDir, LockError, MemDir, ReadFile,
-    read_whole, remove_tree,
+    lacks_descriptors, read_whole, remove_tree,
 };

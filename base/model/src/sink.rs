@@ -225,7 +225,7 @@ impl AppendReport {
 }
 
 /// Why a batch or a series was refused; nothing of it was stored.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AppendError {
     /// The series is not known (any more): resolve its labels again and retry.
     #[error("series {0:?} is not known: resolve its labels again")]
@@ -246,7 +246,14 @@ pub enum AppendError {
         /// The limit with its figure, and what uses it up.
         reason: String,
     },
-    /// The storage accepts no writes until it is reopened (disk full, IO error).
+    /// The storage takes no writes for now (disk full, no file may be opened): it takes them again by itself once the
+    /// cause is gone, and nothing of this one was stored.
+    #[error("the storage takes no writes for now: {reason}")]
+    Paused {
+        /// First failure that led to this.
+        reason: String,
+    },
+    /// The storage accepts no writes until it is reopened (IO error, failed sync).
     #[error("the storage takes no writes until it is reopened: {reason}")]
     ReadOnly {
         /// First failure that led to this.
@@ -260,13 +267,14 @@ pub trait SampleSink: Send + Sync {
     ///
     /// # Errors
     /// [`AppendError::Refused`] when labels break a limit, [`AppendError::TooManySeries`] when there is no room for one
-    /// more, [`AppendError::ReadOnly`] after a failed write.
+    /// more, [`AppendError::Paused`] or [`AppendError::ReadOnly`] after a failed write.
     fn resolve(&self, labels: &Labels) -> Result<SeriesRef, AppendError>;
 
     /// Appends a batch: visible and logged as a whole, or refused as a whole. Samples that come too
     /// late are dropped one by one and counted in the report. Exemplars and descriptions are logged with it.
     ///
     /// # Errors
-    /// [`AppendError::UnknownSeries`] when a reference went stale, [`AppendError::ReadOnly`] after a failed write.
+    /// [`AppendError::UnknownSeries`] when a reference went stale, [`AppendError::Paused`] or
+    /// [`AppendError::ReadOnly`] after a failed write.
     fn append(&self, batch: &Batch) -> Result<AppendReport, AppendError>;
 }

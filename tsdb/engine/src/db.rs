@@ -7,8 +7,8 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
 use parking_lot::{Mutex, RwLock};
@@ -31,7 +31,8 @@ use crate::metrics::Metrics;
 use crate::pace::Rest;
 use crate::select::{Columns, load, merge, snapshot, storage};
 use crate::status::Damage;
-use crate::wal::{SyncGate, WalWriter};
+use crate::wal::{LogError, SyncGate, WalWriter};
+use crate::writes::{Refusal, Writes};
 
 /// An embedded time-series database over one directory. All methods may be called from many threads.
 pub struct Db {
@@ -61,8 +62,8 @@ pub(crate) struct Inner {
     pub(crate) metadata: RwLock<Described>,
     /// Who was found to use up a limit on series.
     pub(crate) blame: Blame,
-    /// First failure of a write or sync: no batch is taken after it.
-    pub(crate) failed: OnceLock<String>,
+    /// Whether batches are taken.
+    pub(crate) writes: Writes,
     /// Damage met at open; what is met later stands with its block.
     pub(crate) damage: Vec<Damage>,
     pub(crate) samples_appended: AtomicU64,
@@ -83,24 +84,6 @@ pub(crate) struct State {
 }
 
 impl Inner {
-    fn writable(&self) -> Result<(), AppendError> {
-        match self.failed.get() {
-            Some(reason) => Err(AppendError::ReadOnly { reason: reason.clone() }),
-            None => Ok(()),
-        }
-    }
-
-    /// Takes no batch from now on.
-    pub(crate) fn fail(&self, reason: String) -> AppendError {
-        self.metrics.read_only.set(1);
-        let reason = self.failed.get_or_init(|| {
-            tracing::error!(reason, "the database takes no writes until it is reopened");
-            reason
-        });
-        self.gate.fail(reason);
-        AppendError::ReadOnly { reason: reason.clone() }
-    }
-
     fn refuse(series: &Labels, reason: String) -> AppendError {
         AppendError::Refused { series: series.to_string(), reason }
     }
@@ -205,6 +188,14 @@ impl Inner {
     }
 
     fn append(&self, batch: &Batch) -> Result<AppendReport, AppendError> {
+        let outcome = self.try_append(batch);
+        if let Err(AppendError::Paused { .. } | AppendError::ReadOnly { .. }) = outcome {
+            self.metrics.batches_refused.inc();
+        }
+        outcome
+    }
+
+    fn try_append(&self, batch: &Batch) -> Result<AppendReport, AppendError> {
         self.writable()?;
         let mut report = AppendReport::default();
         let written = self.commit(batch, &mut report)?;
@@ -220,14 +211,14 @@ impl Inner {
 
     /// Logs the batch and makes it visible; gives its number for the sync gate, if anything was written.
     fn commit(&self, batch: &Batch, report: &mut AppendReport) -> Result<Option<u64>, AppendError> {
-        let log_failure =
-            |error: std::io::Error| self.fail(format!("write of the log failed: {error}"));
+        let log_failure = |error: LogError| self.log_failed(&error);
         let mut writer = self.commit.lock();
         self.writable()?;
         let (batch, exemplar_series) = self.admit(batch, report)?;
         if batch.is_empty() || (batch.is_whole && report.dropped() > 0) {
             return Ok(None);
         }
+        self.restore_reserve()?;
         writer.make_room().map_err(log_failure)?;
         let encoded = {
             let state = self.state.read();
@@ -239,6 +230,7 @@ impl Inner {
             return Err(Self::refuse(&Labels::empty(), reason));
         };
         let written = writer.write(&encoded).map_err(log_failure)?;
+        self.write_succeeded();
         self.state.write().head.apply(&batch, written.position, report);
         if !exemplar_series.is_empty() {
             let mut ring = self.exemplars.write();
@@ -292,6 +284,12 @@ impl Db {
             )
         };
         self.inner.all_damage().iter().filter(touches).map(sentence).collect()
+    }
+
+    /// Why batches are refused, if they are.
+    #[must_use]
+    pub fn refusal(&self) -> Option<Refusal> {
+        self.inner.writes.refusal()
     }
 
     /// Syncs the log, so that everything acknowledged survives a power cut.

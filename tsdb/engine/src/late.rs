@@ -15,6 +15,7 @@ use crate::publish::Publishing;
 use crate::select::{merge, snapshot};
 use crate::status::MaintainReport;
 use crate::wal::FlushMark;
+use crate::wal::LogError;
 
 /// So many late samples in memory are written out without waiting for the next flush of a window.
 const LATE_SAMPLES_MAX: usize = 1 << 18;
@@ -96,9 +97,13 @@ impl Inner {
             }
             report.forgotten_series_count += state.head.forget(mark, false);
         }
-        let written = writer.write_mark(mark).map_err(|source| MaintainError::Io {
-            action: "note in the log what is in blocks".to_owned(),
-            source,
+        let written = writer.write_mark(mark).map_err(|error| {
+            if let LogError::Sync(_) = error {
+                self.log_failed(&error);
+            }
+            let action = "note in the log what is in blocks".to_owned();
+            let (LogError::Write(source) | LogError::Sync(source)) = error;
+            MaintainError::Io { action, source }
         })?;
         self.gate.wrote(written.file);
         drop(writer);

@@ -35,6 +35,7 @@ mod starts;
 mod status;
 mod tombstones;
 mod wal;
+mod writes;
 
 pub use config::{Config, WalSync};
 pub use db::Db;
@@ -48,3 +49,4 @@ pub use snapshot::{SnapshotError, SnapshotReport, restore};
 pub use status::{
     BlocksStatus, Cardinality, Damage, DeleteReport, HeadStatus, MaintainReport, Status, WalStatus,
 };
+pub use writes::Refusal;

@@ -27,6 +27,7 @@ pub(crate) struct Metrics {
     pub(crate) maintenance_failing: IntGauge,
     pub(crate) damage: IntGauge,
     pub(crate) read_only: IntGauge,
+    pub(crate) batches_refused: IntCounter,
     series_shed: IntCounterVec,
     exemplars: IntCounterVec,
     late: IntCounter,
@@ -116,7 +117,11 @@ impl Metrics {
             )?,
             read_only: gauge(
                 "swell_tsdb_read_only",
-                "1 after a failed write: no samples are taken until the database is reopened.",
+                "1 while no samples are taken: until the disk has room, or after a failed sync until a restart.",
+            )?,
+            batches_refused: counter(
+                "swell_tsdb_batches_refused_total",
+                "Batches refused since the log could not be written.",
             )?,
             retention_held_back: gauge(
                 "swell_tsdb_retention_held_back",

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64};
-use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, RwLock};
 use prometheus::Registry;
@@ -29,6 +29,7 @@ use crate::wal::{
     self, BatchRecord, FlushMark, Position, RecordHistogram, RecordRow, ReplayError, Replayed,
     SyncGate, WalWriter,
 };
+use crate::writes::Writes;
 
 /// Name of the lock file.
 const LOCK: &str = "lock";
@@ -128,7 +129,7 @@ impl Db {
             exemplars: RwLock::new(exemplars),
             metadata: RwLock::new(described),
             blame: Blame::default(),
-            failed: OnceLock::new(),
+            writes: Writes::default(),
             damage,
             samples_appended: AtomicU64::new(0),
             missing_blocks: found.missing,

@@ -181,7 +181,7 @@ impl Db {
             exemplar_count: inner.exemplars.read().len(),
             series_shed: inner.metrics.shed_total(),
             cardinality,
-            read_only: inner.failed.get().cloned(),
+            read_only: inner.writes.refusal().map(|refusal| refusal.reason),
             damage: inner.all_damage(),
         }
     }

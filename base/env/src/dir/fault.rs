@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use rustix::io::Errno;
 
 use super::{AppendFile, Dir, DirEntry, DirLock, LockError, MemDir, ReadFile};
 
@@ -14,14 +15,21 @@ pub enum Fault {
     DiskFull,
     /// The device reports an error.
     Io,
+    /// The file system has turned read-only.
+    ReadOnly,
+    /// The process may open no more files.
+    NoDescriptors,
 }
 
 impl Fault {
     fn error(self) -> io::Error {
-        match self {
-            Self::DiskFull => io::Error::from_raw_os_error(rustix::io::Errno::NOSPC.raw_os_error()),
-            Self::Io => io::Error::from_raw_os_error(rustix::io::Errno::IO.raw_os_error()),
-        }
+        let errno = match self {
+            Self::DiskFull => Errno::NOSPC,
+            Self::Io => Errno::IO,
+            Self::ReadOnly => Errno::ROFS,
+            Self::NoDescriptors => Errno::MFILE,
+        };
+        errno.into()
     }
 }
 
@@ -38,6 +46,7 @@ struct Plan {
     /// First operation that fails, how many do, and in what way.
     failing: Option<(u64, u64, Fault)>,
     reads_fail: bool,
+    is_full: bool,
 }
 
 impl FaultDir {
@@ -69,11 +78,17 @@ impl FaultDir {
         self.plan.lock().reads_fail = fail;
     }
 
+    /// The disk is full from now on: what takes space fails, all else works. Or it has room again.
+    pub fn fill(&self, is_full: bool) {
+        self.plan.lock().is_full = is_full;
+    }
+
     /// No operation fails from now on.
     pub fn heal(&self) {
         let mut plan = self.plan.lock();
         plan.failing = None;
         plan.reads_fail = false;
+        plan.is_full = false;
     }
 
     /// The state below, to be cut, copied or damaged.
@@ -92,6 +107,12 @@ impl FaultDir {
         }
     }
 
+    /// An operation that takes space.
+    fn grow(&self) -> Result<(), Fault> {
+        self.step()?;
+        if self.plan.lock().is_full { Err(Fault::DiskFull) } else { Ok(()) }
+    }
+
     fn change<T>(&self, operation: impl FnOnce(&MemDir) -> io::Result<T>) -> io::Result<T> {
         self.step().map_err(Fault::error)?;
         operation(&self.disk)
@@ -107,7 +128,7 @@ struct FaultAppend {
 
 impl AppendFile for FaultAppend {
     fn append(&self, bytes: &[u8]) -> io::Result<()> {
-        match self.dir.step() {
+        match self.dir.grow() {
             Ok(()) => self.file.append(bytes),
             Err(fault) => {
                 self.file.append(&bytes[..bytes.len() / 2])?;
@@ -152,7 +173,8 @@ impl Dir for FaultDir {
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn AppendFile>> {
-        let file = self.change(|disk| disk.create(name))?;
+        self.grow().map_err(Fault::error)?;
+        let file = self.disk.create(name)?;
         Ok(Arc::new(FaultAppend { dir: self.clone(), name: name.to_owned(), file }))
     }
 
@@ -250,6 +272,11 @@ mod tests {
         assert_eq!(error.kind(), io::ErrorKind::StorageFull);
         file.append(b"!").expect("space again");
         assert_eq!(super::super::read_whole(&dir, "log", 100).expect("read"), b"01234!");
+        dir.fill(true);
+        assert!(file.append(b"more").is_err() && dir.create("another").is_err());
+        assert!(file.sync().is_ok() && dir.truncate("log", 1).is_ok());
+        dir.fill(false);
+        file.append(b"more").expect("space again");
         dir.fail_reads(true);
         assert!(super::super::read_whole(&dir, "log", 100).is_err());
         dir.heal();

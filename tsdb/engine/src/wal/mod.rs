@@ -14,7 +14,7 @@ pub(crate) use described::{put as put_descriptions, read as read_descriptions};
 pub(crate) use record::{BatchRecord, FlushMark, Position, Record, RecordHistogram, RecordRow};
 pub(crate) use replay::{ReplayError, Replayed, replay};
 pub(crate) use sync::SyncGate;
-pub(crate) use writer::{Segment, WalWriter};
+pub(crate) use writer::{LogError, Segment, WalWriter};
 
 /// Folder of the segments in the data directory.
 pub(crate) const FOLDER: &str = "wal";

@@ -10,6 +10,7 @@ use super::frame::{SEGMENT_HEADER_LEN, end_record, segment_header, start_record}
 use super::record::{FlushMark, LocalId, Position, batch_span, put_batch, put_flushed};
 use super::values::Bases;
 use super::{FOLDER, segment_name};
+use crate::writes;
 
 /// A segment is ended when its samples take this much.
 const SEGMENT_SAMPLES_MAX_BYTES: u64 = 16 << 20;
@@ -34,6 +35,17 @@ impl Segment {
     fn is_before(&self, floor: TimestampMs) -> bool {
         self.span.is_none_or(|(_, last)| last < floor)
     }
+}
+
+/// Why the log took no record.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LogError {
+    /// Nothing of the record counts, and what was written before is as it was.
+    #[error("write of the log failed: {0}")]
+    Write(io::Error),
+    /// A sync failed: nobody knows what of the file is durable, whatever a later sync says.
+    #[error("sync of the log failed: {0}")]
+    Sync(io::Error),
 }
 
 /// See the module.
@@ -111,9 +123,14 @@ impl WalWriter {
 
     /// Ends a full segment and starts the next, so that records have one to go to. A segment that ends in half a record,
     /// since writing that failed, is cut and ended.
-    pub(crate) fn make_room(&mut self) -> io::Result<()> {
+    pub(crate) fn make_room(&mut self) -> Result<(), LogError> {
         if let Some(current) = self.current.as_ref().filter(|current| current.has_torn_end) {
-            self.dir.truncate(&segment_name(current.segment.nr), current.segment.bytes)?;
+            let name = segment_name(current.segment.nr);
+            // Cutting syncs the file, unless it cannot even be opened for that.
+            self.dir.truncate(&name, current.segment.bytes).map_err(|error| {
+                let is_unsynced = writes::is_denied_at_open(&error);
+                if is_unsynced { LogError::Write(error) } else { LogError::Sync(error) }
+            })?;
             self.end_current()?;
         }
         if self.current.as_ref().is_some_and(Current::is_full) {
@@ -134,7 +151,7 @@ impl WalWriter {
         &mut self,
         batch: &Batch,
         labels_of: impl Fn(SeriesRef) -> Labels,
-    ) -> io::Result<Option<Encoded>> {
+    ) -> Result<Option<Encoded>, LogError> {
         let current = self.current.as_mut().expect("make_room started a segment");
         let first_id = current.defined_count;
         let mut defined = Vec::new();
@@ -174,9 +191,12 @@ impl WalWriter {
     }
 
     /// Writes the record at hand. After a failure the segment may end in half of it, and takes no other.
-    pub(crate) fn write(&mut self, encoded: &Encoded) -> io::Result<Written> {
+    pub(crate) fn write(&mut self, encoded: &Encoded) -> Result<Written, LogError> {
         let current = self.current.as_mut().expect("the record was encoded for this segment");
-        current.file.append(&self.record).inspect_err(|_| current.has_torn_end = true)?;
+        current.file.append(&self.record).map_err(|error| {
+            current.has_torn_end = true;
+            LogError::Write(error)
+        })?;
         let position = Position { segment_nr: current.segment.nr, record_nr: current.record_count };
         current.record_count += 1;
         current.segment.bytes += self.record.len() as u64;
@@ -186,7 +206,7 @@ impl WalWriter {
     }
 
     /// Writes down that samples are in a block.
-    pub(crate) fn write_mark(&mut self, mark: &FlushMark) -> io::Result<Written> {
+    pub(crate) fn write_mark(&mut self, mark: &FlushMark) -> Result<Written, LogError> {
         self.make_room()?;
         let current = self.current.as_ref().expect("make_room started a segment");
         start_record(&mut self.record);
@@ -206,9 +226,9 @@ impl WalWriter {
     }
 
     /// Ends the current segment, synced before the next one starts, so that only the newest can have a torn end.
-    fn end_current(&mut self) -> io::Result<()> {
+    fn end_current(&mut self) -> Result<(), LogError> {
         if let Some(current) = &self.current {
-            current.file.sync()?;
+            current.file.sync().map_err(LogError::Sync)?;
             self.ended.push(current.segment);
             self.current = None;
             self.ids.clear();
@@ -217,13 +237,22 @@ impl WalWriter {
         Ok(())
     }
 
-    fn start(&mut self) -> io::Result<Current> {
-        let nr = self.next_nr;
+    /// Makes the next segment. One that cannot be made whole is removed: there is nothing in it yet.
+    fn start(&mut self) -> Result<Current, LogError> {
+        let (nr, name) = (self.next_nr, segment_name(self.next_nr));
+        let file = self.dir.create(&name).map_err(LogError::Write)?;
         self.next_nr += 1;
-        let file = self.dir.create(&segment_name(nr))?;
-        file.append(&segment_header(nr))?;
-        file.sync()?;
-        self.dir.sync_dir(FOLDER)?;
+        let begun = file
+            .append(&segment_header(nr))
+            .and_then(|()| file.sync())
+            .and_then(|()| self.dir.sync_dir(FOLDER));
+        if let Err(error) = begun {
+            match self.dir.remove(&name) {
+                Ok(()) => self.next_nr = nr,
+                Err(left) => tracing::warn!(file = name, error = %left, "an empty segment stays"),
+            }
+            return Err(LogError::Write(error));
+        }
         let segment = Segment { nr, bytes: SEGMENT_HEADER_LEN as u64, span: None };
         Ok(Current {
             file,
