@@ -4,6 +4,7 @@
 //! Nothing here reads a clock, a file or the environment, and nothing here is serialisable: shapes for
 //! the wire live in `swell-wire` and in the crates that own a protocol.
 
+mod aggregate;
 mod exact;
 mod histogram;
 mod ids;
@@ -16,6 +17,7 @@ mod sink;
 mod source;
 mod time;
 
+pub use aggregate::{Aggregate, by_stretch, stretch_end};
 pub use exact::{ExactSum, RunningSums};
 pub use histogram::{
     Bucket, CombineNotes, CounterResetHint, HistogramSum, IncompatibleSchema, KahanSum, Keep,
@@ -32,7 +34,7 @@ pub use sink::{
     HistogramSample, MetricDescription, MetricKind, MetricMetadata, Row, SampleSink,
 };
 pub use source::{
-    FloatColumn, GroupedNewest, Grouping, HistogramColumn, LabelsIter, SelectError, SelectHints,
-    SeriesData, SeriesIter, SeriesSource,
+    Coarse, FloatColumn, GroupedNewest, Grouping, HistogramColumn, LabelsIter, SelectError,
+    SelectHints, SeriesData, SeriesIter, SeriesSource, Thinned, WindowGrid,
 };
 pub use time::{DurationMs, DurationParseError, TimeRange, TimestampMs};

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::{Labels, METRIC_NAME, Matcher, NativeHistogram, TimeRange};
+use crate::{
+    Aggregate, DurationMs, Labels, METRIC_NAME, Matcher, NativeHistogram, TimeRange, TimestampMs,
+};
 
 /// Float samples of one series: columns of equal length, times rising strictly.
 #[derive(Clone, Debug, Default)]
@@ -35,6 +37,73 @@ pub struct SeriesData {
     pub floats: FloatColumn,
     /// Histogram samples.
     pub histograms: HistogramColumn,
+    /// Runs of float samples that are given in place of the samples, in the order of time, apart from each other and from
+    /// the floats. Empty unless [`Coarse::Folded`] was asked for, and where there are histograms.
+    pub aggregates: Vec<Aggregate>,
+    /// Where floats stand for those that are gone.
+    pub thinned: Option<Thinned>,
+}
+
+/// Floats up to a time are the newest ones of stretches, the others are gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Thinned {
+    /// End of the last such stretch.
+    pub until: TimestampMs,
+    /// Length of the longest of them.
+    pub spacing: DurationMs,
+}
+
+/// Windows that samples are folded over: `(end - range, end]` for each of several ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct WindowGrid {
+    /// End of the first window.
+    pub first_end: TimestampMs,
+    /// From one end to the next; above 0.
+    pub step: DurationMs,
+    /// Number of windows.
+    pub count: usize,
+    /// Length of each.
+    pub range: DurationMs,
+}
+
+impl WindowGrid {
+    /// Whether all windows begin and end at multiples of `resolution`.
+    #[must_use]
+    pub fn is_aligned(&self, resolution: DurationMs) -> bool {
+        let fits = |at_ms: i64| at_ms.rem_euclid(resolution.0) == 0;
+        fits(self.first_end.0) && fits(self.range.0) && (self.count <= 1 || fits(self.step.0))
+    }
+}
+
+impl WindowGrid {
+    /// Whether a window begins or ends between samples at these two times, so that it holds one of them only.
+    #[must_use]
+    pub fn cuts(&self, first: TimestampMs, last: TimestampMs) -> bool {
+        let cut_from = |edge: i64| {
+            // Both a start and an end lie behind the sample at their own time.
+            let steps = first.0.saturating_sub(edge).max(0);
+            let step = self.step.0.max(1);
+            let idx = steps / step + i64::from(steps % step > 0);
+            usize::try_from(idx).is_ok_and(|idx| idx < self.count)
+                && edge.saturating_add(idx.saturating_mul(step)) < last.0
+        };
+        let end = self.first_end.0;
+        cut_from(end) || cut_from(end.saturating_sub(self.range.0))
+    }
+}
+
+/// What may stand for float samples.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Coarse {
+    /// Nothing: samples as they came, or none.
+    #[default]
+    Refused,
+    /// Where samples are gone, the newest of each stretch that is known; then also those of the last stretch before the
+    /// range.
+    Newest,
+    /// Aggregates of runs that each window holds as a whole or not at all; where samples are gone, of runs that may
+    /// reach over a window's end: they count to the window that holds their last sample.
+    Folded(WindowGrid),
 }
 
 /// What the reader will do with the samples; the storage may use it to read less, never to answer otherwise.
@@ -49,13 +118,15 @@ pub struct SelectHints {
     /// Of each series only the newest sample in the range is looked at, float or histogram: older ones may be left
     /// out.
     pub newest_only: bool,
+    /// What is taken in place of float samples.
+    pub coarse: Coarse,
 }
 
 impl SelectHints {
     /// All samples of a window.
     #[must_use]
     pub const fn range(range: TimeRange) -> Self {
-        Self { range, labels_only: false, limit: 0, newest_only: false }
+        Self { range, labels_only: false, limit: 0, newest_only: false, coarse: Coarse::Refused }
     }
 
     /// The newest sample of each series in a window.
@@ -169,4 +240,37 @@ pub trait SeriesSource: Send + Sync {
         matchers: &[Matcher],
         range: TimeRange,
     ) -> Result<LabelsIter, SelectError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn runs_that_are_not_cut_lie_in_a_window_or_not(
+            first_end in -50i64..50,
+            step in 1i64..20,
+            count in 0usize..6,
+            range in 1i64..30,
+            first in -80i64..160,
+            len in 0i64..12,
+        ) {
+            let grid = WindowGrid {
+                first_end: TimestampMs(first_end),
+                step: DurationMs(step),
+                count,
+                range: DurationMs(range),
+            };
+            let last = first + len;
+            let ends = (0..).map(|idx| first_end + idx * step).take(count);
+            let parts = ends.filter(|end| {
+                let holds = |at: i64| *end - range < at && at <= *end;
+                holds(first) != holds(last) || (!holds(first) && (first..last).any(holds))
+            });
+            prop_assert_eq!(grid.cuts(TimestampMs(first), TimestampMs(last)), parts.count() > 0);
+        }
+    }
 }

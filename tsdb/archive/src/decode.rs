@@ -414,6 +414,7 @@ impl Collected {
                         starts: None,
                     },
                     histograms: HistogramColumn { timestamps, values: histograms, starts: None },
+                    ..SeriesData::default()
                 }
             })
             .collect();

@@ -105,6 +105,7 @@ impl Decoder {
             labels: series.labels,
             floats: floats.unwrap_or_default(),
             histograms: histograms.unwrap_or_default(),
+            ..SeriesData::default()
         })
     }
 

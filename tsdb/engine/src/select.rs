@@ -262,7 +262,7 @@ impl Decoder {
         if !histograms.timestamps.is_empty() && !floats.timestamps.is_empty() {
             floats = without_times(floats, &histograms.timestamps);
         }
-        Ok(SeriesData { labels: series.labels, floats, histograms })
+        Ok(SeriesData { labels: series.labels, floats, histograms, ..SeriesData::default() })
     }
 
     fn block_floats(

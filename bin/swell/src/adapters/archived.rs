@@ -6,7 +6,7 @@ use std::sync::Arc;
 use swell_archive::{Archive, ReadError};
 use swell_engine::Db;
 use swell_model::{
-    FloatColumn, GroupedNewest, Grouping, HistogramColumn, Labels, Matcher, SelectError,
+    Coarse, FloatColumn, GroupedNewest, Grouping, HistogramColumn, Labels, Matcher, SelectError,
     SelectHints, SeriesData, SeriesIter, SeriesSource, TimeRange, TimestampMs,
 };
 use swell_telemetry::chain;
@@ -60,7 +60,8 @@ impl SeriesSource for ArchivedSource {
             return self.db.select(matchers, hints);
         }
         let limit = if hints.limit == 0 { usize::MAX } else { hints.limit };
-        let local = self.db.select(matchers, hints)?;
+        // The archive has samples where the database has no more than aggregates of them.
+        let local = self.db.select(matchers, &SelectHints { coarse: Coarse::Refused, ..*hints })?;
         let archived = archived.into_iter().map(|series| (series.labels.clone(), series)).collect();
         Ok(Box::new(Joined { archived, local: Some(local) }.take(limit)))
     }
@@ -155,7 +156,7 @@ fn joined(older: SeriesData, newer: SeriesData) -> SeriesData {
         newer.histograms.timestamps.into_iter().zip(newer.histograms.values),
     );
     let histograms = HistogramColumn { timestamps, values, starts: None };
-    SeriesData { labels: newer.labels, floats, histograms }
+    SeriesData { labels: newer.labels, floats, histograms, ..SeriesData::default() }
 }
 
 fn joined_columns<T>(

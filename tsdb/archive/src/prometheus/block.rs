@@ -161,6 +161,7 @@ impl PrometheusBlock {
             labels: series.labels.clone(),
             floats: FloatColumn { timestamps: times.into(), values: values.into(), starts: None },
             histograms: HistogramColumn { timestamps, values: histograms, starts: None },
+            ..SeriesData::default()
         })
     }
 

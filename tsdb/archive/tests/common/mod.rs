@@ -105,6 +105,7 @@ pub(crate) fn sample_series() -> Vec<SeriesData> {
             values: (0..times.len() - half).map(histogram).collect(),
             starts: None,
         },
+        ..SeriesData::default()
     });
     series.sort_by(|a, b| a.labels.cmp(&b.labels));
     series
@@ -143,6 +144,7 @@ impl MemorySource {
                     values: it.histograms.values[histograms].to_vec(),
                     starts: None,
                 },
+                ..SeriesData::default()
             }
         };
         let has_samples = |it: &SeriesData| {

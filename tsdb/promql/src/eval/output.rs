@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use swell_model::{SampleValue, TimestampMs};
+use swell_model::{Coarse, SampleValue, TimestampMs};
 use swell_promql_syntax::ValueType;
 
 use super::{Evaluator, Grid, PointRef, Series, Value, merge_same_labels, without_metadata};
@@ -88,7 +88,7 @@ impl Evaluator<'_> {
         grid: &Grid,
     ) -> Result<QueryValue, EvalError> {
         let mut matrix = Vec::new();
-        self.each_range_series(window, node.span, grid, |ev, one| {
+        self.each_range_series(window, node.span, grid, Coarse::Newest, |ev, one| {
             let view = one.window(window, grid.start_ms, ev.params.lookback.0);
             let floats: Vec<FloatPoint> = view
                 .times

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use swell_model::{
-    CounterResetHint, Matcher, NativeHistogram, SelectHints, SeriesData, TimeRange, TimestampMs,
-    is_stale_nan,
+    Coarse, CounterResetHint, Matcher, NativeHistogram, SelectHints, SeriesData, Thinned,
+    TimeRange, TimestampMs, is_stale_nan,
 };
 use swell_promql_syntax::{Boundary, Span};
 
@@ -35,12 +35,16 @@ impl Evaluator<'_> {
         figures_only: bool,
         mut visit: impl FnMut(&mut Self, SeriesData) -> Result<(), EvalError>,
     ) -> Result<(), EvalError> {
-        let key = self.shared.key(matchers, hints.range, figures_only);
+        let key = self.shared.key(matchers, &hints, figures_only);
         if let Some(series) = key.as_ref().and_then(|key| self.shared.get(key)) {
             return series.into_iter().try_for_each(|series| visit(self, series));
         }
         // What is kept may serve a reader that looks at more.
-        let hints = if key.is_some() { SelectHints::range(hints.range) } else { hints };
+        let hints = if key.is_some() {
+            SelectHints { coarse: hints.coarse, ..SelectHints::range(hints.range) }
+        } else {
+            hints
+        };
         let source = self.source;
         let mut kept = Vec::new();
         for series in source.select(matchers, &hints)? {
@@ -78,7 +82,8 @@ impl Evaluator<'_> {
         what: SampleTime,
     ) -> Result<Vec<Series>, EvalError> {
         let lookback = self.params.lookback.0;
-        let mut hints = SelectHints::range(self.looked_back(selector, grid));
+        let range = self.looked_back(selector, grid);
+        let mut hints = SelectHints { coarse: Coarse::Newest, ..SelectHints::range(range) };
         if selector.boundary == Boundary::Smoothed {
             let end = hints.range.end_incl.0.saturating_add(lookback);
             hints.range.end_incl = TimestampMs(end);
@@ -157,6 +162,12 @@ impl Cursor<'_> {
     }
 }
 
+/// How far back a step looks: where only the newest sample of each stretch is left, one stretch further.
+fn thinned_lookback(lookback: i64, thinned: Thinned, at: i64) -> i64 {
+    let is_there = at <= thinned.until.0.saturating_add(thinned.spacing.0);
+    if is_there { lookback.saturating_add(thinned.spacing.0) } else { lookback }
+}
+
 fn newest(
     data: &SeriesData,
     time: &TimeShift,
@@ -169,6 +180,8 @@ fn newest(
     let mut histograms = Cursor { times: &data.histograms.timestamps, passed: 0 };
     for step in 0..grid.count {
         let at = time.apply(grid.at(step));
+        let lookback =
+            data.thinned.map_or(lookback, |thinned| thinned_lookback(lookback, thinned, at));
         let after = at.saturating_sub(lookback);
         let float = floats.newest(at, after);
         let histogram = histograms.newest(at, after);

@@ -1,7 +1,7 @@
 //! Selections that a query names more than once are read once.
 
 use rustc_hash::FxHashMap;
-use swell_model::{Matcher, SeriesData, TimeRange};
+use swell_model::{Coarse, Matcher, SelectHints, SeriesData, TimeRange};
 
 use crate::plan::Node;
 
@@ -13,8 +13,8 @@ pub(super) struct SharedSelections {
     read: FxHashMap<Selection, Vec<SeriesData>>,
 }
 
-/// Matchers as text, times, and whether histograms are reduced to their figures.
-type Selection = (String, TimeRange, bool);
+/// Matchers as text, times, what may stand for samples, and whether histograms are reduced to their figures.
+type Selection = (String, TimeRange, Coarse, bool);
 
 fn text_of(matchers: &[Matcher]) -> String {
     matchers.iter().map(|matcher| format!("{matcher},")).collect()
@@ -32,14 +32,14 @@ impl SharedSelections {
     pub(super) fn key(
         &self,
         matchers: &[Matcher],
-        range: TimeRange,
+        hints: &SelectHints,
         figures_only: bool,
     ) -> Option<Selection> {
         if self.wanted.is_empty() {
             return None;
         }
         let text = text_of(matchers);
-        self.wanted.contains_key(&text).then_some((text, range, figures_only))
+        self.wanted.contains_key(&text).then_some((text, hints.range, hints.coarse, figures_only))
     }
 
     /// What was read under a key; samples are shared, not copied.

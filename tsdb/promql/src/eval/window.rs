@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use swell_model::{
-    CounterResetHint, Labels, NativeHistogram, SelectHints, SeriesData, TimeRange, TimestampMs,
-    is_stale_nan,
+    Aggregate, Coarse, CounterResetHint, Labels, NativeHistogram, SelectHints, SeriesData,
+    TimeRange, TimestampMs, is_stale_nan,
 };
 use swell_promql_syntax::{Boundary, Span};
 
@@ -25,6 +25,8 @@ pub(crate) struct RangeSeries {
     histogram_times: Vec<i64>,
     histograms: Vec<Arc<NativeHistogram>>,
     histogram_starts: Option<Vec<i64>>,
+    /// In place of floats, apart from them.
+    aggregates: Vec<Aggregate>,
 }
 
 /// The samples of one series in the window of one step.
@@ -146,6 +148,11 @@ impl RangeSeries {
         &self.floats
     }
 
+    /// Runs of floats that were given as aggregates; never beside histograms.
+    pub(crate) fn aggregates(&self) -> &[Aggregate] {
+        &self.aggregates
+    }
+
     /// Whether there are floats only, without start times.
     pub(crate) fn is_plain(&self) -> bool {
         self.histograms.is_empty() && self.starts.is_none()
@@ -196,6 +203,7 @@ impl RangeSeries {
             histogram_times: histograms.timestamps,
             histograms: histograms.values,
             histogram_starts: histograms.starts,
+            aggregates: data.aggregates,
         }
     }
 
@@ -226,12 +234,14 @@ impl RangeSeries {
             histogram_times,
             histograms,
             histogram_starts: None,
+            aggregates: Vec::new(),
         }
     }
 
     /// What the samples weigh against the budget.
     fn weight(&self) -> usize {
         self.floats.len()
+            + self.aggregates.len()
             + self.histograms.iter().map(|value| histogram_weight(value)).sum::<usize>()
     }
 }
@@ -257,12 +267,14 @@ fn reach(boundary: Boundary, lookback_ms: i64) -> (i64, i64) {
 }
 
 impl Evaluator<'_> {
-    /// Hands over the series of a range vector one by one, each with all samples that any step's window reaches.
+    /// Hands over the series of a range vector one by one, each with all samples that any step's window reaches, or
+    /// with what may stand for them.
     pub(crate) fn each_range_series(
         &mut self,
         window: &Window,
         span: Span,
         grid: &Grid,
+        coarse: Coarse,
         mut visit: impl FnMut(&mut Self, &RangeSeries) -> Result<(), EvalError>,
     ) -> Result<(), EvalError> {
         let (before_ms, after_ms) = reach(window.boundary, self.params.lookback.0);
@@ -278,7 +290,7 @@ impl Evaluator<'_> {
                 };
                 self.each_selected(
                     matchers,
-                    SelectHints::range(range),
+                    SelectHints { coarse, ..SelectHints::range(range) },
                     *figures_only,
                     |ev, data| {
                         let series = RangeSeries::from_storage(data, with_starts);

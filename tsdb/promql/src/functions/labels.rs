@@ -1,6 +1,6 @@
 //! Functions of labels, and of the absence of series.
 
-use swell_model::{Labels, METRIC_NAME};
+use swell_model::{Coarse, Labels, METRIC_NAME};
 
 use super::{EvalError, Evaluator, Grid, Node, text_arg};
 use crate::eval::{Column, Series, merge_same_labels};
@@ -112,7 +112,7 @@ pub(super) fn absent_over_time(
         return Err(EvalError::query(arg.span, "expected a range vector"));
     };
     let mut present = vec![false; grid.count];
-    ev.each_range_series(window, arg.span, grid, |ev, one| {
+    ev.each_range_series(window, arg.span, grid, Coarse::Newest, |ev, one| {
         let mut slider = one.slider(window, ev.params.lookback.0);
         for (step, present) in present.iter_mut().enumerate() {
             let end_ms = window.time.apply(grid.at(step));

@@ -2,6 +2,7 @@
 
 mod blocks;
 mod date;
+mod folded;
 mod histogram;
 mod info;
 mod labels;

@@ -57,11 +57,17 @@ struct Coverage {
 impl Coverage {
     /// Of the times that lie in a window, which does not hold its start.
     #[inline]
-    fn of((start_ms, end_ms): (i64, i64), times: &[i64]) -> Self {
-        let (first, last) = (times[0], times[times.len() - 1]);
+    fn of(bounds_ms: (i64, i64), times: &[i64]) -> Self {
+        let ends = (times[0], times[times.len() - 1]);
+        Self::between(bounds_ms, ends, times.len() as u64)
+    }
+
+    /// Of that many times, the first and last of which are given.
+    #[inline]
+    fn between((start_ms, end_ms): (i64, i64), (first, last): (i64, i64), count: u64) -> Self {
         let sampled_s = seconds(last - first);
         #[expect(clippy::cast_precision_loss, reason = "no window holds 2^53 samples")]
-        let gaps = (times.len() - 1) as f64;
+        let gaps = (count - 1) as f64;
         Self {
             sampled_s,
             to_start_s: seconds(first - start_ms),
@@ -146,6 +152,25 @@ fn float_change(view: &WindowView<'_>, call: &mut WindowCall<'_>, kind: Change) 
         }
     }
     Some(Point::Float(change * coverage.factor(to_zero, kind, call.range_ms)))
+}
+
+/// The change of a window of floats, extrapolated to the window's ends. The floats are known by the first one, the times
+/// of the first and last, and their number; `None` when it is one.
+pub(super) fn extrapolated(
+    change: f64,
+    first: f64,
+    kind: Change,
+    bounds_ms: (i64, i64),
+    ends_ms: (i64, i64),
+    count: u64,
+    range_ms: i64,
+) -> Option<f64> {
+    if count < 2 {
+        return None;
+    }
+    let to_zero = (kind.counter && change > 0.0 && first >= 0.0).then(|| first / change);
+    let mut coverage = Coverage::between(bounds_ms, ends_ms, count);
+    Some(change * coverage.factor(to_zero, kind, range_ms))
 }
 
 /// The kind of change that a function of this name takes.

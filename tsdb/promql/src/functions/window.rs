@@ -5,7 +5,7 @@ use swell_promql_syntax::{Boundary, Span};
 
 use super::blocks::AheadOfWindows;
 use super::sorted::SortedWindow;
-use super::{EvalError, Evaluator, Grid, Node, over_time, rate, regression, resets};
+use super::{EvalError, Evaluator, Grid, Node, folded, over_time, rate, regression, resets};
 use crate::annotations::Annotations;
 use crate::eval::{Column, Point, Series, WindowView};
 use crate::plan::{NodeKind, Window};
@@ -119,7 +119,9 @@ pub(super) fn call(
     let counter = matches!(name, "rate" | "increase");
     let change = rate::change_kind(name).filter(|_| window.boundary == Boundary::Plain);
     let mut result: Vec<Series> = Vec::new();
-    ev.each_range_series(window, arg.span, grid, |ev, one| {
+    let foldable = folded::folded_function(name);
+    let coarse = folded::wanted(foldable, window, grid, ev.params.features.start_timestamps);
+    ev.each_range_series(window, arg.span, grid, coarse, |ev, one| {
         ev.budget.check_cancelled()?;
         ev.check_columns(result.len() + 1, grid.count)?;
         let resets = if counter { resets::counter_resets(one) } else { Vec::new() };
@@ -128,12 +130,16 @@ pub(super) fn call(
         let mut column = Column::absent(grid.count);
         let mut slider = one.slider(window, ev.params.lookback.0);
         let metric_name = one.labels.get(METRIC_NAME).unwrap_or("");
-        let quick = change.filter(|_| one.is_plain());
-        if let Some(kind) = quick {
+        let folded = foldable.filter(|_| !one.aggregates().is_empty());
+        let quick = change.filter(|_| one.is_plain() && folded.is_none());
+        if let Some(function) = folded {
+            ev.stats.samples_total += folded::evaluate(function, one, window, grid, &mut column);
+        } else if let Some(kind) = quick {
             ev.stats.samples_total +=
                 rate::float_changes(one, &resets, window, grid, kind, &mut column);
         }
-        let steps = if quick.is_some() { 0..0 } else { 0..grid.count };
+        let is_done = quick.is_some() || folded.is_some();
+        let steps = if is_done { 0..0 } else { 0..grid.count };
         for step in steps {
             ev.budget.check_cancelled()?;
             let step_ms = grid.at(step);
