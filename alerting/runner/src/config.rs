@@ -15,14 +15,8 @@ use crate::evaluator::RuleEvaluator;
 /// Settings.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Time between evaluations of groups that name none. More than zero.
-    pub evaluation_interval: DurationMs,
-    /// How much earlier than now queries look, for groups that do not say.
-    pub query_offset: DurationMs,
     /// Where users reach this server, without a slash at the end.
     pub external_url: String,
-    /// Labels of this server: for templates, and added to alerts where absent.
-    pub external_labels: Labels,
     /// A firing alert is handed to the notifier again after so long.
     pub resend_delay: DurationMs,
     /// How outages are bridged.
@@ -38,16 +32,26 @@ impl Config {
     #[must_use]
     pub fn new(external_url: impl Into<String>) -> Self {
         Self {
-            evaluation_interval: DurationMs::from_secs(60),
-            query_offset: DurationMs::ZERO,
             external_url: external_url.into(),
-            external_labels: Labels::empty(),
             resend_delay: DurationMs::from_secs(60),
             restore: RestoreOptions::default(),
             log_retention: DurationMs::from_secs(120 * 3600),
             seed: 0,
         }
     }
+}
+
+/// Rules and what the configuration says of all of them: what a reload replaces.
+#[derive(Clone, Debug)]
+pub struct RuleSettings {
+    /// Rule files that were read and checked.
+    pub sources: Vec<RuleSource>,
+    /// Time between evaluations of groups that name none. More than zero.
+    pub evaluation_interval: DurationMs,
+    /// How much earlier than now queries look, for groups that do not say.
+    pub query_offset: DurationMs,
+    /// Labels of this server: for templates, and added to alerts where absent.
+    pub external_labels: Labels,
 }
 
 /// What the runner works with.
@@ -68,6 +72,19 @@ pub struct Dependencies {
 impl std::fmt::Debug for Dependencies {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Dependencies").field("dir", &self.dir).finish_non_exhaustive()
+    }
+}
+
+impl RuleSettings {
+    /// These rules with Prometheus' defaults.
+    #[must_use]
+    pub fn new(sources: Vec<RuleSource>) -> Self {
+        Self {
+            sources,
+            evaluation_interval: DurationMs::from_secs(60),
+            query_offset: DurationMs::ZERO,
+            external_labels: Labels::empty(),
+        }
     }
 }
 
@@ -111,6 +128,29 @@ pub struct Notifier {
     pub templates: Templates,
     /// Where relative paths of secret files start.
     pub base_dir: PathBuf,
+}
+
+/// Without a configuration alerts are kept and shown, and nobody is told.
+const NO_RECEIVERS: &str = "route: {receiver: none}\nreceivers: [{name: none}]\n";
+
+impl Notifier {
+    /// One that tells nobody: alerts are kept and shown.
+    ///
+    /// # Errors
+    /// [`NotifierError`] when the built-in configuration is broken.
+    pub fn silent() -> Result<Self, NotifierError> {
+        load_notifier("built-in configuration", NO_RECEIVERS, &[], PathBuf::new())
+    }
+
+    /// Logs what has no effect or is probably not meant.
+    pub(crate) fn warn(&self) {
+        for what in &self.config.unsupported {
+            tracing::warn!(what = %what, "the notification configuration has a part that is not supported and has no effect");
+        }
+        for what in &self.config.warnings {
+            tracing::warn!(what = %what, "the notification configuration has a part that is probably not meant");
+        }
+    }
 }
 
 /// A notification configuration with faults.

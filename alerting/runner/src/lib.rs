@@ -28,8 +28,8 @@ mod view;
 mod writer;
 
 pub use config::{
-    Config, Dependencies, Notifier, NotifierError, RuleSource, RuleSourceError, load_notifier,
-    load_rules,
+    Config, Dependencies, Notifier, NotifierError, RuleSettings, RuleSource, RuleSourceError,
+    load_notifier, load_rules,
 };
 pub use evaluator::RuleEvaluator;
 pub use notification_log::{Delivery, DeliveryState};

@@ -13,7 +13,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::RuleSource;
+use crate::config::RuleSettings;
 use crate::group::{Evaluated, GroupRuntime, Resources};
 use crate::notifier::Command;
 use crate::rules_file;
@@ -36,7 +36,7 @@ pub(crate) type Views = RwLock<BTreeMap<GroupKey, Arc<GroupView>>>;
 
 /// Another set of rules.
 pub(crate) struct Reload {
-    pub(crate) sources: Vec<RuleSource>,
+    pub(crate) rules: RuleSettings,
     pub(crate) done: oneshot::Sender<()>,
 }
 
@@ -57,8 +57,6 @@ enum Event {
 
 pub(crate) struct RulesTask {
     pub(crate) resources: Resources,
-    pub(crate) interval: DurationMs,
-    pub(crate) query_offset: DurationMs,
     pub(crate) resend_delay: DurationMs,
     pub(crate) dir: Arc<dyn Dir>,
     pub(crate) views: Arc<Views>,
@@ -73,8 +71,6 @@ pub(crate) struct RulesTask {
 /// What a task is made of.
 pub(crate) struct RulesTaskParts {
     pub(crate) resources: Resources,
-    pub(crate) interval: DurationMs,
-    pub(crate) query_offset: DurationMs,
     pub(crate) resend_delay: DurationMs,
     pub(crate) dir: Arc<dyn Dir>,
     pub(crate) views: Arc<Views>,
@@ -87,8 +83,6 @@ impl RulesTask {
         let now = parts.resources.clock.now();
         let mut task = Self {
             resources: parts.resources,
-            interval: parts.interval,
-            query_offset: parts.query_offset,
             resend_delay: parts.resend_delay,
             dir: parts.dir,
             views: parts.views,
@@ -277,7 +271,8 @@ impl RulesTask {
             .into_iter()
             .filter_map(|(key, slot)| slot.group.map(|group| (key, group)))
             .collect();
-        let mut groups = build_groups(&reload.sources, self.interval, self.query_offset);
+        let mut groups = build_groups(&reload.rules);
+        self.resources.external_labels = reload.rules.external_labels;
         for group in &mut groups {
             if let Some(old) = earlier.remove(&(group.file.clone(), group.name.clone())) {
                 group.take_over(old);
@@ -337,16 +332,16 @@ impl RulesTask {
 }
 
 /// Groups of all files, never evaluated.
-pub(crate) fn build_groups(
-    sources: &[RuleSource],
-    interval: DurationMs,
-    query_offset: DurationMs,
-) -> Vec<GroupRuntime> {
-    sources
+pub(crate) fn build_groups(rules: &RuleSettings) -> Vec<GroupRuntime> {
+    let RuleSettings { evaluation_interval, query_offset, .. } = *rules;
+    rules
+        .sources
         .iter()
         .flat_map(|source| {
             let groups = source.rules.groups.iter();
-            groups.map(|group| GroupRuntime::new(&source.file, group, interval, query_offset))
+            groups.map(move |group| {
+                GroupRuntime::new(&source.file, group, evaluation_interval, query_offset)
+            })
         })
         .collect()
 }

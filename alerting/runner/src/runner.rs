@@ -1,6 +1,5 @@
 //! Putting the two tasks together.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use swell_env::Clock;
@@ -11,7 +10,7 @@ use swell_rules::AlertState;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Config, Dependencies, Notifier, NotifierError, RuleSource, load_notifier};
+use crate::config::{Config, Dependencies, Notifier, NotifierError, RuleSettings};
 use crate::flush::SendResources;
 use crate::group::Resources;
 use crate::metrics::Metrics;
@@ -77,9 +76,6 @@ pub struct AlertingHandle {
     pub(crate) shared: Arc<Shared>,
 }
 
-/// Without a configuration alerts are kept and shown, and nobody is told.
-const NO_RECEIVERS: &str = "route: {receiver: none}\nreceivers: [{name: none}]\n";
-
 impl AlertRunner {
     /// Prepares everything: registers metrics, reads states and log of an earlier run. Without `notifier`, alerts
     /// are shown and nobody is told.
@@ -88,23 +84,18 @@ impl AlertRunner {
     /// [`BuildError`] tells what to mend.
     pub fn build(
         config: Config,
-        rules: &[RuleSource],
+        rules: RuleSettings,
         notifier: Option<Notifier>,
         dependencies: Dependencies,
     ) -> Result<Self, BuildError> {
         let metrics = Metrics::register(&dependencies.registry).map_err(BuildError::Metrics)?;
         let notifier = match notifier {
             Some(notifier) => notifier,
-            None => load_notifier("built-in configuration", NO_RECEIVERS, &[], PathBuf::new())?,
+            None => Notifier::silent()?,
         };
-        for what in &notifier.config.unsupported {
-            tracing::warn!(what = %what, "the notification configuration has a part that is not supported and has no effect");
-        }
-        for what in &notifier.config.warnings {
-            tracing::warn!(what = %what, "the notification configuration has a part that is probably not meant");
-        }
+        notifier.warn();
         let now = dependencies.clock.now();
-        let mut groups = build_groups(rules, config.evaluation_interval, config.query_offset);
+        let mut groups = build_groups(&rules);
         if let Some(payload) =
             state_file::read(dependencies.dir.as_ref(), rules_file::FILE, rules_file::MAGIC)?
         {
@@ -129,11 +120,9 @@ impl AlertRunner {
                     evaluator: dependencies.evaluator,
                     sink: dependencies.sink,
                     metrics: metrics.clone(),
-                    external_labels: config.external_labels,
+                    external_labels: rules.external_labels,
                     external_url: config.external_url.clone(),
                 },
-                interval: config.evaluation_interval,
-                query_offset: config.query_offset,
                 resend_delay: config.resend_delay,
                 dir: Arc::clone(&dependencies.dir),
                 views: Arc::clone(&views),
@@ -198,9 +187,9 @@ impl AlertingHandle {
     ///
     /// # Errors
     /// [`ReloadError`] when the runner has ended.
-    pub async fn reload_rules(&self, sources: Vec<RuleSource>) -> Result<(), ReloadError> {
+    pub async fn reload_rules(&self, rules: RuleSettings) -> Result<(), ReloadError> {
         let (done, wait) = oneshot::channel();
-        self.shared.reloads.send(Reload { sources, done }).await.map_err(|_| ReloadError)?;
+        self.shared.reloads.send(Reload { rules, done }).await.map_err(|_| ReloadError)?;
         wait.await.map_err(|_| ReloadError)
     }
 
@@ -209,6 +198,7 @@ impl AlertingHandle {
     /// # Errors
     /// [`ReloadError`] when the runner has ended.
     pub async fn reload_notifier(&self, notifier: Notifier) -> Result<(), ReloadError> {
+        notifier.warn();
         let (done, wait) = oneshot::channel();
         let command = Command::Reload(Box::new(notifier), done);
         self.shared.commands.send(command).await.map_err(|_| ReloadError)?;

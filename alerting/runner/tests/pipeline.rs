@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use serde_json::Value;
 use swell_alert_runner::{
     AlertRunner, AlertingHandle, Config, Dependencies, InstantSample, InstantValue, RuleEvaluator,
-    load_notifier, load_rules,
+    RuleSettings, load_notifier, load_rules,
 };
 use swell_env::{Clock as _, Dir, MemDir, SystemClock};
 use swell_model::{
@@ -178,11 +178,12 @@ receivers: [{{name: r, webhook_configs: [{{url: '{url}'}}]}}]
             sink: Arc::clone(&self.sink) as _,
             registry: swell_telemetry::Registry::new(),
         };
-        let config = Config {
+        let rules = RuleSettings {
             external_labels: Labels::from_pairs([("cluster", "east")]),
-            ..Config::new("http://swell")
+            ..RuleSettings::new(vec![rules])
         };
-        let runner = AlertRunner::build(config, &[rules], Some(notifier), dependencies)
+        let config = Config::new("http://swell");
+        let runner = AlertRunner::build(config, rules, Some(notifier), dependencies)
             .expect("the runner is built");
         let (handle, shutdown) = (runner.handle(), CancellationToken::new());
         let task = tokio::spawn(runner.run(shutdown.clone()));
@@ -367,7 +368,11 @@ async fn a_reload_keeps_what_did_not_change() {
     let without_recording = RULES
         .replace("  - {record: 'host:load', expr: load}\n", "  - {alert: Broken, expr: broken}\n");
     let rules = load_rules("rules.yml", &without_recording).expect("the rules are valid");
-    running.handle.reload_rules(vec![rules]).await.expect("running");
+    let rules = RuleSettings {
+        external_labels: Labels::from_pairs([("cluster", "west")]),
+        ..RuleSettings::new(vec![rules])
+    };
+    running.handle.reload_rules(rules).await.expect("running");
     world.evaluations(4).await;
     let after = running.handle.active_alerts()[0].alert.clone();
     assert_eq!((before.active_at, before.fired_at), (after.active_at, after.fired_at));
@@ -380,7 +385,7 @@ async fn a_reload_keeps_what_did_not_change() {
     let rule = &rules["data"]["groups"][0]["rules"][0];
     assert_eq!((&rule["health"], &rule["lastError"]), (&"err".into(), &"the query failed".into()));
 
-    running.handle.reload_rules(Vec::new()).await.expect("running");
+    running.handle.reload_rules(RuleSettings::new(Vec::new())).await.expect("running");
     assert!(running.handle.groups().is_empty());
     let firing = world
         .sink
@@ -450,7 +455,12 @@ async fn a_damaged_state_file_is_named() {
         sink: Arc::clone(&world.sink) as _,
         registry: swell_telemetry::Registry::new(),
     };
-    let error = AlertRunner::build(Config::new("http://swell"), &[], None, dependencies)
-        .expect_err("damaged");
+    let error = AlertRunner::build(
+        Config::new("http://swell"),
+        RuleSettings::new(Vec::new()),
+        None,
+        dependencies,
+    )
+    .expect_err("damaged");
     assert!(error.to_string().contains("rules is damaged"), "{error}");
 }

@@ -125,7 +125,7 @@ pub(crate) struct DemoServiceArgs {
 }
 
 /// Arguments of `server`.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(crate) struct ServerArgs {
     /// Configuration: a prometheus.yml, with Swell's own settings under `swell:`
     #[arg(long, alias = "config.file", value_name = "FILE")]
@@ -162,6 +162,9 @@ pub(crate) struct ServerArgs {
     /// Allow deletion and snapshots over HTTP, as swell.admin_api in the configuration does
     #[arg(long, alias = "web.enable-admin-api")]
     pub(crate) enable_admin_api: bool,
+    /// Allow this host to reload the configuration and to stop the server over HTTP, as swell.lifecycle_api does
+    #[arg(long, alias = "web.enable-lifecycle")]
+    pub(crate) enable_lifecycle: bool,
     /// Take samples by remote write whatever the address; without this, only while HTTP listens on loopback
     #[arg(long = "web.enable-remote-write-receiver")]
     pub(crate) enable_remote_write_receiver: bool,

@@ -58,7 +58,7 @@ fn bench(subquery_step: DurationMs) -> Result<TestBench, String> {
     let evaluator = PromqlEvaluator {
         source,
         lookback: EvalParams::instant(NOW).lookback,
-        subquery_step,
+        subquery_step: Box::new(move || subquery_step),
         samples_max: Budget::SAMPLES_MAX_DEFAULT,
     };
     Ok(TestBench { sink, evaluator: Arc::new(evaluator), clock })

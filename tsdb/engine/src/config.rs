@@ -18,7 +18,7 @@ pub enum WalSync {
 }
 
 /// Settings of the database. Limits are inclusive.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// Durability of the write-ahead log.
     pub wal_sync: WalSync,

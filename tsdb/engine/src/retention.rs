@@ -13,7 +13,7 @@ pub(crate) const DELETE_MAX: usize = 4;
 const CUT_STEP: DurationMs = DurationMs(3_600_000);
 
 /// How long series that satisfy all matchers are kept.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct RetentionRule {
     /// Conditions on the labels.
     pub matchers: Vec<Matcher>,

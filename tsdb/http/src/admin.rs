@@ -1,13 +1,13 @@
-//! `/admin/tsdb/…`: deletion and snapshots. Off unless the server is told otherwise, and refused to pages of other
-//! origins, since these calls change what is stored.
+//! `/admin/tsdb/…`: deletion and snapshots. Off unless the server is told otherwise, and open to this host
+//! only, since these calls change what is stored.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, State};
+use axum::http::StatusCode;
 use axum::http::request::Parts;
-use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use jiff::Timestamp;
 use serde_json::json;
@@ -18,9 +18,10 @@ use swell_telemetry::chain;
 use crate::answer::success;
 use crate::error::ApiError;
 use crate::params::Params;
+use crate::privileged::Privileged;
 use crate::service::Api;
 
-/// Proof that the admin API is on, and that the request comes from no page of another origin.
+/// Proof that the admin API is on, and open to who asks.
 pub(crate) struct Allowed;
 
 impl FromRequestParts<Arc<Api>> for Allowed {
@@ -30,14 +31,10 @@ impl FromRequestParts<Arc<Api>> for Allowed {
         if !api.config.admin_api {
             return Err(ApiError::unavailable("admin APIs disabled"));
         }
-        let text = |name| parts.headers.get(name).and_then(|value| value.to_str().ok());
-        let Some(origin) = text(header::ORIGIN) else { return Ok(Self) };
-        let authority = origin.split_once("://").map(|(_, authority)| authority);
-        if authority.is_some() && authority == text(header::HOST) {
-            return Ok(Self);
-        }
-        Err(ApiError::bad_data(format!("calls that change data are refused to pages of {origin}"))
-            .with_code(StatusCode::FORBIDDEN))
+        let privileged = Privileged::from_request_parts(parts, api).await;
+        privileged.map(|_| Self).map_err(|refused| {
+            ApiError::bad_data(refused.to_string()).with_code(StatusCode::FORBIDDEN)
+        })
     }
 }
 

@@ -18,8 +18,8 @@ use crate::service::Api;
 /// Answers below do not get smaller by more than a packet.
 const COMPRESSED_BYTES_MIN: u64 = 1024;
 
-/// Answered before the server is ready: it tells how far the start is.
-const WAL_REPLAY: &str = "/api/v1/status/walreplay";
+/// Answered before the server is ready: they tell how far the start is.
+const BEFORE_READY: [&str; 2] = ["/api/v1/status/walreplay", "/api/v1/notifications"];
 
 /// Compresses larger answers for clients that accept it, at the level that costs least.
 pub(crate) fn compression() -> CompressionLayer<SizeAbove> {
@@ -62,7 +62,7 @@ pub(crate) async fn when_ready(
     request: Request,
     next: Next,
 ) -> Response {
-    if api.readiness.is_ready() || request.uri().path() == WAL_REPLAY {
+    if api.readiness.is_ready() || BEFORE_READY.contains(&request.uri().path()) {
         return next.run(request).await;
     }
     refusal(&api.readiness)

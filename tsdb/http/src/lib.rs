@@ -13,9 +13,13 @@ mod encode;
 mod error;
 mod exemplars;
 mod health;
+mod in_force;
 mod labels;
+mod lifecycle;
 mod metrics;
+mod notices;
 mod params;
+mod privileged;
 mod query;
 mod service;
 mod status;
@@ -26,6 +30,9 @@ mod watched;
 mod write;
 
 pub use health::Readiness;
+pub use in_force::{ConfigState, InForce};
+pub use lifecycle::{Lifecycle, LifecycleCommand, ReloadRefusal};
+pub use notices::Notices;
 pub use service::{Api, ApiConfig, ApiDeps};
 pub use targets::{TargetHealth, TargetReport, TargetStatusSource, UnsupportedDiscovery};
 pub use write::{Message, RemoteWrite, RemoteWriteConfig, write_router};
@@ -54,6 +61,7 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/api/v1/status/runtimeinfo", get(status::runtime_info))
         .route("/api/v1/status/tsdb", get(status::tsdb))
         .route("/api/v1/status/walreplay", get(status::wal_replay))
+        .route("/api/v1/notifications", get(notices::list))
         .route("/api/v1/{*path}", any(edge::unknown_path))
         .layer(from_fn_with_state(api.clone(), edge::when_ready))
         .layer(from_fn(edge::cross_origin));
@@ -74,7 +82,11 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/metrics", get(status::metrics))
         .layer(edge::compression())
         .route("/-/healthy", get(health::healthy))
-        .route("/-/ready", get(health::ready));
+        .route("/-/ready", get(health::ready))
+        .route("/-/reload", post(lifecycle::reload).put(lifecycle::reload))
+        .route("/-/quit", post(lifecycle::quit).put(lifecycle::quit))
+        // A stream of small events: compressing would hold them back.
+        .route("/api/v1/notifications/live", get(notices::live));
     // A stream of its own: compressing it would cost more than it saves on most networks.
     #[cfg(feature = "archive")]
     let router = router.merge(

@@ -16,7 +16,10 @@ use tracing::{Instrument as _, debug_span};
 
 use crate::error::ApiError;
 use crate::health::Readiness;
+use crate::in_force::ConfigState;
+use crate::lifecycle::Lifecycle;
 use crate::metrics::QueryMetrics;
+use crate::notices::Notices;
 use crate::targets::TargetStatusSource;
 use crate::watched::Watched;
 
@@ -38,10 +41,6 @@ pub struct ApiConfig {
     pub samples_max: usize,
     /// Queries that run at once; others wait for their turn, within their timeout.
     pub concurrency_max: usize,
-    /// Step of subqueries that name none.
-    pub subquery_step: DurationMs,
-    /// The configuration in force, as YAML without secrets.
-    pub config_yaml: String,
     /// Flags by name, as `status/flags` shows them.
     pub flags: BTreeMap<String, String>,
     /// Retention in words.
@@ -66,6 +65,12 @@ pub struct ApiDeps {
     pub readiness: Readiness,
     /// Where our own metrics are registered, and what `/metrics` shows.
     pub registry: Registry,
+    /// What a reload replaces.
+    pub in_force: ConfigState,
+    /// What the operator should know now.
+    pub notices: Notices,
+    /// Who reloads and stops the process.
+    pub lifecycle: Lifecycle,
 }
 
 impl std::fmt::Debug for ApiDeps {
@@ -83,6 +88,9 @@ pub struct Api {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) readiness: Readiness,
     pub(crate) registry: Registry,
+    pub(crate) in_force: ConfigState,
+    pub(crate) notices: Notices,
+    pub(crate) lifecycle: Lifecycle,
     pub(crate) started_at: TimestampMs,
     metrics: QueryMetrics,
     slots: Arc<Semaphore>,
@@ -143,6 +151,9 @@ impl Api {
             clock: deps.clock,
             readiness: deps.readiness,
             registry: deps.registry,
+            in_force: deps.in_force,
+            notices: deps.notices,
+            lifecycle: deps.lifecycle,
         }))
     }
 
@@ -150,7 +161,7 @@ impl Api {
     pub(crate) fn tuned(&self, params: EvalParams, lookback: Option<DurationMs>) -> EvalParams {
         EvalParams {
             lookback: lookback.unwrap_or(self.config.lookback),
-            subquery_step: self.config.subquery_step,
+            subquery_step: self.in_force.current().subquery_step,
             ..params
         }
     }

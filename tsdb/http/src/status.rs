@@ -36,7 +36,7 @@ pub(crate) async fn build_info() -> Response {
 
 /// The configuration in force.
 pub(crate) async fn config(State(api): State<Arc<Api>>) -> Response {
-    success(&json!({"yaml": api.config.config_yaml}))
+    success(&json!({"yaml": api.in_force.current().config_yaml}))
 }
 
 /// Flags by name.
@@ -47,12 +47,13 @@ pub(crate) async fn flags(State(api): State<Arc<Api>>) -> Response {
 /// When and where the server runs.
 pub(crate) async fn runtime_info(State(api): State<Arc<Api>>) -> Response {
     let status = api.db.status();
+    let (loaded_at, last_succeeded) = api.in_force.last_load();
     success(&json!({
         "startTime": rfc3339(api.started_at),
         "hostname": api.config.hostname,
         "serverTime": rfc3339(api.clock.now()),
-        "reloadConfigSuccess": true,
-        "lastConfigTime": rfc3339(api.started_at),
+        "reloadConfigSuccess": last_succeeded,
+        "lastConfigTime": rfc3339(loaded_at),
         "corruptionCount": status.damage.len(),
         "goroutineCount": 0,
         "GOMAXPROCS": std::thread::available_parallelism().map_or(1, usize::from),

@@ -13,13 +13,13 @@ use http_body_util::BodyExt as _;
 use serde::Deserialize;
 use serde_json::Value;
 use swell_engine::{Config, Db};
-use swell_env::{ManualClock, MemDir};
+use swell_env::{Clock as _, ManualClock, MemDir};
 use swell_model::{DurationMs, TimestampMs};
 use tower::ServiceExt as _;
 
 use crate::{
-    Api, ApiConfig, ApiDeps, Message, Readiness, RemoteWrite, RemoteWriteConfig, TargetReport,
-    TargetStatusSource, UnsupportedDiscovery,
+    Api, ApiConfig, ApiDeps, ConfigState, InForce, Lifecycle, Message, Notices, Readiness,
+    RemoteWrite, RemoteWriteConfig, TargetReport, TargetStatusSource, UnsupportedDiscovery,
 };
 
 /// Time of the queries, in seconds, and of the server's clock.
@@ -168,20 +168,22 @@ fn server(settings: &BTreeMap<String, String>) -> Result<Router, String> {
         timeout: DurationMs::from_secs(60),
         samples_max: 1_000_000,
         concurrency_max: 4,
-        subquery_step: DurationMs::from_secs(60),
-        config_yaml: String::new(),
         flags: BTreeMap::new(),
         retention: String::new(),
         hostname: String::new(),
         admin_api: false,
     };
+    let settings = InForce { config_yaml: String::new(), subquery_step: DurationMs::from_secs(60) };
     let deps = ApiDeps {
         source: db.clone(),
         db,
         targets: Arc::new(NoTargets),
-        clock,
         readiness,
         registry,
+        in_force: ConfigState::new(settings, clock.now()),
+        notices: Notices::default(),
+        lifecycle: Lifecycle::new(false).0,
+        clock,
     };
     let api = Api::new(config, deps).map_err(|error| failed(&error))?;
     Ok(crate::router(api).merge(crate::write_router(receiver)))

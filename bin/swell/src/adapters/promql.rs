@@ -12,7 +12,8 @@ use swell_telemetry::chain;
 pub(crate) struct PromqlEvaluator {
     pub(crate) source: Arc<dyn SeriesSource>,
     pub(crate) lookback: DurationMs,
-    pub(crate) subquery_step: DurationMs,
+    /// Step of subqueries that name none; a reload may change it.
+    pub(crate) subquery_step: Box<dyn Fn() -> DurationMs + Send + Sync>,
     pub(crate) samples_max: usize,
 }
 
@@ -20,7 +21,7 @@ impl RuleEvaluator for PromqlEvaluator {
     fn instant(&self, expr: &Expr, at: TimestampMs) -> Result<InstantValue, String> {
         let params = EvalParams {
             lookback: self.lookback,
-            subquery_step: self.subquery_step,
+            subquery_step: (self.subquery_step)(),
             ..EvalParams::instant(at)
         };
         let budget = Budget::new(self.samples_max, Budget::STEPS_MAX_DEFAULT);

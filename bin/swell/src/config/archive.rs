@@ -14,7 +14,7 @@ const DAY: DurationMs = DurationMs::from_secs(24 * 3600);
 const WINDOW_MIN: DurationMs = DurationMs::from_secs(2 * 3600);
 
 /// Where old samples go, and when.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(
     not(feature = "archive"),
     expect(dead_code, reason = "checked in every build, used in those with the archive")

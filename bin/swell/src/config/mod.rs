@@ -40,6 +40,8 @@ pub(crate) struct Config {
     pub(crate) storage: swell_engine::Config,
     /// Whether series may be deleted and snapshots made over HTTP.
     pub(crate) admin_api: bool,
+    /// Whether the configuration may be read again and the server stopped over HTTP.
+    pub(crate) lifecycle_api: bool,
     /// Alertmanager configuration: where it stands, and its text.
     pub(crate) alertmanager: Option<(PathBuf, String)>,
     /// Distance of the collectors' ticks.
@@ -130,6 +132,26 @@ impl Config {
             }
         };
         Ok(Self::from_raw(raw, text, folder, path)?)
+    }
+
+    /// Keys of what `newer` has otherwise and only a start puts in force.
+    pub(crate) fn needs_restart(&self, newer: &Self) -> Vec<&'static str> {
+        [
+            ("storage or swell.limits", self.storage != newer.storage),
+            ("swell.admin_api", self.admin_api != newer.admin_api),
+            ("swell.lifecycle_api", self.lifecycle_api != newer.lifecycle_api),
+            ("swell.archive", self.archive != newer.archive),
+            ("swell.autoscaler", self.autoscaler != newer.autoscaler),
+            ("swell.collection_interval", self.collection_interval != newer.collection_interval),
+            ("swell.external_url", self.external_url != newer.external_url),
+            ("swell.query", self.query != newer.query),
+            ("swell.remote_write_receiver", self.remote_write != newer.remote_write),
+            ("swell.self_metrics", self.self_metrics != newer.self_metrics),
+        ]
+        .into_iter()
+        .filter(|(_, differs)| *differs)
+        .map(|(key, _)| key)
+        .collect()
     }
 
     fn from_raw(
@@ -223,6 +245,7 @@ impl Config {
             jobs,
             storage,
             admin_api: raw.swell.admin_api,
+            lifecycle_api: raw.swell.lifecycle_api,
             alertmanager,
             collection_interval,
             query: limits,

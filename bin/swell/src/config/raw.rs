@@ -303,6 +303,7 @@ pub(crate) struct RawSwell {
     pub(crate) collection_interval: Option<Span>,
     pub(crate) wal_sync: Option<String>,
     pub(crate) admin_api: bool,
+    pub(crate) lifecycle_api: bool,
     pub(crate) retention: RawRetentionRules,
     pub(crate) background: RawBackground,
     pub(crate) limits: RawLimits,

@@ -86,6 +86,7 @@ async fn on_stage(
         listen_kube: Listen::At(free_or_any(SocketAddr::from(([127, 0, 0, 1], 6443))).await),
         own_node: Some(node::node_name(None)),
         ephemeral: true,
+        args: None,
     })
     .await?;
     let played = play(args, &running, webhook, interrupted).await;

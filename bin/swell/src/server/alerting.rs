@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use swell_alert_runner::{
-    AlertRunner, AlertingHandle, Dependencies, RuleSource, load_notifier, load_rules,
+    AlertRunner, AlertingHandle, Dependencies, Notifier, RuleSettings, load_notifier, load_rules,
 };
 use swell_engine::Db;
 use swell_env::{Clock, FsDir};
 use swell_telemetry::Registry;
+use swell_tsdb_http::ConfigState;
 
 use crate::adapters::{AnnouncingSink, PromqlEvaluator};
 use crate::config::Config;
@@ -23,6 +24,7 @@ pub(crate) struct AlertingDeps<'a> {
     pub(crate) sink: &'a Arc<AnnouncingSink>,
     pub(crate) clock: &'a Arc<dyn Clock>,
     pub(crate) registry: &'a Registry,
+    pub(crate) in_force: ConfigState,
     pub(crate) external_url: String,
 }
 
@@ -32,22 +34,8 @@ pub(crate) fn start(
     deps: AlertingDeps<'_>,
     tasks: &Tasks,
 ) -> anyhow::Result<AlertingHandle> {
-    let rules: Vec<RuleSource> = config
-        .rule_files
-        .iter()
-        .map(|path| {
-            let text = std::fs::read_to_string(path)
-                .with_context(|| format!("read the rule file {}", path.display()))?;
-            Ok(load_rules(path.display().to_string(), &text)?)
-        })
-        .collect::<anyhow::Result<_>>()?;
-    let notifier = match &config.alertmanager {
-        None => None,
-        Some((path, text)) => {
-            let folder = path.parent().map(std::path::Path::to_path_buf).unwrap_or_default();
-            Some(load_notifier(path.display().to_string(), text, &[], folder)?)
-        }
-    };
+    let rules = rules(config)?;
+    let notifier = notifier(config)?;
     let folder = deps.data_dir.join("alerting");
     std::fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
     let dir = FsDir::open(&folder).with_context(|| format!("open {}", folder.display()))?;
@@ -55,13 +43,10 @@ pub(crate) fn start(
     fill_random(&mut seed)?;
     let runner = AlertRunner::build(
         swell_alert_runner::Config {
-            evaluation_interval: config.evaluation_interval,
-            query_offset: config.rule_query_offset,
-            external_labels: config.external_labels.clone(),
             seed: u64::from_le_bytes(seed),
             ..swell_alert_runner::Config::new(deps.external_url)
         },
-        &rules,
+        rules,
         notifier,
         Dependencies {
             clock: deps.clock.clone(),
@@ -69,7 +54,7 @@ pub(crate) fn start(
             evaluator: Arc::new(PromqlEvaluator {
                 source: deps.db.clone(),
                 lookback: config.query.lookback,
-                subquery_step: config.evaluation_interval,
+                subquery_step: Box::new(move || deps.in_force.current().subquery_step),
                 samples_max: config.query.samples_max,
             }),
             sink: deps.sink.clone(),
@@ -80,4 +65,27 @@ pub(crate) fn start(
     let handle = runner.handle();
     tasks.spawn("the alert runner", runner.run(tasks.stop_token()));
     Ok(handle)
+}
+
+/// Reads and checks the rule files.
+pub(super) fn rules(config: &Config) -> anyhow::Result<RuleSettings> {
+    let mut sources = Vec::with_capacity(config.rule_files.len());
+    for path in &config.rule_files {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("read the rule file {}", path.display()))?;
+        sources.push(load_rules(path.display().to_string(), &text)?);
+    }
+    Ok(RuleSettings {
+        sources,
+        evaluation_interval: config.evaluation_interval,
+        query_offset: config.rule_query_offset,
+        external_labels: config.external_labels.clone(),
+    })
+}
+
+/// Checks the notification configuration, if there is one.
+pub(super) fn notifier(config: &Config) -> anyhow::Result<Option<Notifier>> {
+    let Some((path, text)) = &config.alertmanager else { return Ok(None) };
+    let folder = path.parent().map(std::path::Path::to_path_buf).unwrap_or_default();
+    Ok(Some(load_notifier(path.display().to_string(), text, &[], folder)?))
 }

@@ -9,6 +9,7 @@ mod alerting;
 mod archive;
 mod core_metrics;
 mod kube;
+mod reload;
 mod storage;
 mod targets;
 
@@ -29,11 +30,16 @@ use swell_http::HttpMetrics;
 use swell_model::SampleSink;
 use swell_stream::{AgentStreamServer, DirectLink, ServerTls};
 use swell_telemetry::{Registry, chain};
-use swell_tsdb_http::{Api, ApiConfig, ApiDeps, Readiness, RemoteWrite, RemoteWriteConfig};
+use swell_tsdb_http::{
+    Api, ApiConfig, ApiDeps, ConfigState, InForce, Lifecycle, Notices, Readiness, RemoteWrite,
+    RemoteWriteConfig,
+};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use self::addresses::AddressRanges;
+use self::reload::{ReloadMetrics, Reloader};
 use crate::adapters::{AnnouncingSink, PodMetrics};
 use crate::args::{Listen, ServerArgs};
 use crate::config::Config;
@@ -54,6 +60,8 @@ pub(crate) struct ServerConfig {
     pub(crate) own_node: Option<String>,
     /// Pods of the own node end with this process (the demo).
     pub(crate) ephemeral: bool,
+    /// The command line by which `config` can be read again.
+    pub(crate) args: Option<ServerArgs>,
 }
 
 /// A server that answers.
@@ -68,6 +76,8 @@ pub(crate) struct Running {
     pub(crate) data_dir: DataDir,
     pub(crate) alerting: AlertingHandle,
     readiness: Readiness,
+    notices: Notices,
+    quit: CancellationToken,
     stages: Stages,
     /// Held for as long as the server runs.
     _addresses: AddressRanges,
@@ -96,9 +106,15 @@ impl Running {
         self.stages.vigil.lost().await
     }
 
+    /// Waits until a client asks the server to stop.
+    pub(crate) async fn asked_to_quit(&self) {
+        self.quit.cancelled().await;
+    }
+
     /// Stops everything and waits for it; the storage last, so that nothing measured is lost.
     pub(crate) async fn stop(self) {
         self.readiness.stopping();
+        self.notices.close();
         self.db.stop_maintenance();
         self.stages.work.stop().await;
         self.stages.api.stop().await;
@@ -119,6 +135,7 @@ pub(crate) async fn run(args: &ServerArgs) -> anyhow::Result<()> {
         listen_kube: args.listen_kube,
         own_node: args.with_agent.then(|| node::node_name(args.node_name.as_deref())),
         ephemeral: false,
+        args: Some(args.clone()),
     })
     .await?;
     eprintln!("swell {} is ready", swell_telemetry::VERSION);
@@ -133,6 +150,7 @@ pub(crate) async fn run(args: &ServerArgs) -> anyhow::Result<()> {
     }
     let lost = tokio::select! {
         () = shutdown.cancelled() => None,
+        () = running.asked_to_quit() => None,
         part = running.lost_part() => Some(part),
     };
     running.stop().await;
@@ -152,6 +170,7 @@ fn settings(args: &ServerArgs) -> anyhow::Result<Config> {
         config.storage.retention_size_bytes = (size > 0).then_some(size);
     }
     config.admin_api |= args.enable_admin_api;
+    config.lifecycle_api |= args.enable_lifecycle;
     if args.enable_remote_write_receiver {
         config.remote_write.enabled = Some(true);
     }
@@ -165,12 +184,9 @@ fn settings(args: &ServerArgs) -> anyhow::Result<Config> {
 pub(crate) async fn start(server: ServerConfig) -> anyhow::Result<Running> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let data_dir = DataDir::open(&server.data_dir)?;
-    for what in &server.config.unsupported {
-        warn!(key = %what, "the configuration has a part that is not supported yet and has no effect");
-    }
-    for (job, kind) in &server.config.unsupported_discoveries {
-        warn!(job, discovery = %kind, "this discovery is not supported yet: the job has no targets from it");
-    }
+    report_unsupported(&server.config);
+    // From here on a SIGHUP must not end the process.
+    let hangup = signal(SignalKind::hangup()).context("listen for SIGHUP")?;
     let registry = swell_telemetry::self_metrics().context("set up the self-metrics")?;
     let http_metrics = HttpMetrics::register(&registry).context("register HTTP metrics")?;
     let stages = Stages::new();
@@ -227,6 +243,9 @@ pub(crate) async fn start(server: ServerConfig) -> anyhow::Result<Running> {
     let journal: Journal = autoscaler.journal();
     tasks.spawn("the autoscaler", autoscaler.run(tasks.stop_token()));
 
+    let in_force = ConfigState::new(InForce::from(&server.config), clock.now());
+    let notices = Notices::default();
+    let (lifecycle, commands) = Lifecycle::new(server.config.lifecycle_api);
     let alerting = alerting::start(
         &server.config,
         alerting::AlertingDeps {
@@ -235,6 +254,7 @@ pub(crate) async fn start(server: ServerConfig) -> anyhow::Result<Running> {
             sink: &sink,
             clock: &clock,
             registry: &registry,
+            in_force: in_force.clone(),
             external_url: external_url(&server.config, http_addr),
         },
         tasks,
@@ -250,7 +270,7 @@ pub(crate) async fn start(server: ServerConfig) -> anyhow::Result<Running> {
             tasks,
         )?;
     }
-    let scraper = targets::start(&server.config, &sink, &clock, &registry, tasks)?;
+    let targets = targets::start(&server.config, &sink, &clock, &registry, tasks)?;
 
     #[cfg(feature = "archive")]
     let source = archive::start(&server.config, &db, &clock, &registry, tasks)?;
@@ -261,10 +281,13 @@ pub(crate) async fn start(server: ServerConfig) -> anyhow::Result<Running> {
         ApiDeps {
             db: db.clone(),
             source,
-            targets: scraper,
+            targets: targets.clone(),
             clock: clock.clone(),
             readiness: readiness.clone(),
             registry: registry.clone(),
+            in_force: in_force.clone(),
+            notices: notices.clone(),
+            lifecycle,
         },
     )
     .context("register the API's metrics")?;
@@ -306,6 +329,20 @@ pub(crate) async fn start(server: ServerConfig) -> anyhow::Result<Running> {
     tasks.spawn("the HTTP API", web.run(tasks.stop_token()));
 
     kube.answers().await?;
+    let quit = CancellationToken::new();
+    let reloader = Reloader {
+        args: server.args,
+        config: server.config,
+        alerting: alerting.clone(),
+        targets,
+        in_force,
+        notices: notices.clone(),
+        clock: clock.clone(),
+        metrics: ReloadMetrics::register(&registry).context("register the metrics of reloads")?,
+        quit: quit.clone(),
+    };
+    let stop = tasks.stop_token();
+    tasks.spawn("who reads the configuration again", reloader.run(commands, hangup, stop));
     readiness.ready();
     info!(%http_addr, "ready");
     Ok(Running {
@@ -319,9 +356,21 @@ pub(crate) async fn start(server: ServerConfig) -> anyhow::Result<Running> {
         data_dir,
         alerting,
         readiness,
+        notices,
+        quit,
         stages,
         _addresses: addresses,
     })
+}
+
+/// What the configuration asks for in vain is said once, at the start and at each reload.
+fn report_unsupported(config: &Config) {
+    for what in &config.unsupported {
+        warn!(key = %what, "the configuration has a part that is not supported yet and has no effect");
+    }
+    for (job, kind) in &config.unsupported_discoveries {
+        warn!(job, discovery = %kind, "this discovery is not supported yet: the job has no targets from it");
+    }
 }
 
 async fn listen(
@@ -360,6 +409,7 @@ fn api_config(server: &ServerConfig) -> ApiConfig {
         flag("storage.tsdb.retention.size", format!("{bytes}B"));
     }
     flag("web.enable-admin-api", config.admin_api.to_string());
+    flag("web.enable-lifecycle", config.lifecycle_api.to_string());
     let receiver = remote_write_config(server);
     flag("web.enable-remote-write-receiver", receiver.is_enabled.to_string());
     let messages: Vec<&str> = receiver.accepted.iter().map(|message| message.name()).collect();
@@ -373,8 +423,6 @@ fn api_config(server: &ServerConfig) -> ApiConfig {
         timeout: config.query.timeout,
         samples_max: config.query.samples_max,
         concurrency_max: config.query.concurrency_max,
-        subquery_step: config.evaluation_interval,
-        config_yaml: config.shown_yaml.clone(),
         flags,
         retention: config.storage.retention_time.to_string(),
         hostname: node::node_name(None),

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use anyhow::Context;
+use parking_lot::RwLock;
 use swell_env::Clock;
-use swell_scrape::{Health, ScrapeHandle, Scraper, TargetState};
+use swell_scrape::{Health, ScrapeError, ScrapeHandle, Scraper, TargetState};
 use swell_telemetry::Registry;
 use swell_tsdb_http::{TargetHealth, TargetReport, TargetStatusSource, UnsupportedDiscovery};
 
@@ -13,9 +14,18 @@ use crate::config::Config;
 use crate::shutdown::Tasks;
 
 /// The scraper's targets, for the API.
-struct Targets {
+pub(super) struct Targets {
     scraper: ScrapeHandle,
-    unsupported: Vec<UnsupportedDiscovery>,
+    unsupported: RwLock<Vec<UnsupportedDiscovery>>,
+}
+
+impl Targets {
+    /// Scrapes what another configuration names.
+    pub(super) async fn reload(&self, config: &Config) -> Result<(), ScrapeError> {
+        self.scraper.reload(config.jobs.clone()).await?;
+        *self.unsupported.write() = unsupported(config);
+        Ok(())
+    }
 }
 
 impl TargetStatusSource for Targets {
@@ -24,7 +34,7 @@ impl TargetStatusSource for Targets {
     }
 
     fn unsupported(&self) -> Vec<UnsupportedDiscovery> {
-        self.unsupported.clone()
+        self.unsupported.read().clone()
     }
 }
 
@@ -35,20 +45,23 @@ pub(super) fn start(
     clock: &Arc<dyn Clock>,
     registry: &Registry,
     tasks: &Tasks,
-) -> anyhow::Result<Arc<dyn TargetStatusSource>> {
+) -> anyhow::Result<Arc<Targets>> {
     let scraper = Scraper::new(config.jobs.clone(), sink.clone(), clock.clone(), registry)
         .context("set up scraping")?;
-    let unsupported = config
-        .unsupported_discoveries
-        .iter()
+    let unsupported = RwLock::new(unsupported(config));
+    let targets = Targets { scraper: scraper.handle(), unsupported };
+    tasks.spawn("the scraper", scraper.run(tasks.stop_token()));
+    Ok(Arc::new(targets))
+}
+
+fn unsupported(config: &Config) -> Vec<UnsupportedDiscovery> {
+    let found = config.unsupported_discoveries.iter();
+    found
         .map(|(job, kind)| UnsupportedDiscovery {
             scrape_pool: job.clone(),
             discovery: kind.clone(),
         })
-        .collect();
-    let targets = Targets { scraper: scraper.handle(), unsupported };
-    tasks.spawn("the scraper", scraper.run(tasks.stop_token()));
-    Ok(Arc::new(targets))
+        .collect()
 }
 
 fn report(state: TargetState) -> TargetReport {

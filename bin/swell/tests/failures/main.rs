@@ -9,4 +9,5 @@ mod crashes;
 mod garbage;
 mod objects;
 mod pods;
+mod reload;
 mod start;

@@ -58,9 +58,14 @@ pub(crate) fn has(text: &str, parts: &[&str]) {
 
 /// GET over a connection of its own.
 pub(crate) fn get(address: SocketAddr, path: &str) -> (u16, String) {
+    ask(address, "GET", path)
+}
+
+/// A request without a body over a connection of its own.
+pub(crate) fn ask(address: SocketAddr, method: &str, path: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(address).expect("it listens");
     stream.set_read_timeout(Some(DEADLINE)).expect("a timeout");
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").expect("sent");
+    write!(stream, "{method} {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").expect("sent");
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).expect("answered");
     let text = String::from_utf8_lossy(&bytes).into_owned();

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::{Process, get, swell, texts, wait_for};
+use super::{Process, ask, get, swell, texts, wait_for};
 
 /// A server that was ready once.
 pub(crate) struct Server {
@@ -55,6 +55,19 @@ impl Server {
     /// GET; status and body.
     pub(crate) fn get(&self, path: &str) -> (u16, String) {
         get(self.http, path)
+    }
+
+    /// POST without a body; status and body.
+    pub(crate) fn post(&self, path: &str) -> (u16, String) {
+        ask(self.http, "POST", path)
+    }
+
+    /// `data` of a good answer of the Prometheus API.
+    pub(crate) fn data(&self, path: &str) -> Value {
+        let (code, body) = self.get(path);
+        assert_eq!(code, 200, "{path}: {body}");
+        let mut answer: Value = serde_json::from_str(&body).expect("JSON");
+        answer["data"].take()
     }
 
     /// The answer to an instant query.

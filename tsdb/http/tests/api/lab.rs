@@ -10,15 +10,17 @@ use http_body_util::BodyExt as _;
 use parking_lot::Mutex;
 use serde_json::Value;
 use swell_engine::{Config, Db};
-use swell_env::{ManualClock, MemDir};
+use swell_env::{Clock as _, ManualClock, MemDir};
 use swell_model::{
     Batch, DurationMs, Labels, MetricDescription, MetricKind, MetricMetadata, Row, SampleSink as _,
     TimestampMs,
 };
 use swell_telemetry::Registry;
 use swell_tsdb_http::{
-    Api, ApiConfig, ApiDeps, Readiness, TargetReport, TargetStatusSource, UnsupportedDiscovery,
+    Api, ApiConfig, ApiDeps, ConfigState, InForce, Lifecycle, LifecycleCommand, Notices, Readiness,
+    TargetReport, TargetStatusSource, UnsupportedDiscovery,
 };
+use tokio::sync::mpsc;
 use tower::ServiceExt as _;
 
 /// The time that the server's clock shows, in seconds: a round number for reading.
@@ -50,6 +52,9 @@ pub(crate) struct Lab {
     pub(crate) targets: Arc<Targets>,
     pub(crate) readiness: Readiness,
     pub(crate) registry: Registry,
+    pub(crate) in_force: ConfigState,
+    pub(crate) notices: Notices,
+    pub(crate) commands: tokio::sync::Mutex<mpsc::Receiver<LifecycleCommand>>,
 }
 
 /// An answer, its body read.
@@ -90,8 +95,6 @@ pub(crate) fn config() -> ApiConfig {
         timeout: DurationMs::from_secs(20),
         samples_max: 1_000_000,
         concurrency_max: 4,
-        subquery_step: DurationMs::from_secs(60),
-        config_yaml: "global: {}\n".to_owned(),
         flags: BTreeMap::from([("query.timeout".to_owned(), "20s".to_owned())]),
         retention: "15d".to_owned(),
         hostname: "lab".to_owned(),
@@ -120,6 +123,13 @@ impl Lab {
         let db = Arc::new(db);
         let targets = Arc::new(Targets::default());
         let readiness = Readiness::default();
+        let settings = InForce {
+            config_yaml: "global: {}\n".to_owned(),
+            subquery_step: DurationMs::from_secs(60),
+        };
+        let in_force = ConfigState::new(settings, clock.now());
+        let notices = Notices::default();
+        let (lifecycle, commands) = Lifecycle::new(true);
         let api = Api::new(
             config,
             ApiDeps {
@@ -129,11 +139,23 @@ impl Lab {
                 clock,
                 readiness: readiness.clone(),
                 registry: registry.clone(),
+                in_force: in_force.clone(),
+                notices: notices.clone(),
+                lifecycle,
             },
         )
         .expect("metrics registered once");
-        let lab =
-            Self { router: swell_tsdb_http::router(api), db, dir, targets, readiness, registry };
+        let lab = Self {
+            router: swell_tsdb_http::router(api),
+            db,
+            dir,
+            targets,
+            readiness,
+            registry,
+            in_force,
+            notices,
+            commands: tokio::sync::Mutex::new(commands),
+        };
         for (labels, first) in [
             (&[("__name__", "up"), ("job", "a"), ("instance", "x")][..], 1.0),
             (&[("__name__", "up"), ("job", "b"), ("instance", "y")], 0.0),

@@ -4,6 +4,7 @@ mod admin;
 mod edge;
 mod lab;
 mod labels;
+mod lifecycle;
 mod limits;
 mod query;
 mod status;

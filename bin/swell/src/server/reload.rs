@@ -1,0 +1,184 @@
+//! Reading the configuration again: on SIGHUP and on `/-/reload`. All of it is checked before any of it counts.
+
+use std::sync::Arc;
+
+use prometheus::{Gauge, IntGauge, Opts};
+use swell_alert_runner::{AlertingHandle, Notifier};
+use swell_env::Clock;
+use swell_telemetry::{Registry, chain};
+use swell_tsdb_http::{ConfigState, InForce, LifecycleCommand, Notices, ReloadRefusal};
+use tokio::signal::unix::Signal;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use super::alerting;
+use super::targets::Targets;
+use crate::args::ServerArgs;
+use crate::config::Config;
+
+/// Prometheus' words, which clients show.
+const FAILED: &str = "Configuration reload has failed.";
+const NEEDS_RESTART: &str = "The configuration has changes that a restart puts in force";
+
+/// Who reads the configuration again, and what it is put in force in.
+pub(super) struct Reloader {
+    /// Where it is read; none when the server was started without a command line of its own.
+    pub(super) args: Option<ServerArgs>,
+    /// What the server runs with.
+    pub(super) config: Config,
+    pub(super) alerting: AlertingHandle,
+    pub(super) targets: Arc<Targets>,
+    pub(super) in_force: ConfigState,
+    pub(super) notices: Notices,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) metrics: ReloadMetrics,
+    /// Cancelled to end the process.
+    pub(super) quit: CancellationToken,
+}
+
+/// How the last attempt went.
+pub(super) struct ReloadMetrics {
+    last_successful: [IntGauge; 2],
+    last_success_seconds: [Gauge; 2],
+}
+
+impl ReloadMetrics {
+    /// Registers them under our names and under Prometheus', on which its mixin alerts.
+    pub(super) fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let successful = |name: &str| {
+            let help = "Whether the last attempt to read the configuration succeeded.";
+            let gauge = IntGauge::with_opts(Opts::new(name, help))?;
+            registry.register(Box::new(gauge.clone()))?;
+            Ok::<_, prometheus::Error>(gauge)
+        };
+        let success_seconds = |name: &str| {
+            let help = "When the configuration in force was read, in Unix seconds.";
+            let gauge = Gauge::with_opts(Opts::new(name, help))?;
+            registry.register(Box::new(gauge.clone()))?;
+            Ok::<_, prometheus::Error>(gauge)
+        };
+        Ok(Self {
+            last_successful: [
+                successful("swell_config_last_reload_successful")?,
+                successful("prometheus_config_last_reload_successful")?,
+            ],
+            last_success_seconds: [
+                success_seconds("swell_config_last_reload_success_timestamp_seconds")?,
+                success_seconds("prometheus_config_last_reload_success_timestamp_seconds")?,
+            ],
+        })
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 are below 2^53")]
+    fn succeeded(&self, clock: &dyn Clock) {
+        self.last_successful.iter().for_each(|gauge| gauge.set(1));
+        let seconds = clock.now().0 as f64 / 1000.0;
+        self.last_success_seconds.iter().for_each(|gauge| gauge.set(seconds));
+    }
+
+    fn failed(&self) {
+        self.last_successful.iter().for_each(|gauge| gauge.set(0));
+    }
+}
+
+impl Reloader {
+    /// Carries commands and signals out, one after the other, until `stop`.
+    pub(super) async fn run(
+        mut self,
+        mut commands: mpsc::Receiver<LifecycleCommand>,
+        mut hangup: Signal,
+        stop: CancellationToken,
+    ) {
+        self.metrics.succeeded(self.clock.as_ref());
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                Some(()) = hangup.recv() => {
+                    // What went wrong is in the log, the notices and the metrics.
+                    let _told = self.reload().await;
+                }
+                Some(command) = commands.recv() => match command {
+                    LifecycleCommand::Reload(answer) => {
+                        let outcome = self.reload().await;
+                        if answer.send(outcome).is_err() {
+                            info!("whoever asked for the reload has gone");
+                        }
+                    }
+                    LifecycleCommand::Quit => {
+                        info!("asked over HTTP to stop");
+                        self.quit.cancel();
+                    }
+                },
+            }
+        }
+    }
+
+    async fn reload(&mut self) -> Result<(), ReloadRefusal> {
+        let outcome = self.try_reload().await;
+        match &outcome {
+            Ok(()) => {
+                self.notices.settle(FAILED);
+                self.metrics.succeeded(self.clock.as_ref());
+                info!("the configuration was read again");
+            }
+            Err(refusal) => {
+                self.notices.raise(FAILED, self.clock.now());
+                self.in_force.refused();
+                self.metrics.failed();
+                error!(why = %refusal.why, "the configuration was not read again: what was in force is");
+            }
+        }
+        outcome
+    }
+
+    async fn try_reload(&mut self) -> Result<(), ReloadRefusal> {
+        let wrong = |why: String| ReloadRefusal { why, is_configuration: true };
+        let broken = |why: String| ReloadRefusal { why, is_configuration: false };
+        let Some(args) = self.args.clone().filter(|args| args.config.is_some()) else {
+            return Err(wrong(
+                "the server runs without --config: there is no file to read again".to_owned(),
+            ));
+        };
+        let read = tokio::task::spawn_blocking(move || {
+            let config = super::settings(&args)?;
+            let rules = alerting::rules(&config)?;
+            let notifier = match alerting::notifier(&config)? {
+                Some(notifier) => notifier,
+                None => Notifier::silent()?,
+            };
+            anyhow::Ok((config, rules, notifier))
+        });
+        let (config, rules, notifier) = match read.await {
+            Ok(Ok(read)) => read,
+            Ok(Err(fault)) => return Err(wrong(format!("{fault:#}"))),
+            Err(panic) => return Err(broken(panic.to_string())),
+        };
+        // The scraper checks what only it can, such as certificates, before it changes anything.
+        self.targets.reload(&config).await.map_err(|error| match error {
+            swell_scrape::ScrapeError::Ended => broken(chain(&error)),
+            error => wrong(chain(&error)),
+        })?;
+        let told = self.alerting.reload_rules(rules).await;
+        told.map_err(|error| broken(chain(&error)))?;
+        let told = self.alerting.reload_notifier(notifier).await;
+        told.map_err(|error| broken(chain(&error)))?;
+        let settings = InForce::from(&config);
+        self.in_force.replace(settings, self.clock.now());
+        super::report_unsupported(&config);
+        let waiting = self.config.needs_restart(&config);
+        self.notices.settle(NEEDS_RESTART);
+        if !waiting.is_empty() {
+            let told = format!("{NEEDS_RESTART}: {}.", waiting.join(", "));
+            warn!("{told}");
+            self.notices.raise(&told, self.clock.now());
+        }
+        Ok(())
+    }
+}
+
+impl From<&Config> for InForce {
+    fn from(config: &Config) -> Self {
+        Self { config_yaml: config.shown_yaml.clone(), subquery_step: config.evaluation_interval }
+    }
+}

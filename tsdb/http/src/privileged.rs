@@ -1,0 +1,66 @@
+//! Who may change what is stored or end the process: the port asks nobody who they are, so only this host, and no page
+//! of another origin that a browser here shows.
+
+use std::net::IpAddr;
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use swell_http::Peer;
+
+/// Proof that a request comes from this host and from no page of another origin.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Privileged(());
+
+/// Why a request is not privileged.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refused {
+    /// It comes from a page of another origin.
+    #[error("calls that change data are refused to pages of {origin}")]
+    Origin {
+        /// Of the page.
+        origin: String,
+    },
+    /// It comes from another host.
+    #[error(
+        "calls that change data are refused to other hosts ({peer}): ask from the server's own"
+    )]
+    Host {
+        /// Where it comes from.
+        peer: String,
+    },
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        (StatusCode::FORBIDDEN, self.to_string()).into_response()
+    }
+}
+
+impl Privileged {
+    fn of(parts: &Parts) -> Result<Self, Refused> {
+        // Without a peer the request was made inside this process.
+        if let Some(peer) = parts.extensions.get::<Peer>() {
+            let address: IpAddr = peer.address.ip().to_canonical();
+            if !address.is_loopback() {
+                return Err(Refused::Host { peer: address.to_string() });
+            }
+        }
+        let text = |name| parts.headers.get(name).and_then(|value| value.to_str().ok());
+        let Some(origin) = text(header::ORIGIN) else { return Ok(Self(())) };
+        let authority = origin.split_once("://").map(|(_, authority)| authority);
+        if authority.is_some() && authority == text(header::HOST) {
+            return Ok(Self(()));
+        }
+        Err(Refused::Origin { origin: origin.to_owned() })
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Privileged {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Refused> {
+        Self::of(parts)
+    }
+}
