@@ -20,6 +20,7 @@
 //! - **Disk full, or another error, on append.** The first half of the bytes is in the file, the call fails.
 //! - **IO error on sync.** The call fails and what was not yet durable in that file never will be, even if a
 //!   later sync of it reports success (the page cache forgets which pages were dirty).
+//! - **Hang.** Operations wait until the device answers again.
 //! - **Read-only file system, no more descriptors.** As an IO error, told as what it is.
 //! - **IO error on any other operation.** The operation has no effect.
 //! - **Decay.** Bytes of a file change, or its end goes missing, while nobody looks.

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::body::Bytes;
@@ -10,7 +11,7 @@ use axum::routing::{get, post};
 use axum::{Router, body::Body};
 use prometheus::Registry;
 use rustls::pki_types::ServerName;
-use swell_http::limits::{BODY_BYTES_MAX, HEADER_BYTES_MAX, HEADER_COUNT_MAX};
+use swell_http::limits::{BODY_BYTES_MAX, HEADER_BYTES_MAX, HEADER_COUNT_MAX, WRITE_STALL_TIMEOUT};
 use swell_http::pki::{self, Authority, ClientAuth, Identity};
 use swell_http::{HttpMetrics, Peer, Server, bind};
 use swell_model::TimestampMs;
@@ -49,6 +50,24 @@ async fn slow(Extension(gate): Extension<Arc<Gate>>) -> &'static str {
 struct Gate {
     entered: Notify,
     release: Notify,
+    flooded_bytes: AtomicUsize,
+}
+
+const FLOOD_PIECE: Bytes = Bytes::from_static(&[b'x'; 16 << 10]);
+
+/// Sends without end, and tells when its answer is dropped.
+async fn flood(Extension(gate): Extension<Arc<Gate>>) -> Body {
+    struct Told(Arc<Gate>);
+    impl Drop for Told {
+        fn drop(&mut self) {
+            self.0.release.notify_one();
+        }
+    }
+    let told = Told(gate);
+    Body::from_stream(futures::stream::repeat_with(move || {
+        told.0.flooded_bytes.fetch_add(FLOOD_PIECE.len(), Ordering::Relaxed);
+        Ok::<_, std::io::Error>(FLOOD_PIECE)
+    }))
 }
 
 async fn start(tls: Option<Arc<rustls::ServerConfig>>) -> Running {
@@ -64,6 +83,7 @@ async fn start(tls: Option<Arc<rustls::ServerConfig>>) -> Running {
                 Body::from_stream(tokio_stream::pending::<Result<Bytes, std::io::Error>>())
             }),
         )
+        .route("/flood", get(flood))
         .layer(axum::extract::DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(Extension(Arc::clone(&gate)));
     let registry = Registry::new();
@@ -194,6 +214,21 @@ async fn a_body_that_trickles_is_cut_and_a_long_answer_is_not() {
     assert!(buffer[..count].starts_with(b"HTTP/1.1 200"));
     let waited = tokio::time::timeout(Duration::from_secs(600), stream.read(&mut buffer)).await;
     assert!(waited.is_err(), "a stream without data for ten minutes is still open");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_does_not_read_is_cut_and_holds_little() {
+    let running = start(None).await;
+    let mut stream = TcpStream::connect(running.address).await.expect("connect");
+    let start = tokio::time::Instant::now();
+    stream.write_all(b"GET /flood HTTP/1.1\r\nhost: x\r\n\r\n").await.expect("write");
+    running.gate.release.notified().await;
+    assert!(start.elapsed() >= WRITE_STALL_TIMEOUT, "a pause is no offence");
+    let sent = running.gate.flooded_bytes.load(Ordering::Relaxed);
+    // The kernel's buffers on both sides, and the connection's own.
+    assert!(sent < 32 << 20, "{sent} bytes were made for nobody");
+    read_to_end(&mut stream).await;
+    assert!(get_once(running.address, "/whoami").await.starts_with("HTTP/1.1 200"));
 }
 
 #[tokio::test]

@@ -29,7 +29,7 @@ pub mod testing;
 mod watched;
 mod write;
 
-pub use health::Readiness;
+pub use health::{PROBE_INTERVAL, Readiness};
 pub use in_force::{ConfigState, InForce};
 pub use lifecycle::{Lifecycle, LifecycleCommand, ReloadRefusal};
 pub use notices::Notices;

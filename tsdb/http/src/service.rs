@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 use tracing::{Instrument as _, debug_span};
 
 use crate::error::ApiError;
-use crate::health::Readiness;
+use crate::health::{Readiness, Watch};
 use crate::in_force::ConfigState;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::QueryMetrics;
@@ -92,6 +92,7 @@ pub struct Api {
     pub(crate) notices: Notices,
     pub(crate) lifecycle: Lifecycle,
     pub(crate) started_at: TimestampMs,
+    pub(crate) watch: Watch,
     metrics: QueryMetrics,
     slots: Arc<Semaphore>,
     /// Places to wait for a slot.
@@ -143,6 +144,7 @@ impl Api {
             waiting: Arc::new(Semaphore::new(config.concurrency_max * WAITING_PER_SLOT)),
             admin_turn: Arc::new(Semaphore::new(1)),
             started_at: deps.clock.now(),
+            watch: Watch::default(),
             metrics,
             config,
             db: deps.db,

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use rustix::io::Errno;
 
 use super::{AppendFile, Dir, DirEntry, DirLock, LockError, MemDir, ReadFile};
@@ -38,6 +38,8 @@ impl Fault {
 pub struct FaultDir {
     disk: MemDir,
     plan: Arc<Mutex<Plan>>,
+    /// The device answers again.
+    answers: Arc<Condvar>,
 }
 
 #[derive(Debug, Default)]
@@ -47,6 +49,8 @@ struct Plan {
     failing: Option<(u64, u64, Fault)>,
     reads_fail: bool,
     is_full: bool,
+    hangs: bool,
+    waiting: usize,
 }
 
 impl FaultDir {
@@ -59,7 +63,7 @@ impl FaultDir {
     /// The given state without faults.
     #[must_use]
     pub fn over(disk: MemDir) -> Self {
-        Self { disk, plan: Arc::default() }
+        Self { disk, ..Self::default() }
     }
 
     /// Operations so far that changed, or tried to change, something.
@@ -83,6 +87,25 @@ impl FaultDir {
         self.plan.lock().is_full = is_full;
     }
 
+    /// The device answers nothing from now on: operations and reads wait. Or it answers again.
+    pub fn hang(&self, hangs: bool) {
+        self.plan.lock().hangs = hangs;
+        self.answers.notify_all();
+    }
+
+    /// Operations and reads that wait for the device.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.plan.lock().waiting
+    }
+
+    fn wait(&self) {
+        let mut plan = self.plan.lock();
+        plan.waiting += 1;
+        self.answers.wait_while(&mut plan, |plan| plan.hangs);
+        plan.waiting -= 1;
+    }
+
     /// No operation fails from now on.
     pub fn heal(&self) {
         let mut plan = self.plan.lock();
@@ -98,6 +121,7 @@ impl FaultDir {
     }
 
     fn step(&self) -> Result<(), Fault> {
+        self.wait();
         let mut plan = self.plan.lock();
         let op = plan.op_count;
         plan.op_count += 1;
@@ -160,6 +184,7 @@ impl ReadFile for FaultRead {
     }
 
     fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<()> {
+        self.dir.wait();
         if self.dir.plan.lock().reads_fail {
             return Err(Fault::Io.error());
         }
@@ -187,6 +212,7 @@ impl Dir for FaultDir {
     }
 
     fn list(&self, folder: &str) -> io::Result<Vec<DirEntry>> {
+        self.wait();
         self.disk.list(folder)
     }
 

@@ -291,6 +291,7 @@ pub(crate) async fn start(server: ServerConfig) -> anyhow::Result<Running> {
         },
     )
     .context("register the API's metrics")?;
+    storage::watch(&api, tasks);
     let receiver = RemoteWrite::new(
         remote_write_config(&server),
         sink.clone(),

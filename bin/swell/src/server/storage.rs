@@ -7,6 +7,7 @@ use anyhow::Context;
 use swell_engine::Db;
 use swell_env::{Clock, FsDir};
 use swell_telemetry::{Registry, chain};
+use swell_tsdb_http::{Api, PROBE_INTERVAL};
 use tokio::time::MissedTickBehavior;
 use tracing::{error, info, warn};
 
@@ -63,6 +64,18 @@ pub(crate) fn maintain(db: &Arc<Db>, clock: &Arc<dyn Clock>, tasks: &Tasks) {
                 Ok(Err(failure)) => error!(error = chain(&failure), "storage maintenance failed"),
                 Err(failure) => error!(%failure, "storage maintenance failed inside"),
             }
+        }
+    });
+}
+
+/// Probes the storage until shutdown, so that `/-/healthy` tells the truth.
+pub(crate) fn watch(api: &Arc<Api>, tasks: &Tasks) {
+    let (api, shutdown) = (api.clone(), tasks.stop_token());
+    tasks.spawn("the watch over the storage", async move {
+        let mut beat = tokio::time::interval(PROBE_INTERVAL);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while shutdown.run_until_cancelled(beat.tick()).await.is_some() {
+            api.probe();
         }
     });
 }

@@ -6,6 +6,7 @@ mod harness;
 
 mod agents;
 mod crashes;
+mod disk;
 mod garbage;
 mod objects;
 mod pods;

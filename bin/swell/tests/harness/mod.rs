@@ -2,9 +2,11 @@
 
 #![allow(dead_code, unused_imports, reason = "each test binary uses its own part")]
 
+mod disk;
 mod folder;
 mod node;
 mod process;
+mod push;
 mod server;
 pub(crate) mod workloads;
 
@@ -14,9 +16,11 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+pub(crate) use disk::SmallDisk;
 pub(crate) use folder::{Folder, pid_of};
 pub(crate) use node::{Agent, Seen, processes_with};
 pub(crate) use process::Process;
+pub(crate) use push::push;
 pub(crate) use server::Server;
 
 /// Everything that is waited for must happen in this time; slow machines need a part of it.

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde_json::Value;
 
@@ -20,16 +21,29 @@ impl Server {
     /// Starts a server on free ports and waits until it is ready.
     pub(crate) fn start(data_dir: &Path, more: &[&str]) -> Self {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        Self::start_at(data_dir, [any; 3], more)
+        Self::start_at(swell(), data_dir, [any; 3], more)
     }
 
     /// Starts it anew where it was before.
     pub(crate) fn start_again(data_dir: &Path, before: [SocketAddr; 3], more: &[&str]) -> Self {
-        Self::start_at(data_dir, before, more)
+        Self::start_at(swell(), data_dir, before, more)
     }
 
-    fn start_at(data_dir: &Path, [http, grpc, kube]: [SocketAddr; 3], more: &[&str]) -> Self {
-        let mut command = swell();
+    /// Starts a server on free ports after a line of shell, such as one with `ulimit`.
+    pub(crate) fn start_under(line: &str, data_dir: &Path, more: &[&str]) -> Self {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("{line}; exec \"$0\" \"$@\"")]);
+        command.arg(swell().get_program());
+        Self::start_at(command, data_dir, [any; 3], more)
+    }
+
+    fn start_at(
+        mut command: Command,
+        data_dir: &Path,
+        [http, grpc, kube]: [SocketAddr; 3],
+        more: &[&str],
+    ) -> Self {
         command
             .args(["server", "--listen-http", &http.to_string()])
             .args(["--listen-grpc", &grpc.to_string(), "--listen-kube", &kube.to_string()])

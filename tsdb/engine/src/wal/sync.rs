@@ -69,6 +69,15 @@ impl SyncGate {
         }
     }
 
+    /// Returns once a sync that is under way has ended, in whatever way.
+    pub(crate) fn wait_for_sync(&self) {
+        let mut state = self.state.lock();
+        let before = state.durable;
+        while state.is_syncing && state.durable == before && state.failed.is_none() {
+            self.changed.wait(&mut state);
+        }
+    }
+
     /// Makes everything written durable.
     pub(crate) fn sync_all(&self) -> Result<(), String> {
         let written = self.state.lock().written;

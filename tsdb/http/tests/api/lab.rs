@@ -10,7 +10,7 @@ use http_body_util::BodyExt as _;
 use parking_lot::Mutex;
 use serde_json::Value;
 use swell_engine::{Config, Db};
-use swell_env::{Clock as _, ManualClock, MemDir};
+use swell_env::{Clock as _, FaultDir, ManualClock};
 use swell_model::{
     Batch, DurationMs, Labels, MetricDescription, MetricKind, MetricMetadata, Row, SampleSink as _,
     TimestampMs,
@@ -48,7 +48,9 @@ impl TargetStatusSource for Targets {
 pub(crate) struct Lab {
     pub(crate) router: Router,
     pub(crate) db: Arc<Db>,
-    pub(crate) dir: MemDir,
+    pub(crate) dir: FaultDir,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) api: Arc<Api>,
     pub(crate) targets: Arc<Targets>,
     pub(crate) readiness: Readiness,
     pub(crate) registry: Registry,
@@ -117,7 +119,7 @@ impl Lab {
     pub(crate) fn starting(config: ApiConfig) -> Self {
         let clock = Arc::new(ManualClock::new(TimestampMs(NOW_S * 1000)));
         let registry = swell_telemetry::self_metrics().expect("a new registry");
-        let dir = MemDir::new();
+        let dir = FaultDir::new();
         let db = Db::open(Arc::new(dir.clone()), Config::standard(), clock.clone(), &registry)
             .expect("opened");
         let db = Arc::new(db);
@@ -136,7 +138,7 @@ impl Lab {
                 db: db.clone(),
                 source: db.clone(),
                 targets: targets.clone(),
-                clock,
+                clock: clock.clone(),
                 readiness: readiness.clone(),
                 registry: registry.clone(),
                 in_force: in_force.clone(),
@@ -146,9 +148,11 @@ impl Lab {
         )
         .expect("metrics registered once");
         let lab = Self {
-            router: swell_tsdb_http::router(api),
+            router: swell_tsdb_http::router(api.clone()),
             db,
             dir,
+            clock,
+            api,
             targets,
             readiness,
             registry,

@@ -2,6 +2,7 @@
 
 mod admin;
 mod edge;
+mod health;
 mod lab;
 mod labels;
 mod lifecycle;
