@@ -165,6 +165,9 @@ pub(crate) struct ServerArgs {
     /// Allow this host to reload the configuration and to stop the server over HTTP, as swell.lifecycle_api does
     #[arg(long, alias = "web.enable-lifecycle")]
     pub(crate) enable_lifecycle: bool,
+    /// Experimental features to switch on, separated by commas, such as promql-experimental-functions; as swell.features does
+    #[arg(long = "enable-feature", value_name = "NAMES", value_delimiter = ',')]
+    pub(crate) enable_features: Vec<String>,
     /// Take samples by remote write whatever the address; without this, only while HTTP listens on loopback
     #[arg(long = "web.enable-remote-write-receiver")]
     pub(crate) enable_remote_write_receiver: bool,
@@ -282,6 +285,9 @@ pub(crate) struct TestRulesArgs {
     /// Only tests whose name this expression finds; may be given several times
     #[arg(long, value_name = "REGEX")]
     pub(crate) run: Vec<regex::Regex>,
+    /// Experimental features of the query language, separated by commas, such as promql-experimental-functions
+    #[arg(long = "enable-feature", value_name = "NAMES", value_delimiter = ',')]
+    pub(crate) enable_features: Vec<String>,
     /// Pass over unknown fields in rule files instead of refusing them
     #[arg(long)]
     pub(crate) ignore_unknown_fields: bool,

@@ -10,7 +10,7 @@ use swell_alert_runner::{
 use swell_engine::{Config, Db};
 use swell_env::{ManualClock, MemDir};
 use swell_model::{DurationMs, SampleSink, SeriesSource, TimestampMs};
-use swell_promql::{Budget, EvalParams};
+use swell_promql::{Budget, EvalParams, Features};
 use swell_telemetry::{Registry, chain};
 
 use crate::adapters::PromqlEvaluator;
@@ -28,6 +28,14 @@ pub(crate) fn run(args: &TestRulesArgs) -> bool {
             ..CheckOptions::default()
         },
     };
+    let features = match crate::config::features(&args.enable_features) {
+        Ok(features) => features,
+        Err(why) => {
+            eprintln!("swell: {why}");
+            return false;
+        }
+    };
+    let bench = |subquery_step| bench(subquery_step, features);
     let mut good = true;
     let mut report = Vec::new();
     for path in &args.files {
@@ -47,7 +55,7 @@ pub(crate) fn run(args: &TestRulesArgs) -> bool {
     good
 }
 
-fn bench(subquery_step: DurationMs) -> Result<TestBench, String> {
+fn bench(subquery_step: DurationMs, features: Features) -> Result<TestBench, String> {
     let clock = Arc::new(ManualClock::new(NOW));
     let dir = Arc::new(MemDir::new());
     let db = Db::open(dir, Config::standard(), clock.clone(), &Registry::new())
@@ -60,6 +68,7 @@ fn bench(subquery_step: DurationMs) -> Result<TestBench, String> {
         lookback: EvalParams::instant(NOW).lookback,
         subquery_step: Box::new(move || subquery_step),
         samples_max: Budget::SAMPLES_MAX_DEFAULT,
+        features,
     };
     Ok(TestBench { sink, evaluator: Arc::new(evaluator), clock })
 }

@@ -1,4 +1,4 @@
-//! Parses and prints the Prometheus text format 0.0.4 and OpenMetrics 1.0, borrowing from the input.
+//! Parses the Prometheus text format 0.0.4 and OpenMetrics 1.0, borrowing from the input.
 //!
 //! [`Parser`] yields an [`Entry`] per line, or a [`LineError`] after which it goes on with the next line: whether
 //! one bad line spoils a scrape is for the caller to say. A [`Sample`] keeps its series as [`SeriesText`], which
@@ -8,12 +8,10 @@
 mod fault;
 mod float;
 mod parser;
-mod print;
 mod series;
 
 pub use fault::{Fault, LineError};
 pub use parser::{Entry, Exemplar, Format, Parser, Sample};
-pub use print::{write_help, write_sample, write_type};
 pub use series::{Pairs, RepeatedLabel, SeriesText};
 
 #[cfg(any(test, feature = "testing"))]

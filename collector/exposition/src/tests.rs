@@ -1,5 +1,6 @@
 use proptest::prelude::*;
 use swell_model::{Labels, METRIC_NAME, MetricKind, TimestampMs};
+use swell_wire::{write_help, write_sample, write_type};
 
 use super::*;
 

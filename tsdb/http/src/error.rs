@@ -80,6 +80,19 @@ impl ApiError {
     }
 }
 
+impl ApiError {
+    /// Why a query was not evaluated. A part of the language that is switched off is to Prometheus a fault of the text.
+    pub(crate) fn of_query(query: &str, error: EvalError) -> Self {
+        match error {
+            EvalError::FeatureDisabled { span, .. } => {
+                let at = span.position(query);
+                Self::bad_param("query", format!("{at}: parse error: {error}"))
+            }
+            error => error.into(),
+        }
+    }
+}
+
 impl From<ParseError> for ApiError {
     fn from(error: ParseError) -> Self {
         Self::bad_param("query", error.to_string())

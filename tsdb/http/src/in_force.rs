@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use parking_lot::RwLock;
-use swell_model::{DurationMs, TimestampMs};
+use swell_model::{DurationMs, Labels, TimestampMs};
 
 /// What a reload replaces of the API's settings.
 #[derive(Clone, Debug)]
 pub struct InForce {
     /// The configuration as YAML, without secrets.
     pub config_yaml: String,
+    /// Labels of this server, for those that take its samples over.
+    pub external_labels: Labels,
     /// Step of subqueries that name none.
     pub subquery_step: DurationMs,
 }

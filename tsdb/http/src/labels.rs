@@ -1,4 +1,4 @@
-//! `/series`, `/labels`, `/label/…/values`, `/metadata`.
+//! `/series`, `/labels`, `/label/…/values`, `/metadata`, `/targets/metadata`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use axum::extract::{Path, State};
 use axum::response::Response;
 use serde::Serialize;
-use swell_model::{Labels, Matcher, MetricKind, SelectHints, TimeRange};
+use swell_model::{
+    Labels, METRIC_NAME, Matcher, MetricKind, MetricMetadata, SelectHints, TimeRange,
+};
 
 use crate::answer::{success, success_raw, success_with};
 use crate::encode::labels as write_labels;
@@ -173,6 +175,94 @@ pub(crate) async fn metadata(
         })
         .collect();
     Ok(success(&shown))
+}
+
+/// What is known of the metrics of the targets that the selector `match_target` matches (all without it).
+pub(crate) async fn target_metadata(
+    State(api): State<Arc<Api>>,
+    params: Params,
+) -> Result<Response, ApiError> {
+    let matchers = match params.get("match_target") {
+        None => Vec::new(),
+        Some(text) => {
+            let selector = swell_promql_syntax::parse_selector(text)
+                .map_err(|error| ApiError::bad_param("match_target", error.to_string()))?;
+            selector.matchers
+        }
+    };
+    let limit = params.limit("limit")?.unwrap_or(usize::MAX);
+    let metric = params.get("metric").map(str::to_owned);
+    let matches = |labels: &Labels| {
+        matchers.iter().all(|matcher| matcher.matches(labels.get(&matcher.name).unwrap_or("")))
+    };
+    let mut targets: Vec<Labels> = api
+        .targets
+        .targets()
+        .into_iter()
+        .filter(|report| !report.dropped && matches(&report.labels))
+        .map(|report| report.labels)
+        .collect();
+    targets.sort();
+    targets.dedup();
+    let source = api.source.clone();
+    let known = api.db.metadata();
+    let now = api.clock.now();
+    // Only what was there lately is a target's own.
+    let range = TimeRange { start_incl: now - api.config.lookback, end_incl: now };
+    let found = api
+        .run(api.config.timeout, Arc::default(), move || {
+            let mut found = Vec::new();
+            for target in &targets {
+                let of_target: Vec<Matcher> =
+                    target.iter().map(|(name, value)| Matcher::equal(name, value)).collect();
+                let names = source.label_values(METRIC_NAME, &of_target, range)?;
+                let families: BTreeSet<&str> =
+                    names.iter().filter_map(|name| family_of(name, &known)).collect();
+                for family in families {
+                    if metric.as_deref().is_some_and(|metric| metric != family) {
+                        continue;
+                    }
+                    if found.len() == limit {
+                        return Ok(found);
+                    }
+                    let metadata = &known[family];
+                    found.push(TargetMetadata {
+                        target: target
+                            .iter()
+                            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                            .collect(),
+                        metric: metric.is_none().then(|| family.to_owned()),
+                        kind: kind_name(metadata.kind),
+                        help: metadata.help.clone(),
+                        unit: metadata.unit.clone(),
+                    });
+                }
+            }
+            Ok(found)
+        })
+        .await?;
+    if found.is_empty() {
+        return Err(ApiError::not_found("specified metadata not found"));
+    }
+    Ok(success(&found))
+}
+
+#[derive(Serialize)]
+struct TargetMetadata {
+    target: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metric: Option<String>,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    help: String,
+    unit: String,
+}
+
+/// The described family that a metric belongs to.
+fn family_of<'a>(metric: &'a str, known: &BTreeMap<String, MetricMetadata>) -> Option<&'a str> {
+    let parts = ["", "_bucket", "_count", "_sum", "_total", "_created", "_info"];
+    let families = parts.iter().filter_map(|part| metric.strip_suffix(part));
+    families.into_iter().find(|family| known.contains_key(*family))
 }
 
 const fn kind_name(kind: MetricKind) -> &'static str {

@@ -12,6 +12,8 @@ mod edge;
 mod encode;
 mod error;
 mod exemplars;
+mod features;
+mod federate;
 mod health;
 mod in_force;
 mod labels;
@@ -26,6 +28,7 @@ mod status;
 mod targets;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod tree;
 mod watched;
 mod write;
 
@@ -48,12 +51,15 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/api/v1/query", get(query::instant).post(query::instant))
         .route("/api/v1/query_range", get(query::range).post(query::range))
         .route("/api/v1/format_query", get(query::format).post(query::format))
+        .route("/api/v1/parse_query", get(query::parse_query).post(query::parse_query))
         .route("/api/v1/query_exemplars", get(query::query_exemplars).post(query::query_exemplars))
         .route("/api/v1/series", get(labels::series).post(labels::series))
         .route("/api/v1/labels", get(labels::names).post(labels::names))
         .route("/api/v1/label/{name}/values", get(labels::values))
         .route("/api/v1/metadata", get(labels::metadata))
         .route("/api/v1/targets", get(targets::targets))
+        .route("/api/v1/targets/metadata", get(labels::target_metadata))
+        .route("/api/v1/features", get(features::features))
         .route("/api/v1/scrape_pools", get(targets::scrape_pools))
         .route("/api/v1/status/buildinfo", get(status::build_info))
         .route("/api/v1/status/config", get(status::config))
@@ -65,6 +71,9 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/api/v1/{*path}", any(edge::unknown_path))
         .layer(from_fn_with_state(api.clone(), edge::when_ready))
         .layer(from_fn(edge::cross_origin));
+    let federation = Router::new()
+        .route("/federate", get(federate::federate))
+        .layer(from_fn_with_state(api.clone(), edge::when_ready));
     // Not for pages of other origins: behind that layer.
     let admin = Router::new()
         .route(
@@ -79,6 +88,7 @@ pub fn router(api: Arc<Api>) -> Router {
         .layer(from_fn_with_state(api.clone(), edge::when_ready));
     let router = prometheus
         .merge(admin)
+        .merge(federation)
         .route("/metrics", get(status::metrics))
         .layer(edge::compression())
         .route("/-/healthy", get(health::healthy))

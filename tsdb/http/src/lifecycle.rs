@@ -46,6 +46,10 @@ impl Lifecycle {
         let (commands, receiver) = mpsc::channel(COMMANDS_MAX);
         (Self { commands, is_open }, receiver)
     }
+
+    pub(crate) const fn is_open(&self) -> bool {
+        self.is_open
+    }
 }
 
 /// Reads the configuration again. 400 names what is wrong with it, and the one before it stays in force.

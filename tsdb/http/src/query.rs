@@ -1,4 +1,4 @@
-//! `/query`, `/query_range`, `/format_query`, `/query_exemplars`.
+//! `/query`, `/query_range`, `/format_query`, `/parse_query`, `/query_exemplars`.
 
 use std::sync::Arc;
 
@@ -15,6 +15,7 @@ use crate::error::ApiError;
 use crate::exemplars;
 use crate::params::Params;
 use crate::service::Api;
+use crate::tree;
 
 /// Points per series that a range query may ask for.
 const POINTS_MAX: i64 = 11_000;
@@ -83,7 +84,7 @@ async fn run(
         None => api.config.timeout,
     };
     let began = api.clock.monotonic();
-    let (output, incomplete) = api.evaluate(expr, eval, timeout).await?;
+    let (output, incomplete) = api.evaluate(query, expr, eval, timeout).await?;
     let spent = api.clock.monotonic().since(began);
     let (mut data, cut) = query_data(&output.value, limit);
     let asked_stats = params.get("stats");
@@ -119,6 +120,12 @@ fn stats(output: &QueryOutput, seconds: f64) -> serde_json::Value {
 pub(crate) async fn format(params: Params) -> Result<Response, ApiError> {
     let expr = parse(params.required("query")?)?;
     Ok(success(&expr.to_string()))
+}
+
+/// The tree of an expression.
+pub(crate) async fn parse_query(params: Params) -> Result<Response, ApiError> {
+    let expr = parse(params.required("query")?)?;
+    Ok(success(&tree::json_of(&expr)))
 }
 
 /// Exemplars of the series that an expression selects.

@@ -8,7 +8,7 @@ use prometheus::IntGauge;
 use swell_engine::Db;
 use swell_env::Clock;
 use swell_model::{DurationMs, SeriesSource, TimestampMs};
-use swell_promql::{Budget, EvalParams, QueryOutput};
+use swell_promql::{Budget, EvalParams, Features, QueryOutput};
 use swell_promql_syntax::Expr;
 use swell_telemetry::Registry;
 use tokio::sync::Semaphore;
@@ -41,6 +41,8 @@ pub struct ApiConfig {
     pub samples_max: usize,
     /// Queries that run at once; others wait for their turn, within their timeout.
     pub concurrency_max: usize,
+    /// Experimental parts of the language that are on.
+    pub features: Features,
     /// Flags by name, as `status/flags` shows them.
     pub flags: BTreeMap<String, String>,
     /// Retention in words.
@@ -164,6 +166,7 @@ impl Api {
         EvalParams {
             lookback: lookback.unwrap_or(self.config.lookback),
             subquery_step: self.in_force.current().subquery_step,
+            features: self.config.features,
             ..params
         }
     }
@@ -172,6 +175,7 @@ impl Api {
     /// or the client goes.
     pub(crate) async fn evaluate(
         &self,
+        query: &str,
         expr: Expr,
         params: EvalParams,
         timeout: DurationMs,
@@ -179,11 +183,12 @@ impl Api {
         let budget = Budget::new(self.config.samples_max, STEPS_MAX);
         let cancelled = budget.cancelled.clone();
         let source = Watched::new(self.source.clone());
+        let query = query.to_owned();
         let asked = self.clock.monotonic();
         let answer = self
             .run(timeout, cancelled, move || {
                 let output = swell_promql::evaluate(&expr, &source, &params, &budget)
-                    .map_err(ApiError::from)?;
+                    .map_err(|error| ApiError::of_query(&query, error))?;
                 Ok((output, source.warnings_of_reads()))
             })
             .await;

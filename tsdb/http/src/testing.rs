@@ -14,7 +14,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use swell_engine::{Config, Db};
 use swell_env::{Clock as _, ManualClock, MemDir};
-use swell_model::{DurationMs, TimestampMs};
+use swell_model::{DurationMs, Labels, TimestampMs};
+use swell_promql::Features;
 use tower::ServiceExt as _;
 
 use crate::{
@@ -168,12 +169,17 @@ fn server(settings: &BTreeMap<String, String>) -> Result<Router, String> {
         timeout: DurationMs::from_secs(60),
         samples_max: 1_000_000,
         concurrency_max: 4,
+        features: Features::default(),
         flags: BTreeMap::new(),
         retention: String::new(),
         hostname: String::new(),
         admin_api: false,
     };
-    let settings = InForce { config_yaml: String::new(), subquery_step: DurationMs::from_secs(60) };
+    let settings = InForce {
+        config_yaml: String::new(),
+        external_labels: Labels::empty(),
+        subquery_step: DurationMs::from_secs(60),
+    };
     let deps = ApiDeps {
         source: db.clone(),
         db,

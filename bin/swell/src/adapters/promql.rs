@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use swell_alert_runner::{InstantSample, InstantValue, RuleEvaluator};
 use swell_model::{DurationMs, SeriesSource, TimestampMs};
-use swell_promql::{Budget, EvalParams, QueryValue, evaluate};
+use swell_promql::{Budget, EvalParams, Features, QueryValue, evaluate};
 use swell_promql_syntax::Expr;
 use swell_telemetry::chain;
 
@@ -15,6 +15,8 @@ pub(crate) struct PromqlEvaluator {
     /// Step of subqueries that name none; a reload may change it.
     pub(crate) subquery_step: Box<dyn Fn() -> DurationMs + Send + Sync>,
     pub(crate) samples_max: usize,
+    /// Experimental parts of the language that are on.
+    pub(crate) features: Features,
 }
 
 impl RuleEvaluator for PromqlEvaluator {
@@ -22,6 +24,7 @@ impl RuleEvaluator for PromqlEvaluator {
         let params = EvalParams {
             lookback: self.lookback,
             subquery_step: (self.subquery_step)(),
+            features: self.features,
             ..EvalParams::instant(at)
         };
         let budget = Budget::new(self.samples_max, Budget::STEPS_MAX_DEFAULT);

@@ -1,6 +1,7 @@
 //! From a configuration file to checked settings. Every fault is reported at once, with file and line.
 
 mod archive;
+mod features;
 mod jobs;
 mod raw;
 
@@ -11,11 +12,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use swell_engine::{BackgroundShare, RetentionRule, WalSync};
 use swell_model::{DurationMs, Labels, Matcher};
+use swell_promql::Features;
 
 use swell_scrape::ScrapeConfig;
 use swell_tsdb_http::Message;
 
 pub(crate) use archive::ArchiveSettings;
+pub(crate) use features::features;
 use jobs::JobDefaults;
 use raw::{Opaque, RawBackground, RawConfig, RawScrapeConfig, Span};
 
@@ -48,6 +51,8 @@ pub(crate) struct Config {
     pub(crate) collection_interval: DurationMs,
     /// Limits of queries.
     pub(crate) query: QueryLimits,
+    /// Experimental parts of the query language that are on.
+    pub(crate) features: Features,
     /// Where old samples go, if anywhere.
     pub(crate) archive: Option<ArchiveSettings>,
     /// Settings of the autoscaler.
@@ -134,6 +139,13 @@ impl Config {
         Ok(Self::from_raw(raw, text, folder, path)?)
     }
 
+    /// Switches a feature on that the command line names.
+    pub(crate) fn enable_feature(&mut self, name: &str) {
+        if !features::switch_on(&mut self.features, name) {
+            self.unsupported.push(format!("--enable-feature={name}"));
+        }
+    }
+
     /// Keys of what `newer` has otherwise and only a start puts in force.
     pub(crate) fn needs_restart(&self, newer: &Self) -> Vec<&'static str> {
         [
@@ -143,6 +155,7 @@ impl Config {
             ("swell.archive", self.archive != newer.archive),
             ("swell.autoscaler", self.autoscaler != newer.autoscaler),
             ("swell.collection_interval", self.collection_interval != newer.collection_interval),
+            ("swell.features", self.features != newer.features),
             ("swell.external_url", self.external_url != newer.external_url),
             ("swell.query", self.query != newer.query),
             ("swell.remote_write_receiver", self.remote_write != newer.remote_write),
@@ -199,7 +212,7 @@ impl Config {
         let storage = storage(&raw, &mut faults);
         let rule_files = expand_globs(&raw.rule_files, folder, &mut faults);
         let alertmanager = alertmanager(&raw, folder, path, &mut faults);
-        let unsupported = unsupported(&raw);
+        let mut unsupported = unsupported(&raw);
         let unsupported_discoveries = raw
             .scrape_configs
             .iter()
@@ -232,6 +245,12 @@ impl Config {
             ),
         };
         let remote_write = remote_write(&raw, &mut faults);
+        let mut features = Features::default();
+        for name in &raw.swell.features {
+            if !features::switch_on(&mut features, name) {
+                unsupported.push(format!("swell.features: {name}"));
+            }
+        }
         let archive = archive::settings(raw.swell.archive.as_ref(), folder, &mut faults);
         if !faults.is_empty() {
             return Err(ConfigFaults { path: path.to_owned(), faults });
@@ -249,6 +268,7 @@ impl Config {
             alertmanager,
             collection_interval,
             query: limits,
+            features,
             archive,
             autoscaler,
             remote_write,

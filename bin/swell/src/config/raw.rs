@@ -308,6 +308,7 @@ pub(crate) struct RawSwell {
     pub(crate) background: RawBackground,
     pub(crate) limits: RawLimits,
     pub(crate) query: RawQuery,
+    pub(crate) features: Vec<String>,
     pub(crate) autoscaler: RawAutoscaler,
     pub(crate) remote_write_receiver: RawRemoteWriteReceiver,
     pub(crate) self_metrics: Option<bool>,

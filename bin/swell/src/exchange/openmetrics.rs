@@ -7,11 +7,12 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use swell_cli::CliError;
-use swell_exposition::{Entry, Format, Parser, write_sample};
+use swell_exposition::{Entry, Format, Parser};
 use swell_model::{
     FloatColumn, Labels, METRIC_NAME, Matcher, SelectError, SelectHints, SeriesData, SeriesIter,
     SeriesSource, TimeRange, TimestampMs, is_stale_nan,
 };
+use swell_wire::write_sample;
 
 use super::progress::Progress;
 

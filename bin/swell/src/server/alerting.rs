@@ -56,6 +56,7 @@ pub(crate) fn start(
                 lookback: config.query.lookback,
                 subquery_step: Box::new(move || deps.in_force.current().subquery_step),
                 samples_max: config.query.samples_max,
+                features: config.features,
             }),
             sink: deps.sink.clone(),
             registry: deps.registry.clone(),

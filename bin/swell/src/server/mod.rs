@@ -171,6 +171,9 @@ fn settings(args: &ServerArgs) -> anyhow::Result<Config> {
     }
     config.admin_api |= args.enable_admin_api;
     config.lifecycle_api |= args.enable_lifecycle;
+    for name in &args.enable_features {
+        config.enable_feature(name);
+    }
     if args.enable_remote_write_receiver {
         config.remote_write.enabled = Some(true);
     }
@@ -415,6 +418,9 @@ fn api_config(server: &ServerConfig) -> ApiConfig {
     flag("web.enable-remote-write-receiver", receiver.is_enabled.to_string());
     let messages: Vec<&str> = receiver.accepted.iter().map(|message| message.name()).collect();
     flag("web.remote-write-receiver.accepted-protobuf-messages", messages.join(","));
+    if let Some(args) = server.args.as_ref().filter(|args| !args.enable_features.is_empty()) {
+        flag("enable-feature", args.enable_features.join(","));
+    }
     flag("query.timeout", config.query.timeout.to_string());
     flag("query.lookback-delta", config.query.lookback.to_string());
     flag("query.max-samples", config.query.samples_max.to_string());
@@ -428,6 +434,7 @@ fn api_config(server: &ServerConfig) -> ApiConfig {
         retention: config.storage.retention_time.to_string(),
         hostname: node::node_name(None),
         admin_api: config.admin_api,
+        features: config.features,
     }
 }
 

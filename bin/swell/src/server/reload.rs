@@ -179,6 +179,10 @@ impl Reloader {
 
 impl From<&Config> for InForce {
     fn from(config: &Config) -> Self {
-        Self { config_yaml: config.shown_yaml.clone(), subquery_step: config.evaluation_interval }
+        Self {
+            config_yaml: config.shown_yaml.clone(),
+            external_labels: config.external_labels.clone(),
+            subquery_step: config.evaluation_interval,
+        }
     }
 }

@@ -15,6 +15,7 @@ use swell_model::{
     Batch, DurationMs, Labels, MetricDescription, MetricKind, MetricMetadata, Row, SampleSink as _,
     TimestampMs,
 };
+use swell_promql::Features;
 use swell_telemetry::Registry;
 use swell_tsdb_http::{
     Api, ApiConfig, ApiDeps, ConfigState, InForce, Lifecycle, LifecycleCommand, Notices, Readiness,
@@ -97,6 +98,7 @@ pub(crate) fn config() -> ApiConfig {
         timeout: DurationMs::from_secs(20),
         samples_max: 1_000_000,
         concurrency_max: 4,
+        features: Features::default(),
         flags: BTreeMap::from([("query.timeout".to_owned(), "20s".to_owned())]),
         retention: "15d".to_owned(),
         hostname: "lab".to_owned(),
@@ -127,6 +129,7 @@ impl Lab {
         let readiness = Readiness::default();
         let settings = InForce {
             config_yaml: "global: {}\n".to_owned(),
+            external_labels: Labels::from_pairs([("cluster", "east")]),
             subquery_step: DurationMs::from_secs(60),
         };
         let in_force = ConfigState::new(settings, clock.now());

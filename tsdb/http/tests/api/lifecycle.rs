@@ -6,7 +6,7 @@ use futures::StreamExt as _;
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use swell_http::Peer;
-use swell_model::{DurationMs, TimestampMs};
+use swell_model::{DurationMs, Labels, TimestampMs};
 use swell_tsdb_http::{InForce, LifecycleCommand, ReloadRefusal};
 use tower::ServiceExt as _;
 
@@ -75,6 +75,7 @@ async fn the_settings_in_force_are_shown_and_used() {
     assert_eq!(info().await["reloadConfigSuccess"], json!(false));
     let settings = InForce {
         config_yaml: "global: {evaluation_interval: 15s}".to_owned(),
+        external_labels: Labels::empty(),
         subquery_step: DurationMs::from_secs(15),
     };
     lab.in_force.replace(settings, NOW + DurationMs::from_secs(5));

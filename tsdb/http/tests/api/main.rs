@@ -2,6 +2,7 @@
 
 mod admin;
 mod edge;
+mod federate;
 mod health;
 mod lab;
 mod labels;
@@ -9,3 +10,4 @@ mod lifecycle;
 mod limits;
 mod query;
 mod status;
+mod tree;

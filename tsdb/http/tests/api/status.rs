@@ -183,3 +183,51 @@ async fn own_metrics_satisfy_promtool() {
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && told.is_empty(), "{told}");
 }
+
+#[tokio::test]
+async fn targets_tell_what_their_metrics_are() {
+    let lab = Lab::new();
+    let path = "/api/v1/targets/metadata";
+    let mut one = report("a", TargetHealth::Up, false);
+    one.labels = Labels::from_pairs([("job", "a")]);
+    let other = report("nowhere", TargetHealth::Up, false);
+    *lab.targets.reports.lock() = vec![one, other];
+    let target = json!({"job": "a"});
+    let requests = json!({
+        "target": target, "metric": "requests_total", "type": "counter", "help": "Requests.", "unit": "",
+    });
+    let up = json!({
+        "target": target, "metric": "up", "type": "gauge", "help": "Requests.", "unit": "",
+    });
+    let all = lab.get(path, &[]).await.data();
+    assert_eq!(all, json!([requests, up]));
+    assert_eq!(lab.get(path, &[("limit", "1")]).await.data(), json!([requests]));
+    let named = lab.get(path, &[("metric", "up"), ("match_target", "{job=\"a\"}")]).await.data();
+    assert_eq!(
+        named,
+        json!([{"target": target, "type": "gauge", "help": "Requests.", "unit": ""}])
+    );
+    let nothing = lab.get(path, &[("match_target", "{job=\"b\"}")]).await;
+    nothing.is_error(404, "not_found", "specified metadata not found");
+    lab.get(path, &[("match_target", "{")]).await.is_error(400, "bad_data", "match_target");
+}
+
+#[tokio::test]
+async fn features_are_those_of_the_switches() {
+    let lab = Lab::new();
+    let data = lab.get("/api/v1/features", &[]).await.data();
+    assert_eq!(data["promql_functions"]["rate"], json!(true));
+    assert_eq!(data["promql_functions"]["mad_over_time"], json!(false), "experimental");
+    assert_eq!(data["promql_operators"]["limitk"], json!(false), "experimental");
+    assert_eq!(data["api"]["lifecycle"], json!(true));
+    let with = swell_promql::Features::all();
+    let lab = Lab::with(swell_tsdb_http::ApiConfig { features: with, ..config() });
+    let data = lab.get("/api/v1/features", &[]).await.data();
+    assert_eq!(data["promql_functions"]["mad_over_time"], json!(true));
+    assert_eq!(data["promql"]["anchored"], json!(true));
+    let query = [("query", "mad_over_time(up[5m])"), ("time", &*NOW_S.to_string())];
+    assert_eq!(lab.get("/api/v1/query", &query).await.code, 200);
+    let plain = Lab::new().get("/api/v1/query", &query).await;
+    let told = "1:1: parse error: function \"mad_over_time\" is not enabled";
+    plain.is_error(400, "bad_data", told);
+}

@@ -4,6 +4,8 @@ use std::fmt::{self, Write};
 
 use swell_model::{Labels, METRIC_NAME, MetricKind, TimestampMs};
 
+use crate::float::write_float;
+
 /// Writes a `# HELP` line.
 ///
 /// # Errors
@@ -47,6 +49,21 @@ pub fn write_sample(
     timestamp: Option<TimestampMs>,
 ) -> fmt::Result {
     let name = labels.metric_name().unwrap_or("");
+    let pairs = labels.iter().filter(|(label, _)| *label != METRIC_NAME);
+    write_sample_of(out, name, pairs, value, timestamp)
+}
+
+/// Writes a sample line of a metric with these labels, in this order; empty values are written too.
+///
+/// # Errors
+/// Only those of `out`.
+pub fn write_sample_of<'a>(
+    out: &mut impl Write,
+    name: &str,
+    labels: impl IntoIterator<Item = (&'a str, &'a str)>,
+    value: f64,
+    timestamp: Option<TimestampMs>,
+) -> fmt::Result {
     let bare = is_bare(name, true);
     if bare {
         out.write_str(name)?;
@@ -57,7 +74,7 @@ pub fn write_sample(
         opening = ',';
         write_quoted(out, name)?;
     }
-    for (label, text) in labels.iter().filter(|(label, _)| *label != METRIC_NAME) {
+    for (label, text) in labels {
         out.write_char(opening)?;
         opening = ',';
         if is_bare(label, false) {
@@ -72,23 +89,11 @@ pub fn write_sample(
         out.write_char('}')?;
     }
     out.write_char(' ')?;
-    write_value(out, value)?;
+    write_float(out, value)?;
     if let Some(timestamp) = timestamp {
         write!(out, " {}", timestamp.0)?;
     }
     out.write_char('\n')
-}
-
-fn write_value(out: &mut impl Write, value: f64) -> fmt::Result {
-    if value.is_nan() {
-        return out.write_str("NaN");
-    }
-    if value.is_infinite() {
-        return out.write_str(if value > 0.0 { "+Inf" } else { "-Inf" });
-    }
-    // `Debug` is the shortest form that reads back the same, with an exponent for very large and small ones.
-    let text = format!("{value:?}");
-    out.write_str(text.strip_suffix(".0").unwrap_or(&text))
 }
 
 fn write_name(out: &mut impl Write, name: &str) -> fmt::Result {

@@ -1,0 +1,67 @@
+//! Names of `--enable-feature`, as Prometheus has them.
+
+use swell_promql::Features;
+
+/// On in any case: each was a switch in one of Prometheus' versions.
+const ALWAYS_ON: [&str; 10] = [
+    "exemplar-storage",
+    "expand-external-labels",
+    "extra-scrape-metrics",
+    "memory-snapshot-on-shutdown",
+    "metadata-wal-records",
+    "native-histograms",
+    "new-service-discovery-manager",
+    "promql-at-modifier",
+    "promql-negative-offset",
+    "st-storage",
+];
+
+/// Switches the feature of this name on; `false` when Swell has no such feature, so that the name has no effect.
+pub(crate) fn switch_on(features: &mut Features, name: &str) -> bool {
+    match name {
+        "promql-experimental-functions" => features.experimental_functions = true,
+        "promql-extended-range-selectors" => features.extended_range_selectors = true,
+        "promql-binop-fill-modifiers" => features.fill_modifiers = true,
+        "promql-delayed-name-removal" => features.delayed_name_removal = true,
+        "type-and-unit-labels" => features.type_and_unit_labels = true,
+        "use-start-timestamps" => features.start_timestamps = true,
+        name => return ALWAYS_ON.contains(&name),
+    }
+    true
+}
+
+/// The features of these names.
+pub(crate) fn features(names: &[String]) -> Result<Features, String> {
+    let mut features = Features::default();
+    for name in names {
+        if !switch_on(&mut features, name) {
+            return Err(format!("--enable-feature={name}: there is no such feature"));
+        }
+    }
+    Ok(features)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_name_switches_its_feature_on_and_all_names_all() {
+        let names = [
+            "promql-experimental-functions",
+            "promql-extended-range-selectors",
+            "promql-binop-fill-modifiers",
+            "promql-delayed-name-removal",
+            "type-and-unit-labels",
+            "use-start-timestamps",
+        ];
+        let all: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        assert_eq!(features(&all), Ok(Features::all()));
+        for name in names {
+            let one = features(&[name.to_owned()]).expect("known");
+            assert_ne!(one, Features::default(), "{name}");
+        }
+        assert_eq!(features(&["exemplar-storage".to_owned()]), Ok(Features::default()));
+        assert!(features(&["no-such".to_owned()]).is_err());
+    }
+}

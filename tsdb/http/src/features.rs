@@ -1,0 +1,98 @@
+//! `/features`: what this server can do, under Prometheus' names, so that clients need not guess from a version.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::Response;
+use serde_json::{Value, json};
+use swell_promql_syntax::{AggregateOp, BinaryOp, Function};
+
+use crate::answer::success;
+use crate::service::Api;
+
+/// Features by area.
+pub(crate) async fn features(State(api): State<Arc<Api>>) -> Response {
+    success(&listed(&api))
+}
+
+fn listed(api: &Api) -> Value {
+    let on = api.config.features;
+    let functions: BTreeMap<&str, bool> = Function::all()
+        .iter()
+        .map(|function| (function.name, !function.experimental || on.experimental_functions))
+        .collect();
+    let aggregations = AggregateOp::ALL
+        .iter()
+        .map(|op| (op.as_str(), !op.is_experimental() || on.experimental_functions));
+    let operators: BTreeMap<&str, bool> = BinaryOp::ALL
+        .iter()
+        .map(|op| (op.as_str(), true))
+        .chain(aggregations)
+        .chain([("@", true), ("offset", true)])
+        .collect();
+    json!({
+        "api": {
+            "admin": api.config.admin_api,
+            "exclude_alerts": true,
+            "label_values_match": true,
+            "lifecycle": api.lifecycle.is_open(),
+            "otlp_write_receiver": false,
+            "query_stats": true,
+            "query_warnings": true,
+            "remote_write_receiver": true,
+            "time_range_labels": true,
+            "time_range_series": true,
+        },
+        "otlp_receiver": {},
+        "prometheus": {
+            "agent_mode": false,
+            "auto_reload_config": false,
+            "enable_lifecycle": api.lifecycle.is_open(),
+        },
+        "promql": {
+            "anchored": on.extended_range_selectors,
+            "at_modifier": true,
+            "bool": true,
+            "by": true,
+            "delayed_name_removal": on.delayed_name_removal,
+            "duration_expr": true,
+            "fill": on.fill_modifiers,
+            "fill_left": on.fill_modifiers,
+            "fill_right": on.fill_modifiers,
+            "group_left": true,
+            "group_right": true,
+            "ignoring": true,
+            "negative_offset": true,
+            "offset": true,
+            "on": true,
+            "per_query_lookback_delta": true,
+            "per_step_stats": false,
+            "smoothed": on.extended_range_selectors,
+            "subqueries": true,
+            "type_and_unit_labels": on.type_and_unit_labels,
+            "use_start_timestamps": on.start_timestamps,
+            "without": true,
+        },
+        "promql_functions": functions,
+        "promql_operators": operators,
+        "rules": {
+            "concurrent_rule_eval": false,
+            "keep_firing_for": true,
+            "query_offset": true,
+        },
+        "scrape": {
+            "extra_scrape_metrics": false,
+            "start_timestamp_zero_ingestion": false,
+        },
+        "service_discovery_providers": {"file": true, "static": true},
+        "templating_functions": {},
+        "tsdb": {
+            "delayed_compaction": false,
+            "exemplar_storage": true,
+            "native_histograms": true,
+            "st_storage": true,
+        },
+        "ui": {"ui_v2": false, "ui_v3": false},
+    })
+}
