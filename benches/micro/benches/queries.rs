@@ -1,11 +1,13 @@
-//! Queries over the engine in memory, from text to value, one thread: `cargo bench -p swell-bench-micro --bench queries`.
-//! Items are series read (for label calls: answers).
+//! Queries over the engine in memory, from text to value: `cargo bench -p swell-bench-micro --bench queries -- PART…`,
+//! all of those whose name contains one of the parts. CPU time of the process, so that other work on the machine counts
+//! less; the first run is shown apart, since it finds nothing prepared.
 
+use std::hint::black_box;
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
-use divan::counter::ItemsCount;
-use divan::{Bencher, black_box};
 use swell_bench_micro::cluster::{Cluster, Kind, START_MS};
+use swell_bench_micro::timing::{process_cpu, quantile};
 use swell_engine::{Config, Db, WalSync};
 use swell_env::{ManualClock, MemDir};
 use swell_model::{DurationMs, SeriesSource as _, TimeRange, TimestampMs};
@@ -59,25 +61,61 @@ fn open() -> Db {
     Db::open(Arc::new(MemDir::new()), config, clock, &Registry::new()).expect("opens")
 }
 
-fn main() {
-    divan::main();
-}
-
 fn run(db: &Db, query: &str, params: &EvalParams) -> QueryOutput {
     let expr = parse(query).expect("parses");
     evaluate(&expr, db, params, &Budget::default()).expect("evaluates")
 }
 
-fn bench(bencher: Bencher<'_, '_>, db: &Db, query: &str, params: EvalParams) {
-    let output = run(db, query, &params);
-    let answers = match &output.value {
-        QueryValue::Vector(vector) => vector.len(),
-        QueryValue::Matrix(matrix) => matrix.len(),
-        QueryValue::Scalar(_) | QueryValue::String(..) => 1,
+/// A query, over which data and when.
+struct Case<'a> {
+    name: &'a str,
+    query: &'static str,
+    db: &'static LazyLock<Db>,
+    params: EvalParams,
+}
+
+/// Runs of a case: as many as fit this time, between these two numbers.
+const ENOUGH: Duration = Duration::from_millis(400);
+const RUNS_MIN: usize = 5;
+const RUNS_MAX: usize = 300;
+
+/// Repeats a piece of work, the end of its answer included, and prints what it took, in all and for each item.
+fn measure<T>(name: &str, mut work: impl FnMut() -> T, items: impl Fn(&T) -> usize) {
+    let mut took = || {
+        let start = process_cpu();
+        let answer = black_box(work());
+        let count = items(&answer);
+        drop(answer);
+        (count, process_cpu().saturating_sub(start))
     };
-    assert!(answers > 0, "{query} has an answer");
-    let series = ItemsCount::new(output.stats.series_selected);
-    bencher.counter(series).bench_local(|| black_box(run(db, query, &params)));
+    let (count, first) = took();
+    let mut runs = Vec::new();
+    while runs.len() < RUNS_MIN || (runs.len() < RUNS_MAX && runs.iter().sum::<Duration>() < ENOUGH)
+    {
+        runs.push(took().1);
+    }
+    let (min, median) = (quantile(&mut runs, 0.0), quantile(&mut runs, 0.5));
+    let each = min / u32::try_from(count.max(1)).expect("few items");
+    println!("{name:<36}{first:>12.1?}{min:>12.1?}{median:>12.1?}{count:>9}{each:>12.1?}");
+}
+
+impl Case<'_> {
+    fn measure(&self) {
+        LazyLock::force(self.db);
+        measure(
+            self.name,
+            || run(self.db, self.query, &self.params),
+            |output| {
+                let answers = match &output.value {
+                    QueryValue::Vector(vector) => vector.len(),
+                    QueryValue::Matrix(matrix) => matrix.len(),
+                    QueryValue::Scalar(_) | QueryValue::String(..) => 1,
+                };
+                assert!(answers > 0, "{} has an answer", self.query);
+                output.stats.series_selected
+            },
+        );
+    }
 }
 
 /// Right behind the last row of the hour.
@@ -92,7 +130,9 @@ fn hour() -> EvalParams {
     EvalParams::range(TimestampMs(end - 3_600_000), TimestampMs(end), step)
 }
 
-const INSTANT: [(&str, &str); 14] = [
+type Query = (&'static str, &'static str);
+
+const INSTANT: [Query; 18] = [
     (
         "autoscale_gauge",
         r#"avg(container_memory_working_set_bytes{namespace="team-7",pod=~"app-7-.*"})"#,
@@ -116,15 +156,16 @@ const INSTANT: [(&str, &str); 14] = [
     ),
     ("count_by_name", r#"count by (__name__) ({__name__=~".+"})"#),
     ("threshold_30k", "container_memory_working_set_bytes > 3e9 or vector(1)"),
+    (
+        "histogram_quantile_1200",
+        r#"histogram_quantile(0.9, sum by (le) (rate(http_request_duration_seconds_bucket[5m])))"#,
+    ),
+    ("quantile_over_time_1h_1k", "quantile_over_time(0.9, container_sockets[1h])"),
+    ("stddev_over_time_1h_1k", "stddev_over_time(container_sockets[1h])"),
+    ("sum_of_30k_plus_one", "sum by (namespace) (container_memory_working_set_bytes + 1)"),
 ];
 
-#[divan::bench(args = INSTANT.map(|(name, _)| name), sample_count = 50)]
-fn instant(bencher: Bencher<'_, '_>, name: &str) {
-    let (_, query) = INSTANT.into_iter().find(|(known, _)| *known == name).expect("known");
-    bench(bencher, &HOUR, query, now());
-}
-
-const RANGE: [(&str, &str); 6] = [
+const RANGE: [Query; 12] = [
     ("panel_one_series_1h", r#"rate(container_cpu_usage_seconds_total{pod=~"app-7-.*-71"}[1m])"#),
     ("rate_400", "sum by (namespace) (rate(http_requests_total[1m]))"),
     ("rate_2600", "sum by (namespace) (rate(container_cpu_usage_seconds_total[1m]))"),
@@ -137,15 +178,15 @@ const RANGE: [(&str, &str); 6] = [
         r#"sum(rate(http_requests_total{namespace="team-7"}[1m])) / sum(rate(http_requests_total[1m]))"#,
     ),
     ("gauge_1k", "sum by (namespace) (container_sockets)"),
+    ("rate_2600_by_series", "rate(container_cpu_usage_seconds_total[5m])"),
+    ("max_of_rate_2600", "max by (node) (rate(container_cpu_usage_seconds_total[5m]))"),
+    ("stddev_over_time_10m_1k", "sum(stddev_over_time(container_sockets[10m]))"),
+    ("deriv_10m_1k", "sum(deriv(container_sockets[10m]))"),
+    ("quantile_over_time_10m_1k", "sum(quantile_over_time(0.9, container_sockets[10m]))"),
+    ("topk_rate_2600", "topk(10, rate(container_cpu_usage_seconds_total[5m]))"),
 ];
 
-#[divan::bench(args = RANGE.map(|(name, _)| name), sample_count = 20)]
-fn range_1h_at_15s(bencher: Bencher<'_, '_>, name: &str) {
-    let (_, query) = RANGE.into_iter().find(|(known, _)| *known == name).expect("known");
-    bench(bencher, &HOUR, query, hour());
-}
-
-const LONG: [(&str, &str); 6] = [
+const LONG: [Query; 6] = [
     ("avg_over_time_24h_bytes", "avg_over_time(container_memory_working_set_bytes[24h])"),
     ("avg_over_time_24h_seconds", "avg_over_time(container_cpu_usage_seconds_total[24h])"),
     ("max_over_time_24h", "max_over_time(container_memory_working_set_bytes[24h])"),
@@ -154,15 +195,28 @@ const LONG: [(&str, &str); 6] = [
     ("instant_in_a_day_block", "sum(container_memory_working_set_bytes offset 12h)"),
 ];
 
-#[divan::bench(args = LONG.map(|(name, _)| name), sample_count = 10)]
-fn day(bencher: Bencher<'_, '_>, name: &str) {
-    let (_, query) = LONG.into_iter().find(|(known, _)| *known == name).expect("known");
-    let at = TimestampMs(START_MS + DAY_ROWS * DAY_STEP_MS);
-    bench(bencher, &DAY, query, EvalParams::instant(at));
-}
-
-#[divan::bench(sample_count = 50)]
-fn label_values_of_30k_pods(bencher: Bencher<'_, '_>) {
-    let values = || HOUR.label_values("pod", &[], TimeRange::ALL).expect("readable");
-    bencher.counter(ItemsCount::new(values().len())).bench_local(values);
+fn main() {
+    let parts: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
+    let is_wanted = |name: &str| parts.is_empty() || parts.iter().any(|part| name.contains(part));
+    let day_end = TimestampMs(START_MS + DAY_ROWS * DAY_STEP_MS);
+    let columns = ["", "first", "fastest", "median", "items", "each"];
+    let [name, first, min, median, items, each] = columns;
+    println!("{name:<36}{first:>12}{min:>12}{median:>12}{items:>9}{each:>12}");
+    for (kind, queries, db, params) in [
+        ("instant", &INSTANT[..], &HOUR, now()),
+        ("hour", &RANGE[..], &HOUR, hour()),
+        ("day", &LONG[..], &DAY, EvalParams::instant(day_end)),
+    ] {
+        for (name, query) in queries {
+            let name = format!("{kind} {name}");
+            if is_wanted(&name) {
+                Case { name: &name, query, db, params }.measure();
+            }
+        }
+    }
+    if is_wanted("label values of 30k pods") {
+        let values = || HOUR.label_values("pod", &[], TimeRange::ALL).expect("readable");
+        LazyLock::force(&HOUR);
+        measure("label values of 30k pods", values, Vec::len);
+    }
 }

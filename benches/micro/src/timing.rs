@@ -14,6 +14,13 @@ fn thread_cpu() -> Duration {
     Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or_default())
 }
 
+/// CPU time of all threads so far.
+#[must_use]
+pub fn process_cpu() -> Duration {
+    let now = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or_default())
+}
+
 impl Timer {
     /// Does the work and gives the CPU time it took.
     pub fn measure<T>(&self, work: impl FnOnce() -> T) -> (T, Duration) {

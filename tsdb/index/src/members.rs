@@ -2,8 +2,13 @@
 
 use roaring::RoaringBitmap;
 
+use crate::sets::intersect;
+
 /// A list becomes a bitmap above this, and a bitmap a list below half of it.
 const LIST_MAX: usize = 16;
+
+/// Looking one number up in a bitmap costs as much as listing so many.
+const LOOKUP_COST: usize = 8;
 
 #[derive(Debug)]
 pub(crate) enum Members {
@@ -65,6 +70,33 @@ impl Members {
         self.len() == 0
     }
 
+    /// Members, rising, as a list.
+    pub(crate) fn to_vec(&self) -> Vec<u32> {
+        match self {
+            Self::Few(list) => list.clone(),
+            Self::Many(bitmap) => {
+                let mut list = Vec::with_capacity(self.len());
+                let mut members = bitmap.iter();
+                // Series that come together are numbered together.
+                while let Some(range) = members.next_range() {
+                    list.extend(range);
+                }
+                list
+            }
+        }
+    }
+
+    /// Leaves of a sorted list only what is a member.
+    pub(crate) fn retain_in(&self, list: &mut Vec<u32>) {
+        match self {
+            Self::Many(bitmap) if list.len() * LOOKUP_COST < self.len() => {
+                list.retain(|member| bitmap.contains(*member));
+            }
+            Self::Few(members) => *list = intersect(list, members),
+            Self::Many(_) => *list = intersect(list, &self.to_vec()),
+        }
+    }
+
     /// Members, rising.
     pub(crate) fn iter(&self) -> impl Iterator<Item = u32> {
         let (few, many) = match self {
@@ -99,7 +131,23 @@ mod tests {
                 prop_assert_eq!(members.len(), set.len());
                 prop_assert_eq!(members.is_empty(), set.is_empty());
             }
-            prop_assert!(members.iter().eq(set));
+            prop_assert!(members.iter().eq(set.iter().copied()));
+            prop_assert!(members.to_vec().into_iter().eq(set));
+        }
+
+        #[test]
+        fn what_is_no_member_is_taken_out_of_a_list(
+            members in prop::collection::btree_set(0u32..300, 0..200),
+            list in prop::collection::btree_set(0u32..300, 0..200),
+            few in any::<bool>(),
+        ) {
+            let mut set = Members::default();
+            members.iter().for_each(|member| set.insert(*member));
+            let mut list: Vec<u32> = list.into_iter().take(if few { 5 } else { 200 }).collect();
+            let expected: Vec<u32> =
+                list.iter().copied().filter(|one| members.contains(one)).collect();
+            set.retain_in(&mut list);
+            prop_assert_eq!(list, expected);
         }
     }
 }

@@ -266,7 +266,20 @@ impl LabelIndex for MemoryIndex {
     }
 
     fn postings(&self, name: &str, value: &str) -> Result<Vec<u32>, Infallible> {
-        Ok(self.members(name, value).map(|members| members.iter().collect()).unwrap_or_default())
+        Ok(self.members(name, value).map(Members::to_vec).unwrap_or_default())
+    }
+
+    fn retain_postings(
+        &self,
+        series: &mut Vec<u32>,
+        name: &str,
+        value: &str,
+    ) -> Result<(), Infallible> {
+        match self.members(name, value) {
+            Some(members) => members.retain_in(series),
+            None => series.clear(),
+        }
+        Ok(())
     }
 
     fn with_label(&self, name: &str) -> Result<Vec<u32>, Infallible> {

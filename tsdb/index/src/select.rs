@@ -38,6 +38,20 @@ pub trait LabelIndex {
     /// When the index cannot be read.
     fn postings(&self, name: &str, value: &str) -> Result<Vec<u32>, Self::Error>;
 
+    /// Leaves of a sorted list of series those with that value of that label.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    fn retain_postings(
+        &self,
+        series: &mut Vec<u32>,
+        name: &str,
+        value: &str,
+    ) -> Result<(), Self::Error> {
+        *series = intersect(series, &self.postings(name, value)?);
+        Ok(())
+    }
+
     /// Series that have the label, whatever its value.
     ///
     /// # Errors
@@ -136,7 +150,10 @@ fn by_equality<I: LabelIndex + ?Sized>(
     for (_, matcher) in counted {
         kept = Some(match kept {
             Some(kept) if kept.is_empty() => return Ok(Some(kept)),
-            Some(kept) => intersect(&kept, &index.postings(&matcher.name, &matcher.value)?),
+            Some(mut kept) => {
+                index.retain_postings(&mut kept, &matcher.name, &matcher.value)?;
+                kept
+            }
             None => index.postings(&matcher.name, &matcher.value)?,
         });
     }
