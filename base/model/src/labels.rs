@@ -13,7 +13,7 @@ pub const METRIC_NAME: &str = "__name__";
 ///
 /// All text stands in one string, with the end of each name and value beside it.
 #[derive(Clone)]
-pub struct Labels(Arc<Packed>);
+pub struct Labels(Option<Arc<Packed>>);
 
 struct Packed {
     text: Box<str>,
@@ -27,8 +27,8 @@ const USUAL_PAIR_BYTES: usize = 24;
 impl Labels {
     /// The set without labels.
     #[must_use]
-    pub fn empty() -> Self {
-        Self(Arc::new(Packed { text: Box::default(), ends: Box::default() }))
+    pub const fn empty() -> Self {
+        Self(None)
     }
 
     /// Builds a set from pairs in any order; of a repeated name the last value counts, empty values drop out.
@@ -61,31 +61,48 @@ impl Labels {
                 ends.push(u32::try_from(text.len()).expect("label text below 4 GiB"));
             }
         }
-        Self(Arc::new(Packed { text: text.into(), ends: ends.into() }))
+        Self::packed(text, ends)
+    }
+
+    /// All names and values one behind the other.
+    fn text(&self) -> &str {
+        self.0.as_ref().map_or("", |packed| &packed.text)
+    }
+
+    fn ends(&self) -> &[u32] {
+        self.0.as_ref().map_or(&[], |packed| &packed.ends)
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            (None, None) => true,
+            _ => false,
+        }
     }
 
     /// Number of labels, the metric's name included.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.ends.len() / 2
+        self.ends().len() / 2
     }
 
     /// Whether there are no labels.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.ends.is_empty()
+        self.0.is_none()
     }
 
     /// Names and values, sorted by name.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> + Clone {
-        (0..self.len()).map(|idx| self.at(idx))
-    }
-
-    fn at(&self, idx: usize) -> (&str, &str) {
-        let ends = &self.0.ends;
-        let start = if idx == 0 { 0 } else { ends[2 * idx - 1] as usize };
-        let (middle, end) = (ends[2 * idx] as usize, ends[2 * idx + 1] as usize);
-        (&self.0.text[start..middle], &self.0.text[middle..end])
+        let text = self.text();
+        let mut start = 0;
+        self.ends().as_chunks::<2>().0.iter().map(move |[middle, end]| {
+            let (middle, end) = (*middle as usize, *end as usize);
+            let pair = (&text[start..middle], &text[middle..end]);
+            start = end;
+            pair
+        })
     }
 
     /// The value of `name`, if set.
@@ -111,13 +128,28 @@ impl Labels {
     /// These labels without those whose name fails `keep`.
     #[must_use]
     pub fn filtered(&self, mut keep: impl FnMut(&str) -> bool) -> Self {
-        Self::from_sorted(self.iter().filter(|(name, _)| keep(name)))
+        let mut text = String::with_capacity(self.text().len());
+        let mut ends = Vec::with_capacity(self.ends().len());
+        for (name, value) in self.iter().filter(|(name, _)| keep(name)) {
+            for part in [name, value] {
+                text.push_str(part);
+                ends.push(u32::try_from(text.len()).expect("no more text than before"));
+            }
+        }
+        Self::packed(text, ends)
+    }
+
+    fn packed(text: String, ends: Vec<u32>) -> Self {
+        if ends.is_empty() {
+            return Self::empty();
+        }
+        Self(Some(Arc::new(Packed { text: text.into(), ends: ends.into() })))
     }
 
     /// Bytes of text, without structure: what limits count.
     #[must_use]
     pub fn text_bytes(&self) -> usize {
-        self.0.text.len()
+        self.text().len()
     }
 }
 
@@ -173,8 +205,7 @@ impl Default for Labels {
 
 impl PartialEq for Labels {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-            || (self.0.ends == other.0.ends && self.0.text == other.0.text)
+        self.is_same(other) || (self.ends() == other.ends() && self.text() == other.text())
     }
 }
 
@@ -189,13 +220,13 @@ impl PartialOrd for Labels {
 impl Ord for Labels {
     /// Byte order over the (name, value) pairs; a set that is a prefix of another comes first.
     fn cmp(&self, other: &Self) -> Ordering {
-        if Arc::ptr_eq(&self.0, &other.0) {
+        if self.is_same(other) {
             return Ordering::Equal;
         }
         // Names and values before the first byte that differs are equal where they end at the same places.
-        let (text, other_text) = (self.0.text.as_bytes(), other.0.text.as_bytes());
+        let (text, other_text) = (self.text().as_bytes(), other.text().as_bytes());
         let shared = shared_len(text, other_text);
-        let (ends, other_ends) = (&self.0.ends, &other.0.ends);
+        let (ends, other_ends) = (self.ends(), other.ends());
         let same = ends
             .iter()
             .zip(other_ends)
@@ -222,8 +253,8 @@ fn shared_len(a: &[u8], b: &[u8]) -> usize {
 
 impl Hash for Labels {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.text.hash(state);
-        self.0.ends.hash(state);
+        self.text().hash(state);
+        self.ends().hash(state);
     }
 }
 

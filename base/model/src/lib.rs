@@ -34,7 +34,8 @@ pub use sink::{
     HistogramSample, MetricDescription, MetricKind, MetricMetadata, Row, SampleSink,
 };
 pub use source::{
-    Coarse, FloatColumn, GroupedNewest, Grouping, HistogramColumn, LabelsIter, SelectError,
-    SelectHints, SeriesData, SeriesIter, SeriesSource, Thinned, WindowGrid,
+    Coarse, FloatColumn, GroupedIter, GroupedNewest, Grouping, HistogramColumn, LabelsIter,
+    SelectError, SelectHints, SelectedGroups, SeriesData, SeriesIter, SeriesSource, Split, Thinned,
+    WindowGrid,
 };
 pub use time::{DurationMs, DurationParseError, TimeRange, TimestampMs};

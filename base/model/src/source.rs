@@ -1,5 +1,6 @@
 //! The way out: series selected by matchers, as columns.
 
+use std::fmt;
 use std::sync::Arc;
 
 use crate::{
@@ -166,6 +167,45 @@ pub struct GroupedNewest {
     pub series_count: usize,
 }
 
+/// Into how many parts a read may be cut, so that they are read side by side.
+#[derive(Clone, Copy, Debug)]
+pub struct Split {
+    /// Parts at most.
+    pub parts_max: usize,
+    /// Series that a part should have at least: fewer are not worth a thread.
+    pub series_min: usize,
+}
+
+impl Split {
+    /// All in one part.
+    pub const WHOLE: Self = Self { parts_max: 1, series_min: 1 };
+
+    /// How many series each part has, all parts but the last the same number.
+    #[must_use]
+    pub fn part_len(self, series_count: usize) -> usize {
+        series_count.div_ceil(self.parts_max.max(1)).max(self.series_min).max(1)
+    }
+}
+
+/// Series of a selection, each with the group it is in instead of its labels.
+pub struct SelectedGroups<'a> {
+    /// Labels of the groups, in any order, each once; a group may have no series.
+    pub groups: Arc<[Labels]>,
+    /// The series, cut into parts.
+    pub parts: Vec<GroupedIter<'a>>,
+}
+
+impl fmt::Debug for SelectedGroups<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (groups, parts) = (self.groups.len(), self.parts.len());
+        f.debug_struct("SelectedGroups").field("groups", &groups).field("parts", &parts).finish()
+    }
+}
+
+/// Index of the group, and samples with labels left empty, of series in any order.
+pub type GroupedIter<'a> =
+    Box<dyn Iterator<Item = Result<(u32, SeriesData), SelectError>> + Send + 'a>;
+
 /// A read that failed; what was damaged is named, and never returned as data.
 #[derive(Debug, thiserror::Error)]
 pub enum SelectError {
@@ -213,6 +253,35 @@ pub trait SeriesSource: Send + Sync {
         _grouping: Grouping<'_>,
     ) -> Result<Option<GroupedNewest>, SelectError> {
         Ok(None)
+    }
+
+    /// What [`SeriesSource::select`] gives, grouped, where the source can tell the groups without building each series'
+    /// labels; `None` where it cannot.
+    ///
+    /// # Errors
+    /// [`SelectError`] when stored data cannot be read; also from the iterators' items.
+    fn select_grouped<'a>(
+        &'a self,
+        _matchers: &[Matcher],
+        _hints: &SelectHints,
+        _grouping: Grouping<'_>,
+        _split: Split,
+    ) -> Result<Option<SelectedGroups<'a>>, SelectError> {
+        Ok(None)
+    }
+
+    /// What [`SeriesSource::select`] gives, cut into parts: one behind the other they are the same series in the same
+    /// order.
+    ///
+    /// # Errors
+    /// As [`SeriesSource::select`].
+    fn select_parts<'a>(
+        &'a self,
+        matchers: &[Matcher],
+        hints: &SelectHints,
+        _split: Split,
+    ) -> Result<Vec<SeriesIter<'a>>, SelectError> {
+        Ok(vec![self.select(matchers, hints)?])
     }
 
     /// Why answers about these times may be incomplete, as sentences for the reader; asked after they were read.

@@ -15,8 +15,8 @@ use parking_lot::{Mutex, RwLock};
 use swell_env::{Clock, Dir, DirLock};
 use swell_model::{
     AppendError, AppendReport, Batch, GroupedNewest, Grouping, Labels, Matcher, MetricMetadata,
-    Row, SampleSink, SelectError, SelectHints, SeriesIter, SeriesRef, SeriesSource, TimeRange,
-    TimestampMs,
+    Row, SampleSink, SelectError, SelectHints, SelectedGroups, SeriesIter, SeriesRef, SeriesSource,
+    Split, TimeRange, TimestampMs,
 };
 
 use crate::block::{Block, BlockId};
@@ -29,7 +29,7 @@ use crate::limits::{Blame, check_room};
 use crate::maintain::Backoff;
 use crate::metrics::Metrics;
 use crate::pace::Rest;
-use crate::select::{Columns, load, merge, snapshot, storage};
+use crate::select::{load, storage};
 use crate::status::Damage;
 use crate::wal::{LogError, SyncGate, WalWriter};
 use crate::writes::{Refusal, Writes};
@@ -369,15 +369,27 @@ impl SeriesSource for Db {
         matchers: &[Matcher],
         hints: &SelectHints,
     ) -> Result<SeriesIter<'a>, SelectError> {
-        let range = hints.range;
-        let (head, blocks, head_from_ms) = {
-            let state = self.inner.state.read();
-            let head = snapshot(&state.head, matchers, hints);
-            (head, Arc::clone(&state.blocks), state.head.clipped(range).0)
-        };
-        let blocks = load(&blocks, range, self.inner.clock.monotonic())?;
-        let selected = merge(&blocks, head, matchers, range)?;
-        Ok(Box::new(Columns::new(selected, hints, head_from_ms)))
+        let mut parts = self.parts(matchers, hints, Split::WHOLE)?;
+        Ok(parts.pop().expect("a whole is one part"))
+    }
+
+    fn select_parts<'a>(
+        &'a self,
+        matchers: &[Matcher],
+        hints: &SelectHints,
+        split: Split,
+    ) -> Result<Vec<SeriesIter<'a>>, SelectError> {
+        self.parts(matchers, hints, split)
+    }
+
+    fn select_grouped<'a>(
+        &'a self,
+        matchers: &[Matcher],
+        hints: &SelectHints,
+        grouping: Grouping<'_>,
+        split: Split,
+    ) -> Result<Option<SelectedGroups<'a>>, SelectError> {
+        self.grouped(matchers, hints, grouping, split)
     }
 
     fn newest_grouped(

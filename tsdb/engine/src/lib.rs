@@ -26,6 +26,7 @@ mod metrics;
 mod newest;
 mod open;
 mod pace;
+mod parts;
 mod probe;
 mod publish;
 mod reserve;

@@ -251,7 +251,7 @@ impl Db {
                     Newest::Unknown => unread.push((*idx, *group)),
                 }
             }
-            let unread = head.unlabelled(&unread, range);
+            let unread = head.unlabelled(unread, range);
             (found, unread, window)
         };
         let mut decoder = Decoder::default();

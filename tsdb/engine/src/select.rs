@@ -222,15 +222,7 @@ impl Decoder {
         range: TimeRange,
         head_from_ms: i64,
     ) -> Result<SeriesData, SelectError> {
-        self.stretches.clear();
-        self.values.clear();
-        self.starts.clear();
-        self.late.clear();
-        self.has_starts = false;
-        if self.times_len > TIMES_KEPT {
-            self.times.clear();
-            self.times_len = 0;
-        }
+        self.begin();
         let mut histograms = HistogramSamples::new();
         for part in &series.parts {
             match part {
@@ -242,27 +234,92 @@ impl Decoder {
                     }
                 }
                 Part::Head(columns) => {
-                    let from_ms = range.start_incl.0.max(head_from_ms);
-                    for window in kept(columns.deleted.as_ref(), from_ms, range.end_incl.0) {
-                        self.head_floats(columns, window).map_err(head_fault)?;
-                        head_histograms(columns, window, &mut histograms).map_err(head_fault)?;
-                    }
-                    let (start_ms, end_ms) = (range.start_incl.0, range.end_incl.0);
-                    for window in kept(columns.deleted.as_ref(), start_ms, end_ms) {
-                        let inside = |at: &i64| (window.0..=window.1).contains(at);
-                        self.late.extend(columns.late_floats.iter().filter(|(at, ..)| inside(at)));
-                        let late = columns.late_histograms.iter().filter(|(at, _)| inside(at));
-                        histograms.extend(late.cloned());
-                    }
+                    self.head_samples(columns, range, head_from_ms, &mut histograms)
+                        .map_err(head_fault)?;
                 }
             }
         }
+        Ok(SeriesData { labels: series.labels, ..self.columns(histograms) })
+    }
+
+    /// The samples of a series that is in the head alone.
+    pub(crate) fn head_series(
+        &mut self,
+        series: HeadSeries,
+        range: TimeRange,
+        head_from_ms: i64,
+    ) -> Result<SeriesData, SelectError> {
+        self.begin();
+        let mut histograms = HistogramSamples::new();
+        self.head_samples(&series, range, head_from_ms, &mut histograms).map_err(head_fault)?;
+        Ok(SeriesData { labels: series.labels, ..self.columns(histograms) })
+    }
+
+    /// Makes ready for another series.
+    fn begin(&mut self) {
+        self.stretches.clear();
+        self.values.clear();
+        self.starts.clear();
+        self.late.clear();
+        self.has_starts = false;
+        if self.times_len > TIMES_KEPT {
+            self.times.clear();
+            self.times_len = 0;
+        }
+    }
+
+    fn head_samples(
+        &mut self,
+        columns: &HeadSeries,
+        range: TimeRange,
+        head_from_ms: i64,
+        histograms: &mut HistogramSamples,
+    ) -> Result<(), DecodeError> {
+        let from_ms = range.start_incl.0.max(head_from_ms);
+        let (start_ms, end_ms) = (range.start_incl.0, range.end_incl.0);
+        if columns.deleted.is_none() {
+            self.head_window(columns, (from_ms, end_ms), histograms)?;
+            self.late_in(columns, (start_ms, end_ms), histograms);
+            return Ok(());
+        }
+        for window in kept(columns.deleted.as_ref(), from_ms, end_ms) {
+            self.head_window(columns, window, histograms)?;
+        }
+        for window in kept(columns.deleted.as_ref(), start_ms, end_ms) {
+            self.late_in(columns, window, histograms);
+        }
+        Ok(())
+    }
+
+    fn head_window(
+        &mut self,
+        columns: &HeadSeries,
+        window: (i64, i64),
+        histograms: &mut HistogramSamples,
+    ) -> Result<(), DecodeError> {
+        self.head_floats(columns, window)?;
+        if columns.has_histograms() { head_histograms(columns, window, histograms) } else { Ok(()) }
+    }
+
+    fn late_in(
+        &mut self,
+        columns: &HeadSeries,
+        window: (i64, i64),
+        histograms: &mut HistogramSamples,
+    ) {
+        let inside = |at: &i64| (window.0..=window.1).contains(at);
+        self.late.extend(columns.late_floats.iter().filter(|(at, ..)| inside(at)));
+        histograms.extend(columns.late_histograms.iter().filter(|(at, _)| inside(at)).cloned());
+    }
+
+    /// What was read of the series at hand, without labels.
+    fn columns(&mut self, histograms: HistogramSamples) -> SeriesData {
         let histograms = histogram_column(histograms);
         let mut floats = self.concatenated();
         if !histograms.timestamps.is_empty() && !floats.timestamps.is_empty() {
             floats = without_times(floats, &histograms.timestamps);
         }
-        Ok(SeriesData { labels: series.labels, floats, histograms, ..SeriesData::default() })
+        SeriesData { floats, histograms, ..SeriesData::default() }
     }
 
     fn block_floats(

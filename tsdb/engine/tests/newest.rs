@@ -1,5 +1,5 @@
 //! What a hint allows to be left out is never missed: a reader that asks for newest samples, in groups or one by one,
-//! gets what a reader of everything finds.
+//! or in parts that are read side by side, gets what a reader of everything finds.
 
 #[expect(dead_code, reason = "each test file uses its part")]
 mod common;
@@ -12,10 +12,10 @@ use proptest::prelude::*;
 use swell_engine::{Db, WalSync};
 use swell_env::MemDir;
 use swell_model::{
-    Grouping, Labels, LabelsIter, Matcher, SampleSink, SelectError, SelectHints, SeriesData,
-    SeriesIter, SeriesSource, TimeRange, TimestampMs, is_stale_nan, stale_nan,
+    DurationMs, Grouping, Labels, LabelsIter, Matcher, SampleSink, SelectError, SelectHints,
+    SeriesData, SeriesIter, SeriesSource, TimeRange, TimestampMs, is_stale_nan, stale_nan,
 };
-use swell_promql::{Budget, EvalParams, evaluate};
+use swell_promql::{Budget, EvalParams, Workers, evaluate};
 use swell_promql_syntax::parse;
 
 #[derive(Clone, Debug)]
@@ -130,7 +130,64 @@ const QUERIES: [&str; 12] = [
     "metric_1 + on (pod) last_over_time(metric_1[5m])",
 ];
 
+/// Over a range, where each series is folded into its group as soon as it is read.
+const RANGE_QUERIES: [&str; 14] = [
+    "metric_1",
+    "rate(metric_1[1m])",
+    "sum by (pod) (rate(metric_0[1m]))",
+    "avg(increase(metric_1[5m]))",
+    "max without (pod) (delta(metric_2[2m]))",
+    "min by (pod) (max_over_time(metric_1[1m]) * 2 - 1)",
+    "sum(abs(metric_0) > bool 300)",
+    "group by (nothing) (1 - metric_2 < 0)",
+    "sum(-stddev_over_time(metric_1[2m]))",
+    "sum by (pod) (metric_1 offset 1m)",
+    r#"sum(rate({__name__=~"metric_.*"}[1m]))"#,
+    "sum(quantile_over_time(0.5, metric_0[2m])) / count(irate(metric_0[2m]))",
+    "topk(2, rate(metric_1[1m]))",
+    "max_over_time(sum(metric_1)[2m:15s]) + on () count(absent_over_time(metric_2[15s]))",
+];
+
+/// Threads for parts of a single series.
+#[derive(Debug)]
+struct Threads(usize);
+
+impl Workers for Threads {
+    fn width(&self) -> usize {
+        self.0
+    }
+
+    fn series_min(&self) -> usize {
+        1
+    }
+
+    fn each(&self, count: usize, work: &(dyn Fn(usize) + Sync)) {
+        std::thread::scope(|scope| {
+            (0..count).for_each(|idx| drop(scope.spawn(move || work(idx))));
+        });
+    }
+}
+
+/// However many work on a query, and whichever ways the storage has, the answer is the same to the last bit.
+fn range_queries(db: &Db, at: i64) {
+    let (start, end) = (TimestampMs(at - 240_000), TimestampMs(at));
+    let params = EvalParams::range(start, end, DurationMs(20_000));
+    for query in RANGE_QUERIES {
+        let expr = parse(query).expect("parses");
+        let answer = |source: &dyn SeriesSource, workers: usize| {
+            let budget = Budget { workers: Arc::new(Threads(workers)), ..Budget::default() };
+            let answer = evaluate(&expr, source, &params, &budget);
+            answer.map(|it| format!("{:?} {:?} {:?}", it.value, it.warnings, it.infos)).ok()
+        };
+        let expected = answer(&Plain(db), 1);
+        for workers in [1, 2, 8] {
+            assert_eq!(answer(db, workers), expected, "{query} at {at} by {workers}");
+        }
+    }
+}
+
 fn look(db: &Db, at: i64) {
+    range_queries(db, at);
     let matchers = [Matcher::equal("__name__", "metric_1")];
     for span in [1, 15_000, 300_000, 4 * HOUR] {
         let range = TimeRange { start_incl: TimestampMs(at - span + 1), end_incl: TimestampMs(at) };

@@ -28,6 +28,7 @@ mod status;
 mod targets;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod threads;
 mod tree;
 mod watched;
 mod write;

@@ -21,6 +21,7 @@ use crate::lifecycle::Lifecycle;
 use crate::metrics::QueryMetrics;
 use crate::notices::Notices;
 use crate::targets::TargetStatusSource;
+use crate::threads::Cores;
 use crate::watched::Watched;
 
 /// Steps that the longest range query has: both of its ends count.
@@ -97,6 +98,7 @@ pub struct Api {
     pub(crate) watch: Watch,
     metrics: QueryMetrics,
     slots: Arc<Semaphore>,
+    cores: Arc<Cores>,
     /// Places to wait for a slot.
     waiting: Arc<Semaphore>,
     /// One call of the admin API at a time.
@@ -143,6 +145,7 @@ impl Api {
         let metrics = QueryMetrics::register(&deps.registry)?;
         Ok(Arc::new(Self {
             slots: Arc::new(Semaphore::new(config.concurrency_max)),
+            cores: Cores::new(std::thread::available_parallelism().map_or(1, usize::from)),
             waiting: Arc::new(Semaphore::new(config.concurrency_max * WAITING_PER_SLOT)),
             admin_turn: Arc::new(Semaphore::new(1)),
             started_at: deps.clock.now(),
@@ -180,13 +183,15 @@ impl Api {
         params: EvalParams,
         timeout: DurationMs,
     ) -> Result<(QueryOutput, Vec<String>), ApiError> {
-        let budget = Budget::new(self.config.samples_max, STEPS_MAX);
+        let mut budget = Budget::new(self.config.samples_max, STEPS_MAX);
+        let cores = Arc::clone(&self.cores);
         let cancelled = budget.cancelled.clone();
         let source = Watched::new(self.source.clone());
         let query = query.to_owned();
         let asked = self.clock.monotonic();
         let answer = self
             .run(timeout, cancelled, move || {
+                budget.workers = Arc::new(cores.query());
                 let output = swell_promql::evaluate(&expr, &source, &params, &budget)
                     .map_err(|error| ApiError::of_query(&query, error))?;
                 Ok((output, source.warnings_of_reads()))

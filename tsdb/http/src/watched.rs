@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use swell_model::{
-    GroupedNewest, Grouping, Matcher, SelectError, SelectHints, SeriesIter, SeriesSource,
-    TimeRange, TimestampMs,
+    GroupedNewest, Grouping, Matcher, SelectError, SelectHints, SelectedGroups, SeriesIter,
+    SeriesSource, Split, TimeRange, TimestampMs,
 };
 
 /// A source that notes the times asked for.
@@ -44,6 +44,27 @@ impl SeriesSource for Watched {
     ) -> Result<SeriesIter<'a>, SelectError> {
         self.note(hints.range);
         self.source.select(matchers, hints)
+    }
+
+    fn select_grouped<'a>(
+        &'a self,
+        matchers: &[Matcher],
+        hints: &SelectHints,
+        grouping: Grouping<'_>,
+        split: Split,
+    ) -> Result<Option<SelectedGroups<'a>>, SelectError> {
+        self.note(hints.range);
+        self.source.select_grouped(matchers, hints, grouping, split)
+    }
+
+    fn select_parts<'a>(
+        &'a self,
+        matchers: &[Matcher],
+        hints: &SelectHints,
+        split: Split,
+    ) -> Result<Vec<SeriesIter<'a>>, SelectError> {
+        self.note(hints.range);
+        self.source.select_parts(matchers, hints, split)
     }
 
     fn newest_grouped(

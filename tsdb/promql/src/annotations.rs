@@ -34,7 +34,7 @@ impl Annotation {
 }
 
 /// Collects remarks, each once.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Annotations {
     warnings: BTreeSet<Annotation>,
     infos: BTreeSet<Annotation>,
@@ -49,6 +49,11 @@ impl Annotations {
     pub(crate) fn info(&mut self, span: Span, text: impl AsRef<str>) {
         let message = format!("PromQL info: {}", text.as_ref());
         self.infos.insert(Annotation::new(message, span));
+    }
+
+    pub(crate) fn merge(&mut self, other: Self) {
+        self.warnings.extend(other.warnings);
+        self.infos.extend(other.infos);
     }
 
     pub(crate) fn into_parts(self) -> (Vec<Annotation>, Vec<Annotation>) {

@@ -16,6 +16,7 @@ mod plan;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod value;
+mod workers;
 
 pub use annotations::Annotation;
 pub use error::EvalError;
@@ -25,3 +26,4 @@ pub use params::{Budget, EvalParams, Features, QueryKind};
 pub use value::{
     FloatPoint, HistogramPoint, MatrixSeries, QueryOutput, QueryStats, QueryValue, VectorSample,
 };
+pub use workers::{Alone, Workers};

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use swell_model::{DurationMs, TimestampMs};
 
 use crate::error::EvalError;
+use crate::workers::{Alone, Workers};
 
 /// Experimental parts of the language, off by default as in Prometheus.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -111,6 +112,8 @@ pub struct Budget {
     pub steps_max: usize,
     /// Set by whoever waits for the query when the answer is no longer wanted.
     pub cancelled: Arc<AtomicBool>,
+    /// Who does the work: the answer is the same whoever it is.
+    pub workers: Arc<dyn Workers>,
 }
 
 impl Budget {
@@ -122,7 +125,19 @@ impl Budget {
     /// Limits without a way to cancel.
     #[must_use]
     pub fn new(samples_max: usize, steps_max: usize) -> Self {
-        Self { samples_max, steps_max, cancelled: Arc::default() }
+        let workers = Arc::new(Alone);
+        Self { samples_max, steps_max, cancelled: Arc::default(), workers }
+    }
+
+    /// Refuses results whose columns alone would pass the budget, before they are allocated.
+    pub(crate) fn check_columns(&self, series: usize, steps: usize) -> Result<(), EvalError> {
+        // A column holds a slot per step, also where nothing is present: allow for sparse ones.
+        const SPARSENESS: usize = 8;
+        let slots_max = self.samples_max.saturating_mul(SPARSENESS);
+        if series.saturating_mul(steps) > slots_max {
+            return Err(EvalError::TooManySamples { samples_max: self.samples_max });
+        }
+        Ok(())
     }
 
     /// Fails once the query was cancelled.

@@ -7,7 +7,8 @@ use swell_archive::{Archive, ReadError};
 use swell_engine::Db;
 use swell_model::{
     Coarse, FloatColumn, GroupedNewest, Grouping, HistogramColumn, Labels, Matcher, SelectError,
-    SelectHints, SeriesData, SeriesIter, SeriesSource, TimeRange, TimestampMs,
+    SelectHints, SelectedGroups, SeriesData, SeriesIter, SeriesSource, Split, TimeRange,
+    TimestampMs,
 };
 use swell_telemetry::chain;
 
@@ -64,6 +65,31 @@ impl SeriesSource for ArchivedSource {
         let local = self.db.select(matchers, &SelectHints { coarse: Coarse::Refused, ..*hints })?;
         let archived = archived.into_iter().map(|series| (series.labels.clone(), series)).collect();
         Ok(Box::new(Joined { archived, local: Some(local) }.take(limit)))
+    }
+
+    fn select_grouped<'a>(
+        &'a self,
+        matchers: &[Matcher],
+        hints: &SelectHints,
+        grouping: Grouping<'_>,
+        split: Split,
+    ) -> Result<Option<SelectedGroups<'a>>, SelectError> {
+        match self.beyond(hints.range) {
+            Some(_) => Ok(None),
+            None => self.db.select_grouped(matchers, hints, grouping, split),
+        }
+    }
+
+    fn select_parts<'a>(
+        &'a self,
+        matchers: &[Matcher],
+        hints: &SelectHints,
+        split: Split,
+    ) -> Result<Vec<SeriesIter<'a>>, SelectError> {
+        match self.beyond(hints.range) {
+            Some(_) => Ok(vec![self.select(matchers, hints)?]),
+            None => self.db.select_parts(matchers, hints, split),
+        }
     }
 
     fn newest_grouped(

@@ -106,15 +106,15 @@ impl Head {
     }
 
     /// As [`Head::snapshot`], without labels, of series each with something to know it by.
-    pub(crate) fn unlabelled<T: Copy>(
+    pub(crate) fn unlabelled<T>(
         &self,
-        series: &[(u32, T)],
+        series: impl IntoIterator<Item = (u32, T)>,
         range: TimeRange,
     ) -> Vec<(HeadSeries, T)> {
         let mut groups = Groups::new();
         let taken = series
-            .iter()
-            .filter_map(|(idx, mark)| Some((self.columns(*idx, range, &mut groups)?, *mark)));
+            .into_iter()
+            .filter_map(|(idx, mark)| Some((self.columns(idx, range, &mut groups)?, mark)));
         taken.collect()
     }
 

@@ -50,7 +50,7 @@ pub(super) fn count_values(
                 result.push(series);
                 result.len() - 1
             });
-            ev.check_columns(result.len(), grid.count)?;
+            ev.budget.check_columns(result.len(), grid.count)?;
             result[at].drop_name |= one.drop_name;
             count(&mut result[at].column, step);
             last = bits.map(|bits| (bits, at));

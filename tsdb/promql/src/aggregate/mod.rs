@@ -4,6 +4,7 @@ mod count_values;
 mod fold;
 mod newest;
 mod pick;
+mod streamed;
 
 use std::hash::{Hash as _, Hasher as _};
 
@@ -35,10 +36,13 @@ pub(crate) fn aggregate(
         Some(param) => Some(ev.eval(param, grid)?),
         None => None,
     };
-    if param.is_none()
-        && let Some(result) = newest::aggregate(ev, node, grid)?
-    {
-        return Ok(result);
+    if param.is_none() {
+        if let Some(result) = newest::aggregate(ev, node, grid)? {
+            return Ok(result);
+        }
+        if let Some(result) = streamed::aggregate(ev, node, grid)? {
+            return Ok(result);
+        }
     }
     let input = ev.vector(&node.input, grid)?;
     let held: usize = input.iter().map(|one| one.column.weight()).sum();
@@ -48,7 +52,7 @@ pub(crate) fn aggregate(
         return Ok(result);
     }
     let groups = groups(node, &input);
-    ev.check_columns(groups.len(), grid.count)?;
+    ev.budget.check_columns(groups.len(), grid.count)?;
     let result = match (node.op, param) {
         (AggregateOp::Quantile, Some(Value::Scalar(wanted))) => {
             fold::quantile(ev, node, &input, &groups, &wanted, grid)

@@ -29,7 +29,7 @@ pub(super) fn aggregate(
     ev.stats.series_selected += found.series_count;
     ev.stats.samples_total += found.samples.len() as u64;
     ev.hold(found.samples.len())?;
-    ev.check_columns(found.groups.len(), 1)?;
+    ev.budget.check_columns(found.groups.len(), 1)?;
     let mut result = fold(node.op, &found);
     result.sort_by(|one, other| one.labels.cmp(&other.labels));
     ev.release(found.samples.len());
@@ -37,7 +37,8 @@ pub(super) fn aggregate(
     Ok(Some(result))
 }
 
-const fn does_not_order(op: AggregateOp) -> bool {
+/// Whether the result is the same in whichever order the samples come.
+pub(super) const fn does_not_order(op: AggregateOp) -> bool {
     matches!(
         op,
         AggregateOp::Sum

@@ -15,10 +15,10 @@ pub(crate) struct Outcome {
 }
 
 /// Two floats: the result, and whether a comparison held.
-type FloatFunction = fn(f64, f64) -> (f64, bool);
+pub(crate) type FloatFunction = fn(f64, f64) -> (f64, bool);
 
 /// The operator on two floats; `None` for those that floats do not have.
-pub(super) fn float_function(op: BinaryOp) -> Option<FloatFunction> {
+pub(crate) fn float_function(op: BinaryOp) -> Option<FloatFunction> {
     Some(match op {
         BinaryOp::Add => |a, b| (a + b, true),
         BinaryOp::Sub => |a, b| (a - b, true),

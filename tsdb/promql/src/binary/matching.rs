@@ -134,7 +134,7 @@ pub(super) fn vectors(
             }
         }
         ev.budget.check_cancelled()?;
-        ev.check_columns(join.results.len(), grid.count)?;
+        ev.budget.check_columns(join.results.len(), grid.count)?;
     }
     let mut results = join.results;
     results.retain(|one| !one.column.is_empty());

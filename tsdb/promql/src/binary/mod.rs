@@ -12,7 +12,8 @@ use swell_promql_syntax::BinaryOp;
 use crate::error::EvalError;
 use crate::eval::{Column, Evaluator, Grid, PointRef, Series, Value, merge_same_labels};
 use crate::plan::{BinaryNode, Node};
-use element::{combine, float_function};
+use element::combine;
+pub(crate) use element::{FloatFunction, float_function};
 
 /// Evaluates a binary operation at all steps.
 pub(crate) fn binary(

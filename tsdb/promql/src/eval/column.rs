@@ -127,6 +127,29 @@ impl Column {
         self.set_float(step, stale_nan());
     }
 
+    /// Makes it a column of that many steps without anything.
+    pub(crate) fn reset(&mut self, count: usize) {
+        self.histograms.clear();
+        self.floats.clear();
+        self.floats.resize(count, stale_nan());
+    }
+
+    /// The floats of a column without histograms, to be set in place; the staleness marker stands for none.
+    pub(crate) fn floats_mut(&mut self) -> &mut [f64] {
+        debug_assert!(self.histograms.is_empty(), "the column has no histograms");
+        &mut self.floats
+    }
+
+    /// The floats, the staleness marker where there is none.
+    pub(crate) fn raw_floats(&self) -> &[f64] {
+        &self.floats
+    }
+
+    /// Whether there is a float at any step.
+    pub(crate) fn has_floats(&self) -> bool {
+        self.floats.iter().any(|value| !is_stale_nan(*value))
+    }
+
     pub(crate) fn has_histograms(&self) -> bool {
         !self.histograms.is_empty()
     }
@@ -148,14 +171,18 @@ impl Column {
 
     /// What the samples weigh against the budget: a float 1, a histogram its size in units of a float sample.
     pub(crate) fn weight(&self) -> usize {
-        let floats = self.floats.iter().filter(|value| !is_stale_nan(**value)).count();
-        floats
+        self.float_count()
             + self
                 .histograms
                 .iter()
                 .flatten()
                 .map(|histogram| histogram_weight(histogram))
                 .sum::<usize>()
+    }
+
+    /// At how many steps there is a float.
+    pub(crate) fn float_count(&self) -> usize {
+        self.floats.iter().filter(|value| !is_stale_nan(**value)).count()
     }
 
     /// The value at the first step, at all steps of a grid.
@@ -185,6 +212,19 @@ pub(crate) struct Series {
     /// Whether the name is to be dropped at the end of the evaluation.
     pub(crate) drop_name: bool,
     pub(crate) column: Column,
+}
+
+/// Parts one behind the other.
+pub(crate) fn concat(parts: Vec<Vec<Series>>) -> Vec<Series> {
+    let mut parts = parts.into_iter();
+    let mut all = parts.next().unwrap_or_default();
+    parts.for_each(|part| all.extend(part));
+    all
+}
+
+/// Sorts series by their labels.
+pub(crate) fn sort_by_labels(series: &mut [Series]) {
+    series.sort_by(|one, two| one.labels.cmp(&two.labels));
 }
 
 /// Value of a node at all steps.

@@ -1,7 +1,9 @@
 //! Evaluation node by node, each for all steps at a time.
 
 mod column;
+mod lanes;
 mod output;
+mod pipeline;
 mod selector;
 mod shared;
 mod window;
@@ -17,7 +19,9 @@ use crate::plan::{Node, NodeKind, plan};
 use crate::value::{QueryOutput, QueryStats};
 use crate::{aggregate, binary, functions};
 
-pub(crate) use column::{Column, Grid, Point, PointRef, Series, Value};
+pub(crate) use column::{Column, Grid, Point, PointRef, Series, Value, concat, sort_by_labels};
+pub(crate) use lanes::Lane;
+pub(crate) use pipeline::Pipeline;
 pub(crate) use selector::{SampleTime, seconds};
 pub(crate) use window::{RangeSeries, WindowView};
 
@@ -79,7 +83,7 @@ pub(crate) struct Evaluator<'a> {
     samples_held: usize,
 }
 
-impl Evaluator<'_> {
+impl<'a> Evaluator<'a> {
     /// Evaluates a node at all steps of a grid.
     pub(crate) fn eval(&mut self, node: &Node, grid: &Grid) -> Result<Value, EvalError> {
         self.budget.check_cancelled()?;
@@ -193,17 +197,6 @@ impl Evaluator<'_> {
     /// Samples that are no longer held.
     pub(crate) fn release(&mut self, samples: usize) {
         self.samples_held = self.samples_held.saturating_sub(samples);
-    }
-
-    /// Refuses results whose columns alone would pass the budget, before they are allocated.
-    pub(crate) fn check_columns(&self, series: usize, steps: usize) -> Result<(), EvalError> {
-        // A column holds a slot per step, also where nothing is present: allow for sparse ones.
-        const SPARSENESS: usize = 8;
-        let slots_max = self.budget.samples_max.saturating_mul(SPARSENESS);
-        if series.saturating_mul(steps) > slots_max {
-            return Err(EvalError::TooManySamples { samples_max: self.budget.samples_max });
-        }
-        Ok(())
     }
 }
 

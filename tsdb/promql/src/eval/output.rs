@@ -5,7 +5,10 @@ use std::sync::Arc;
 use swell_model::{Coarse, SampleValue, TimestampMs};
 use swell_promql_syntax::ValueType;
 
-use super::{Evaluator, Grid, PointRef, Series, Value, merge_same_labels, without_metadata};
+use super::{
+    Evaluator, Grid, PointRef, RangeSeries, Series, Value, WindowView, merge_same_labels,
+    without_metadata,
+};
 use crate::error::EvalError;
 use crate::params::QueryKind;
 use crate::plan::{Node, NodeKind};
@@ -87,41 +90,50 @@ impl Evaluator<'_> {
         window: &crate::plan::Window,
         grid: &Grid,
     ) -> Result<QueryValue, EvalError> {
-        let mut matrix = Vec::new();
-        self.each_range_series(window, node.span, grid, Coarse::Newest, |ev, one| {
-            let view = one.window(window, grid.start_ms, ev.params.lookback.0);
-            let floats: Vec<FloatPoint> = view
-                .times
-                .iter()
-                .zip(view.floats)
-                .map(|(at, value)| FloatPoint { timestamp: TimestampMs(*at), value: *value })
-                .collect();
-            let histograms: Vec<HistogramPoint> = view
-                .histogram_times
-                .iter()
-                .zip(view.histograms)
-                .map(|(at, value)| HistogramPoint {
-                    timestamp: TimestampMs(*at),
-                    value: Arc::clone(value),
-                })
-                .collect();
-            if view.is_empty() {
-                return Ok(());
+        let lookback_ms = self.params.lookback.0;
+        let parts = self.range_series(window, node.span, grid, Coarse::Newest)?;
+        let parts = self.in_lanes(parts, |part, lane| {
+            let mut matrix = Vec::new();
+            for one in part {
+                let one = one?;
+                lane.budget.check_cancelled()?;
+                lane.begin(&one)?;
+                let view = one.window(window, grid.start_ms, lookback_ms);
+                if !view.is_empty() {
+                    lane.samples_total += view.len() as u64;
+                    // Each series is given back after its visit; what the result holds is counted once more.
+                    lane.hold(view.weight())?;
+                    matrix.push(window_series(&one, &view));
+                }
+                lane.end(&one);
             }
-            ev.stats.samples_total += view.len() as u64;
-            // Each series is given back after its visit; what the result holds is counted once more.
-            ev.hold(view.weight())?;
-            let labels =
-                if one.drop_name { without_metadata(&one.labels) } else { one.labels.clone() };
-            matrix.push(MatrixSeries { labels, floats, histograms });
-            Ok(())
+            Ok(Some(matrix))
         })?;
+        let mut matrix: Vec<MatrixSeries> = parts.into_iter().flatten().flatten().collect();
         matrix.sort_by(|one, two| one.labels.cmp(&two.labels));
         if matrix.windows(2).any(|pair| pair[0].labels == pair[1].labels) {
             return Err(EvalError::query(node.span, super::SAME_LABELSET));
         }
         Ok(QueryValue::Matrix(matrix))
     }
+}
+
+/// The samples of a window as they are.
+fn window_series(one: &RangeSeries, view: &WindowView<'_>) -> MatrixSeries {
+    let floats = view
+        .times
+        .iter()
+        .zip(view.floats)
+        .map(|(at, value)| FloatPoint { timestamp: TimestampMs(*at), value: *value })
+        .collect();
+    let histograms = view
+        .histogram_times
+        .iter()
+        .zip(view.histograms)
+        .map(|(at, value)| HistogramPoint { timestamp: TimestampMs(*at), value: Arc::clone(value) })
+        .collect();
+    let labels = if one.drop_name { without_metadata(&one.labels) } else { one.labels.clone() };
+    MatrixSeries { labels, floats, histograms }
 }
 
 fn vector_samples(series: &[Series], grid: &Grid) -> Vec<VectorSample> {
@@ -142,7 +154,7 @@ fn vector_samples(series: &[Series], grid: &Grid) -> Vec<VectorSample> {
 }
 
 fn matrix_series(one: &Series, grid: &Grid) -> MatrixSeries {
-    let mut floats = Vec::new();
+    let mut floats = Vec::with_capacity(one.column.float_count());
     let mut histograms = Vec::new();
     for step in 0..one.column.len() {
         let timestamp = TimestampMs(grid.at(step));

@@ -1,15 +1,16 @@
 //! Instant vectors from storage: per step the newest sample inside the lookback.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use swell_model::{
-    Coarse, CounterResetHint, Matcher, NativeHistogram, SelectHints, SeriesData, Thinned,
-    TimeRange, TimestampMs, is_stale_nan,
+    Coarse, CounterResetHint, NativeHistogram, SelectHints, SeriesData, Thinned, TimeRange,
+    TimestampMs, is_stale_nan,
 };
 use swell_promql_syntax::{Boundary, Span};
 
 use super::column::histogram_weight;
-use super::{Column, Evaluator, Grid, Series};
+use super::{Column, Evaluator, Grid, Series, concat, sort_by_labels};
 use crate::error::EvalError;
 use crate::functions::smoothing;
 use crate::plan::{Selector, TimeShift};
@@ -26,46 +27,6 @@ pub(crate) enum SampleTime {
 }
 
 impl Evaluator<'_> {
-    /// Selects series with all samples in a time range and hands them over one by one, so that the raw samples of
-    /// one series at a time are in memory. What the query names more than once is kept, against the budget.
-    pub(crate) fn each_selected(
-        &mut self,
-        matchers: &[Matcher],
-        hints: SelectHints,
-        figures_only: bool,
-        mut visit: impl FnMut(&mut Self, SeriesData) -> Result<(), EvalError>,
-    ) -> Result<(), EvalError> {
-        let key = self.shared.key(matchers, &hints, figures_only);
-        if let Some(series) = key.as_ref().and_then(|key| self.shared.get(key)) {
-            return series.into_iter().try_for_each(|series| visit(self, series));
-        }
-        // What is kept may serve a reader that looks at more.
-        let hints = if key.is_some() {
-            SelectHints { coarse: hints.coarse, ..SelectHints::range(hints.range) }
-        } else {
-            hints
-        };
-        let source = self.source;
-        let mut kept = Vec::new();
-        for series in source.select(matchers, &hints)? {
-            self.budget.check_cancelled()?;
-            let mut series = series?;
-            if figures_only {
-                keep_figures(&mut series);
-            }
-            self.stats.series_selected += 1;
-            if key.is_some() {
-                self.hold(raw_weight(&series))?;
-                kept.push(series.clone());
-            }
-            visit(self, series)?;
-        }
-        if let Some(key) = key {
-            self.shared.put(key, kept);
-        }
-        Ok(())
-    }
-
     /// Times of the samples that the steps of a grid may find when they look back.
     pub(crate) fn looked_back(&self, selector: &Selector, grid: &Grid) -> TimeRange {
         let (first, last) = looked_at(&selector.time, grid);
@@ -90,35 +51,52 @@ impl Evaluator<'_> {
         } else {
             hints.newest_only = grid.count == 1;
         }
-        let mut result: Vec<Series> = Vec::new();
-        self.each_selected(&selector.matchers, hints, selector.figures_only, |ev, one| {
-            ev.check_columns(result.len() + 1, grid.count)?;
-            let column = if selector.boundary == Boundary::Smoothed {
-                smoothing::instant(ev, &one, &selector.time, span, grid)
-            } else {
-                newest(&one, &selector.time, grid, lookback, what)
-            };
-            if !column.is_empty() {
-                let weight = column.weight();
-                ev.stats.samples_total += weight as u64;
-                ev.hold(weight)?;
-                result.push(Series { labels: one.labels, drop_name: false, column });
+        let parts = self.selected_parts(&selector.matchers, hints, selector.figures_only)?;
+        let series_count = AtomicUsize::new(0);
+        let parts = self.in_lanes(parts, |part, lane| {
+            let mut result: Vec<Series> = Vec::new();
+            for one in part {
+                let one = one?;
+                lane.budget.check_cancelled()?;
+                lane.series_selected += 1;
+                let count = series_count.fetch_add(1, Ordering::Relaxed) + 1;
+                lane.budget.check_columns(count, grid.count)?;
+                let column = if selector.boundary == Boundary::Smoothed {
+                    smoothing::instant(
+                        &mut lane.annotations,
+                        &one,
+                        &selector.time,
+                        span,
+                        (grid, lookback),
+                    )
+                } else {
+                    let mut column = Column::absent(grid.count);
+                    newest(&one, &selector.time, grid, lookback, what, &mut column);
+                    column
+                };
+                if !column.is_empty() {
+                    let weight = column.weight();
+                    lane.samples_total += weight as u64;
+                    lane.hold(weight)?;
+                    result.push(Series { labels: one.labels, drop_name: false, column });
+                }
             }
-            Ok(())
+            Ok(Some(result))
         })?;
-        result.sort_by(|one, two| one.labels.cmp(&two.labels));
+        let mut result = parts.map(concat).unwrap_or_default();
+        sort_by_labels(&mut result);
         Ok(result)
     }
 }
 
 /// What raw samples weigh against the budget.
-fn raw_weight(data: &SeriesData) -> usize {
+pub(super) fn raw_weight(data: &SeriesData) -> usize {
     let histograms = data.histograms.values.iter().map(|value| histogram_weight(value));
     data.floats.values.len() + histograms.sum::<usize>()
 }
 
 /// Reduces histograms to count and sum. What their buckets tell about counter resets becomes an explicit hint.
-fn keep_figures(data: &mut SeriesData) {
+pub(super) fn keep_figures(data: &mut SeriesData) {
     let mut before: Option<Arc<NativeHistogram>> = None;
     for value in &mut data.histograms.values {
         let reset_hint = match (value.reset_hint, &before) {
@@ -168,14 +146,15 @@ fn thinned_lookback(lookback: i64, thinned: Thinned, at: i64) -> i64 {
     if is_there { lookback.saturating_add(thinned.spacing.0) } else { lookback }
 }
 
-fn newest(
+/// Fills a column, which has nothing in it, with the newest sample that each step finds.
+pub(super) fn newest(
     data: &SeriesData,
     time: &TimeShift,
     grid: &Grid,
     lookback: i64,
     what: SampleTime,
-) -> Column {
-    let mut column = Column::absent(grid.count);
+    column: &mut Column,
+) {
     let mut floats = Cursor { times: &data.floats.timestamps, passed: 0 };
     let mut histograms = Cursor { times: &data.histograms.timestamps, passed: 0 };
     for step in 0..grid.count {
@@ -227,7 +206,6 @@ fn newest(
             );
         }
     }
-    column
 }
 
 /// Milliseconds as PromQL shows times.

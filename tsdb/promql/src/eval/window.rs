@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use swell_model::{
-    Aggregate, Coarse, CounterResetHint, Labels, NativeHistogram, SelectHints, SeriesData,
-    TimeRange, TimestampMs, is_stale_nan,
+    Aggregate, Coarse, CounterResetHint, Labels, NativeHistogram, SelectError, SelectHints,
+    SeriesData, TimeRange, TimestampMs, is_stale_nan,
 };
 use swell_promql_syntax::{Boundary, Span};
 
@@ -19,6 +19,8 @@ use crate::plan::{Window, WindowSource};
 pub(crate) struct RangeSeries {
     pub(crate) labels: Labels,
     pub(crate) drop_name: bool,
+    /// Whether it comes from storage.
+    pub(crate) is_selected: bool,
     times: Arc<[i64]>,
     floats: Arc<[f64]>,
     starts: Option<Arc<[i64]>>,
@@ -138,6 +140,11 @@ impl RangeSeries {
         self.slider(window, lookback_ms).window(window.range_ms, window.time.apply(step_ms))
     }
 
+    /// Times of all floats, shared between series of one target.
+    pub(crate) const fn shared_times(&self) -> &Arc<[i64]> {
+        &self.times
+    }
+
     /// Times of all floats.
     pub(crate) fn times(&self) -> &[i64] {
         &self.times
@@ -163,7 +170,7 @@ impl RangeSeries {
         self.starts.as_deref().map(|starts| (&*self.times, starts))
     }
 
-    fn from_storage(data: SeriesData, with_starts: bool) -> Self {
+    pub(crate) fn from_storage(data: SeriesData, with_starts: bool) -> Self {
         let floats_stale = data.floats.values.iter().any(|value| is_stale_nan(*value));
         let starts = data.floats.starts.filter(|_| with_starts);
         let (times, floats, starts) = if floats_stale {
@@ -197,6 +204,7 @@ impl RangeSeries {
         Self {
             labels: data.labels,
             drop_name: false,
+            is_selected: true,
             times,
             floats,
             starts,
@@ -228,6 +236,7 @@ impl RangeSeries {
         Self {
             labels: series.labels,
             drop_name: series.drop_name,
+            is_selected: false,
             times: times.into(),
             floats: floats.into(),
             starts: None,
@@ -239,7 +248,7 @@ impl RangeSeries {
     }
 
     /// What the samples weigh against the budget.
-    fn weight(&self) -> usize {
+    pub(crate) fn weight(&self) -> usize {
         self.floats.len()
             + self.aggregates.len()
             + self.histograms.iter().map(|value| histogram_weight(value)).sum::<usize>()
@@ -266,45 +275,53 @@ fn reach(boundary: Boundary, lookback_ms: i64) -> (i64, i64) {
     }
 }
 
-impl Evaluator<'_> {
-    /// Hands over the series of a range vector one by one, each with all samples that any step's window reaches, or
-    /// with what may stand for them.
-    pub(crate) fn each_range_series(
+/// Series of a range vector, one after another.
+pub(crate) type RangeSeriesIter<'a> =
+    Box<dyn Iterator<Item = Result<RangeSeries, SelectError>> + Send + 'a>;
+
+/// The times of the samples that any step's window reaches.
+pub(crate) fn reached(window: &Window, grid: &Grid, lookback_ms: i64) -> TimeRange {
+    let (before_ms, after_ms) = reach(window.boundary, lookback_ms);
+    let (first, last) = looked_at(&window.time, grid);
+    let low = first.saturating_sub(window.range_ms).saturating_sub(before_ms);
+    TimeRange {
+        start_incl: TimestampMs(low.saturating_add(1)),
+        end_incl: TimestampMs(last.saturating_add(after_ms)),
+    }
+}
+
+impl<'a> Evaluator<'a> {
+    /// The series of a range vector in parts, each series with all samples that any step's window reaches, or with what
+    /// may stand for them. What a subquery gives is held from then on, each series until it is [`Evaluator::release`]d by its weight.
+    pub(crate) fn range_series(
         &mut self,
         window: &Window,
         span: Span,
         grid: &Grid,
         coarse: Coarse,
-        mut visit: impl FnMut(&mut Self, &RangeSeries) -> Result<(), EvalError>,
-    ) -> Result<(), EvalError> {
-        let (before_ms, after_ms) = reach(window.boundary, self.params.lookback.0);
-        let (first, last) = looked_at(&window.time, grid);
-        let low = first.saturating_sub(window.range_ms).saturating_sub(before_ms);
-        let high = last.saturating_add(after_ms);
+    ) -> Result<Vec<RangeSeriesIter<'a>>, EvalError> {
+        let range = reached(window, grid, self.params.lookback.0);
         match &window.source {
             WindowSource::Matchers { matchers, figures_only } => {
                 let with_starts = self.params.features.start_timestamps;
-                let range = TimeRange {
-                    start_incl: TimestampMs(low.saturating_add(1)),
-                    end_incl: TimestampMs(high),
-                };
-                self.each_selected(
+                let parts = self.selected_parts(
                     matchers,
                     SelectHints { coarse, ..SelectHints::range(range) },
                     *figures_only,
-                    |ev, data| {
-                        let series = RangeSeries::from_storage(data, with_starts);
-                        ev.hold(series.weight())?;
-                        visit(ev, &series)?;
-                        ev.release(series.weight());
-                        Ok(())
-                    },
-                )
+                )?;
+                let taken = move |read: Result<SeriesData, SelectError>| {
+                    read.map(|data| RangeSeries::from_storage(data, with_starts))
+                };
+                Ok(parts
+                    .into_iter()
+                    .map(|part| -> RangeSeriesIter<'a> { Box::new(part.map(taken)) })
+                    .collect())
             }
             WindowSource::Subquery { node, step_ms } => {
-                let steps = subquery_grid(low, high, *step_ms);
+                let low = range.start_incl.0.saturating_sub(1);
+                let steps = subquery_grid(low, range.end_incl.0, *step_ms);
                 if steps.count == 0 {
-                    return Ok(());
+                    return Ok(vec![Box::new(std::iter::empty())]);
                 }
                 if steps.count > self.budget.samples_max {
                     return Err(EvalError::TooManySamples { samples_max: self.budget.samples_max });
@@ -312,12 +329,8 @@ impl Evaluator<'_> {
                 let super::Value::Vector(inner) = self.eval(node, &steps)? else {
                     return Err(EvalError::query(span, "only instant vectors have a range"));
                 };
-                for one in inner {
-                    let weight = one.column.weight();
-                    visit(self, &RangeSeries::from_steps(one, &steps))?;
-                    self.release(weight);
-                }
-                Ok(())
+                let series = inner.into_iter();
+                Ok(vec![Box::new(series.map(move |one| Ok(RangeSeries::from_steps(one, &steps))))])
             }
         }
     }

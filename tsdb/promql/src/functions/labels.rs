@@ -111,20 +111,30 @@ pub(super) fn absent_over_time(
     let NodeKind::Window(window) = &arg.kind else {
         return Err(EvalError::query(arg.span, "expected a range vector"));
     };
-    let mut present = vec![false; grid.count];
-    ev.each_range_series(window, arg.span, grid, Coarse::Newest, |ev, one| {
-        let mut slider = one.slider(window, ev.params.lookback.0);
-        for (step, present) in present.iter_mut().enumerate() {
-            let end_ms = window.time.apply(grid.at(step));
-            *present |= !slider.window(window.range_ms, end_ms).is_empty();
+    let lookback_ms = ev.params.lookback.0;
+    let parts = ev.range_series(window, arg.span, grid, Coarse::Newest)?;
+    let found = ev.in_lanes(parts, |part, lane| {
+        let mut present = vec![false; grid.count];
+        for one in part {
+            let one = one?;
+            lane.budget.check_cancelled()?;
+            lane.begin(&one)?;
+            let mut slider = one.slider(window, lookback_ms);
+            for (step, present) in present.iter_mut().enumerate() {
+                let end_ms = window.time.apply(grid.at(step));
+                *present |= !slider.window(window.range_ms, end_ms).is_empty();
+            }
+            lane.end(&one);
         }
-        Ok(())
+        Ok(Some(present))
     })?;
+    let found = found.unwrap_or_default();
+    let present = |step: usize| found.iter().any(|present| present[step]);
     let labels = match &window.source {
         WindowSource::Matchers { matchers, .. } => labels_fixed_by(matchers),
         WindowSource::Subquery { .. } => Labels::empty(),
     };
-    Ok(absence(labels, grid, |step| present[step]))
+    Ok(absence(labels, grid, present))
 }
 
 fn absence(labels: Labels, grid: &Grid, present: impl Fn(usize) -> bool) -> Vec<Series> {

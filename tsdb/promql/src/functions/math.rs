@@ -4,7 +4,7 @@ use super::{EvalError, Evaluator, Grid, Node, Value};
 use crate::eval::Series;
 
 /// The mathematical function of this name.
-pub(super) fn float_function(name: &str) -> Option<fn(f64) -> f64> {
+pub(crate) fn float_function(name: &str) -> Option<fn(f64) -> f64> {
     Some(match name {
         "abs" => f64::abs,
         "acos" => f64::acos,

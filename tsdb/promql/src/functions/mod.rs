@@ -12,14 +12,17 @@ pub(crate) mod quantile;
 mod rate;
 mod regression;
 mod resets;
+mod sliding;
 pub(crate) mod smoothing;
 mod sort;
 mod sorted;
 mod window;
 
-use swell_promql_syntax::Function;
+use swell_promql_syntax::{Function, Span};
 
+pub(crate) use math::float_function as float_map;
 pub(crate) use over_time::{HistogramTotal, Variance};
+pub(crate) use sliding::{Carried, Sliding};
 pub(crate) use sort::nan_last;
 pub(crate) use window::warn_mixed_schemas;
 
@@ -78,6 +81,18 @@ pub(crate) fn call(
         "info" => info::info(ev, node, args, grid).map(Value::Vector),
         name => Err(EvalError::query(node.span, format!("function {name:?} cannot be evaluated"))),
     }
+}
+
+/// A call of a range vector function made ready; `None` for other functions.
+pub(crate) fn sliding<'a>(
+    ev: &mut Evaluator<'_>,
+    node: &'a Node,
+    function: &'a Function,
+    args: &'a [Node],
+    grid: &Grid,
+) -> Result<Option<(Sliding<'a>, Span)>, EvalError> {
+    let Some(window) = window::window_function(function.name) else { return Ok(None) };
+    window::sliding(ev, node, function.name, window, args, grid).map(Some)
 }
 
 fn scalar(ev: &mut Evaluator<'_>, arg: &Node, grid: &Grid) -> Result<Value, EvalError> {

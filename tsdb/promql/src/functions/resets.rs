@@ -24,11 +24,14 @@ pub(super) fn starts_overlap(start_before: i64, time_before: i64, start: i64) ->
     start != 0 && start < time_before && start != start_before
 }
 
-/// Indexes of floats before which the counter began anew.
-pub(super) fn counter_resets(series: &RangeSeries) -> Vec<usize> {
+/// Adds the indexes of floats before which the counter began anew.
+pub(super) fn counter_resets(series: &RangeSeries, resets: &mut Vec<usize>) {
     let floats = series.floats();
-    let mut resets: Vec<usize> =
-        (1..floats.len()).filter(|idx| floats[*idx] < floats[idx - 1]).collect();
+    // Most counters never fall: that is found out without branches.
+    let falls = |pair: &[f64]| pair[1] < pair[0];
+    if floats.windows(2).fold(false, |any, pair| any | falls(pair)) {
+        resets.extend((1..floats.len()).filter(|idx| falls(&floats[idx - 1..=*idx])));
+    }
     if let Some((times, starts)) = series.starts() {
         let by_start = (1..floats.len()).filter(|idx| {
             floats[*idx] >= floats[idx - 1]
@@ -37,7 +40,6 @@ pub(super) fn counter_resets(series: &RangeSeries) -> Vec<usize> {
         resets.extend(by_start);
         resets.sort_unstable();
     }
-    resets
 }
 
 /// A sample on the way through a window.

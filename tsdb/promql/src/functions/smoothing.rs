@@ -12,7 +12,8 @@ use swell_promql_syntax::{Boundary, Span};
 
 use super::rate::{Change, Combine, combined, is_gauge, warn_not_counter, warn_not_gauge};
 use super::window::{WindowCall, warn_mixed_schemas};
-use crate::eval::{Column, Evaluator, Grid, Point, WindowView, seconds};
+use crate::annotations::Annotations;
+use crate::eval::{Column, Grid, Point, WindowView, seconds};
 use crate::plan::TimeShift;
 
 /// Where the samples that stand for a window begin and end.
@@ -212,13 +213,12 @@ fn lost_in_resets<'a>(
 /// Values of a smoothed instant vector: interpolated between the samples around each step, the last sample carried
 /// on for the lookback.
 pub(crate) fn instant(
-    ev: &mut Evaluator<'_>,
+    annotations: &mut Annotations,
     data: &SeriesData,
     time: &TimeShift,
     span: Span,
-    grid: &Grid,
+    (grid, lookback): (&Grid, i64),
 ) -> Column {
-    let lookback = ev.params.lookback.0;
     let mut column = Column::absent(grid.count);
     let name = data.labels.get(METRIC_NAME).unwrap_or("");
     let float_times: Vec<i64> = kept(&data.floats.timestamps, |idx| data.floats.values[idx]);
@@ -238,7 +238,7 @@ pub(crate) fn instant(
         if !near_floats.is_empty() && !near_histograms.is_empty() {
             let text =
                 format!("encountered a mix of histograms and floats for metric name {name:?}");
-            ev.annotations.warn(span, text);
+            annotations.warn(span, text);
             continue;
         }
         if let Some((before, after)) = around(&float_times, near_floats, at) {
@@ -261,7 +261,7 @@ pub(crate) fn instant(
             };
             match value {
                 Ok((value, _)) => column.set_histogram(step, Arc::new(value)),
-                Err(IncompatibleSchema) => warn_mixed_schemas(&mut ev.annotations, span, name),
+                Err(IncompatibleSchema) => warn_mixed_schemas(annotations, span, name),
             }
         }
     }

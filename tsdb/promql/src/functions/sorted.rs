@@ -16,6 +16,12 @@ pub(super) struct SortedWindow {
 const WORTH_SHARE: usize = 8;
 
 impl SortedWindow {
+    /// Makes ready for another series.
+    pub(super) fn clear(&mut self) {
+        (self.first, self.end) = (0, 0);
+        self.sorted.clear();
+    }
+
     /// The floats of a window in order; windows may only move forward. `floats` is the series' column.
     pub(super) fn at(&mut self, view: &WindowView<'_>, floats: &[f64]) -> &[f64] {
         let (first, end) = (view.first_float, view.first_float + view.floats.len());

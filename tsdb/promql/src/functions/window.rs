@@ -1,13 +1,15 @@
 //! Functions of range vectors: one value per series and step out of the samples in a window.
 
-use swell_model::METRIC_NAME;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use swell_promql_syntax::{Boundary, Span};
 
 use super::blocks::AheadOfWindows;
+use super::sliding::{Carried, Sliding};
 use super::sorted::SortedWindow;
 use super::{EvalError, Evaluator, Grid, Node, folded, over_time, rate, regression, resets};
 use crate::annotations::Annotations;
-use crate::eval::{Column, Point, Series, WindowView};
+use crate::eval::{Column, Point, Series, WindowView, concat, sort_by_labels};
 use crate::plan::{NodeKind, Window};
 
 /// What a window function may look at besides the samples.
@@ -100,6 +102,36 @@ pub(super) fn window_function(name: &str) -> Option<WindowFn> {
     })
 }
 
+/// Makes a range vector function ready.
+pub(super) fn sliding<'a>(
+    ev: &mut Evaluator<'_>,
+    node: &'a Node,
+    name: &'a str,
+    function: WindowFn,
+    args: &'a [Node],
+    grid: &Grid,
+) -> Result<(Sliding<'a>, Span), EvalError> {
+    let (arg, window) = window_arg(node, args)?;
+    check_smoothing_factors(ev, name, args, grid)?;
+    let mut scalars = Vec::new();
+    for arg in args.iter().filter(|arg| !matches!(arg.kind, NodeKind::Window(_))) {
+        scalars.push(ev.scalar(arg, grid)?);
+    }
+    let sliding = Sliding {
+        name,
+        function,
+        window,
+        span: args[0].outer,
+        scalars,
+        grid: *grid,
+        lookback_ms: ev.params.lookback.0,
+        features: ev.params.features,
+        change: rate::change_kind(name),
+        foldable: folded::folded_function(name),
+    };
+    Ok((sliding, arg.span))
+}
+
 /// Evaluates a range vector function at all steps.
 pub(super) fn call(
     ev: &mut Evaluator<'_>,
@@ -109,73 +141,31 @@ pub(super) fn call(
     args: &[Node],
     grid: &Grid,
 ) -> Result<Vec<Series>, EvalError> {
-    let (arg, window) = window_arg(node, args)?;
-    check_smoothing_factors(ev, name, args, grid)?;
-    let mut scalars = Vec::new();
-    for arg in args.iter().filter(|arg| !matches!(arg.kind, NodeKind::Window(_))) {
-        scalars.push(ev.scalar(arg, grid)?);
-    }
+    let (sliding, span) = sliding(ev, node, name, function, args, grid)?;
     let keeps_name = matches!(name, "last_over_time" | "first_over_time");
-    let counter = matches!(name, "rate" | "increase");
-    let change = rate::change_kind(name).filter(|_| window.boundary == Boundary::Plain);
-    let mut result: Vec<Series> = Vec::new();
-    let foldable = folded::folded_function(name);
-    let coarse = folded::wanted(foldable, window, grid, ev.params.features.start_timestamps);
-    ev.each_range_series(window, arg.span, grid, coarse, |ev, one| {
-        ev.budget.check_cancelled()?;
-        ev.check_columns(result.len() + 1, grid.count)?;
-        let resets = if counter { resets::counter_resets(one) } else { Vec::new() };
-        let ahead = AheadOfWindows::of(name, one, window.range_ms, grid.count);
-        let mut sorted = SortedWindow::default();
-        let mut column = Column::absent(grid.count);
-        let mut slider = one.slider(window, ev.params.lookback.0);
-        let metric_name = one.labels.get(METRIC_NAME).unwrap_or("");
-        let folded = foldable.filter(|_| !one.aggregates().is_empty());
-        let quick = change.filter(|_| one.is_plain() && folded.is_none());
-        if let Some(function) = folded {
-            ev.stats.samples_total += folded::evaluate(function, one, window, grid, &mut column);
-        } else if let Some(kind) = quick {
-            ev.stats.samples_total +=
-                rate::float_changes(one, &resets, window, grid, kind, &mut column);
-        }
-        let is_done = quick.is_some() || folded.is_some();
-        let steps = if is_done { 0..0 } else { 0..grid.count };
-        for step in steps {
-            ev.budget.check_cancelled()?;
-            let step_ms = grid.at(step);
-            let view = slider.window(window.range_ms, window.time.apply(step_ms));
-            if view.is_empty() {
+    let parts = ev.range_series(sliding.window, span, grid, sliding.coarse())?;
+    let series_count = AtomicUsize::new(0);
+    let results = ev.in_lanes(parts, |part, lane| {
+        let mut result: Vec<Series> = Vec::new();
+        let mut carried = Carried::default();
+        for one in part {
+            let one = one?;
+            lane.begin(&one)?;
+            let mut column = Column::absent(grid.count);
+            sliding.apply(&one, &mut carried, lane, &mut column)?;
+            lane.end(&one);
+            if column.is_empty() {
                 continue;
             }
-            ev.stats.samples_total += view.len() as u64;
-            let scalar = |idx: usize| scalars.get(idx).map_or(0.0, |values| values[step]);
-            let mut call = WindowCall {
-                annotations: &mut ev.annotations,
-                span: args[0].outer,
-                metric_name,
-                scalars: [scalar(0), scalar(1)],
-                step_ms,
-                range_ms: window.range_ms,
-                boundary: window.boundary,
-                resets: &resets,
-                ahead: &ahead,
-                sorted: (grid.count > 1).then_some((&mut sorted, one.floats())),
-            };
-            if let Some(point) = function(&view, &mut call) {
-                column.set(step, point);
-            }
+            let count = series_count.fetch_add(1, Ordering::Relaxed) + 1;
+            lane.budget.check_columns(count, grid.count)?;
+            lane.hold(column.weight())?;
+            result.push(Series { labels: one.labels, drop_name: one.drop_name, column });
         }
-        if column.is_empty() {
-            return Ok(());
-        }
-        if counter && (0..grid.count).any(|step| column.float(step).is_some()) {
-            note_if_no_counter(ev, one.labels.get("__type__"), metric_name, args[0].outer);
-        }
-        ev.hold(column.weight())?;
-        result.push(Series { labels: one.labels.clone(), drop_name: one.drop_name, column });
-        Ok(())
+        Ok(Some(result))
     })?;
-    result.sort_by(|one, two| one.labels.cmp(&two.labels));
+    let mut result = results.map(concat).unwrap_or_default();
+    sort_by_labels(&mut result);
     if keeps_name { Ok(result) } else { ev.nameless(result, node) }
 }
 
@@ -209,33 +199,4 @@ fn check_smoothing_factors(
         }
     }
     Ok(())
-}
-
-/// Counters end in certain suffixes, or say so in their type label.
-fn note_if_no_counter(
-    ev: &mut Evaluator<'_>,
-    type_label: Option<&str>,
-    metric_name: &str,
-    span: Span,
-) {
-    if metric_name.is_empty() {
-        return;
-    }
-    if ev.params.features.type_and_unit_labels {
-        let kind = type_label.unwrap_or("");
-        if kind != "counter" && kind != "histogram" {
-            let text = format!(
-                "metric might not be a counter, __type__ label is not set to \"counter\" or \"histogram\", got {kind:?}: {metric_name:?}"
-            );
-            ev.annotations.info(span, text);
-        }
-        return;
-    }
-    let suffixes = ["_total", "_sum", "_count", "_bucket"];
-    if !suffixes.iter().any(|suffix| metric_name.ends_with(suffix)) {
-        let text = format!(
-            "metric might not be a counter, name does not end in _total/_sum/_count/_bucket: {metric_name:?}"
-        );
-        ev.annotations.info(span, text);
-    }
 }

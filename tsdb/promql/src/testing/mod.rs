@@ -11,6 +11,7 @@ mod script;
 mod storage;
 mod strict;
 mod values;
+mod ways;
 
 pub use run::{EvalFailure, FileReport, RunOptions, run_script};
 pub use storage::{

@@ -10,10 +10,10 @@ use super::expect::Expectation;
 use super::script::{Command, CommandKind, EvalCommand, EvalTime, commands};
 use super::storage::{LoadedSample, LoadedSeries, StorageFactory, TestStorage};
 use super::values::{SeriesLine, series_line, split_series, start_offsets};
+use super::ways::evaluate_in_all_ways;
 use super::{nhcb, strict};
 use crate::error::EvalError;
-use crate::eval::evaluate;
-use crate::params::{Budget, EvalParams, Features, QueryKind};
+use crate::params::{EvalParams, Features, QueryKind};
 use crate::value::{QueryOutput, QueryValue, VectorSample};
 
 /// How scripts are run.
@@ -140,7 +140,7 @@ fn instant(
     at: TimestampMs,
 ) -> Result<QueryOutput, EvalError> {
     let params = params(QueryKind::Instant, at, at, DurationMs(1));
-    evaluate(expr, storage.source(), &params, &Budget::new(SAMPLES_MAX, usize::MAX))
+    evaluate_in_all_ways(expr, storage.source(), &params, SAMPLES_MAX)
 }
 
 fn range(
@@ -149,7 +149,7 @@ fn range(
     (start, end, step): (TimestampMs, TimestampMs, DurationMs),
 ) -> Result<QueryOutput, EvalError> {
     let params = params(QueryKind::Range, start, end, step);
-    evaluate(expr, storage.source(), &params, &Budget::new(SAMPLES_MAX, usize::MAX))
+    evaluate_in_all_ways(expr, storage.source(), &params, SAMPLES_MAX)
 }
 
 fn run_eval(

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use locked::Lock;
 use swell_model::{
-    Batch, FloatColumn, HistogramColumn, HistogramSample, Labels, LabelsIter, Matcher,
-    NativeHistogram, Row, SampleSink, SampleValue, SelectError, SelectHints, SeriesData,
-    SeriesIter, SeriesSource, TimeRange, TimestampMs,
+    Batch, FloatColumn, GroupedIter, Grouping, HistogramColumn, HistogramSample, Labels,
+    LabelsIter, Matcher, NativeHistogram, Row, SampleSink, SampleValue, SelectError, SelectHints,
+    SelectedGroups, SeriesData, SeriesIter, SeriesSource, Split, TimeRange, TimestampMs,
 };
 
 /// One sample of a `load`.
@@ -153,6 +153,48 @@ impl SeriesSource for MemoryStorage {
                 .collect::<Vec<_>>()
         });
         Ok(Box::new(selected.into_iter()))
+    }
+
+    fn select_parts<'a>(
+        &'a self,
+        matchers: &[Matcher],
+        hints: &SelectHints,
+        split: Split,
+    ) -> Result<Vec<SeriesIter<'a>>, SelectError> {
+        let selected: Vec<_> = self.select(matchers, hints)?.collect::<Result<_, _>>()?;
+        let part = |series: &[SeriesData]| -> SeriesIter<'a> {
+            let series: Vec<SeriesData> = series.to_vec();
+            Box::new(series.into_iter().map(Ok))
+        };
+        Ok(selected.chunks(split.part_len(selected.len())).map(part).collect())
+    }
+
+    fn select_grouped<'a>(
+        &'a self,
+        matchers: &[Matcher],
+        hints: &SelectHints,
+        grouping: Grouping<'_>,
+        split: Split,
+    ) -> Result<Option<SelectedGroups<'a>>, SelectError> {
+        let mut groups: Vec<Labels> = Vec::new();
+        let mut selected = Vec::new();
+        for series in self.select(matchers, hints)? {
+            let SeriesData { labels, floats, histograms, .. } = series?;
+            let group = labels.filtered(|name| grouping.keeps(name));
+            let known = groups.iter().position(|other| *other == group);
+            let idx = known.unwrap_or(groups.len());
+            if known.is_none() {
+                groups.push(group);
+            }
+            let idx = u32::try_from(idx).expect("few groups");
+            selected.push((idx, SeriesData { floats, histograms, ..SeriesData::default() }));
+        }
+        let part = |series: &[(u32, SeriesData)]| -> GroupedIter<'a> {
+            let series: Vec<(u32, SeriesData)> = series.to_vec();
+            Box::new(series.into_iter().map(Ok))
+        };
+        let parts = selected.chunks(split.part_len(selected.len())).map(part).collect();
+        Ok(Some(SelectedGroups { groups: groups.into(), parts }))
     }
 
     fn label_names(

@@ -1,0 +1,131 @@
+//! Reads cut into parts that are decoded side by side, and reads whose series come in groups without labels.
+
+use std::sync::Arc;
+
+use swell_model::{
+    Grouping, Matcher, SelectError, SelectHints, SelectedGroups, SeriesData, SeriesIter, Split,
+    TimeRange,
+};
+
+use crate::db::Db;
+use crate::head::HeadSeries;
+use crate::select::{Columns, Decoder, Selected, load, merge, snapshot};
+
+impl Db {
+    /// See [`swell_model::SeriesSource::select_parts`].
+    pub(crate) fn parts<'a>(
+        &'a self,
+        matchers: &[Matcher],
+        hints: &SelectHints,
+        split: Split,
+    ) -> Result<Vec<SeriesIter<'a>>, SelectError> {
+        let range = hints.range;
+        let (head, blocks, head_from_ms) = {
+            let state = self.inner.state.read();
+            let head = snapshot(&state.head, matchers, hints);
+            (head, Arc::clone(&state.blocks), state.head.clipped(range).0)
+        };
+        let blocks = load(&blocks, range, self.inner.clock.monotonic())?;
+        let selected = merge(&blocks, head, matchers, range)?;
+        // A part does not know how many series the others give.
+        let split = if hints.limit == 0 { split } else { Split::WHOLE };
+        let columns = |series: Vec<Selected>| -> SeriesIter<'a> {
+            Box::new(Columns::new(series, hints, head_from_ms))
+        };
+        Ok(cut(selected, split).into_iter().map(columns).collect())
+    }
+
+    /// See [`swell_model::SeriesSource::select_grouped`]: answered from the head alone.
+    pub(crate) fn grouped<'a>(
+        &'a self,
+        matchers: &[Matcher],
+        hints: &SelectHints,
+        grouping: Grouping<'_>,
+        split: Split,
+    ) -> Result<Option<SelectedGroups<'a>>, SelectError> {
+        let range = hints.range;
+        let (groups, series, head_from_ms) = {
+            let state = self.inner.state.read();
+            let head = &state.head;
+            // What is in blocks, or deleted, would have to be matched with the head's by labels.
+            if state.blocks.iter().any(|block| block.meta.range().overlaps(&range))
+                || !head.tombstones.is_empty()
+                || hints.limit != 0
+            {
+                return Ok(None);
+            }
+            let Ok(selected) = swell_index::select(&head.index, matchers);
+            let grouped = self.inner.groupings.group(&head.index, matchers, grouping, selected);
+            let pairs = grouped.series.iter().copied().zip(grouped.group_of.iter().copied());
+            let series = head.unlabelled(pairs, range);
+            (Arc::clone(&grouped.groups), series, head.clipped(range).0)
+        };
+        let parts = cut(series, split).into_iter().map(|series| -> swell_model::GroupedIter<'a> {
+            let decoder = Decoder::default();
+            Box::new(Grouped { series: series.into_iter(), range, head_from_ms, decoder })
+        });
+        Ok(Some(SelectedGroups { groups, parts: parts.collect() }))
+    }
+}
+
+/// A list in parts of the same length but for the last; at least one part.
+fn cut<T>(mut list: Vec<T>, split: Split) -> Vec<Vec<T>> {
+    let part_len = split.part_len(list.len());
+    let mut parts = Vec::with_capacity(list.len().div_ceil(part_len));
+    while list.len() > part_len {
+        let rest = list.split_off(part_len);
+        parts.push(std::mem::replace(&mut list, rest));
+    }
+    parts.push(list);
+    parts
+}
+
+/// Decodes series of the head one by one; those without samples in the range are passed over.
+struct Grouped {
+    series: std::vec::IntoIter<(HeadSeries, u32)>,
+    range: TimeRange,
+    /// The head's samples before this are in blocks.
+    head_from_ms: i64,
+    decoder: Decoder,
+}
+
+impl Iterator for Grouped {
+    type Item = Result<(u32, SeriesData), SelectError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        for (series, group) in self.series.by_ref() {
+            match self.decoder.head_series(series, self.range, self.head_from_ms) {
+                Ok(data)
+                    if data.floats.timestamps.is_empty()
+                        && data.histograms.timestamps.is_empty() => {}
+                Ok(data) => return Some(Ok((group, data))),
+                Err(error) => {
+                    self.series = Vec::new().into_iter();
+                    return Some(Err(error));
+                }
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_the_list() {
+        for (len, parts_max, series_min, expected) in [
+            (0, 4, 10, &[0][..]),
+            (9, 4, 10, &[9]),
+            (40, 4, 10, &[10, 10, 10, 10]),
+            (41, 4, 10, &[11, 11, 11, 8]),
+            (100, 1, 10, &[100]),
+            (25, 8, 10, &[10, 10, 5]),
+        ] {
+            let parts = cut((0..len).collect(), Split { parts_max, series_min });
+            assert_eq!(parts.iter().map(Vec::len).collect::<Vec<_>>(), expected, "{len}");
+            assert!(parts.concat().into_iter().eq(0..len));
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! Threads for the parts of a query: never more at work than there are cores, over all queries. A query runs on a
+//! thread of its own; cores that no query uses help those that have much to do.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use swell_promql::Workers;
+
+/// Cores that no query uses.
+#[derive(Debug)]
+pub(crate) struct Cores {
+    free: AtomicUsize,
+}
+
+impl Cores {
+    pub(crate) fn new(count: usize) -> Arc<Self> {
+        Arc::new(Self { free: AtomicUsize::new(count) })
+    }
+
+    /// Takes up to `wanted` cores; gives how many.
+    fn take(&self, wanted: usize) -> usize {
+        let mut taken = 0;
+        let less = |free: usize| {
+            taken = free.min(wanted);
+            Some(free - taken)
+        };
+        // The function always gives a number, so this cannot fail.
+        let _ = self.free.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        taken
+    }
+
+    fn give_back(&self, count: usize) {
+        self.free.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// For a query that begins: it has its thread whether or not a core is free.
+    pub(crate) fn query(self: &Arc<Self>) -> QueryThreads {
+        QueryThreads { own: Lent { count: self.take(1), cores: Arc::clone(self) } }
+    }
+}
+
+/// Cores in use, given back in the end.
+#[derive(Debug)]
+struct Lent {
+    cores: Arc<Cores>,
+    count: usize,
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        self.cores.give_back(self.count);
+    }
+}
+
+/// The threads of one query.
+#[derive(Debug)]
+pub(crate) struct QueryThreads {
+    own: Lent,
+}
+
+impl Workers for QueryThreads {
+    fn width(&self) -> usize {
+        1 + self.own.cores.free.load(Ordering::Relaxed)
+    }
+
+    fn each(&self, count: usize, work: &(dyn Fn(usize) + Sync)) {
+        let cores = &self.own.cores;
+        let wanted = count.saturating_sub(1);
+        let helpers = Lent { count: cores.take(wanted), cores: Arc::clone(cores) };
+        let next = AtomicUsize::new(0);
+        let in_turn = || {
+            loop {
+                let idx = next.fetch_add(1, Ordering::Relaxed);
+                if idx >= count {
+                    break;
+                }
+                work(idx);
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..helpers.count {
+                scope.spawn(in_turn);
+            }
+            in_turn();
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::sync::Mutex;
+    use std::sync::atomic::AtomicBool;
+
+    use super::*;
+
+    #[test]
+    fn each_piece_is_done_once_and_cores_come_back() {
+        let cores = Cores::new(4);
+        let (one, other) = (cores.query(), cores.query());
+        assert_eq!((one.width(), other.width()), (3, 3), "two of four cores are free");
+        let done = Mutex::new(Vec::new());
+        one.each(100, &|idx| {
+            done.lock().expect("no panics").push((idx, std::thread::current().id()));
+            if idx == 0 {
+                assert!(other.width() <= 3, "helpers are lent");
+            }
+        });
+        let done = done.into_inner().expect("no panics");
+        let numbers: HashSet<usize> = done.iter().map(|(idx, _)| *idx).collect();
+        assert_eq!((done.len(), numbers.len()), (100, 100));
+        assert!(done.iter().map(|(_, thread)| *thread).collect::<HashSet<_>>().len() <= 3);
+        drop((one, other));
+        assert_eq!(cores.free.load(Ordering::Relaxed), 4);
+    }
+
+    #[test]
+    fn without_a_free_core_a_query_is_alone() {
+        let cores = Cores::new(1);
+        let (first, second) = (cores.query(), cores.query());
+        assert_eq!((first.width(), second.width()), (1, 1));
+        let caller = std::thread::current().id();
+        let elsewhere = AtomicBool::new(false);
+        second.each(5, &|_| {
+            elsewhere.fetch_or(std::thread::current().id() != caller, Ordering::Relaxed);
+        });
+        assert!(!elsewhere.into_inner());
+        drop(second);
+        assert_eq!(cores.free.load(Ordering::Relaxed), 0, "it had none to give back");
+        drop(first);
+        assert_eq!(cores.free.load(Ordering::Relaxed), 1);
+    }
+}
