@@ -1,5 +1,6 @@
 //! What a series takes in memory, a sample in the log, and a restart:
-//! `cargo run --release -p swell-bench-micro --example head_memory -- fill DIR [SERIES [ROWS]]`, then `... open DIR`.
+//! `cargo run --release -p swell-bench-micro --example head_memory -- fill DIR [SERIES [ROWS]]`, then `... open DIR`,
+//! which begins at the checkpoint that filling wrote last; without the file `DIR/checkpoint` it reads all of the log.
 //! Series and samples are those of a generated cluster; memory is what the process has resident beyond the generator.
 
 use std::path::Path;
@@ -73,9 +74,10 @@ fn fill(dir: &Path, series_count: usize, rows: usize) -> anyhow::Result<()> {
     let status = db.status();
     println!("{sample_count} samples, {} ns each to append", append_ns / sample_count as u128);
     println!(
-        "log: {:.3} bytes per sample, in memory {} bytes a series",
+        "log: {:.3} bytes per sample, in memory {} bytes a series; checkpoint {:.1} bytes a series",
         ratio(status.wal.bytes, sample_count),
-        status.wal.memory_bytes / series_count
+        status.wal.memory_bytes / series_count,
+        ratio(status.wal.checkpoint_bytes, series_count)
     );
     println!("columns: {:.0} bytes a series", ratio(status.head.bytes, series_count));
     Ok(())
@@ -87,9 +89,10 @@ fn reopen(dir: &Path) -> anyhow::Result<()> {
     let after = Usage::now()?;
     let status = db.status();
     println!(
-        "{} series, {} samples, {} records of the log: {:.2} s of CPU",
+        "{} series, {} samples, {}, {} records of the log: {:.2} s of CPU",
         status.head.series_count,
         status.head.sample_count,
+        if status.wal.began_at_checkpoint { "from a checkpoint" } else { "without a checkpoint" },
         status.wal.replayed_record_count,
         after.cpu_seconds - before.cpu_seconds
     );

@@ -40,13 +40,15 @@ pub(crate) fn run(verb: &TsdbVerb) -> anyhow::Result<bool> {
 /// The folder of the storage below a server's data directory.
 const FOLDER: &str = "tsdb";
 
-/// Settings for a tool: nothing is deleted for its age, nothing is held back, all of the machine may be used.
+/// Settings for a tool: nothing is deleted for its age, nothing is held back, all of the machine may be used, and the log
+/// is read whole.
 pub(crate) fn tool_settings() -> swell_engine::Config {
     swell_engine::Config {
         wal_sync: WalSync::Never,
         retention_time: DurationMs(i64::MAX),
         background: None,
         reserve_bytes: 0,
+        checkpoint_log_bytes: 0,
         ..swell_engine::Config::standard()
     }
 }
@@ -146,7 +148,8 @@ impl Reading {
     }
 }
 
-/// Opening reads the log and every block's footer under their checksums; selecting everything reads the rest.
+/// Opening reads the log and every block's footer under their checksums; selecting everything reads the rest, but for
+/// the checkpoint.
 fn read_all(db: &Db) -> Reading {
     let mut reading =
         Reading { series_count: 0, sample_count: 0, faults: Vec::new(), damage_count: 0 };
@@ -167,6 +170,7 @@ fn read_all(db: &Db) -> Reading {
     }
     reading.damage_count = db.status().damage.len();
     report_damage(db);
+    reading.faults.extend(db.verify_checkpoint().err());
     for fault in &reading.faults {
         eprintln!("{fault}");
     }

@@ -115,7 +115,18 @@ impl<'a> Cursor<'a> {
     ///
     /// # Errors
     /// When the bytes end, or the value exceeds 64 bits.
+    #[inline]
     pub fn varint(&mut self) -> Result<u64, DecodeError> {
+        match self.bytes.get(self.offset) {
+            Some(byte) if *byte < 0x80 => {
+                self.offset += 1;
+                Ok(u64::from(*byte))
+            }
+            _ => self.long_varint(),
+        }
+    }
+
+    fn long_varint(&mut self) -> Result<u64, DecodeError> {
         let mut value = 0;
         for shift in (0..64).step_by(7) {
             let byte = self.u8()?;

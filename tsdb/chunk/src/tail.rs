@@ -11,6 +11,20 @@
 //!      n = 1    the staleness marker
 //!      n = 2+e  the exponent is e from here on; zigzag mantissa; the last difference is 0
 //! ```
+//!
+//! A tail as it stands, to be gone on with after a restart ([`Tail::write`]):
+//!
+//! ```text
+//! byte     exponent + 1, or 0 before the first decimal; + 32 when the last value follows; + 64 when the row does;
+//!          + 128 when the changes do
+//! varint   length of the tokens; the tokens
+//! varint   repeats of the last value that are not among the tokens
+//! varint   number of values
+//! zigzag   mantissa, difference, unless there was no decimal yet
+//! 8 bytes  the last value, unless it is the mantissa at the exponent
+//! varint   rows without a value, unless there are none
+//! byte     changes in a row that were no short decimals, unless there are none
+//! ```
 
 use swell_model::STALE_NAN_BITS;
 
@@ -29,6 +43,12 @@ const ESCAPE_EXPONENT: u64 = 2;
 
 /// Differences of differences below this fit beside the kind in 64 bits.
 const DELTA_LIMIT: u64 = 1 << 62;
+
+/// Bits of the first byte of a tail that is written as it stands.
+const STATE_EXPONENT: u8 = 31;
+const STATE_VALUE: u8 = 32;
+const STATE_GAPS: u8 = 64;
+const STATE_INEXACT: u8 = 128;
 
 /// The open end of one series. 64 bytes, and no others while the value stays what it was.
 #[derive(Clone, Debug, Default)]
@@ -143,6 +163,78 @@ impl Tail {
         if self.run > 0 {
             put_varint(out, u64::from(self.run - 1) << 2 | RUN);
         }
+    }
+
+    /// First row after the last value.
+    #[must_use]
+    pub const fn next_row(&self) -> u32 {
+        self.next_row
+    }
+
+    /// Appends the tail as it stands, for [`Tail::read`].
+    pub fn write(&self, out: &mut Vec<u8>) {
+        let decimal = self.exponent_code.checked_sub(1);
+        let decimal = decimal.map(|exponent| float_of(self.mantissa, exponent).to_bits());
+        let has_value = decimal.unwrap_or(0) != self.last_bits;
+        let (has_gaps, is_inexact) = (self.next_row != self.count, self.inexact_count > 0);
+        let with = |is_set: bool, flag: u8| if is_set { flag } else { 0 };
+        let flags = with(has_value, STATE_VALUE)
+            | with(has_gaps, STATE_GAPS)
+            | with(is_inexact, STATE_INEXACT);
+        out.push(self.exponent_code | flags);
+        put_varint(out, self.tokens.len() as u64);
+        out.extend_from_slice(&self.tokens);
+        put_varint(out, u64::from(self.run));
+        put_varint(out, u64::from(self.count));
+        if self.exponent_code > 0 {
+            put_zigzag(out, self.mantissa);
+            put_zigzag(out, self.delta);
+        }
+        if has_value {
+            out.extend_from_slice(&self.last_bits.to_le_bytes());
+        }
+        if has_gaps {
+            put_varint(out, u64::from(self.next_row - self.count));
+        }
+        if is_inexact {
+            out.push(self.inexact_count);
+        }
+    }
+
+    /// Reads what [`Tail::write`] gave.
+    ///
+    /// # Errors
+    /// [`DecodeError`] when the bytes are no tail. Tokens are judged when they are read.
+    pub fn read(cursor: &mut Cursor<'_>) -> Result<Self, DecodeError> {
+        let flags = cursor.u8()?;
+        let exponent_code = flags & STATE_EXPONENT;
+        if exponent_code > EXPONENT_MAX + 1 {
+            return Err(cursor.fault("an exponent is larger than any written"));
+        }
+        let len = cursor.count(cursor.remaining())?;
+        let tokens = cursor.take(len)?.to_vec();
+        let (run, count) = (cursor.varint_u32()?, cursor.varint_u32()?);
+        let mut tail = Self { tokens, run, count, exponent_code, ..Self::default() };
+        if let Some(exponent) = exponent_code.checked_sub(1) {
+            (tail.mantissa, tail.delta) = (cursor.zigzag()?, cursor.zigzag()?);
+            if tail.mantissa.unsigned_abs() >= 1 << 53 || tail.delta.unsigned_abs() >= 1 << 54 {
+                return Err(cursor.fault("a mantissa is larger than any written"));
+            }
+            tail.last_bits = float_of(tail.mantissa, exponent).to_bits();
+        }
+        if flags & STATE_VALUE != 0 {
+            tail.last_bits = cursor.u64()?;
+        }
+        let gaps = if flags & STATE_GAPS == 0 { 0 } else { cursor.varint_u32()? };
+        let next_row = count.checked_add(gaps);
+        tail.next_row = next_row.ok_or_else(|| cursor.fault("a tail has too many rows"))?;
+        if flags & STATE_INEXACT != 0 {
+            tail.inexact_count = cursor.u8()?;
+        }
+        if tail.run > count {
+            return Err(cursor.fault("a tail repeats more values than it has"));
+        }
+        Ok(tail)
     }
 
     /// Heap bytes in use.
@@ -291,7 +383,52 @@ mod tests {
         ]
     }
 
+    fn is_same(a: &Tail, b: &Tail) -> bool {
+        let state = |tail: &Tail| {
+            let Tail { tokens, last_bits, mantissa, delta, .. } = tail.clone();
+            let rows = (tail.run, tail.next_row, tail.count);
+            (tokens, last_bits, mantissa, delta, rows, tail.exponent_code, tail.inexact_count)
+        };
+        state(a) == state(b)
+    }
+
     proptest! {
+        #[test]
+        fn a_tail_is_written_as_it_stands(rows in prop::collection::vec(any_row(), 0..60), clear_at in 0usize..60) {
+            let mut tail = Tail::default();
+            let mut bytes = Vec::new();
+            let mut next = 0;
+            for (nr, value) in rows.into_iter().enumerate() {
+                if nr == clear_at {
+                    tail.clear();
+                    next = 0;
+                }
+                if let Some(value) = value {
+                    tail.push(next, value);
+                }
+                next += 1;
+                bytes.clear();
+                tail.write(&mut bytes);
+                let mut cursor = Cursor::new(&bytes);
+                let back = Tail::read(&mut cursor).expect("decodes");
+                cursor.finish().expect("nothing is left");
+                prop_assert!(is_same(&tail, &back), "{:?} {:?}", tail, back);
+                for len in 0..bytes.len() {
+                    prop_assert!(Tail::read(&mut Cursor::new(&bytes[..len])).is_err());
+                }
+            }
+        }
+
+        #[test]
+        fn garbage_is_a_tail_that_can_be_gone_on_with_or_none(bytes in prop::collection::vec(any::<u8>(), 0..80), value in any::<f64>()) {
+            if let Ok(mut tail) = Tail::read(&mut Cursor::new(&bytes))
+                && tail.next_row() < u32::MAX - 1
+            {
+                tail.push(tail.next_row(), value);
+                tail.push(tail.next_row(), 0.5);
+            }
+        }
+
         #[test]
         fn any_rows_come_back(rows in prop::collection::vec(any_row(), 0..300)) {
             check(&rows, usize::MAX);

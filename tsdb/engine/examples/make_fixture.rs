@@ -1,5 +1,5 @@
 //! Makes the data directory of `tests/fixtures`: `cargo run -p swell-engine --example make_fixture -- DIR`.
-//! Run it once for each released format version, and keep what it made.
+//! Run it once for each released format version, and keep what it made. `v1` was made before there were checkpoints.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -73,8 +73,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 Row::new(TimestampMs((step - 1) * STEP_MS + 1), vec![series("late")?], vec![x]);
             db.append(&Batch::of_rows(vec![late]))?;
         }
-        if step % 10 == 9 {
+        // Not at the end, so that log is left behind the checkpoint.
+        if step % 10 == 9 && step < 55 {
             db.maintain(timestamp)?;
+        }
+        if step == 55 {
+            db.checkpoint()?;
         }
     }
     // Deleted of a block, and of the log.
@@ -85,6 +89,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         };
         db.delete_series(&[Matcher::equal("__name__", name)], range)?;
     }
-    db.close()?;
+    // Without closing, which would write another one.
+    db.sync()?;
     Ok(())
 }

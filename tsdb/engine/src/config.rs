@@ -32,6 +32,9 @@ pub struct Config {
     pub background: Option<BackgroundShare>,
     /// Bytes kept back so that retention and deletion work on a full disk; 0 for none.
     pub reserve_bytes: u64,
+    /// What is in memory is written down as a checkpoint once the log has grown by so many bytes, and by half of the last
+    /// checkpoint; a start then reads that and the log behind it. 0 writes and reads none: the whole log is read.
+    pub checkpoint_log_bytes: u64,
     /// Samples further than this ahead of the clock are refused.
     pub future_limit: DurationMs,
     /// How far behind the newest sample of all series a late one may be, to be taken: one that comes after a newer one
@@ -66,6 +69,7 @@ impl Config {
             retention_rules: Vec::new(),
             background: Some(BackgroundShare { cpu_percent: 25, bytes_per_second: 32 << 20 }),
             reserve_bytes: 16 << 20,
+            checkpoint_log_bytes: 8 << 20,
             future_limit: DurationMs(600_000),
             // Windows stay in memory for an hour after they have ended, so late samples of an hour cost no block.
             out_of_order_window: DurationMs(3_600_000),

@@ -1,6 +1,7 @@
 //! The database as others see it: [`Db`] and its state. Opening is in `open.rs`, upkeep in `maintain.rs`.
 //!
-//! Lock order: `maintenance`, then `publishing`, then `commit`, then `state`, then exemplars, metadata or the sync gate.
+//! Lock order: `maintenance`, then `publishing`, then `commit`, then `state`, then exemplars, metadata, `saved` or the
+//! sync gate.
 //! `commit` orders batches: it is
 //! held from the check of a batch to its being visible, so the log has them in the order the head took them.
 //! `state` is held for writing only to change memory, never across IO. `groupings` is taken within `state`.
@@ -18,8 +19,10 @@ use swell_model::{
     Row, SampleSink, SelectError, SelectHints, SelectedGroups, SeriesIter, SeriesRef, SeriesSource,
     Split, TimeRange, TimestampMs,
 };
+use swell_telemetry::chain;
 
 use crate::block::{Block, BlockId};
+use crate::checkpoint::Saved;
 use crate::config::{Config, WalSync};
 use crate::described::Described;
 use crate::exemplars::{ExemplarVerdict, Exemplars, SeriesExemplars};
@@ -74,6 +77,10 @@ pub(crate) struct Inner {
     pub(crate) hold_from_ms: AtomicI64,
     pub(crate) replayed_record_count: u64,
     pub(crate) torn_bytes: u64,
+    /// The checkpoint on disk.
+    pub(crate) saved: Mutex<Saved>,
+    pub(crate) began_at_checkpoint: bool,
+    pub(crate) checkpoint_fault: Option<String>,
 }
 
 /// What readers see.
@@ -300,13 +307,18 @@ impl Db {
         self.inner.gate.sync_all().map_err(|reason| self.inner.fail(reason))
     }
 
-    /// Syncs the log and ends the database's threads. Dropping without closing is as being killed: nothing that
-    /// was acknowledged is lost, but a power cut may still take what was not synced.
+    /// Syncs the log, writes a checkpoint and ends the database's threads. Dropping without closing is as being killed:
+    /// nothing that was acknowledged is lost, but a power cut may still take what was not synced.
     ///
     /// # Errors
-    /// [`AppendError::ReadOnly`] when the sync fails.
+    /// [`AppendError::ReadOnly`] when the sync fails. A checkpoint that cannot be written is logged: the next start takes
+    /// longer, and nothing else is missing.
     pub fn close(self) -> Result<(), AppendError> {
-        self.sync()
+        self.sync()?;
+        if let Err(error) = self.checkpoint() {
+            tracing::warn!(error = chain(&error), "the next start has to read all of the log");
+        }
+        Ok(())
     }
 }
 

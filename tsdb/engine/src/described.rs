@@ -67,19 +67,21 @@ impl Described {
         self.by_name.clone()
     }
 
+    /// All, sorted by name.
+    pub(crate) fn list(&self) -> Vec<MetricDescription> {
+        let description = |(metric_name, metadata): (&String, &MetricMetadata)| MetricDescription {
+            metric_name: metric_name.clone(),
+            metadata: metadata.clone(),
+        };
+        self.by_name.iter().map(description).collect()
+    }
+
     /// The file's bytes, when it lacks something; it counts as written from here on.
     pub(crate) fn take_changed(&mut self) -> Option<Vec<u8>> {
         if !std::mem::take(&mut self.has_changed) {
             return None;
         }
-        let descriptions: Vec<MetricDescription> = self
-            .by_name
-            .iter()
-            .map(|(metric_name, metadata)| MetricDescription {
-                metric_name: metric_name.clone(),
-                metadata: metadata.clone(),
-            })
-            .collect();
+        let descriptions = self.list();
         let mut bytes = MAGIC.to_vec();
         bytes.extend_from_slice(&VERSION.to_le_bytes());
         put_descriptions(&descriptions, &mut bytes);

@@ -93,6 +93,13 @@ impl Exemplars {
             .collect()
     }
 
+    /// All, each with its series, in the order they came.
+    pub(crate) fn in_order(&self) -> impl Iterator<Item = (&Labels, &Exemplar)> {
+        let mut next: BTreeMap<&Labels, std::collections::vec_deque::Iter<'_, Exemplar>> =
+            self.by_series.iter().map(|(series, all)| (series, all.iter())).collect();
+        self.ring.iter().filter_map(move |series| Some((series, next.get_mut(series)?.next()?)))
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.ring.len()
     }

@@ -123,6 +123,7 @@ impl Inner {
             (floor, writer.current_nr())
         };
         self.save_descriptions()?;
+        self.renew_checkpoint()?;
         let publishing = self.publishing.lock();
         let mut writer = self.commit.lock();
         writer

@@ -9,6 +9,7 @@
 //! Nothing here is async; callers have a pool for it. The on-disk formats are described in `docs/format/`.
 
 mod block;
+mod checkpoint;
 mod compact;
 mod config;
 mod db;
@@ -30,6 +31,7 @@ mod parts;
 mod probe;
 mod publish;
 mod reserve;
+mod restore;
 mod retention;
 mod select;
 mod snapshot;

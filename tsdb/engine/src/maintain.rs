@@ -195,7 +195,8 @@ impl Inner {
         let now = self.clock.monotonic();
         let blocks = Arc::clone(&self.state.read().blocks);
         blocks.iter().for_each(|block| block.unload_unused(now, UNLOAD_AFTER));
-        Ok(())
+        // Last, since nothing waits for it.
+        if self.rest.is_over() { Ok(()) } else { self.checkpoint_if_due(backoff) }
     }
 
     /// Does work that must be possible on a full disk: when there is no room for it, the reserve is given back and

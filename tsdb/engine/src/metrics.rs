@@ -32,6 +32,8 @@ pub(crate) struct Metrics {
     exemplars: IntCounterVec,
     late: IntCounter,
     pub(crate) retention_held_back: IntGauge,
+    pub(crate) checkpoints: IntCounter,
+    pub(crate) checkpoint_bytes: IntCounter,
 }
 
 impl Metrics {
@@ -122,6 +124,14 @@ impl Metrics {
             batches_refused: counter(
                 "swell_tsdb_batches_refused_total",
                 "Batches refused since the log could not be written.",
+            )?,
+            checkpoints: counter(
+                "swell_tsdb_checkpoints_total",
+                "Checkpoints of what is in memory that were written.",
+            )?,
+            checkpoint_bytes: counter(
+                "swell_tsdb_checkpoint_bytes_total",
+                "Bytes of these checkpoints.",
             )?,
             retention_held_back: gauge(
                 "swell_tsdb_retention_held_back",

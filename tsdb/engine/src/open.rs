@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicI64, AtomicU64};
 use parking_lot::{Mutex, RwLock};
 use prometheus::Registry;
 use swell_env::{Clock, Dir, DirEntry};
-use swell_model::{AppendReport, Batch, HistogramSample, Row, SeriesRef, TimestampMs};
 use swell_telemetry::chain;
 
 use crate::block::manifest::{self, Listed, Manifest};
 use crate::block::{self, Block, BlockId, ReadBlockError};
+use crate::checkpoint::Saved;
 use crate::config::{Config, WalSync};
 use crate::db::{Db, Inner, State};
 use crate::described::{self, Described, MetadataFile};
@@ -22,13 +22,11 @@ use crate::limits::Blame;
 use crate::maintain::Backoff;
 use crate::metrics::Metrics;
 use crate::pace::Rest;
+use crate::restore::{Restored, after_replay};
 use crate::snapshot;
 use crate::status::Damage;
 use crate::tombstones::{self, ReadTombstonesError};
-use crate::wal::{
-    self, BatchRecord, FlushMark, Position, RecordHistogram, RecordRow, ReplayError, Replayed,
-    SyncGate, WalWriter,
-};
+use crate::wal::{self, Position, SyncGate, WalWriter};
 use crate::writes::Writes;
 
 /// Name of the lock file.
@@ -96,8 +94,9 @@ impl Db {
             exemplars: Exemplars::new(config.exemplars_max),
             described: opening.described(&mut damage)?,
         };
+        let from = opening.checkpoint(&mut restored, &mut damage, &config)?;
         opening.head_tombstones(&mut restored.head, &found.listed, &mut damage)?;
-        let mut replayed = opening.replay(&mut restored)?;
+        let mut replayed = opening.replay(&mut restored, from.resume)?;
         let Restored { mut head, exemplars, described } = restored;
         let position = Position { segment_nr: replayed.next_nr, record_nr: 0 };
         after_replay(&mut head, &blocks, position);
@@ -112,7 +111,8 @@ impl Db {
         }
         let metrics = Metrics::register(registry)?;
         metrics.damage.set(i64::try_from(damage.len()).unwrap_or(i64::MAX));
-        let writer = WalWriter::new(Arc::clone(&dir), replayed.segments, replayed.next_nr);
+        let (segments, next_nr) = (replayed.segments, replayed.next_nr);
+        let writer = WalWriter::new(Arc::clone(&dir), segments, next_nr, replayed.read_bytes);
         let backoff = Backoff::new(config.background, clock.monotonic());
         let inner = Arc::new(Inner {
             config,
@@ -137,6 +137,9 @@ impl Db {
             hold_from_ms: AtomicI64::new(i64::MAX),
             replayed_record_count: replayed.record_count,
             torn_bytes: replayed.torn_bytes,
+            saved: Mutex::new(Saved { file_bytes: from.file_bytes, logged_bytes: 0 }),
+            began_at_checkpoint: from.is_used,
+            checkpoint_fault: from.fault,
         });
         inner.update_gauges();
         let syncer = match inner.config.wal_sync {
@@ -170,13 +173,14 @@ struct FoundBlocks {
     listed: Vec<Listed>,
 }
 
-struct Opening<'d> {
-    dir: &'d dyn Dir,
-    location: String,
+/// A database that is being opened.
+pub(crate) struct Opening<'d> {
+    pub(crate) dir: &'d dyn Dir,
+    pub(crate) location: String,
 }
 
 impl Opening<'_> {
-    fn io(&self, action: impl Into<String>) -> impl FnOnce(io::Error) -> OpenError {
+    pub(crate) fn io(&self, action: impl Into<String>) -> impl FnOnce(io::Error) -> OpenError {
         let (location, action) = (self.location.clone(), action.into());
         move |source| OpenError::Io { location, action, source }
     }
@@ -410,109 +414,5 @@ impl Opening<'_> {
                 what: format!("{file} has format version {version}: use a newer version"),
             }),
         }
-    }
-
-    fn replay(&self, restored: &mut Restored) -> Result<Replayed, OpenError> {
-        let mut segment = None;
-        let mut known: Vec<Option<SeriesRef>> = Vec::new();
-        let mut take = |position: Position, record: wal::Record| {
-            if segment != Some(position.segment_nr) {
-                segment = Some(position.segment_nr);
-                known.clear();
-            }
-            match record {
-                wal::Record::Batch(record) => restored.take(&mut known, record, position),
-                wal::Record::Flushed(mark) => {
-                    restored.head.forget(&mark, true);
-                    0
-                }
-            }
-        };
-        wal::replay(self.dir, &mut take).map_err(|error| match error {
-            ReplayError::Newer { .. } => {
-                OpenError::Newer { location: self.location.clone(), what: chain(&error) }
-            }
-            ReplayError::Io { action, file, source } => self.io(format!("{action} {file}"))(source),
-        })
-    }
-}
-
-/// What the log brings back.
-struct Restored {
-    head: Head,
-    exemplars: Exemplars,
-    described: Described,
-}
-
-impl Restored {
-    /// Takes what a batch logged; gives the number of samples whose series is unknown.
-    fn take(
-        &mut self,
-        known: &mut Vec<Option<SeriesRef>>,
-        record: BatchRecord,
-        position: Position,
-    ) -> u64 {
-        let first = record.first_id as usize;
-        for (offset, labels) in record.defined.iter().enumerate() {
-            if known.len() <= first + offset {
-                known.resize(first + offset + 1, None);
-            }
-            known[first + offset] = Some(self.head.resolve(labels));
-        }
-        let series_of = |id: u32| known.get(id as usize).copied().flatten();
-        let mut unattributed = 0;
-        let mut batch = Batch::default();
-        for row in record.rows {
-            let sample_count = row.series.len();
-            let row = known_part(row, series_of);
-            unattributed += (sample_count - row.series.len()) as u64;
-            batch.rows.push(row);
-        }
-        for sample in record.histograms {
-            let RecordHistogram { series, timestamp, value, start_ms } = sample;
-            match series_of(series) {
-                Some(series) => {
-                    batch.histograms.push(HistogramSample { series, timestamp, value, start_ms });
-                }
-                None => unattributed += 1,
-            }
-        }
-        // Repeats inside the batch were counted when it came.
-        self.head.apply(&batch, position, &mut AppendReport::default());
-        for (id, exemplar) in record.exemplars {
-            if let Some(series) = series_of(id) {
-                self.exemplars.add(self.head.labels(series), exemplar);
-            }
-        }
-        record.descriptions.into_iter().for_each(|description| self.described.learn(description));
-        unattributed
-    }
-}
-
-/// The samples of a row whose series are known.
-fn known_part(row: RecordRow, series_of: impl Fn(u32) -> Option<SeriesRef>) -> Row {
-    let resolved: Vec<Option<SeriesRef>> = row.series.iter().map(|id| series_of(*id)).collect();
-    let RecordRow { timestamp, mut values, mut starts, .. } = row;
-    if resolved.iter().any(Option::is_none) {
-        let mut is_known = resolved.iter().map(Option::is_some);
-        values.retain(|_| is_known.next().unwrap_or(true));
-        let mut is_known = resolved.iter().map(Option::is_some);
-        starts.retain(|_| is_known.next().unwrap_or(true));
-    }
-    Row { timestamp, series: resolved.into_iter().flatten().collect(), values, starts }
-}
-
-/// The log names no series any more: those without samples go. When blocks reach further than what the log says is in
-/// them, and nothing in the head is older, the head takes no samples for their windows but as late ones.
-fn after_replay(head: &mut Head, blocks: &[Arc<Block>], upto: Position) {
-    head.forget_series();
-    if let Some(newest) = blocks.iter().map(|block| block.meta.max).max() {
-        head.has_seen(newest);
-    }
-    if let Some(end) = blocks.iter().map(|block| block.meta.end).max()
-        && head.range().is_none_or(|range| range.start_incl >= end)
-        && head.late_count() == 0
-    {
-        head.forget(&FlushMark { from: TimestampMs::MIN, below: end, upto }, false);
     }
 }

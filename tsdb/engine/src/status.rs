@@ -87,6 +87,12 @@ pub struct WalStatus {
     pub torn_bytes: u64,
     /// Bytes in memory for each series that the current segment defines.
     pub memory_bytes: usize,
+    /// Bytes of the checkpoint, 0 when there is none.
+    pub checkpoint_bytes: u64,
+    /// Whether the last open began at a checkpoint.
+    pub began_at_checkpoint: bool,
+    /// Why the last open did not use the checkpoint that was there, if so: it read all of the log, and nothing is lost.
+    pub checkpoint_fault: Option<String>,
 }
 
 /// Who makes the series many: each list falls by count.
@@ -159,6 +165,9 @@ impl Db {
                 replayed_record_count: inner.replayed_record_count,
                 torn_bytes: inner.torn_bytes,
                 memory_bytes: writer.heap_bytes(),
+                checkpoint_bytes: inner.saved.lock().file_bytes.unwrap_or(0),
+                began_at_checkpoint: inner.began_at_checkpoint,
+                checkpoint_fault: inner.checkpoint_fault.clone(),
             }
         };
         let (head, cardinality, blocks) = {

@@ -43,7 +43,16 @@ fn expected(name: &str, step: i64) -> Option<f64> {
 
 #[test]
 fn version_1_opens() {
-    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/v1");
+    check("v1", false);
+}
+
+#[test]
+fn version_1_with_a_checkpoint_opens() {
+    check("v1-checkpoint", true);
+}
+
+fn check(name: &str, has_checkpoint: bool) {
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name);
     let root = tempfile::tempdir().expect("temporary directory");
     copy(&fixture, root.path());
     let dir = Arc::new(FsDir::open(root.path()).expect("made"));
@@ -53,6 +62,8 @@ fn version_1_opens() {
     assert_eq!(status.damage, []);
     assert!(status.blocks.block_count >= 2, "merged and fresh blocks");
     assert!(status.wal.replayed_record_count > 0, "a log");
+    assert_eq!(status.wal.began_at_checkpoint, has_checkpoint);
+    assert_eq!(status.wal.checkpoint_fault, None);
     let mut names = Vec::new();
     for series in db.select(&[], &SelectHints::range(TimeRange::ALL)).expect("selects") {
         let series = series.expect("decodes");
@@ -88,6 +99,7 @@ fn version_1_opens() {
     );
     let exemplars = db.exemplars(&[], TimeRange::ALL);
     assert_eq!(exemplars.len(), 1, "of the series that has some");
+    assert_eq!(exemplars[0].exemplars.len() == 60, has_checkpoint, "the log has the newest only");
     let newest = exemplars[0].exemplars.last().expect("has some");
     assert_eq!((newest.value, newest.labels.get("trace_id")), (59.0, Some("t59")));
     assert_eq!(db.metadata()["counter"].help, "Counts.");

@@ -4,6 +4,7 @@
 //! Series are dense indices (`u32`) within one index; what they mean outside is the engine's business.
 
 mod automaton;
+mod keyed;
 mod lists;
 mod members;
 mod memory;
@@ -17,7 +18,7 @@ mod symbols;
 #[cfg(test)]
 mod tests;
 
-pub use memory::{GroupedSeries, MemoryIndex};
+pub use memory::{GroupedSeries, ImageReader, MemoryIndex};
 pub use select::{Keep, LabelIndex, select};
 pub use sets::subtract;
 pub use slice::{IndexError, SliceIndex, write_index};

@@ -1,6 +1,10 @@
 //! The series that have a label: a list while they are few, a compressed bitmap once they are many.
 
 use roaring::RoaringBitmap;
+use swell_chunk::Cursor;
+
+use crate::postings;
+use crate::slice::IndexError;
 
 use crate::sets::intersect;
 
@@ -27,7 +31,9 @@ impl Members {
     pub(crate) fn insert(&mut self, member: u32) {
         match self {
             Self::Few(list) => {
-                if let Err(at) = list.binary_search(&member) {
+                let rises = list.last().is_none_or(|last| *last < member);
+                let place = if rises { Err(list.len()) } else { list.binary_search(&member) };
+                if let Err(at) = place {
                     if list.is_empty() {
                         list.reserve_exact(1);
                     }
@@ -38,9 +44,29 @@ impl Members {
                 }
             }
             Self::Many(bitmap) => {
-                bitmap.insert(member);
+                // Most come in rising order, which needs no search.
+                if bitmap.try_push(member).is_err() {
+                    bitmap.insert(member);
+                }
             }
         }
+    }
+
+    /// Reads a list of postings whose members are below `series_count`.
+    pub(crate) fn read(cursor: &mut Cursor<'_>, series_count: u32) -> Result<Self, IndexError> {
+        if postings::count(cursor.rest())? <= LIST_MAX {
+            return Ok(Self::Few(postings::read(cursor, series_count)?));
+        }
+        let mut bitmap = RoaringBitmap::new();
+        postings::visit(cursor, series_count, &mut |first, last| {
+            if first == last {
+                bitmap.try_push(first).expect("postings rise");
+            } else {
+                bitmap.insert_range(first..=last);
+            }
+            true
+        })?;
+        Ok(Self::Many(bitmap))
     }
 
     pub(crate) fn remove(&mut self, member: u32) {

@@ -2,19 +2,20 @@
 //! of name and value has a number, a series is a list of such numbers, and the series of a pair are a compressed set.
 
 mod grouping;
+mod image;
 
-use std::collections::hash_map::RandomState;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
-use std::hash::BuildHasher as _;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use rustc_hash::FxBuildHasher;
+use hashbrown::HashTable;
 use swell_model::Labels;
 
 pub use grouping::GroupedSeries;
+pub use image::ImageReader;
 
+use crate::keyed::PairHasher;
 use crate::lists::{ListRef, Lists};
 use crate::members::Members;
 use crate::select::{Keep, LabelIndex};
@@ -34,11 +35,13 @@ pub struct MemoryIndex {
     /// By number of the pair, the number of its name; those are not given out again.
     pair_names: Vec<u32>,
     name_count: u32,
-    /// Half of the hash of the labels, and the series that had it first.
-    by_hash: HashMap<u32, u32, FxBuildHasher>,
-    /// Series whose hash another one had first.
-    collided: Vec<u32>,
-    hasher: RandomState,
+    /// By number of the pair, its hash; that of a series is the sum over its pairs.
+    pair_hashes: Vec<u64>,
+    /// Numbers of pairs, by their hash.
+    by_pair: HashTable<u32>,
+    /// Series, by their hash.
+    by_labels: HashTable<u32>,
+    hasher: PairHasher,
     /// Calls of [`MemoryIndex::remove`] that removed something: indices and numbers may be given out again since.
     removal_count: u64,
 }
@@ -63,15 +66,12 @@ impl MemoryIndex {
     /// The series with these labels.
     #[must_use]
     pub fn find(&self, labels: &Labels) -> Option<u32> {
-        let candidate = self.by_hash.get(&self.hash(labels)).copied()?;
-        std::iter::once(candidate)
-            .chain(self.collided.iter().copied())
-            .find(|idx| self.texts(*idx).is_some_and(|texts| texts.eq(labels.iter())))
+        self.find_hashed(self.hasher.hash_all(labels), labels)
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "half of a hash is one as well")]
-    fn hash(&self, labels: &Labels) -> u32 {
-        self.hasher.hash_one(labels) as u32
+    fn find_hashed(&self, hash: u64, labels: &Labels) -> Option<u32> {
+        let is_same = |idx: &u32| self.texts(*idx).is_some_and(|texts| texts.eq(labels.iter()));
+        self.by_labels.find(hash, is_same).copied()
     }
 
     /// Adds a series; its labels must not be there yet.
@@ -79,29 +79,47 @@ impl MemoryIndex {
     /// # Panics
     /// When the labels are there, or after 2^32 series.
     pub fn insert(&mut self, labels: &Labels) -> u32 {
-        assert!(self.find(labels).is_none(), "each label set has one series");
+        let hashes: Vec<u64> =
+            labels.iter().map(|(name, value)| self.hasher.hash(name, value)).collect();
+        let hash = sum(hashes.iter().copied());
+        assert!(self.find_hashed(hash, labels).is_none(), "each label set has one series");
         let idx = self.unused.pop().unwrap_or_else(|| {
             self.series.push(None);
             u32::try_from(self.series.len() - 1).expect("below 2^32 series")
         });
         let mut numbers = Vec::with_capacity(labels.len());
-        for (name, value) in labels.iter() {
-            let number = self.number_of(name, value);
+        for ((name, value), hash) in labels.iter().zip(hashes) {
+            let number = self.number_of(name, value, hash);
             self.pairs[number as usize].series.insert(idx);
             numbers.push(number);
         }
         self.series[idx as usize] = Some(self.lists.add(&numbers));
-        self.enter_hash(idx, labels);
+        self.enter(idx, hash);
         idx
     }
 
+    fn enter(&mut self, idx: u32, hash: u64) {
+        let (series, lists, pair_hashes) = (&self.series, &self.lists, &self.pair_hashes);
+        self.by_labels.insert_unique(hash, idx, |idx| {
+            let list = series[*idx as usize].expect("series in the table are in use");
+            hash_of(lists.get(list), pair_hashes)
+        });
+    }
+
+    fn find_pair(&self, name: &str, value: &str, hash: u64) -> Option<u32> {
+        let is_same = |number: &u32| {
+            let pair = &self.pairs[*number as usize];
+            *pair.value == *value && *pair.name == *name
+        };
+        self.by_pair.find(hash, is_same).copied()
+    }
+
     /// The number of a pair, given out now if it is new.
-    fn number_of(&mut self, name: &str, value: &str) -> u32 {
-        let known = self.names.get_key_value(name);
-        if let Some(number) = known.and_then(|(_, values)| values.by_value.get(value)) {
-            return *number;
+    fn number_of(&mut self, name: &str, value: &str, hash: u64) -> u32 {
+        if let Some(number) = self.find_pair(name, value, hash) {
+            return number;
         }
-        let (name, name_number) = match known {
+        let (name, name_number) = match self.names.get_key_value(name) {
             Some((known, values)) => (Arc::clone(known), values.number),
             None => {
                 self.name_count += 1;
@@ -114,47 +132,38 @@ impl MemoryIndex {
         let number = if let Some(number) = self.unused_pairs.pop() {
             self.pairs[number as usize] = pair;
             self.pair_names[number as usize] = name_number;
+            self.pair_hashes[number as usize] = hash;
             number
         } else {
             self.pairs.push(pair);
             self.pair_names.push(name_number);
+            self.pair_hashes.push(hash);
             u32::try_from(self.pairs.len() - 1).expect("below 2^32 pairs")
         };
+        let pair_hashes = &self.pair_hashes;
+        self.by_pair.insert_unique(hash, number, |number| pair_hashes[*number as usize]);
         let new = || Values { number: name_number, by_value: BTreeMap::new() };
         self.names.entry(name).or_insert_with(new).by_value.insert(value, number);
         number
     }
 
-    fn enter_hash(&mut self, idx: u32, labels: &Labels) {
-        match self.by_hash.entry(self.hash(labels)) {
-            std::collections::hash_map::Entry::Occupied(_) => self.collided.push(idx),
-            std::collections::hash_map::Entry::Vacant(entry) => {
-                entry.insert(idx);
-            }
-        }
-    }
-
     /// Removes series and what only they used; unknown indices are passed over.
     pub fn remove(&mut self, indices: &[u32]) {
         let mut touched: BTreeSet<u32> = BTreeSet::new();
-        let mut has_collided = false;
         for idx in indices {
-            let Some(labels) = self.labels(*idx) else { continue };
-            let hash = self.hash(&labels);
-            if self.by_hash.get(&hash) == Some(idx) {
-                self.by_hash.remove(&hash);
-                has_collided |= !self.collided.is_empty();
-            } else {
-                self.collided.retain(|other| other != idx);
+            let Some(list) = self.series.get_mut(*idx as usize).and_then(Option::take) else {
+                continue;
+            };
+            let numbers = self.lists.get(list);
+            let hash = hash_of(numbers, &self.pair_hashes);
+            let entry = self.by_labels.find_entry(hash, |other| other == idx);
+            entry.expect("series in use are in the table").remove();
+            for number in numbers {
+                self.pairs[*number as usize].series.remove(*idx);
+                touched.insert(*number);
             }
-            if let Some(list) = self.series[*idx as usize].take() {
-                for number in self.lists.get(list) {
-                    self.pairs[*number as usize].series.remove(*idx);
-                    touched.insert(*number);
-                }
-                self.lists.remove(list);
-                self.unused.push(*idx);
-            }
+            self.lists.remove(list);
+            self.unused.push(*idx);
         }
         self.removal_count += u64::from(!touched.is_empty());
         for number in touched {
@@ -164,24 +173,15 @@ impl MemoryIndex {
             }
             let (name, value) = (Arc::clone(&pair.name), Arc::clone(&pair.value));
             (pair.name, pair.value) = (Arc::from(""), Arc::from(""));
+            let hash = self.pair_hashes[number as usize];
+            let entry = self.by_pair.find_entry(hash, |other| *other == number);
+            entry.expect("pairs in use are in the table").remove();
             self.unused_pairs.push(number);
             if let Some(values) = self.names.get_mut(&name) {
                 values.by_value.remove(&value);
                 if values.by_value.is_empty() {
                     self.names.remove(&name);
                 }
-            }
-        }
-        if has_collided {
-            self.rehome_collided();
-        }
-    }
-
-    /// A series that collided with a removed one takes its place, or `find` would miss it.
-    fn rehome_collided(&mut self) {
-        for idx in std::mem::take(&mut self.collided) {
-            if let Some(labels) = self.labels(idx) {
-                self.enter_hash(idx, &labels);
             }
         }
     }
@@ -207,8 +207,8 @@ impl MemoryIndex {
     }
 
     fn members(&self, name: &str, value: &str) -> Option<&Members> {
-        let number = self.names.get(name)?.by_value.get(value)?;
-        Some(&self.pairs[*number as usize].series)
+        let number = self.find_pair(name, value, self.hasher.hash(name, value))?;
+        Some(&self.pairs[number as usize].series)
     }
 
     fn members_of(&self, number: u32) -> &Members {
@@ -237,6 +237,14 @@ impl MemoryIndex {
         let values = self.names.get(name).into_iter().flat_map(|values| &values.by_value);
         values.map(|(value, number)| (&**value, self.members_of(*number).len()))
     }
+}
+
+fn hash_of(numbers: &[u32], pair_hashes: &[u64]) -> u64 {
+    sum(numbers.iter().map(|number| pair_hashes[*number as usize]))
+}
+
+fn sum(hashes: impl Iterator<Item = u64>) -> u64 {
+    hashes.fold(0, u64::wrapping_add)
 }
 
 impl LabelIndex for MemoryIndex {

@@ -65,7 +65,7 @@ pub(crate) fn read(cursor: &mut Cursor<'_>, series_count: u32) -> Result<Vec<u32
 }
 
 /// Shows `take` the first and last of each run of members, in order, while it wants more.
-fn visit(
+pub(crate) fn visit(
     cursor: &mut Cursor<'_>,
     series_count: u32,
     take: &mut dyn FnMut(u32, u32) -> bool,

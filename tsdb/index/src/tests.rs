@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use swell_model::{Grouping, Labels, MatchOp, Matcher};
 
-use crate::{LabelIndex, MemoryIndex, SliceIndex, select, write_index};
+use crate::{ImageReader, LabelIndex, MemoryIndex, SliceIndex, select, write_index};
 
 fn any_labels() -> impl Strategy<Value = Labels> {
     let value =
@@ -120,6 +120,68 @@ proptest! {
         prop_assert_eq!(index.pair_count(), pairs.len());
         let names: std::collections::BTreeSet<&str> = pairs.iter().map(|(name, _)| *name).collect();
         prop_assert!(index.names().eq(names));
+    }
+
+    #[test]
+    fn an_image_is_gone_on_with_as_with_the_index(
+        steps in prop::collection::vec((any_labels(), any::<bool>()), 0..80),
+        more in prop::collection::vec((any_labels(), any::<bool>()), 0..40),
+        matchers in prop::collection::vec(any_matcher(), 0..4),
+        flips in prop::collection::vec((any::<prop::sample::Index>(), 1u8..), 1..4),
+    ) {
+        let change = |index: &mut MemoryIndex, steps: &[(Labels, bool)]| {
+            for (labels, removes) in steps {
+                match index.find(labels) {
+                    None => drop(index.insert(labels)),
+                    Some(idx) if *removes => index.remove(&[idx]),
+                    Some(_) => {}
+                }
+            }
+        };
+        let mut index = MemoryIndex::default();
+        change(&mut index, &steps);
+        let mut parts = Vec::new();
+        index.write_image(&mut |part| parts.push(part.to_vec()));
+        let read = |parts: &[Vec<u8>]| {
+            let mut reader = ImageReader::new(parts.iter().map(Vec::len).sum());
+            parts.iter().try_for_each(|part| reader.take(part))?;
+            reader.finish()
+        };
+        let mut back = read(&parts).expect("reads back");
+        for steps in [&[][..], &more[..]] {
+            change(&mut index, steps);
+            change(&mut back, steps);
+            let known = |index: &MemoryIndex| {
+                let Ok(all) = index.all();
+                all.iter().map(|idx| index.labels(*idx)).collect::<std::collections::BTreeSet<_>>()
+            };
+            prop_assert_eq!(known(&index), known(&back));
+            prop_assert_eq!(index.pair_count(), back.pair_count());
+            let labels_found = |index: &MemoryIndex| {
+                let Ok(found) = select(index, &matchers);
+                found.iter().map(|idx| index.labels(*idx)).collect::<std::collections::BTreeSet<_>>()
+            };
+            prop_assert_eq!(labels_found(&index), labels_found(&back));
+        }
+        // Damage is refused, or makes an index of other labels; it never panics.
+        for (nr, mask) in flips {
+            let total: usize = parts.iter().map(Vec::len).sum();
+            let mut at = nr.index(total);
+            let part = parts.iter_mut().find(|part| {
+                let is_in = at < part.len();
+                at -= if is_in { 0 } else { part.len() };
+                is_in
+            });
+            part.expect("inside")[at] ^= mask;
+        }
+        if let Ok(mut damaged) = read(&parts) {
+            let Ok(found) = select(&damaged, &matchers);
+            prop_assert!(found.iter().all(|idx| (*idx as usize) < parts.iter().map(Vec::len).sum()));
+            let Ok(all) = damaged.all();
+            all.iter().for_each(|idx| drop(damaged.labels(*idx)));
+            change(&mut damaged, &more);
+            damaged.remove(&all);
+        }
     }
 
     #[test]

@@ -57,6 +57,28 @@ impl HistogramChunk {
         }
     }
 
+    /// Times, values and start timestamps.
+    pub(crate) const fn columns(&self) -> [&[u8]; 3] {
+        [&self.times, &self.values, &self.starts]
+    }
+
+    /// From what [`HistogramChunk::columns`] gave; `None` for no histograms. Values are judged when they are read.
+    pub(crate) fn of_columns(
+        count: usize,
+        [times, values, starts]: [&[u8]; 3],
+    ) -> Result<Option<Self>, DecodeError> {
+        let timestamps = read_times(times, count)?;
+        let span = timestamps.first().zip(timestamps.last());
+        Ok(span.map(|(first_ms, last_ms)| Self {
+            first_ms: *first_ms,
+            last_ms: *last_ms,
+            count,
+            times: times.into(),
+            values: values.into(),
+            starts: starts.into(),
+        }))
+    }
+
     pub(crate) fn read(&self, out: &mut HistogramSamples) -> Result<(), DecodeError> {
         let times = read_times(&self.times, self.count)?;
         let values = read_histograms(&self.values, self.count)?;

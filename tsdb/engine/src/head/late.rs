@@ -80,6 +80,19 @@ impl LateSamples {
         }
     }
 
+    /// Samples whose times rise.
+    pub(crate) const fn of_sorted(floats: Vec<LateFloat>, histograms: Vec<LateHistogram>) -> Self {
+        Self { floats, histograms }
+    }
+
+    pub(crate) fn floats(&self) -> &[LateFloat] {
+        &self.floats
+    }
+
+    pub(crate) fn histograms(&self) -> &[LateHistogram] {
+        &self.histograms
+    }
+
     pub(crate) const fn is_empty(&self) -> bool {
         self.floats.is_empty() && self.histograms.is_empty()
     }

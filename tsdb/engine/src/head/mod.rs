@@ -12,6 +12,7 @@
 mod append;
 mod forget;
 mod histograms;
+mod image;
 mod late;
 mod newest;
 mod segment;
@@ -29,6 +30,7 @@ use histograms::HistogramSeries;
 pub(crate) use histograms::{
     HistogramChunk, HistogramPoint, HistogramSamples, START_MAX_MS, start_as_float, start_of_float,
 };
+pub(crate) use image::{HeadReader, Part as HeadPart};
 use late::LateSamples;
 pub(crate) use late::{float_wins, histogram_wins};
 pub(crate) use newest::Newest;
@@ -141,7 +143,16 @@ impl Head {
         self.reference(idx)
     }
 
-    fn reference(&self, idx: u32) -> SeriesRef {
+    /// Generation of an index that is in use.
+    pub(crate) fn generation(&self, idx: u32) -> Option<u32> {
+        self.index.contains(idx).then(|| self.series[idx as usize].generation)
+    }
+
+    /// The reference of an index.
+    ///
+    /// # Panics
+    /// When it was never given out.
+    pub(crate) fn reference(&self, idx: u32) -> SeriesRef {
         let generation = self.series[idx as usize].generation;
         SeriesRef(u64::from(generation) << 32 | u64::from(idx))
     }

@@ -20,6 +20,10 @@ const HISTOGRAM: f64 = f64::from_bits(0x7ff0_0000_0000_0003);
 const NOTHING: Sample = Sample { at_ms: NEVER, value: 0.0 };
 
 impl NewestSamples {
+    pub(super) fn reserve(&mut self, count: usize) {
+        self.0.reserve_exact(count);
+    }
+
     pub(super) fn push_series(&mut self) {
         self.0.push(NOTHING);
     }

@@ -1,5 +1,6 @@
 //! A sealed stretch of rows of one target: immutable, readable without a lock.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use swell_chunk::{
@@ -26,6 +27,18 @@ pub(crate) struct Segment {
     bytes: Box<[u8]>,
     /// Of each member, the column before in an older segment.
     before: Arc<[ChunkRef]>,
+}
+
+/// What a segment is made of.
+#[derive(Debug)]
+pub(crate) struct SegmentParts<'s> {
+    /// As [`write_times`] writes them.
+    pub(crate) times: Cow<'s, [u8]>,
+    pub(crate) ends: Cow<'s, [u32]>,
+    pub(crate) before: Cow<'s, [ChunkRef]>,
+    pub(crate) bytes: &'s [u8],
+    pub(crate) sample_count: u64,
+    pub(crate) is_packed: bool,
 }
 
 #[derive(Debug)]
@@ -91,6 +104,41 @@ impl Segment {
 
     pub(crate) fn is_packed(&self) -> bool {
         self.form == Form::Packed
+    }
+
+    /// Times as they are when packed, and the rest as it is.
+    pub(crate) fn parts(&self) -> SegmentParts<'_> {
+        let times = match &self.times {
+            Times::Packed(bytes) => Cow::Borrowed(&bytes[..]),
+            Times::Tail(tail) => {
+                let mut bytes = Vec::new();
+                write_times(&tail.to_vec(), &mut bytes);
+                Cow::Owned(bytes)
+            }
+        };
+        SegmentParts {
+            times,
+            ends: Cow::Borrowed(&self.ends),
+            before: Cow::Borrowed(&self.before),
+            bytes: &self.bytes,
+            sample_count: self.sample_count,
+            is_packed: self.is_packed(),
+        }
+    }
+
+    /// Puts a segment together; `row_times` are those of `parts`, at least one.
+    pub(crate) fn of_parts(parts: SegmentParts<'_>, row_times: &[i64]) -> Self {
+        Self {
+            times: Times::Packed(parts.times.into()),
+            row_count: u32::try_from(row_times.len()).expect("rows are counted by u32"),
+            first_ms: row_times[0],
+            last_ms: row_times[row_times.len() - 1],
+            sample_count: parts.sample_count,
+            form: if parts.is_packed { Form::Packed } else { Form::Tokens },
+            ends: parts.ends.into(),
+            bytes: parts.bytes.into(),
+            before: parts.before.into(),
+        }
     }
 
     pub(crate) fn member_count(&self) -> usize {

@@ -23,6 +23,16 @@ impl ChunkRef {
         Self { segment, member: member + u32::from(has_starts) }
     }
 
+    /// Number of the segment, and what stands for the member in it.
+    pub(crate) const fn numbers(self) -> (u32, u32) {
+        (self.segment, self.member)
+    }
+
+    /// From what [`ChunkRef::numbers`] gave.
+    pub(crate) const fn of_numbers(segment: u32, member: u32) -> Self {
+        Self { segment, member }
+    }
+
     pub(crate) const fn member(self) -> u32 {
         self.member / 2
     }
@@ -40,6 +50,30 @@ pub(crate) struct Segments {
 }
 
 impl Segments {
+    /// No segments; the first one gets this number.
+    pub(crate) fn starting_at(first_id: u32) -> Self {
+        Self { first_id, all: VecDeque::new() }
+    }
+
+    pub(crate) const fn first_id(&self) -> u32 {
+        self.first_id
+    }
+
+    /// All, from the first number on; `None` for those that are gone.
+    pub(crate) const fn slots(&self) -> &VecDeque<Option<Arc<Segment>>> {
+        &self.all
+    }
+
+    /// Whether there is a number for one more.
+    pub(crate) fn has_next(&self) -> bool {
+        let len = u32::try_from(self.all.len()).ok();
+        len.and_then(|len| self.first_id.checked_add(len)).is_some_and(|id| id != u32::MAX)
+    }
+
+    /// Adds a segment, or one that is gone.
+    pub(crate) fn push_slot(&mut self, segment: Option<Segment>) {
+        self.all.push_back(segment.map(Arc::new));
+    }
     /// The number of the segment that is pushed next.
     pub(crate) fn next_id(&self) -> u32 {
         let len = u32::try_from(self.all.len()).expect("below 2^32 segments");

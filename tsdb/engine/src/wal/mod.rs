@@ -5,14 +5,18 @@ mod described;
 mod frame;
 mod record;
 mod replay;
+mod resume;
 mod scan;
 mod sync;
 mod values;
 mod writer;
 
 pub(crate) use described::{put as put_descriptions, read as read_descriptions};
+pub(crate) use frame::SEGMENT_HEADER_LEN;
+pub(crate) use record::read_text;
 pub(crate) use record::{BatchRecord, FlushMark, Position, Record, RecordHistogram, RecordRow};
 pub(crate) use replay::{ReplayError, Replayed, replay};
+pub(crate) use resume::Resume;
 pub(crate) use sync::SyncGate;
 pub(crate) use writer::{LogError, Segment, WalWriter};
 
@@ -24,6 +28,13 @@ const SUFFIX_DAMAGED: &str = ".damaged";
 
 pub(crate) fn segment_name(segment_nr: u64) -> String {
     format!("{FOLDER}/{segment_nr:08}{SUFFIX}")
+}
+
+/// Whether a name in the data directory is that of a segment.
+pub(crate) fn is_segment_name(name: &str) -> bool {
+    name.strip_prefix(FOLDER)
+        .and_then(|name| name.strip_prefix('/'))
+        .is_some_and(|file_name| segment_nr(file_name).is_some())
 }
 
 fn segment_nr(file_name: &str) -> Option<u64> {

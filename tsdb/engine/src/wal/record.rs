@@ -291,18 +291,23 @@ fn read_definitions(cursor: &mut Cursor<'_>) -> Result<Vec<Labels>, DecodeError>
         texts.push(read_text(cursor)?);
     }
     let mut defined = Vec::new();
+    let mut pairs: Vec<(&str, &str)> = Vec::new();
     for _ in 0..defined_count {
-        let mut labels = LabelsBuilder::default();
+        pairs.clear();
         for _ in 0..cursor.count(cursor.remaining())? {
             let mut text = || {
                 let number = usize::try_from(cursor.varint()?).ok();
                 let text = number.and_then(|number| texts.get(number));
-                text.ok_or_else(|| cursor.fault("a label is missing"))
+                text.copied().ok_or_else(|| cursor.fault("a label is missing"))
             };
-            let (name, value) = (text()?, text()?);
-            labels.set(name, value);
+            pairs.push((text()?, text()?));
         }
-        defined.push(labels.build());
+        let is_sorted = pairs.is_sorted_by(|a, b| a.0 < b.0)
+            && pairs.iter().all(|(_, value)| !value.is_empty());
+        defined.push(match is_sorted {
+            true => Labels::from_sorted(pairs.iter().copied()),
+            false => Labels::from_pairs(pairs.iter().copied()),
+        });
     }
     Ok(defined)
 }
@@ -312,7 +317,7 @@ pub(super) fn put_text(text: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(text.as_bytes());
 }
 
-pub(super) fn read_text<'a>(cursor: &mut Cursor<'a>) -> Result<&'a str, DecodeError> {
+pub(crate) fn read_text<'a>(cursor: &mut Cursor<'a>) -> Result<&'a str, DecodeError> {
     let len = cursor.count(cursor.remaining())?;
     let text = std::str::from_utf8(cursor.take(len)?);
     text.map_err(|_| cursor.fault("a text is not UTF-8"))

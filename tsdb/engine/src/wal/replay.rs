@@ -10,6 +10,7 @@ use swell_model::{TimeRange, TimestampMs};
 
 use super::frame::{RECORD_HEADER_LEN, SEGMENT_HEADER_LEN, VERSION, segment_version};
 use super::record::{self, Position, Record};
+use super::resume::Resume;
 use super::scan::{Scan, Stretch};
 use super::values::Bases;
 use super::writer::Segment;
@@ -22,6 +23,8 @@ pub(crate) struct Replayed {
     pub(crate) segments: Vec<Segment>,
     pub(crate) next_nr: u64,
     pub(crate) record_count: u64,
+    /// Bytes that were read for them.
+    pub(crate) read_bytes: u64,
     pub(crate) torn_bytes: u64,
     pub(crate) damage: Vec<Damage>,
 }
@@ -50,17 +53,25 @@ impl ReplayError {
 const COPY_BYTES: u64 = 1 << 20;
 
 /// Hands each sound record to `take` with its place, segment by segment; series numbers start anew in each. `take`
-/// gives the number of samples it could not attribute.
+/// gives the number of samples it could not attribute. With `resume` only what was written behind it is read.
 pub(crate) fn replay(
     dir: &dyn Dir,
+    mut resume: Option<Resume>,
     take: &mut dyn FnMut(Position, Record) -> u64,
 ) -> Result<Replayed, ReplayError> {
-    let mut replayed = Replayed { next_nr: 1, ..Replayed::default() };
+    let first_nr = resume.as_ref().map_or(0, |resume| resume.segment_nr);
+    let mut replayed = Replayed { next_nr: first_nr.max(1), ..Replayed::default() };
     let entries = dir.list(FOLDER).map_err(ReplayError::io("list", FOLDER))?;
     let numbers: Vec<u64> = entries.iter().filter_map(|entry| segment_nr(&entry.name)).collect();
-    for nr in &numbers {
+    for entry in &entries {
+        let Some(nr) = segment_nr(&entry.name).filter(|nr| *nr < first_nr) else { continue };
+        let known = resume.as_ref().and_then(|resume| resume.segment(nr)).copied();
+        replayed.segments.extend(known.map(|known| Segment { bytes: entry.len_bytes, ..known }));
+    }
+    for nr in numbers.iter().filter(|nr| **nr >= first_nr) {
         let is_last = Some(nr) == numbers.last();
-        replay_segment(dir, *nr, is_last, take, &mut replayed)?;
+        let from = if *nr == first_nr { resume.take() } else { None };
+        replay_segment(dir, *nr, (is_last, from), take, &mut replayed)?;
         replayed.next_nr = nr + 1;
     }
     for copy in entries.iter().filter(|entry| entry.name.ends_with(SUFFIX_DAMAGED)) {
@@ -81,7 +92,7 @@ pub(crate) fn replay(
 fn replay_segment(
     dir: &dyn Dir,
     nr: u64,
-    is_last: bool,
+    (is_last, from): (bool, Option<Resume>),
     take: &mut dyn FnMut(Position, Record) -> u64,
     replayed: &mut Replayed,
 ) -> Result<(), ReplayError> {
@@ -92,12 +103,21 @@ fn replay_segment(
     if let Some(version) = version.filter(|version| *version != VERSION) {
         return Err(ReplayError::Newer { file: name, version });
     }
-    let start = if version.is_some() { SEGMENT_HEADER_LEN as u64 } else { 0 };
+    // Behind a checkpoint the header says nothing that is needed.
+    let resumed = from.filter(|from| from.offset > 0);
+    let span = resumed.as_ref().and_then(|from| from.segment(nr)?.span);
+    let start = match &resumed {
+        Some(from) => from.offset,
+        None if version.is_some() => SEGMENT_HEADER_LEN as u64,
+        None => 0,
+    };
+    let mut record_count = resumed.as_ref().map_or(0, |from| from.record_nr);
+    let mut bases = resumed.map_or_else(Bases::default, |from| from.bases);
     let mut scan = Scan::new(Arc::clone(&file), start).map_err(ReplayError::io("read", &name))?;
-    let mut segment = Segment { nr, bytes: file_len, span: None };
-    let mut faults = Faults { dir, file: &*file, name: &name, found: Vec::new(), before: None };
-    let mut bases = Bases::default();
-    let (mut record_count, mut unattributed) = (0, 0);
+    let mut segment = Segment { nr, bytes: file_len, span };
+    let before = span.map(|(_, last)| last);
+    let mut faults = Faults { dir, file: &*file, name: &name, found: Vec::new(), before };
+    let mut unattributed = 0;
     let mut torn = None;
     while let Some(stretch) = scan.next().map_err(ReplayError::io("read", &name))? {
         match stretch {
@@ -132,6 +152,7 @@ fn replay_segment(
         torn.start
     });
     segment.bytes = kept_len;
+    replayed.read_bytes += kept_len.saturating_sub(start);
     let is_empty = record_count == 0 && faults.found.is_empty();
     if is_empty || (is_last && record_count == 0 && version.is_none()) {
         return dir.remove(&name).map_err(ReplayError::io("remove", &name));

@@ -12,7 +12,9 @@
 //! ```
 //! Differences and bits stand lowest byte first. A base that is no decimal has mantissa 0 at every exponent.
 
-use swell_chunk::{Cursor, DecodeError, exact_exponent, exact_mantissa, float_of, put_varint};
+use swell_chunk::{
+    Cursor, DecodeError, exact_exponent, exact_mantissa, float_of, put_varint, put_zigzag,
+};
 use swell_model::STALE_NAN_BITS;
 
 use super::record::LocalId;
@@ -27,6 +29,8 @@ const CODE_STALE: u8 = 15;
 const NO_DECIMAL: u8 = u8::MAX;
 /// Exponent of a base that is not known yet: its value is 0.
 const UNSET: u8 = u8::MAX - 1;
+/// Marks a base of a checkpoint that is written bit for bit.
+const AS_BITS: u8 = 32;
 /// Largest exponent of a decimal.
 const EXPONENT_MAX: u8 = 18;
 
@@ -73,6 +77,43 @@ impl Bases {
         }
         self.exponents[first..first + count].fill(UNSET);
         self.bits[first..first + count].fill(0);
+    }
+
+    /// Appends the base of a series, for [`Bases::read`].
+    ///
+    /// ```text
+    /// byte    exponent 0-18: a decimal follows, zigzag mantissa; + 32: 8 bytes follow; 255 is no decimal
+    /// ```
+    pub(super) fn put(&self, id: LocalId, out: &mut Vec<u8>) {
+        let base = self.get(id);
+        let mantissa = (base.exponent <= EXPONENT_MAX)
+            .then(|| exact_mantissa(f64::from_bits(base.bits), base.exponent))
+            .flatten()
+            .filter(|mantissa| float_of(*mantissa, base.exponent).to_bits() == base.bits);
+        match mantissa {
+            Some(mantissa) => {
+                out.push(base.exponent);
+                put_zigzag(out, mantissa);
+            }
+            None => {
+                out.push(base.exponent | AS_BITS);
+                out.extend_from_slice(&base.bits.to_le_bytes());
+            }
+        }
+    }
+
+    /// Reads the base of the next series.
+    pub(super) fn read(&mut self, cursor: &mut Cursor<'_>) -> Result<(), DecodeError> {
+        let code = cursor.u8()?;
+        let (bits, exponent) = match code {
+            0..=EXPONENT_MAX => (float_of(cursor.zigzag()?, code).to_bits(), code),
+            NO_DECIMAL => (cursor.u64()?, NO_DECIMAL),
+            code if code & !AS_BITS <= EXPONENT_MAX => (cursor.u64()?, code & !AS_BITS),
+            _ => return Err(cursor.fault("an exponent is larger than any written")),
+        };
+        self.bits.push(bits);
+        self.exponents.push(exponent);
+        Ok(())
     }
 
     fn get(&self, id: LocalId) -> Base {
@@ -201,11 +242,11 @@ fn bytes_of(word: u64) -> u8 {
     u8::try_from(bits.div_ceil(8).max(1)).expect("at most 8")
 }
 
-const fn zigzag(value: i64) -> u64 {
+pub(super) const fn zigzag(value: i64) -> u64 {
     ((value << 1) ^ (value >> 63)).cast_unsigned()
 }
 
-const fn unzigzag(value: u64) -> i64 {
+pub(super) const fn unzigzag(value: u64) -> i64 {
     (value >> 1).cast_signed() ^ -(value & 1).cast_signed()
 }
 

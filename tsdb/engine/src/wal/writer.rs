@@ -8,6 +8,7 @@ use swell_model::{Batch, Labels, SeriesRef, TimestampMs};
 
 use super::frame::{SEGMENT_HEADER_LEN, end_record, segment_header, start_record};
 use super::record::{FlushMark, LocalId, Position, batch_span, put_batch, put_flushed};
+use super::resume::{Resume, put_series};
 use super::values::Bases;
 use super::{FOLDER, segment_name};
 use crate::writes;
@@ -62,9 +63,13 @@ pub(crate) struct WalWriter {
     record: Vec<u8>,
     /// Numbers of the series in the batch at hand.
     batch_ids: Vec<LocalId>,
+    /// See [`WalWriter::logged_bytes`].
+    logged_bytes: u64,
 }
 
 const NO_ID: LocalId = LocalId::MAX;
+/// Bytes of a checkpoint's part.
+const PART_BYTES: usize = 1 << 20;
 
 /// The record at hand is ready to be written.
 #[derive(Debug)]
@@ -107,8 +112,14 @@ impl Current {
 }
 
 impl WalWriter {
-    /// A writer behind the segments that are there. It makes its first file with the first record.
-    pub(crate) fn new(dir: Arc<dyn Dir>, ended: Vec<Segment>, next_nr: u64) -> Self {
+    /// A writer behind the segments that are there, of which `unsaved_bytes` are in no checkpoint. It makes its first
+    /// file with the first record.
+    pub(crate) fn new(
+        dir: Arc<dyn Dir>,
+        ended: Vec<Segment>,
+        next_nr: u64,
+        unsaved_bytes: u64,
+    ) -> Self {
         Self {
             dir,
             next_nr,
@@ -118,6 +129,7 @@ impl WalWriter {
             bases: Bases::default(),
             record: Vec::new(),
             batch_ids: Vec::new(),
+            logged_bytes: unsaved_bytes,
         }
     }
 
@@ -200,6 +212,7 @@ impl WalWriter {
         let position = Position { segment_nr: current.segment.nr, record_nr: current.record_count };
         current.record_count += 1;
         current.segment.bytes += self.record.len() as u64;
+        self.logged_bytes += self.record.len() as u64;
         current.definition_bytes += encoded.definition_bytes as u64;
         current.segment.span = joined(current.segment.span, encoded.span);
         Ok(Written { file: Arc::clone(&current.file), position })
@@ -223,6 +236,53 @@ impl WalWriter {
             }
             _ => Position { segment_nr: self.next_nr - 1, record_nr: u64::from(u32::MAX) },
         }
+    }
+
+    /// Where the log goes on behind what is written by now.
+    pub(crate) fn resume(&self) -> Resume {
+        let segments: Vec<Segment> = self.segments().copied().collect();
+        let (at, defined_count) = match &self.current {
+            Some(current) => {
+                let at = (current.segment.nr, current.segment.bytes, current.record_count);
+                (at, current.defined_count)
+            }
+            None => ((self.next_nr, 0, 0), 0),
+        };
+        Resume::at(at, segments, defined_count)
+    }
+
+    /// Gives the series that the current segment defines to `put`, in parts. `generation_of` knows the generation of
+    /// each index that the head has in use.
+    pub(crate) fn write_resume_series(
+        &self,
+        generation_of: impl Fn(u32) -> Option<u32>,
+        put: &mut dyn FnMut(&[u8]),
+    ) {
+        let Some(current) = &self.current else { return };
+        let mut indices = vec![None; current.defined_count as usize];
+        for (idx, (generation, id)) in (0u32..).zip(&self.ids) {
+            if *id != NO_ID && generation_of(idx) == Some(*generation) {
+                indices[*id as usize] = Some(idx);
+            }
+        }
+        let mut part = Vec::new();
+        let mut before = 0;
+        for (id, idx) in (0..).zip(indices) {
+            put_series(idx, before, (id, &self.bases), &mut part);
+            before = idx.unwrap_or(before);
+            if part.len() >= PART_BYTES {
+                put(&part);
+                part.clear();
+            }
+        }
+        if !part.is_empty() {
+            put(&part);
+        }
+    }
+
+    /// Bytes written since the open, and those that a start had to read; never falls.
+    pub(crate) const fn logged_bytes(&self) -> u64 {
+        self.logged_bytes
     }
 
     /// Ends the current segment, synced before the next one starts, so that only the newest can have a torn end.

@@ -1,0 +1,47 @@
+//! A checkpoint: the head as it stood at one place of the log, so that a start reads it and only the log behind it.
+//!
+//! It is an aid and no more: the log keeps what a checkpoint has until that is in blocks. One that is missing or damaged
+//! costs a longer start, and nothing else. Three rules make it so:
+//! - the log is synced up to a checkpoint's place before the checkpoint gets its name;
+//! - before log segments are deleted, the checkpoint is replaced by one that knows of the flush, or removed: an old one
+//!   would bring back what was deleted from blocks since;
+//! - one whose segment of the log is gone is not used.
+
+mod file;
+mod read;
+mod write;
+
+pub(crate) use file::{NAME, NAME_UNFINISHED};
+pub(crate) use read::{Loaded, ReadCheckpointError, read};
+
+/// What is known of the file on disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Saved {
+    /// Its bytes, if there is one.
+    pub(crate) file_bytes: Option<u64>,
+    /// What [`crate::wal::WalWriter::logged_bytes`] said when it was made.
+    pub(crate) logged_bytes: u64,
+}
+
+impl Saved {
+    /// Whether the log has grown enough for the next one: by `log_bytes`, and by half of what the last one took, so that
+    /// checkpoints never write more than two bytes for one of the log.
+    pub(crate) fn is_due(&self, logged_bytes: u64, log_bytes: u64) -> bool {
+        let grown = logged_bytes.saturating_sub(self.logged_bytes);
+        log_bytes > 0 && grown >= log_bytes.max(self.file_bytes.unwrap_or(0) / 2)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_one_is_due_when_the_log_has_grown_by_half_of_the_last() {
+        let none = Saved::default();
+        assert!(!none.is_due(99, 100) && none.is_due(100, 100));
+        assert!(!none.is_due(u64::MAX, 0), "0 makes none");
+        let large = Saved { file_bytes: Some(1000), logged_bytes: 50 };
+        assert!(!large.is_due(549, 100) && large.is_due(550, 100));
+    }
+}

@@ -1,0 +1,178 @@
+//! Making a checkpoint. Writers wait while the head is copied into memory, readers do not; then it is written in peace.
+
+use std::collections::HashMap;
+use std::io;
+use std::time::Duration;
+
+use swell_chunk::{put_varint, put_zigzag};
+use swell_model::{Exemplar, Labels};
+
+use super::Saved;
+use super::file::{Image, Kind, NAME, NAME_UNFINISHED, remove};
+use crate::db::{Db, Inner};
+use crate::exemplars::Exemplars;
+use crate::maintain::{Backoff, MaintainError};
+use crate::pace::Pacer;
+use crate::status::Damage;
+use crate::wal;
+
+/// A part is ended when it has this much.
+const PART_BYTES: usize = 1 << 20;
+
+impl Db {
+    /// Writes down what is in memory, so that the next start need not read the log for it; not without log behind the
+    /// last time. A start is as sound without it.
+    ///
+    /// # Errors
+    /// [`MaintainError`] when a file could not be written.
+    pub fn checkpoint(&self) -> Result<(), MaintainError> {
+        let inner = &self.inner;
+        let _one_at_a_time = inner.maintenance.lock();
+        let logged_bytes = inner.commit.lock().logged_bytes();
+        let is_wanted = inner.config.checkpoint_log_bytes > 0;
+        if is_wanted && logged_bytes > inner.saved.lock().logged_bytes {
+            inner.write_checkpoint(None)?;
+        }
+        Ok(())
+    }
+}
+
+impl Inner {
+    /// Writes a checkpoint when the log has grown enough behind the last.
+    pub(crate) fn checkpoint_if_due(&self, backoff: &mut Backoff) -> Result<(), MaintainError> {
+        let logged_bytes = self.commit.lock().logged_bytes();
+        let is_due = self.saved.lock().is_due(logged_bytes, self.config.checkpoint_log_bytes);
+        if is_due { self.write_checkpoint(Some(&mut backoff.pacer)) } else { Ok(()) }
+    }
+
+    /// Sees to it that no checkpoint is there that a start would use without what was flushed since.
+    pub(crate) fn renew_checkpoint(&self) -> Result<(), MaintainError> {
+        let is_there = self.saved.lock().file_bytes.is_some();
+        if !is_there {
+            return Ok(());
+        }
+        if self.config.checkpoint_log_bytes > 0 {
+            return self.write_checkpoint(None);
+        }
+        let fault = |source| MaintainError::Io { action: format!("remove {NAME}"), source };
+        remove(&*self.dir, NAME).map_err(fault)?;
+        self.dir.sync_dir("").map_err(fault)?;
+        *self.saved.lock() = Saved::default();
+        Ok(())
+    }
+
+    /// `pacer` holds the writing back.
+    fn write_checkpoint(&self, pacer: Option<&mut Pacer>) -> Result<(), MaintainError> {
+        let (mut image, logged_bytes) = self.image();
+        put_exemplars(&self.exemplars.read(), &mut image);
+        let mut descriptions = Vec::new();
+        wal::put_descriptions(&self.metadata.read().list(), &mut descriptions);
+        image.push(Kind::Descriptions, &descriptions);
+        let fault = |source| MaintainError::Io { action: format!("write {NAME}"), source };
+        // What is behind the checkpoint's place in the log must not survive a power cut that takes what is before it.
+        self.gate.sync_all().map_err(|reason| fault(io::Error::other(self.fail(reason))))?;
+        let file_bytes = self.write_file(image, pacer).map_err(|source| {
+            if let Err(left) = remove(&*self.dir, NAME_UNFINISHED) {
+                tracing::warn!(error = %left, "an unfinished checkpoint stays until the next start");
+            }
+            fault(source)
+        })?;
+        *self.saved.lock() = Saved { file_bytes: Some(file_bytes), logged_bytes };
+        self.metrics.checkpoints.inc();
+        self.metrics.checkpoint_bytes.inc_by(file_bytes);
+        Ok(())
+    }
+
+    /// The head and the log at one moment.
+    fn image(&self) -> (Image, u64) {
+        let mut image = Image::default();
+        let writer = self.commit.lock();
+        let state = self.state.read();
+        state.head.write_image(&mut |part, bytes| image.push(Kind::Head(part), bytes));
+        let mut log = Vec::new();
+        put_damage(&self.damage, &mut log);
+        writer.resume().put(&mut log);
+        image.push(Kind::Log, &log);
+        writer.write_resume_series(|idx| state.head.generation(idx), &mut |bytes| {
+            image.push(Kind::LogSeries, bytes)
+        });
+        (image, writer.logged_bytes())
+    }
+
+    fn write_file(&self, image: Image, mut pacer: Option<&mut Pacer>) -> io::Result<u64> {
+        if let Some(pacer) = &mut pacer {
+            // Copying the head is work as well.
+            pacer.worked(self.clock.monotonic(), 0);
+        }
+        let mut pause = |bytes: u64| {
+            let Some(pacer) = &mut pacer else { return };
+            let mut due = pacer.worked(self.clock.monotonic(), bytes);
+            while let Some(span) = due.filter(|span| *span > Duration::ZERO) {
+                if !self.rest.pause(span) {
+                    return;
+                }
+                pacer.paused(span, self.clock.monotonic());
+                due = pacer.owes();
+            }
+        };
+        let bytes = image.write(&*self.dir, &mut pause)?;
+        self.dir.rename(NAME_UNFINISHED, NAME)?;
+        self.dir.sync_dir("")?;
+        Ok(bytes)
+    }
+}
+
+/// Damage of the log that a start which does not read that part would not meet again.
+fn put_damage(damage: &[Damage], out: &mut Vec<u8>) {
+    let of_log: Vec<&Damage> =
+        damage.iter().filter(|found| wal::is_segment_name(&found.file)).collect();
+    put_varint(out, of_log.len() as u64);
+    for found in of_log {
+        put_text(&found.file, out);
+        put_varint(out, found.offset);
+        put_text(&found.what, out);
+        out.push(u8::from(found.range.is_some()));
+        if let Some(range) = found.range {
+            put_zigzag(out, range.start_incl.0);
+            put_zigzag(out, range.end_incl.0);
+        }
+    }
+}
+
+fn put_exemplars(exemplars: &Exemplars, image: &mut Image) {
+    let mut part = Vec::new();
+    let mut number_of: HashMap<Labels, u64> = HashMap::new();
+    for (series, exemplar) in exemplars.in_order() {
+        let next = number_of.len() as u64;
+        let number = *number_of.entry(series.clone()).or_insert(next);
+        put_varint(&mut part, number);
+        if number == next {
+            put_labels(series, &mut part);
+        }
+        put_exemplar(exemplar, &mut part);
+        if part.len() >= PART_BYTES {
+            image.push(Kind::Exemplars, &part);
+            part.clear();
+            number_of.clear();
+        }
+    }
+    if !part.is_empty() {
+        image.push(Kind::Exemplars, &part);
+    }
+}
+
+fn put_exemplar(exemplar: &Exemplar, out: &mut Vec<u8>) {
+    put_zigzag(out, exemplar.timestamp.0);
+    out.extend_from_slice(&exemplar.value.to_bits().to_le_bytes());
+    put_labels(&exemplar.labels, out);
+}
+
+fn put_labels(labels: &Labels, out: &mut Vec<u8>) {
+    put_varint(out, labels.len() as u64);
+    labels.iter().flat_map(|(name, value)| [name, value]).for_each(|text| put_text(text, out));
+}
+
+fn put_text(text: &str, out: &mut Vec<u8>) {
+    put_varint(out, text.len() as u64);
+    out.extend_from_slice(text.as_bytes());
+}

@@ -1,0 +1,205 @@
+//! Opening, second half: what was in memory, from the checkpoint and the log behind it.
+
+use std::io;
+
+use std::sync::Arc;
+use swell_model::{AppendReport, Batch, HistogramSample, Row, SeriesRef, TimestampMs};
+use swell_telemetry::chain;
+
+use crate::block::Block;
+use crate::checkpoint::{self, Loaded, ReadCheckpointError};
+use crate::config::Config;
+use crate::described::Described;
+use crate::exemplars::Exemplars;
+use crate::head::Head;
+use crate::open::{OpenError, Opening};
+use crate::status::Damage;
+use crate::wal::{
+    self, BatchRecord, FlushMark, Position, RecordHistogram, RecordRow, ReplayError, Replayed,
+    Resume,
+};
+
+impl Opening<'_> {
+    /// Reads the checkpoint, if there is one of use.
+    pub(crate) fn checkpoint(
+        &self,
+        restored: &mut Restored,
+        damage: &mut Vec<Damage>,
+        config: &Config,
+    ) -> Result<Beginning, OpenError> {
+        self.remove_unfinished_checkpoint()?;
+        let entries = self.dir.list("").map_err(self.io("list the directory"))?;
+        let entry = entries.iter().find(|entry| entry.name == checkpoint::NAME);
+        let mut from =
+            Beginning { file_bytes: entry.map(|entry| entry.len_bytes), ..Beginning::default() };
+        if config.checkpoint_log_bytes == 0 {
+            return Ok(from);
+        }
+        let loaded = match checkpoint::read(self.dir) {
+            Ok(loaded) => loaded,
+            Err(error @ ReadCheckpointError::Newer(_)) => {
+                let (location, what) = (self.location.clone(), chain(&error));
+                return Err(OpenError::Newer { location, what });
+            }
+            Err(error) => {
+                from.fault = Some(chain(&error));
+                None
+            }
+        };
+        let segments = self.dir.list(wal::FOLDER).map_err(self.io("list the log"))?;
+        let is_there = |name: &str| {
+            let file_name = name.rsplit('/').next();
+            segments.iter().any(|entry| Some(&*entry.name) == file_name)
+        };
+        if let Some(Loaded { head, resume, damage: known, exemplars, descriptions }) = loaded {
+            let segment = wal::segment_name(resume.segment_nr);
+            if resume.offset > wal::SEGMENT_HEADER_LEN as u64 && !is_there(&segment) {
+                from.fault =
+                    Some(format!("{} goes on in {segment}, which is gone", checkpoint::NAME));
+            } else {
+                from.is_used = true;
+                damage.extend(known.into_iter().filter(|found| is_there(&found.file)));
+                restored.head = head;
+                from.resume = Some(resume);
+                for (series, exemplar) in exemplars {
+                    restored.exemplars.add(series, exemplar);
+                }
+                descriptions.into_iter().for_each(|it| restored.described.learn(it));
+            }
+        }
+        if let Some(fault) = &from.fault {
+            tracing::warn!(fault, "the checkpoint is of no use: all of the log is read instead");
+        }
+        Ok(from)
+    }
+
+    fn remove_unfinished_checkpoint(&self) -> Result<(), OpenError> {
+        match self.dir.remove(checkpoint::NAME_UNFINISHED) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(self.io(format!("remove {}", checkpoint::NAME_UNFINISHED))(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) fn replay(
+        &self,
+        restored: &mut Restored,
+        resume: Option<Resume>,
+    ) -> Result<Replayed, OpenError> {
+        let mut segment = resume.as_ref().map(|resume| resume.segment_nr);
+        let known = resume.iter().flat_map(|resume| &resume.known);
+        let mut known: Vec<Option<SeriesRef>> =
+            known.map(|idx| idx.map(|idx| restored.head.reference(idx))).collect();
+        let mut take = |position: Position, record: wal::Record| {
+            if segment != Some(position.segment_nr) {
+                segment = Some(position.segment_nr);
+                known.clear();
+            }
+            match record {
+                wal::Record::Batch(record) => restored.take(&mut known, record, position),
+                wal::Record::Flushed(mark) => {
+                    restored.head.forget(&mark, true);
+                    0
+                }
+            }
+        };
+        wal::replay(self.dir, resume, &mut take).map_err(|error| match error {
+            ReplayError::Newer { .. } => {
+                OpenError::Newer { location: self.location.clone(), what: chain(&error) }
+            }
+            ReplayError::Io { action, file, source } => self.io(format!("{action} {file}"))(source),
+        })
+    }
+}
+
+/// Where reading the log begins.
+#[derive(Default)]
+pub(crate) struct Beginning {
+    /// Bytes of the checkpoint that is there.
+    pub(crate) file_bytes: Option<u64>,
+    pub(crate) is_used: bool,
+    pub(crate) resume: Option<Resume>,
+    /// Why it is not used.
+    pub(crate) fault: Option<String>,
+}
+
+/// What the checkpoint and the log bring back.
+pub(crate) struct Restored {
+    pub(crate) head: Head,
+    pub(crate) exemplars: Exemplars,
+    pub(crate) described: Described,
+}
+
+impl Restored {
+    /// Takes what a batch logged; gives the number of samples whose series is unknown.
+    fn take(
+        &mut self,
+        known: &mut Vec<Option<SeriesRef>>,
+        record: BatchRecord,
+        position: Position,
+    ) -> u64 {
+        let first = record.first_id as usize;
+        for (offset, labels) in record.defined.iter().enumerate() {
+            if known.len() <= first + offset {
+                known.resize(first + offset + 1, None);
+            }
+            known[first + offset] = Some(self.head.resolve(labels));
+        }
+        let series_of = |id: u32| known.get(id as usize).copied().flatten();
+        let mut unattributed = 0;
+        let mut batch = Batch::default();
+        for row in record.rows {
+            let sample_count = row.series.len();
+            let row = known_part(row, series_of);
+            unattributed += (sample_count - row.series.len()) as u64;
+            batch.rows.push(row);
+        }
+        for sample in record.histograms {
+            let RecordHistogram { series, timestamp, value, start_ms } = sample;
+            match series_of(series) {
+                Some(series) => {
+                    batch.histograms.push(HistogramSample { series, timestamp, value, start_ms });
+                }
+                None => unattributed += 1,
+            }
+        }
+        // Repeats inside the batch were counted when it came.
+        self.head.apply(&batch, position, &mut AppendReport::default());
+        for (id, exemplar) in record.exemplars {
+            if let Some(series) = series_of(id) {
+                self.exemplars.add(self.head.labels(series), exemplar);
+            }
+        }
+        record.descriptions.into_iter().for_each(|description| self.described.learn(description));
+        unattributed
+    }
+}
+
+/// The samples of a row whose series are known.
+fn known_part(row: RecordRow, series_of: impl Fn(u32) -> Option<SeriesRef>) -> Row {
+    let resolved: Vec<Option<SeriesRef>> = row.series.iter().map(|id| series_of(*id)).collect();
+    let RecordRow { timestamp, mut values, mut starts, .. } = row;
+    if resolved.iter().any(Option::is_none) {
+        let mut is_known = resolved.iter().map(Option::is_some);
+        values.retain(|_| is_known.next().unwrap_or(true));
+        let mut is_known = resolved.iter().map(Option::is_some);
+        starts.retain(|_| is_known.next().unwrap_or(true));
+    }
+    Row { timestamp, series: resolved.into_iter().flatten().collect(), values, starts }
+}
+
+/// The log names no series any more: those without samples go. When blocks reach further than what the log says is in
+/// them, and nothing in the head is older, the head takes no samples for their windows but as late ones.
+pub(crate) fn after_replay(head: &mut Head, blocks: &[Arc<Block>], upto: Position) {
+    head.forget_series();
+    if let Some(newest) = blocks.iter().map(|block| block.meta.max).max() {
+        head.has_seen(newest);
+    }
+    if let Some(end) = blocks.iter().map(|block| block.meta.end).max()
+        && head.range().is_none_or(|range| range.start_incl >= end)
+        && head.late_count() == 0
+    {
+        head.forget(&FlushMark { from: TimestampMs::MIN, below: end, upto }, false);
+    }
+}
