@@ -18,6 +18,8 @@ mod secrets;
 mod send;
 mod slack;
 mod templates;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod text;
 mod texts;
 mod webhook;

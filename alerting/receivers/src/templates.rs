@@ -97,6 +97,3 @@ impl Renderer<'_> {
         Ok(set.render("", &self.data, &[], &self.functions, &Limits::default())?)
     }
 }
-
-#[cfg(test)]
-mod tests;

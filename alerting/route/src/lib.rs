@@ -12,6 +12,8 @@ mod decide;
 mod dispatch;
 mod inhibit;
 mod matchers;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 mod tree;
 
 pub use alert::{Alert, AlertStore, Fingerprint};

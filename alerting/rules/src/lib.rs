@@ -13,6 +13,8 @@ mod record;
 mod restore;
 mod rule;
 mod series;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 mod text;
 
 pub use alert::{

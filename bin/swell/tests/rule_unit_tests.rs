@@ -8,6 +8,7 @@ use std::path::Path;
 
 use harness::run;
 use serde_json::Value;
+use swell_rules::testing::{CaseKind, cases};
 
 #[test]
 fn unit_tests_pass_and_fail_as_with_promtool() {
@@ -23,27 +24,18 @@ fn unit_tests_pass_and_fail_as_with_promtool() {
     let (mut passed, mut failures) = (0, Vec::new());
     for list in ["own.json", "upstream.json"] {
         let text = fs::read_to_string(data.join(list)).expect("the list is readable");
-        let cases: Vec<Value> = serde_json::from_str(&text).expect("the list is JSON");
-        for case in cases.iter().filter(|case| case["kind"] == "unit-test") {
-            let file = data.join(case["file"].as_str().expect("each case has a file"));
-            let file = file.display().to_string();
-            let mut args = vec!["test", "rules", &file];
-            if let Some(name) = case["run"].as_str() {
-                args.extend(["--run", name]);
-            }
-            if case["ignore_unknown_fields"] == true {
-                args.push("--ignore-unknown-fields");
-            }
+        let cases = cases(&text).expect("the list is as its README says");
+        for case in cases.iter().filter(|case| case.kind == CaseKind::UnitTest) {
+            let args = case.unit_test_args(&data.join(&case.file).display().to_string());
+            let args: Vec<&str> = args.iter().map(String::as_str).collect();
             let (code, stdout, stderr) = run(&args);
-            let expected = i32::from(case["expect"] != "pass");
-            if code == expected && stderr.is_empty() {
-                passed += 1;
-            } else {
-                failures.push(format!("{}: exit {code}\n{stdout}{stderr}", case["id"]));
+            match case.judge_unit_tests(code, &stdout, &stderr) {
+                None => passed += 1,
+                Some(why) => failures.push(format!("{}: {why}", case.id)),
             }
         }
     }
-    println!("rules, unit tests: {passed} passed, {} failed", failures.len());
+    assert!(passed > 0, "no case");
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 

@@ -75,7 +75,8 @@ pub(crate) fn run(root: &Path, args: &PromqlArgs) -> anyhow::Result<()> {
             line: Some(failure.line),
             text: format!("{}: {}", failure.query, failure.why),
         });
-        Ok(Report { passed: report.passed, failures: faults.chain(failures).collect() })
+        let failures = faults.chain(failures).collect();
+        Ok(Report { passed: report.passed, failures, ..Report::default() })
     })
 }
 

@@ -19,6 +19,8 @@ pub(super) struct Home {
 #[derive(Debug, Default)]
 pub(super) struct Report {
     pub(super) passed: usize,
+    /// About something that is not supported, and says so.
+    pub(super) not_covered: usize,
     pub(super) failures: Vec<Failure>,
 }
 
@@ -92,7 +94,11 @@ pub(super) fn run_files(
                 None => println!("{name}: {}", failure.text),
             }
         }
-        println!("{name}: {} passed, {} failed", report.passed, report.failures.len());
+        print!("{name}: {} passed, {} failed", report.passed, report.failures.len());
+        if report.not_covered > 0 {
+            print!(", {} not covered", report.not_covered);
+        }
+        println!();
         passed += report.passed;
         failed += report.failures.len();
     }
@@ -133,6 +139,7 @@ mod tests {
         let check = |passed, failures: &[&str]| {
             let report = || Report {
                 passed,
+                not_covered: 1,
                 failures: failures
                     .iter()
                     .map(|text| Failure { line: None, text: (*text).to_owned() })
