@@ -2,6 +2,7 @@
 
 mod arithmetic;
 mod buckets;
+mod check;
 mod kahan;
 mod sum;
 #[cfg(test)]
@@ -9,6 +10,7 @@ mod tests;
 mod trim;
 
 pub use buckets::Bucket;
+pub use check::InvalidHistogram;
 pub use kahan::KahanSum;
 pub use sum::{CombineNotes, HistogramSum, IncompatibleSchema};
 pub use trim::Keep;

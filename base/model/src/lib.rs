@@ -20,8 +20,8 @@ mod time;
 pub use aggregate::{Aggregate, by_stretch, stretch_end};
 pub use exact::{ExactSum, RunningSums};
 pub use histogram::{
-    Bucket, CombineNotes, CounterResetHint, HistogramSum, IncompatibleSchema, KahanSum, Keep,
-    NativeHistogram, Span,
+    Bucket, CombineNotes, CounterResetHint, HistogramSum, IncompatibleSchema, InvalidHistogram,
+    KahanSum, Keep, NativeHistogram, Span,
 };
 pub use ids::{ByteCount, CpuMilli, Ratio, SeriesRef};
 pub use labels::{Labels, LabelsBuilder, METRIC_NAME};

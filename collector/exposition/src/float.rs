@@ -15,6 +15,11 @@ pub(crate) fn parse(text: &str) -> Option<f64> {
     (!overflowed).then_some(value)
 }
 
+/// The value with any NaN turned into the one that stands for "not a number".
+pub(crate) fn normal(value: f64) -> f64 {
+    if value.is_nan() { f64::from_bits(NORMAL_NAN_BITS) } else { value }
+}
+
 /// From this decimal exponent on Go's shortest `g` format writes one.
 const EXPONENT_FROM: i32 = 6;
 /// Below this decimal exponent Go's shortest `g` format writes one.

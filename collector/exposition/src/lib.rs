@@ -1,17 +1,21 @@
-//! Parses the Prometheus text format 0.0.4 and OpenMetrics 1.0, borrowing from the input.
+//! Parses the Prometheus text format 0.0.4, OpenMetrics 1.0 and the protobuf format.
 //!
 //! [`Parser`] yields an [`Entry`] per line, or a [`LineError`] after which it goes on with the next line: whether
 //! one bad line spoils a scrape is for the caller to say. A [`Sample`] keeps its series as [`SeriesText`], which
 //! is checked but not taken apart; a caller that knows the text already never builds its labels.
 //! The rules are those of Prometheus' `model/textparse`.
 
+mod document;
 mod fault;
 mod float;
 mod parser;
+mod protobuf;
 mod series;
 
+pub use document::{BodyFault, BodyFormat, HistogramOptions, visit_body};
 pub use fault::{Fault, LineError};
-pub use parser::{Entry, Exemplar, Format, Parser, Sample};
+pub use parser::{Entry, Exemplar, Format, HistogramSample, Parser, Sample};
+pub use protobuf::ProtobufFault;
 pub use series::{Pairs, RepeatedLabel, SeriesText};
 
 #[cfg(any(test, feature = "testing"))]

@@ -1,8 +1,9 @@
 //! From bytes to entries, line by line.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
-use swell_model::{MetricKind, TimestampMs};
+use swell_model::{MetricKind, NativeHistogram, TimestampMs};
 
 use crate::fault::{Fault, LineError};
 use crate::float;
@@ -37,6 +38,8 @@ impl Format {
 pub enum Entry<'a> {
     /// A sample.
     Sample(Sample<'a>),
+    /// A native histogram (protobuf).
+    Histogram(HistogramSample<'a>),
     /// `# TYPE`
     Type {
         /// The metric family.
@@ -71,8 +74,25 @@ pub struct Sample<'a> {
     pub value: f64,
     /// Its time, if the line has one.
     pub timestamp: Option<TimestampMs>,
-    /// An example of what was counted (OpenMetrics).
+    /// Since when it counts, where the format says so at the sample (protobuf).
+    pub start: Option<TimestampMs>,
+    /// An example of what was counted (OpenMetrics, protobuf).
     pub exemplar: Option<Exemplar<'a>>,
+}
+
+/// One native histogram.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HistogramSample<'a> {
+    /// Whose it is.
+    pub series: SeriesText<'a>,
+    /// Its value, checked.
+    pub value: Arc<NativeHistogram>,
+    /// Its time, if it has one.
+    pub timestamp: Option<TimestampMs>,
+    /// Since when it counts, if said.
+    pub start: Option<TimestampMs>,
+    /// Examples of what was counted.
+    pub exemplars: Vec<Exemplar<'a>>,
 }
 
 /// An example of what a sample counted.
@@ -87,6 +107,11 @@ pub struct Exemplar<'a> {
 }
 
 impl<'a> Exemplar<'a> {
+    /// `labels` stand in braces.
+    pub(crate) const fn new(labels: &'a str, value: f64, timestamp: Option<TimestampMs>) -> Self {
+        Self { labels, value, timestamp }
+    }
+
     /// Labels in the input's order.
     #[must_use]
     pub fn pairs(&self) -> Pairs<'a> {
@@ -303,7 +328,7 @@ impl<'a> Parser<'a> {
         let value = self.value()?;
         let (timestamp, exemplar) =
             if self.strict() { self.openmetrics_end()? } else { (self.text_end()?, None) };
-        Ok(Entry::Sample(Sample { series, value, timestamp, exemplar }))
+        Ok(Entry::Sample(Sample { series, value, timestamp, start: None, exemplar }))
     }
 
     /// Checks what stands in braces; `has_name` tells whether the metric has a name yet.

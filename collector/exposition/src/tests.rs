@@ -22,6 +22,7 @@ fn shown(input: &[u8], format: Format) -> Vec<String> {
                 });
                 format!("{labels} {}{time}{}", sample.value, exemplar.unwrap_or_default())
             }
+            Ok(Entry::Histogram(_)) => "a histogram in a text".to_owned(),
             Ok(Entry::Type { family, kind, .. }) => format!("type {family} {kind:?}"),
             Ok(Entry::Help { family, text }) => format!("help {family} {text}"),
             Ok(Entry::Unit { family, unit }) => format!("unit {family} {unit}"),

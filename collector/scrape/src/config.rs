@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
+use swell_exposition::HistogramOptions;
 use swell_model::DurationMs;
 use swell_relabel::Rule;
+
+use crate::protocol::ScrapeProtocol;
 
 /// How targets are spoken to unless their labels say otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,6 +165,12 @@ pub struct ScrapeConfig {
     pub honor_labels: bool,
     /// Whether timestamps in the body count.
     pub honor_timestamps: bool,
+    /// What becomes of histograms.
+    pub histograms: HistogramOptions,
+    /// Formats that are asked for, the dearest first; the usual ones when there are none.
+    pub protocols: Vec<ScrapeProtocol>,
+    /// Format of answers that name none that is known; without it such a scrape fails.
+    pub fallback_protocol: Option<ScrapeProtocol>,
     /// Limits.
     pub limits: Limits,
     /// Who asks.
@@ -191,6 +200,9 @@ impl ScrapeConfig {
             metric_relabel: Vec::new(),
             honor_labels: false,
             honor_timestamps: true,
+            histograms: HistogramOptions::default(),
+            protocols: Vec::new(),
+            fallback_protocol: None,
             limits: Limits::default(),
             auth: Auth::None,
             tls: TlsOptions::default(),

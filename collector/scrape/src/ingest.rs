@@ -4,12 +4,14 @@
 
 use std::collections::BTreeMap;
 use std::hash::{Hash as _, Hasher as _};
+use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHasher};
-use swell_exposition::{Entry, Format, LineError, Parser, RepeatedLabel, SeriesText};
+use swell_exposition::{BodyFault, BodyFormat, Entry, RepeatedLabel, SeriesText, visit_body};
 use swell_model::{
-    AppendError, AppendReport, Batch, Exemplar, ExemplarSample, Labels, METRIC_NAME,
-    MetricDescription, MetricMetadata, Row, SampleSink, SeriesRef, TimestampMs, stale_nan,
+    AppendError, AppendReport, Batch, Exemplar, ExemplarSample, HistogramSample, Labels,
+    METRIC_NAME, MetricDescription, MetricMetadata, NativeHistogram, Row, SampleSink, SeriesRef,
+    TimestampMs, stale_nan,
 };
 
 use crate::config::ScrapeConfig;
@@ -31,7 +33,7 @@ const EXPORTED_PREFIX: &str = "exported_";
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum IngestError {
     #[error(transparent)]
-    Line(#[from] LineError),
+    Body(#[from] BodyFault),
     #[error(transparent)]
     RepeatedLabel(#[from] RepeatedLabel),
     #[error("metric relabelling leaves {series} without a name")]
@@ -141,7 +143,7 @@ impl Rows {
         Self { batch: Batch::default(), by_time: FxHashMap::default() }
     }
 
-    fn push(&mut self, at: TimestampMs, series: SeriesRef, value: f64) {
+    fn push(&mut self, at: TimestampMs, series: SeriesRef, value: f64, start_ms: i64) {
         let rows = &mut self.batch.rows;
         let row_idx = match rows.last() {
             Some(last) if last.timestamp == at => rows.len() - 1,
@@ -150,8 +152,13 @@ impl Rows {
                 rows.len() - 1
             }),
         };
-        rows[row_idx].series.push(series);
-        rows[row_idx].values.push(value);
+        let row = &mut rows[row_idx];
+        row.series.push(series);
+        row.values.push(value);
+        if start_ms != 0 || !row.starts.is_empty() {
+            row.starts.resize(row.values.len(), 0);
+            row.starts[row.values.len() - 1] = start_ms;
+        }
     }
 }
 
@@ -187,7 +194,7 @@ impl TargetSeries {
     pub(crate) fn ingest(
         &mut self,
         body: &[u8],
-        format: Format,
+        format: BodyFormat,
         at: TimestampMs,
         config: &ScrapeConfig,
         sink: &dyn SampleSink,
@@ -204,7 +211,7 @@ impl TargetSeries {
     fn try_ingest(
         &mut self,
         body: &[u8],
-        format: Format,
+        format: BodyFormat,
         at: TimestampMs,
         config: &ScrapeConfig,
         sink: &dyn SampleSink,
@@ -214,70 +221,108 @@ impl TargetSeries {
         let mut ingested = Ingested::default();
         let mut metadata = FxHasher::default();
         let samples_max = limit(config.limits.samples_max).unwrap_or(usize::MAX);
-        for entry in Parser::new(body, format) {
-            let sample = match entry? {
-                Entry::Sample(sample) => sample,
+        visit_body(body, format, &config.histograms, &mut |entry| {
+            let sample = match entry {
                 Entry::Type { family, word, .. } => {
                     (family, word).hash(&mut metadata);
-                    continue;
+                    return Ok(());
                 }
                 Entry::Help { family, text } => {
                     (family, text).hash(&mut metadata);
-                    continue;
+                    return Ok(());
                 }
                 Entry::Unit { family, unit } => {
                     (family, unit).hash(&mut metadata);
-                    continue;
+                    return Ok(());
                 }
+                Entry::Sample(ref sample) => Taken {
+                    series: sample.series,
+                    timestamp: sample.timestamp,
+                    start: sample.start,
+                    value: TakenValue::Float(sample.value),
+                    exemplars: sample.exemplar.as_slice(),
+                },
+                Entry::Histogram(ref sample) => Taken {
+                    series: sample.series,
+                    timestamp: sample.timestamp,
+                    start: sample.start,
+                    value: TakenValue::Histogram(sample.value.clone()),
+                    exemplars: &sample.exemplars,
+                },
             };
-            ingested.scraped += 1;
-            if ingested.kept >= samples_max && !self.texts.contains_key(sample.series.raw()) {
-                // Too many: they are counted for the error, and no series are made for them.
-                ingested.kept += 1;
-                continue;
-            }
-            let own_time = sample.timestamp.filter(|_| config.honor_timestamps);
-            let known_idx = match self.place(sample.series, config, sink, &mut ingested)? {
-                Place::Known(known_idx) => known_idx,
-                Place::Dropped => continue,
-                Place::Shed(_) => {
-                    ingested.shed += 1;
-                    continue;
-                }
-            };
-            ingested.kept += 1;
-            let time = own_time.unwrap_or(at);
-            let slot = &mut self.known[known_idx as usize];
-            let known = slot.as_mut().expect("texts point at series that are known");
-            if known.scrape == self.scrape && known.last == time {
-                ingested.repeated += 1;
-                continue;
-            }
-            known.scrape = self.scrape;
-            known.last = time;
-            known.live_next = own_time.is_none();
-            rows.push(time, known.series, sample.value);
-            if let Some(exemplar) = sample.exemplar {
-                let exemplar = Exemplar {
-                    labels: Labels::from_pairs(exemplar.pairs()),
-                    value: exemplar.value,
-                    timestamp: exemplar.timestamp.unwrap_or(time),
-                };
-                rows.batch.exemplars.push(ExemplarSample { series: known.series, exemplar });
-            }
-        }
+            self.take(&sample, at, config, samples_max, sink, &mut rows, &mut ingested)
+        })?;
         if ingested.kept > samples_max {
             return Err(IngestError::SampleLimit { count: ingested.kept, limit: samples_max });
         }
         self.end_missing(at, &mut rows);
         let metadata_hash = metadata.finish();
         if metadata_hash != self.metadata_hash {
-            rows.batch.descriptions = descriptions(body, format);
+            rows.batch.descriptions = descriptions(body, format, config)?;
         }
         ingested.report = sink.append(&rows.batch)?;
         self.settle();
         self.metadata_hash = metadata_hash;
         Ok(ingested)
+    }
+
+    /// Puts one sample into the batch.
+    #[expect(clippy::too_many_arguments, reason = "what one scrape works with")]
+    fn take(
+        &mut self,
+        sample: &Taken<'_>,
+        at: TimestampMs,
+        config: &ScrapeConfig,
+        samples_max: usize,
+        sink: &dyn SampleSink,
+        rows: &mut Rows,
+        ingested: &mut Ingested,
+    ) -> Result<(), IngestError> {
+        ingested.scraped += 1;
+        if ingested.kept >= samples_max && !self.texts.contains_key(sample.series.raw()) {
+            // Too many: they are counted for the error, and no series are made for them.
+            ingested.kept += 1;
+            return Ok(());
+        }
+        let own_time = sample.timestamp.filter(|_| config.honor_timestamps);
+        let known_idx = match self.place(sample.series, config, sink, ingested)? {
+            Place::Known(known_idx) => known_idx,
+            Place::Dropped => return Ok(()),
+            Place::Shed(_) => {
+                ingested.shed += 1;
+                return Ok(());
+            }
+        };
+        ingested.kept += 1;
+        let time = own_time.unwrap_or(at);
+        let slot = &mut self.known[known_idx as usize];
+        let known = slot.as_mut().expect("texts point at series that are known");
+        if known.scrape == self.scrape && known.last == time {
+            ingested.repeated += 1;
+            return Ok(());
+        }
+        known.scrape = self.scrape;
+        known.last = time;
+        known.live_next = own_time.is_none();
+        let (series, start_ms) = (known.series, sample.start.map_or(0, |start| start.0));
+        match &sample.value {
+            TakenValue::Float(value) => rows.push(time, series, *value, start_ms),
+            TakenValue::Histogram(value) => rows.batch.histograms.push(HistogramSample {
+                series,
+                timestamp: time,
+                value: Arc::clone(value),
+                start_ms,
+            }),
+        }
+        for exemplar in sample.exemplars {
+            let exemplar = Exemplar {
+                labels: Labels::from_pairs(exemplar.pairs()),
+                value: exemplar.value,
+                timestamp: exemplar.timestamp.unwrap_or(time),
+            };
+            rows.batch.exemplars.push(ExemplarSample { series, exemplar });
+        }
+        Ok(())
     }
 
     /// What a text stands for, made known when it is new.
@@ -370,7 +415,7 @@ impl TargetSeries {
     fn end_missing(&mut self, at: TimestampMs, rows: &mut Rows) {
         for known in self.known.iter_mut().flatten() {
             if known.scrape != self.scrape && known.live {
-                rows.push(at, known.series, stale_nan());
+                rows.push(at, known.series, stale_nan(), 0);
                 known.live = false;
             }
         }
@@ -496,12 +541,30 @@ fn check_label_limits(labels: &Labels, config: &ScrapeConfig) -> Result<(), Inge
     Ok(())
 }
 
+/// A sample of a body, in whatever format it came.
+struct Taken<'a> {
+    series: SeriesText<'a>,
+    timestamp: Option<TimestampMs>,
+    start: Option<TimestampMs>,
+    value: TakenValue,
+    exemplars: &'a [swell_exposition::Exemplar<'a>],
+}
+
+enum TakenValue {
+    Float(f64),
+    Histogram(Arc<NativeHistogram>),
+}
+
 /// What the families of a body are.
-fn descriptions(body: &[u8], format: Format) -> Vec<MetricDescription> {
+fn descriptions(
+    body: &[u8],
+    format: BodyFormat,
+    config: &ScrapeConfig,
+) -> Result<Vec<MetricDescription>, IngestError> {
     let mut families: BTreeMap<String, MetricMetadata> = BTreeMap::new();
-    for entry in Parser::new(body, format).flatten() {
+    visit_body(body, format, &config.histograms, &mut |entry| {
         match entry {
-            Entry::Sample(_) => {}
+            Entry::Sample(_) | Entry::Histogram(_) => {}
             Entry::Type { family, kind, .. } => {
                 families.entry(family.into_owned()).or_default().kind = kind;
             }
@@ -512,7 +575,10 @@ fn descriptions(body: &[u8], format: Format) -> Vec<MetricDescription> {
                 families.entry(family.into_owned()).or_default().unit = unit.to_owned();
             }
         }
-    }
+        Ok::<(), IngestError>(())
+    })?;
     let described = families.into_iter();
-    described.map(|(metric_name, metadata)| MetricDescription { metric_name, metadata }).collect()
+    Ok(described
+        .map(|(metric_name, metadata)| MetricDescription { metric_name, metadata })
+        .collect())
 }

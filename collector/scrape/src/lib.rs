@@ -9,6 +9,7 @@ mod discovery;
 mod fetch;
 mod ingest;
 mod metrics;
+mod protocol;
 mod schedule;
 mod scrape_loop;
 mod scraper;
@@ -19,8 +20,10 @@ pub use config::{
     Auth, FileDiscovery, Limits, Pem, Scheme, ScrapeConfig, Secret, TargetGroup, TlsOptions,
 };
 pub use fetch::TlsError;
+pub use protocol::ScrapeProtocol;
 pub use scraper::{ScrapeError, ScrapeHandle, Scraper};
 pub use status::{Health, TargetState};
+pub use swell_exposition::HistogramOptions;
 
 #[cfg(test)]
 mod tests;

@@ -12,7 +12,7 @@ mod request;
 mod series;
 mod writer;
 
-pub use histogram::{HistogramMessage, InvalidHistogram, ReadHistogramError, WireHistogram};
+pub use histogram::{HistogramMessage, ReadHistogramError, WireHistogram};
 pub use metadata::{Metadata, MetadataRefs};
 pub use protobuf::WireError;
 pub use request::{Item, Message, items, read_symbols};

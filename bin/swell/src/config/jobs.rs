@@ -5,7 +5,8 @@ use std::path::Path;
 use swell_model::DurationMs;
 use swell_relabel::{Action, Rule, RuleSpec};
 use swell_scrape::{
-    Auth, FileDiscovery, Limits, Pem, Scheme, ScrapeConfig, Secret, TargetGroup, TlsOptions,
+    Auth, FileDiscovery, HistogramOptions, Limits, Pem, Scheme, ScrapeConfig, ScrapeProtocol,
+    Secret, TargetGroup, TlsOptions,
 };
 
 use super::raw::{
@@ -80,6 +81,12 @@ pub(super) fn job(
         metric_relabel: rules("metric_relabel_configs", &raw.metric_relabel_configs, &mut faults),
         honor_labels: raw.honor_labels,
         honor_timestamps: raw.honor_timestamps.unwrap_or(standard.honor_timestamps),
+        histograms: histograms(raw, defaults.global),
+        protocols: protocols(raw, defaults.global, &mut faults),
+        fallback_protocol: raw
+            .fallback_scrape_protocol
+            .as_deref()
+            .and_then(|name| protocol("fallback_scrape_protocol", name, &mut faults)),
         limits: limits(raw, defaults.global),
         auth: auth(raw, defaults.folder, &mut faults),
         tls: raw
@@ -91,6 +98,47 @@ pub(super) fn job(
         follow_redirects: raw.follow_redirects.unwrap_or(standard.follow_redirects),
         ..standard
     }
+}
+
+fn histograms(raw: &RawScrapeConfig, global: &RawGlobal) -> HistogramOptions {
+    let set = |own: Option<bool>, global: Option<bool>| own.or(global).unwrap_or(false);
+    HistogramOptions {
+        native: set(raw.scrape_native_histograms, global.scrape_native_histograms),
+        always_classic: set(
+            raw.always_scrape_classic_histograms.or(raw.scrape_classic_histograms),
+            global.always_scrape_classic_histograms,
+        ),
+        classic_as_custom: set(
+            raw.convert_classic_histograms_to_nhcb,
+            global.convert_classic_histograms_to_nhcb,
+        ),
+    }
+}
+
+fn protocols(
+    raw: &RawScrapeConfig,
+    global: &RawGlobal,
+    faults: &mut Faults<'_>,
+) -> Vec<ScrapeProtocol> {
+    let names = raw.scrape_protocols.as_ref().or(global.scrape_protocols.as_ref());
+    let mut found: Vec<ScrapeProtocol> = Vec::new();
+    for name in names.into_iter().flatten() {
+        let Some(protocol) = protocol("scrape_protocols", name, faults) else { continue };
+        if found.contains(&protocol) {
+            faults.push(format!("scrape_protocols: {name} is given twice"));
+        }
+        found.push(protocol);
+    }
+    found
+}
+
+fn protocol(key: &str, name: &str, faults: &mut Faults<'_>) -> Option<ScrapeProtocol> {
+    let found = ScrapeProtocol::ALL.into_iter().find(|protocol| protocol.name() == name);
+    if found.is_none() {
+        let names = ScrapeProtocol::ALL.map(ScrapeProtocol::name).join(", ");
+        faults.push(format!("{key}: {name:?} is none of {names}"));
+    }
+    found
 }
 
 fn static_groups(raw: &RawScrapeConfig, faults: &mut Faults<'_>) -> Vec<TargetGroup> {

@@ -464,14 +464,10 @@ fn unsupported(raw: &RawConfig) -> Vec<String> {
     note("storage.tsdb.chunk_encoding".to_owned(), &tsdb.chunk_encoding);
     let global = &raw.global;
     for (key, value) in [
-        ("scrape_protocols", &global.scrape_protocols),
         ("query_log_file", &global.query_log_file),
         ("scrape_failure_log_file", &global.scrape_failure_log_file),
         ("metric_name_validation_scheme", &global.metric_name_validation_scheme),
         ("metric_name_escaping_scheme", &global.metric_name_escaping_scheme),
-        ("scrape_native_histograms", &global.scrape_native_histograms),
-        ("convert_classic_histograms_to_nhcb", &global.convert_classic_histograms_to_nhcb),
-        ("always_scrape_classic_histograms", &global.always_scrape_classic_histograms),
         ("extra_scrape_metrics", &global.extra_scrape_metrics),
     ] {
         note(format!("global.{key}"), value);
@@ -496,12 +492,6 @@ fn job_extras(job: &RawScrapeConfig) -> Vec<(&'static str, &Option<Opaque>)> {
     vec![
         ("track_timestamps_staleness", &job.track_timestamps_staleness),
         ("enable_http2", &job.enable_http2),
-        ("scrape_protocols", &job.scrape_protocols),
-        ("fallback_scrape_protocol", &job.fallback_scrape_protocol),
-        ("scrape_native_histograms", &job.scrape_native_histograms),
-        ("always_scrape_classic_histograms", &job.always_scrape_classic_histograms),
-        ("scrape_classic_histograms", &job.scrape_classic_histograms),
-        ("convert_classic_histograms_to_nhcb", &job.convert_classic_histograms_to_nhcb),
         ("native_histogram_bucket_limit", &job.native_histogram_bucket_limit),
         ("native_histogram_min_bucket_factor", &job.native_histogram_min_bucket_factor),
         ("metric_name_validation_scheme", &job.metric_name_validation_scheme),

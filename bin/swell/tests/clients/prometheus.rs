@@ -1,7 +1,9 @@
 //! Prometheus and its tool, as Debian's package `prometheus` has them.
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
@@ -40,6 +42,63 @@ fn promtool_is_content_with_our_own_metrics() {
     assert_eq!(server.stop(), 0);
 }
 
+/// A Prometheus with this configuration, and where it listens.
+fn start_prometheus(program: PathBuf, folder: &Folder, config: &str) -> (Process, SocketAddr) {
+    let config = folder.file("prometheus.yml", config);
+    let mut command = Command::new(program);
+    command
+        .args(["--config.file", &config, "--web.listen-address", "127.0.0.1:0"])
+        .arg("--storage.tsdb.path")
+        .arg(folder.join("prometheus"))
+        .stdin(Stdio::null());
+    let mut process = Process::spawn(&mut command);
+    let address = process.line("the address of Prometheus", |line| {
+        let (_, rest) = line.split_once("address=")?;
+        line.contains("Listening on").then(|| rest.split(' ').next()?.parse().ok()).flatten()
+    });
+    (process, address)
+}
+
+/// A real sender of all three formats: whatever it is asked in, it tells the same series.
+#[test]
+fn a_scrape_says_the_same_in_every_format() {
+    let Some(prometheus) = tools::program("prometheus", "prometheus") else { return };
+    let folder = Folder::new();
+    let (target, address) = start_prometheus(prometheus, &folder, "global: {}\n");
+    let protocols = ["PrometheusProto", "OpenMetricsText1.0.0", "PrometheusText0.0.4"];
+    let jobs: String = protocols
+        .iter()
+        .map(|protocol| {
+            format!(
+                "- {{job_name: {protocol}, scrape_interval: 1s, scrape_protocols: [{protocol}], static_configs: [{{targets: ['{address}']}}]}}\n"
+            )
+        })
+        .collect();
+    let config = folder.file("swell.yaml", &format!("scrape_configs:\n{jobs}"));
+    let server = Server::start(&folder.join("data"), &["--config", &config]);
+    let series = |protocol: &str| -> BTreeSet<String> {
+        let (_, body) = server.get(&format!(
+            "/api/v1/series?match[]=%7Bjob%3D%22{protocol}%22%2C__name__%3D~%22prometheus_.%2B%22%7D"
+        ));
+        let answer: Value = serde_json::from_str(&body).expect("JSON");
+        let list = answer["data"].as_array().expect("a list").iter();
+        list.map(|labels| {
+            let mut labels = labels.clone();
+            labels["job"].take();
+            labels.to_string()
+        })
+        .collect()
+    };
+    wait_for("scrapes in each format", || {
+        let (one, more) = (series(protocols[0]), &protocols[1..]);
+        (one.len() > 100 && more.iter().all(|other| series(other) == one)).then_some(())
+    });
+    let help = server.data("/api/v1/metadata?metric=prometheus_build_info");
+    assert_eq!(help["prometheus_build_info"][0]["type"], "gauge");
+    assert_eq!(server.stop(), 0);
+    assert_eq!(target.stop(), 0);
+}
+
 #[test]
 fn prometheus_scrapes_our_own_metrics() {
     let Some(prometheus) = tools::program("prometheus", "prometheus") else { return };
@@ -49,18 +108,7 @@ fn prometheus_scrapes_our_own_metrics() {
         "scrape_configs: [{{job_name: swell, scrape_interval: 1s, static_configs: [{{targets: ['{}']}}]}}]\n",
         server.http
     );
-    let config = folder.file("prometheus.yml", &job);
-    let mut command = Command::new(prometheus);
-    command
-        .args(["--config.file", &config, "--web.listen-address", "127.0.0.1:0"])
-        .arg("--storage.tsdb.path")
-        .arg(folder.join("prometheus"))
-        .stdin(Stdio::null());
-    let mut scraper = Process::spawn(&mut command);
-    let address: SocketAddr = scraper.line("the address of Prometheus", |line| {
-        let (_, rest) = line.split_once("address=")?;
-        line.contains("Listening on").then(|| rest.split(' ').next()?.parse().ok()).flatten()
-    });
+    let (scraper, address) = start_prometheus(prometheus, &folder, &job);
     let ask = |query: &str| -> Option<Value> {
         let (status, body) = get(address, &format!("/api/v1/query?query={query}"));
         let answer: Value = serde_json::from_str(&body).ok().filter(|_| status == 200)?;

@@ -19,10 +19,11 @@ use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use swell_exposition::Format;
+use swell_exposition::BodyFormat;
 use url::Url;
 
 use crate::config::{Auth, ScrapeConfig, Secret};
+use crate::protocol::{self, ScrapeProtocol};
 
 pub use tls::TlsError;
 
@@ -35,10 +36,6 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 /// A target is asked one thing at a time.
 const IDLE_PER_HOST_MAX: usize = 1;
 
-/// OpenMetrics first, then the text formats, with falling weight, as upstream asks.
-const ACCEPT: &str = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,\
-application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,\
-text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
 const USER_AGENT: &str = concat!("Swell/", env!("CARGO_PKG_VERSION"));
 const TIMEOUT_HEADER: &str = "x-prometheus-scrape-timeout-seconds";
 
@@ -73,7 +70,9 @@ pub(crate) enum FetchError {
     Gzip(#[source] io::Error),
     #[error("the body comes in an encoding that was not asked for: {0:?}")]
     Encoding(String),
-    #[error("Content-Type {0:?} is none of text/plain and application/openmetrics-text")]
+    #[error(
+        "Content-Type {0:?} is none of text/plain, application/openmetrics-text and application/vnd.google.protobuf: set fallback_scrape_protocol if the target cannot be mended"
+    )]
     ContentType(String),
     #[error("the target has {count} siblings, more than the limit of {limit} targets")]
     TargetLimit { count: usize, limit: usize },
@@ -83,7 +82,7 @@ pub(crate) enum FetchError {
 #[derive(Debug)]
 pub(crate) struct Page {
     pub(crate) body: Vec<u8>,
-    pub(crate) format: Format,
+    pub(crate) format: BodyFormat,
 }
 
 type PlainClient = Client<HttpConnector, Empty<Bytes>>;
@@ -93,6 +92,8 @@ type TlsClient = Client<HttpsConnector<HttpConnector>, Empty<Bytes>>;
 #[derive(Debug)]
 pub(crate) struct Fetcher {
     config: ScrapeConfig,
+    /// The formats that are asked for.
+    accept: String,
     plain: PlainClient,
     /// Made when the first target asks for it: reading the system's authorities costs memory.
     tls: OnceLock<TlsClient>,
@@ -102,7 +103,8 @@ impl Fetcher {
     /// A fetcher without connections; what the job says of TLS is checked.
     pub(crate) fn new(config: ScrapeConfig) -> Result<Self, TlsError> {
         let plain = client(HttpConnector::new());
-        let fetcher = Self { config, plain, tls: OnceLock::new() };
+        let accept = protocol::accept(&config);
+        let fetcher = Self { config, accept, plain, tls: OnceLock::new() };
         if fetcher.config.tls != crate::config::TlsOptions::default() {
             fetcher.tls()?;
         }
@@ -164,7 +166,7 @@ impl Fetcher {
     ) -> Result<Response<Incoming>, FetchError> {
         let encoding = if self.config.compression { "gzip" } else { "identity" };
         let mut request = Request::get(url.as_str())
-            .header(header::ACCEPT, ACCEPT)
+            .header(header::ACCEPT, &self.accept)
             .header(header::ACCEPT_ENCODING, encoding)
             .header(header::USER_AGENT, USER_AGENT)
             .header(TIMEOUT_HEADER, timeout.as_secs_f64().to_string())
@@ -196,7 +198,9 @@ impl Fetcher {
             }
         }
         let body = sink.finish()?;
-        let format = Format::from_content_type(&content_type)
+        let fallback = self.config.fallback_protocol.map(ScrapeProtocol::format);
+        let format = BodyFormat::from_content_type(&content_type)
+            .or(fallback)
             .ok_or(FetchError::ContentType(content_type))?;
         Ok(Page { body, format })
     }

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashSet};
 
 use parking_lot::Mutex;
 use swell_model::{
-    AppendError, AppendReport, Batch, Exemplar, Labels, MetricMetadata, SampleSink, SeriesRef,
-    is_stale_nan,
+    AppendError, AppendReport, Batch, Exemplar, HistogramSample, Labels, MetricMetadata,
+    SampleSink, SeriesRef, is_stale_nan,
 };
 
 #[derive(Debug, Default)]
@@ -17,6 +17,7 @@ struct Inner {
     resolved: usize,
     described: BTreeMap<String, MetricMetadata>,
     exemplars: Vec<(String, Exemplar)>,
+    histograms: Vec<(String, HistogramSample)>,
     /// Series that may be known; 0 for any number.
     series_max: usize,
     read_only: bool,
@@ -66,6 +67,11 @@ impl Memory {
     /// Exemplars by the printed labels of their series.
     pub(super) fn exemplars(&self) -> Vec<(String, Exemplar)> {
         self.0.lock().exemplars.clone()
+    }
+
+    /// Histograms by the printed labels of their series.
+    pub(super) fn histograms(&self) -> Vec<(String, HistogramSample)> {
+        self.0.lock().histograms.clone()
     }
 
     /// Refuses new series beyond so many from now on; 0 for any number.
@@ -133,6 +139,12 @@ impl SampleSink for Memory {
             inner.exemplars.push((series, sample.exemplar.clone()));
         }
         let mut report = AppendReport::default();
+        for sample in &batch.histograms {
+            let idx = usize::try_from(sample.series.0).expect("made by resolve");
+            let series = inner.series[idx].labels.to_string();
+            inner.histograms.push((series, sample.clone()));
+            report.stored += 1;
+        }
         for row in &batch.rows {
             for (series, value) in row.series.iter().zip(&row.values) {
                 let idx = usize::try_from(series.0).expect("made by resolve");

@@ -1,6 +1,6 @@
 //! Bodies, one after the other, on one target.
 
-use swell_exposition::Format;
+use swell_exposition::{BodyFormat, Format};
 use swell_model::{DurationMs, Labels, MetricKind, TimestampMs};
 use swell_relabel::{Action, Rule, RuleSpec};
 
@@ -28,8 +28,13 @@ impl Bench {
 
     fn scrape(&mut self, body: &str) -> Result<Ingested, IngestError> {
         self.now += DurationMs(1000);
-        let outcome =
-            self.series.ingest(body.as_bytes(), Format::Text, self.now, &self.config, &self.memory);
+        let outcome = self.series.ingest(
+            body.as_bytes(),
+            BodyFormat::Text(Format::Text),
+            self.now,
+            &self.config,
+            &self.memory,
+        );
         if outcome.is_err() {
             self.series.end_all(self.now, &self.memory).expect("the storage takes markers");
         }
@@ -197,8 +202,13 @@ fn references_that_the_storage_forgot_are_asked_for_anew() {
 fn a_storage_that_takes_nothing_fails_the_scrape() {
     let mut bench = Bench::new();
     bench.memory.read_only();
-    let outcome =
-        bench.series.ingest(b"a 1\n", Format::Text, TimestampMs(1), &bench.config, &bench.memory);
+    let outcome = bench.series.ingest(
+        b"a 1\n",
+        BodyFormat::Text(Format::Text),
+        TimestampMs(1),
+        &bench.config,
+        &bench.memory,
+    );
     assert!(matches!(outcome, Err(IngestError::Append(_))), "{outcome:?}");
 }
 
@@ -231,7 +241,7 @@ fn exemplars_are_stored_with_their_series() {
     let at = TimestampMs(5000);
     let format = Format::OpenMetrics;
     let (config, memory) = (&bench.config, &bench.memory);
-    bench.series.ingest(body, format, at, config, memory).expect("a good body");
+    bench.series.ingest(body, BodyFormat::Text(format), at, config, memory).expect("a good body");
     let found: Vec<(String, String, f64, i64)> = memory
         .exemplars()
         .into_iter()
@@ -264,4 +274,44 @@ fn series_that_find_no_room_are_shed_and_the_others_go_on() {
         bench.scrape("a 4\nb 4\nc 4\nd 4\n").expect("goes on");
     }
     assert!(bench.memory.last(r#"c{instance="i", job="j"}"#).is_some(), "there is room again");
+}
+
+/// A histogram `lat{p="/"}` with 13 observations: an `io.prometheus.client.MetricFamily` behind its length.
+const PROTOBUF: &[u8] = b"\x49\x0a\x03lat\x18\x04\x22\x40\x0a\x06\x0a\x01p\x12\x01/\x3a\x36\x08\x0d\x11\x66\x66\x66\x66\x66\x66\x32\x40\
+\x28\x02\x31\xfc\xa9\xf1\xd2\x4d\x62\x50\x3f\x38\x02\x4a\x04\x08\x00\x10\x02\x50\x04\x50\x04\x62\x04\x08\x00\x10\x02\x62\x04\x08\x02\x10\x02\
+\x68\x02\x68\x02\x68\x01\x68\x00";
+
+#[test]
+fn native_histograms_are_stored_and_end_like_other_series() {
+    let mut bench = Bench::new();
+    bench.config.histograms.native = true;
+    let memory = &bench.memory;
+    let ingested = bench
+        .series
+        .ingest(PROTOBUF, BodyFormat::Protobuf, TimestampMs(1000), &bench.config, memory)
+        .expect("a good body");
+    assert_eq!((ingested.scraped, ingested.kept, ingested.added), (1, 1, 1));
+    let stored = memory.histograms();
+    let labels = r#"lat{instance="i", job="j", p="/"}"#;
+    assert_eq!((stored.len(), stored[0].0.as_str()), (1, labels));
+    assert_eq!((stored[0].1.value.count, stored[0].1.timestamp), (13.0, TimestampMs(1000)));
+    let nothing = b"";
+    bench
+        .series
+        .ingest(nothing, BodyFormat::Protobuf, TimestampMs(2000), &bench.config, memory)
+        .expect("an empty body");
+    assert_eq!(memory.values(labels), ["stale"]);
+
+    // Without the setting the classic parts stand for it.
+    bench.config.histograms.native = false;
+    let memory = &bench.memory;
+    let ingested = bench
+        .series
+        .ingest(PROTOBUF, BodyFormat::Protobuf, TimestampMs(3000), &bench.config, memory)
+        .expect("a good body");
+    assert_eq!(ingested.kept, 3, "count, sum, the bucket of all");
+    let cut = &PROTOBUF[..PROTOBUF.len() - 1];
+    let outcome =
+        bench.series.ingest(cut, BodyFormat::Protobuf, TimestampMs(4000), &bench.config, memory);
+    assert!(matches!(outcome, Err(IngestError::Body(_))), "{outcome:?}");
 }

@@ -1,0 +1,102 @@
+//! Formats by their names in the configuration, and how they are asked for.
+
+use std::fmt::Write as _;
+
+use swell_exposition::{BodyFormat, Format};
+
+use crate::config::ScrapeConfig;
+
+/// Tenths that the dearest format weighs.
+const WEIGHT_MAX: usize = ScrapeProtocol::ALL.len() + 1;
+
+/// A format by its name in the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScrapeProtocol {
+    /// `PrometheusProto`
+    Protobuf,
+    /// `PrometheusText0.0.4`
+    Text0,
+    /// `PrometheusText1.0.0`
+    Text1,
+    /// `OpenMetricsText0.0.1`
+    OpenMetrics0,
+    /// `OpenMetricsText1.0.0`
+    OpenMetrics1,
+}
+
+impl ScrapeProtocol {
+    /// All, in the order in which they are asked for unless the configuration says otherwise; protobuf only where native
+    /// histograms are taken.
+    pub const ALL: [Self; 5] =
+        [Self::Protobuf, Self::OpenMetrics1, Self::OpenMetrics0, Self::Text1, Self::Text0];
+
+    /// The name in the configuration.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Protobuf => "PrometheusProto",
+            Self::Text0 => "PrometheusText0.0.4",
+            Self::Text1 => "PrometheusText1.0.0",
+            Self::OpenMetrics0 => "OpenMetricsText0.0.1",
+            Self::OpenMetrics1 => "OpenMetricsText1.0.0",
+        }
+    }
+
+    const fn media_type(self) -> &'static str {
+        match self {
+            Self::Protobuf => {
+                "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited"
+            }
+            Self::Text0 => "text/plain;version=0.0.4",
+            Self::Text1 => "text/plain;version=1.0.0;escaping=allow-utf-8",
+            Self::OpenMetrics0 => "application/openmetrics-text;version=0.0.1",
+            Self::OpenMetrics1 => "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8",
+        }
+    }
+
+    pub(crate) const fn format(self) -> BodyFormat {
+        match self {
+            Self::Protobuf => BodyFormat::Protobuf,
+            Self::Text0 | Self::Text1 => BodyFormat::Text(Format::Text),
+            Self::OpenMetrics0 | Self::OpenMetrics1 => BodyFormat::Text(Format::OpenMetrics),
+        }
+    }
+}
+
+/// The `Accept` header of a job: its formats with falling weight, as upstream asks.
+pub(crate) fn accept(config: &ScrapeConfig) -> String {
+    let all = &ScrapeProtocol::ALL[..];
+    let standard = if config.histograms.native { all } else { &all[1..] };
+    let wanted = if config.protocols.is_empty() { standard } else { &config.protocols };
+    let mut accept = String::new();
+    for (idx, protocol) in wanted.iter().enumerate() {
+        let weight = WEIGHT_MAX.saturating_sub(idx).max(1);
+        write!(accept, "{};q=0.{weight},", protocol.media_type()).expect("strings take all");
+    }
+    let rest = WEIGHT_MAX.saturating_sub(wanted.len()).max(1);
+    accept + &format!("*/*;q=0.{rest}")
+}
+
+#[cfg(test)]
+mod tests {
+    use swell_model::DurationMs;
+
+    use super::*;
+
+    #[test]
+    fn formats_are_asked_for_with_falling_weight() {
+        let second = DurationMs::from_secs(1);
+        let mut config = ScrapeConfig::new("job", second, second);
+        assert_eq!(
+            accept(&config),
+            "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,\
+             application/openmetrics-text;version=0.0.1;q=0.5,\
+             text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
+        );
+        config.histograms.native = true;
+        assert!(accept(&config).starts_with("application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.6,application/openmetrics-text"));
+        assert!(accept(&config).ends_with("text/plain;version=0.0.4;q=0.2,*/*;q=0.1"));
+        config.protocols = vec![ScrapeProtocol::Text0];
+        assert_eq!(accept(&config), "text/plain;version=0.0.4;q=0.6,*/*;q=0.5");
+    }
+}
