@@ -5,12 +5,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use prometheus::Registry;
-use swell_engine::{Config, Db};
+use swell_engine::{Config, Db, Tier};
 use swell_env::{FsDir, ManualClock};
 use swell_model::{
-    Batch, Exemplar, ExemplarSample, HistogramSample, Labels, Matcher, MetricDescription,
-    MetricKind, MetricMetadata, NativeHistogram, Row, SampleSink, Span, TimeRange, TimestampMs,
-    stale_nan,
+    Batch, DurationMs, Exemplar, ExemplarSample, HistogramSample, Labels, Matcher,
+    MetricDescription, MetricKind, MetricMetadata, NativeHistogram, Row, SampleSink, Span,
+    TimeRange, TimestampMs, stale_nan,
 };
 
 /// Two samples an hour.
@@ -21,7 +21,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let path = std::env::args().nth(1).ok_or("name the directory to make")?;
     let dir = Arc::new(FsDir::open(Path::new(&path))?);
     let clock = Arc::new(ManualClock::new(TimestampMs(STEPS * STEP_MS)));
-    let config = Config { reserve_bytes: 0, ..Config::standard() };
+    let hourly = Tier { resolution: DurationMs(3_600_000), retention: DurationMs(i64::MAX) };
+    let config = Config { reserve_bytes: 0, tiers: vec![hourly], ..Config::standard() };
     let db = Db::open(dir, config, clock, &Registry::new())?;
     let series = |name: &str| db.resolve(&Labels::from_pairs([("__name__", name), ("job", "f")]));
     let names = ["constant", "counter", "decimal", "noise", "goes_away"];
@@ -80,6 +81,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         if step == 55 {
             db.checkpoint()?;
         }
+    }
+    // Once more for the last merge, and for the aggregates that wait for it.
+    for _ in 0..4 {
+        db.maintain(TimestampMs(STEPS * STEP_MS))?;
     }
     // Deleted of a block, and of the log.
     for (name, first, last) in [("goes_away", 5, 7), ("noise", 59, 59)] {

@@ -2,6 +2,7 @@
 
 use swell_model::DurationMs;
 
+use crate::compact::downsample::Tier;
 use crate::pace::BackgroundShare;
 use crate::retention::{Limits, RetentionRule};
 
@@ -28,6 +29,8 @@ pub struct Config {
     pub retention_size_bytes: Option<u64>,
     /// Series that are kept for another time; the first rule that names a series counts.
     pub retention_rules: Vec<RetentionRule>,
+    /// Resolutions that are kept as aggregates, beside the samples and after them.
+    pub tiers: Vec<Tier>,
     /// What merging and rewriting of blocks may take; `None` for all there is.
     pub background: Option<BackgroundShare>,
     /// Bytes kept back so that retention and deletion work on a full disk; 0 for none.
@@ -59,7 +62,7 @@ pub struct Config {
 
 impl Config {
     /// What a server starts with: 15 days, sync each second, an hour for late samples, a quarter of a core and 32 MiB a
-    /// second in the background, the limits of the failure specification (T13, T18).
+    /// second in the background, no aggregates, the limits of the failure specification (T13, T18).
     #[must_use]
     pub const fn standard() -> Self {
         Self {
@@ -67,6 +70,7 @@ impl Config {
             retention_time: DurationMs(15 * 24 * 3_600_000),
             retention_size_bytes: None,
             retention_rules: Vec::new(),
+            tiers: Vec::new(),
             background: Some(BackgroundShare { cpu_percent: 25, bytes_per_second: 32 << 20 }),
             reserve_bytes: 16 << 20,
             checkpoint_log_bytes: 8 << 20,

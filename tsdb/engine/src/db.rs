@@ -21,8 +21,9 @@ use swell_model::{
 };
 use swell_telemetry::chain;
 
-use crate::block::{Block, BlockId};
+use crate::block::{Block, BlockId, BlockMeta};
 use crate::checkpoint::Saved;
+use crate::coarse::{self, Choice};
 use crate::config::{Config, WalSync};
 use crate::described::Described;
 use crate::exemplars::{ExemplarVerdict, Exemplars, SeriesExemplars};
@@ -86,8 +87,38 @@ pub(crate) struct Inner {
 /// What readers see.
 pub(crate) struct State {
     pub(crate) head: Head,
-    /// Oldest first.
+    /// Blocks of samples, oldest first.
     pub(crate) blocks: Arc<Vec<Arc<Block>>>,
+    /// Blocks of aggregates, likewise.
+    pub(crate) coarse: Arc<Vec<Arc<Block>>>,
+}
+
+impl State {
+    /// Blocks of samples and of aggregates.
+    pub(crate) fn all_blocks(&self) -> Vec<Arc<Block>> {
+        self.blocks.iter().chain(self.coarse.iter()).cloned().collect()
+    }
+
+    /// Which aggregates a read takes.
+    pub(crate) fn coarse_choice(&self, hints: &SelectHints, config: &Config) -> Choice {
+        if self.coarse.is_empty() {
+            return Choice::default();
+        }
+        let metas: Vec<&BlockMeta> = self.coarse.iter().map(|block| &block.meta).collect();
+        coarse::choose(&metas, hints, self.samples_from(config))
+    }
+
+    /// From this time on no sample was deleted for its age: `config` says how long they stay.
+    fn samples_from(&self, config: &Config) -> TimestampMs {
+        let oldest = self.blocks.iter().map(|block| block.meta.start).min();
+        let Some(oldest) = oldest else { return TimestampMs::MAX };
+        if config.retention_rules.is_empty() {
+            return oldest;
+        }
+        // A rule may keep a block for some series of which others are cut out.
+        let newest = self.blocks.iter().map(|block| block.meta.max).max().unwrap_or(oldest);
+        oldest.max(newest - config.retention_time)
+    }
 }
 
 impl Inner {
@@ -492,14 +523,16 @@ fn merged(mut lists: Vec<Vec<String>>) -> Vec<String> {
 }
 
 impl Db {
-    /// Shows the head to `read` when it may have samples in the range, and gives the blocks of the same moment.
-    fn read_head(&self, range: TimeRange, read: impl FnOnce(&Head)) -> Arc<Vec<Arc<Block>>> {
+    /// Shows the head to `read` when it may have samples in the range, and gives the blocks of the same moment, those of
+    /// aggregates where they reach into the range.
+    fn read_head(&self, range: TimeRange, read: impl FnOnce(&Head)) -> Vec<Arc<Block>> {
         let state = self.inner.state.read();
         let parts = [state.head.range(), state.head.late_range()];
         if parts.iter().flatten().any(|part| part.overlaps(&range)) {
             read(&state.head);
         }
-        Arc::clone(&state.blocks)
+        let reaches = |block: &&Arc<Block>| coarse::may_have(&block.meta, range);
+        state.blocks.iter().chain(state.coarse.iter().filter(reaches)).cloned().collect()
     }
 
     /// First time the head is read from.

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use swell_model::{Labels, Matcher, SelectError, TimeRange, TimestampMs};
+use swell_model::{DurationMs, Labels, Matcher, SelectError, TimeRange, TimestampMs};
 
 use crate::block::{Block, BlockSeries, Loaded};
+use crate::coarse::may_have;
 use crate::compact::plan;
 use crate::db::{Db, Inner};
 use crate::maintain::{Backoff, MaintainError};
 use crate::publish::Publishing;
+use crate::retention::RetentionPlan;
 use crate::select::storage;
 use crate::status::{DeleteReport, MaintainReport};
 use crate::tombstones::Tombstones;
@@ -66,7 +68,7 @@ impl Inner {
                 .into_iter()
                 .filter_map(|idx| Some((state.head.index.labels(idx)?, state.head.last_of(idx)?)))
                 .collect();
-            (Arc::clone(&state.blocks), state.head.read_floor(), of_head)
+            (state.all_blocks(), state.head.read_floor(), of_head)
         };
         // The head first: what is flushed from it waits for the lock that is held here.
         let mut tombstones = self.state.read().head.tombstones.clone();
@@ -81,7 +83,7 @@ impl Inner {
             self.write_head_tombstones(&tombstones, publishing)?;
             self.state.write().head.tombstones = tombstones;
         }
-        for block in blocks.iter().filter(|block| block.meta.range().overlaps(&range)) {
+        for block in blocks.iter().filter(|block| may_have(&block.meta, range)) {
             let select = |loaded: &Loaded| -> Result<Vec<u32>, SelectError> {
                 swell_index::select(&loaded.index, matchers)
                     .map_err(|error| storage(&loaded.index_fault(error)))
@@ -113,6 +115,9 @@ impl Inner {
         let series = loaded.series(&found).map_err(|e| fault(storage(&e)))?;
         let before = block.tombstones().map_err(|e| fault(storage(&e)))?;
         let mut tombstones = Tombstones::clone(&before);
+        // A stretch goes when any of its samples is to go; it stands at its end.
+        let stretch = DurationMs((block.meta.resolution.0 - 1).max(0));
+        let range = TimeRange { end_incl: range.end_incl + stretch, ..range };
         let mut count = 0;
         for (idx, series) in found.into_iter().zip(series) {
             if let Some((from, to)) = overlap(&series, range) {
@@ -128,16 +133,19 @@ impl Inner {
     /// Deletes what the rules of retention say, series by series, of blocks that stay.
     pub(crate) fn cut(
         &self,
-        cuts: &[Option<TimestampMs>],
+        plan: &RetentionPlan,
         backoff: &mut Backoff,
         publishing: &Publishing<'_>,
     ) -> Result<usize, MaintainError> {
-        if backoff.cuts_done == cuts {
+        let wanted = [&plan.cuts[..], &plan.coarse_cuts].concat();
+        if backoff.cuts_done == wanted {
             return Ok(0);
         }
-        let blocks = Arc::clone(&self.state.read().blocks);
+        let blocks = self.state.read().all_blocks();
         let mut count = 0;
         for block in blocks.iter().filter(|block| block.damage().is_none()) {
+            let is_of_samples = block.meta.resolution == DurationMs::ZERO;
+            let cuts = if is_of_samples { &plan.cuts } else { &plan.coarse_cuts };
             for (idx, cut) in cuts.iter().enumerate() {
                 let Some(cut) = cut.filter(|cut| block.meta.min < *cut) else { continue };
                 let end_incl = TimestampMs(cut.0 - 1);
@@ -149,7 +157,7 @@ impl Inner {
         if count > 0 {
             self.list_blocks(publishing)?;
         }
-        cuts.clone_into(&mut backoff.cuts_done);
+        backoff.cuts_done = wanted;
         Ok(count)
     }
 

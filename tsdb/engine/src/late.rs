@@ -6,7 +6,7 @@ use std::sync::Arc;
 use swell_model::{DurationMs, SelectHints, TimeRange};
 
 use crate::block::Packing;
-use crate::compact::execute::{Job, Turn, discard, fill};
+use crate::compact::execute::{Job, Reads, Turn, discard, fill};
 use crate::compact::plan::{FLUSH_SPAN, window_of};
 use crate::db::Inner;
 use crate::described;
@@ -57,6 +57,7 @@ impl Inner {
             resolution: DurationMs::ZERO,
             sources: Vec::new(),
             samples_in: (mark.from, mark.below),
+            reads: Reads::Samples,
             packing: Packing::Plain,
         };
         let filled = fill(&*self.dir, job, selected, &mut Turn::Write)?;

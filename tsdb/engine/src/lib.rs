@@ -10,6 +10,7 @@
 
 mod block;
 mod checkpoint;
+mod coarse;
 mod compact;
 mod config;
 mod db;
@@ -41,6 +42,7 @@ mod tombstones;
 mod wal;
 mod writes;
 
+pub use compact::downsample::Tier;
 pub use config::{Config, WalSync};
 pub use db::Db;
 pub use exemplars::SeriesExemplars;
@@ -51,6 +53,7 @@ pub use pace::BackgroundShare;
 pub use retention::RetentionRule;
 pub use snapshot::{SnapshotError, SnapshotReport, restore};
 pub use status::{
-    BlocksStatus, Cardinality, Damage, DeleteReport, HeadStatus, MaintainReport, Status, WalStatus,
+    BlocksStatus, Cardinality, Damage, DeleteReport, HeadStatus, MaintainReport, Status,
+    TierStatus, WalStatus,
 };
 pub use writes::Refusal;

@@ -10,13 +10,13 @@ use swell_model::{DurationMs, SelectError, SelectHints, TimeRange, TimestampMs};
 use swell_telemetry::chain;
 
 use crate::block::{self, Block, BlockId, BlockMeta, Packing, WriteBlockError};
-use crate::compact::execute::{Job, Turn, discard, fill};
+use crate::compact::execute::{Job, Reads, Turn, discard, fill};
 use crate::compact::plan::{self, Rewrite, Window};
 use crate::db::{Db, Inner};
 use crate::head::HistogramChunk;
 use crate::pace::{BackgroundShare, Pacer};
 use crate::reserve;
-use crate::retention;
+use crate::retention::{self, Limits};
 use crate::select::{merge, snapshot};
 use crate::status::{Damage, MaintainReport};
 use crate::wal::FlushMark;
@@ -193,7 +193,7 @@ impl Inner {
         };
         reserve::ensure(&*self.dir, self.config.reserve_bytes).map_err(fault)?;
         let now = self.clock.monotonic();
-        let blocks = Arc::clone(&self.state.read().blocks);
+        let blocks = self.state.read().all_blocks();
         blocks.iter().for_each(|block| block.unload_unused(now, UNLOAD_AFTER));
         // Last, since nothing waits for it.
         if self.rest.is_over() { Ok(()) } else { self.checkpoint_if_due(backoff) }
@@ -261,6 +261,7 @@ impl Inner {
             resolution: DurationMs::ZERO,
             sources: Vec::new(),
             samples_in: (mark.from, window.1),
+            reads: Reads::Samples,
             packing: Packing::Plain,
         };
         let filled = fill(&*self.dir, job, selected, &mut Turn::Write)?;
@@ -291,13 +292,36 @@ impl Inner {
         }
         let blocks = Arc::clone(&self.state.read().blocks);
         let metas: Vec<BlockMeta> = blocks.iter().map(|block| block.meta.clone()).collect();
-        let mut plan = retention::plan(&metas, &self.config.retention());
+        let coarse: Vec<BlockMeta> =
+            self.state.read().coarse.iter().map(|block| block.meta.clone()).collect();
+        let coarse_bytes: u64 = coarse.iter().map(|meta| meta.file_bytes).sum();
+        let limits = self.config.retention();
+        let size_bytes = limits.size_bytes.map(|limit| limit.saturating_sub(coarse_bytes));
+        // What is not aggregated yet stays until it is.
+        let due = self.due_downsampling(backoff);
+        let first_due = due.iter().map(|rewrite| rewrite.window.0).min();
+        let held: Vec<BlockId> = due.into_iter().flat_map(|rewrite| rewrite.sources).collect();
+        let mut plan = retention::plan(&metas, &Limits { size_bytes, ..limits }, &held);
+        if let (Some(Some(cut)), Some(first_due)) = (plan.cuts.last_mut(), first_due) {
+            *cut = (*cut).min(first_due);
+        }
         let held_from = TimestampMs(self.hold_from_ms.load(Ordering::Relaxed));
         let is_held = |id: &BlockId| metas.iter().any(|it| it.id == *id && it.max >= held_from);
         plan.delete.retain(|id| !is_held(id));
         self.metrics.retention_held_back.set(i64::from(plan.held_back_by_gap.is_some()));
+        if plan.held_back_by_gap.is_none()
+            && let Some(newest) = metas.iter().map(|meta| meta.max).max()
+        {
+            plan.delete.extend(retention::plan_coarse(
+                &coarse,
+                &self.config.tiers,
+                &limits,
+                newest,
+            ));
+        }
         if !plan.delete.is_empty() {
-            let (count, of) = (plan.delete.len(), metas.len());
+            let (count, of) = (plan.delete.len(), metas.len() + coarse.len());
+            let blocks = self.state.read().all_blocks();
             tracing::info!(count, of, "blocks have served their time");
             self.exchange(&plan.delete, None);
             report.retired_block_count += plan.delete.len();
@@ -306,13 +330,13 @@ impl Inner {
             backoff.garbage.extend(retired.cloned());
             self.sweep(&mut backoff.garbage, &publishing)?;
         }
-        report.cut_series_count += self.cut(&plan.cuts, backoff, &publishing)?;
+        report.cut_series_count += self.cut(&plan, backoff, &publishing)?;
         Ok(())
     }
 
     /// All damage known: met at open, and met by reads since.
     pub(crate) fn all_damage(&self) -> Vec<Damage> {
-        let blocks = Arc::clone(&self.state.read().blocks);
+        let blocks = self.state.read().all_blocks();
         let of_block = |block: &Arc<Block>| {
             let (offset, what) = block.damage()?;
             let range = Some(block.meta.range());
@@ -344,6 +368,8 @@ impl Inner {
         let metrics = &self.metrics;
         metrics.head_series.set(gauge(series_count as u64));
         metrics.head_bytes.set(gauge(head_bytes));
+        let coarse = Arc::clone(&self.state.read().coarse);
+        metrics.downsampled_bytes.set(gauge(coarse.iter().map(|b| b.meta.file_bytes).sum()));
         metrics.blocks.set(gauge(blocks.len() as u64));
         metrics.block_bytes.set(gauge(blocks.iter().map(|b| b.meta.file_bytes).sum()));
         metrics.block_samples.set(gauge(blocks.iter().map(|b| b.meta.sample_count).sum()));

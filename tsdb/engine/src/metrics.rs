@@ -18,6 +18,8 @@ pub(crate) struct Metrics {
     pub(crate) block_samples: IntGauge,
     pub(crate) flushes: IntCounter,
     pub(crate) compactions: IntCounter,
+    pub(crate) downsampled: IntCounter,
+    pub(crate) downsampled_bytes: IntGauge,
     pub(crate) blocks_deleted: IntCounter,
     pub(crate) deletions: IntCounter,
     pub(crate) background_pauses: Counter,
@@ -91,6 +93,14 @@ impl Metrics {
             block_samples: gauge("swell_tsdb_block_samples", "Samples in all blocks.")?,
             flushes: counter("swell_tsdb_flushes_total", "Blocks written from memory.")?,
             compactions: counter("swell_tsdb_compactions_total", "Blocks merged from others.")?,
+            downsampled: counter(
+                "swell_tsdb_downsampled_blocks_total",
+                "Blocks of aggregates written from samples.",
+            )?,
+            downsampled_bytes: gauge(
+                "swell_tsdb_downsampled_bytes",
+                "Size of all blocks of aggregates on disk.",
+            )?,
             blocks_deleted: counter(
                 "swell_tsdb_blocks_deleted_total",
                 "Blocks deleted by retention.",

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64};
 use parking_lot::{Mutex, RwLock};
 use prometheus::Registry;
 use swell_env::{Clock, Dir, DirEntry};
+use swell_model::DurationMs;
 use swell_telemetry::chain;
 
 use crate::block::manifest::{self, Listed, Manifest};
@@ -88,7 +89,8 @@ impl Db {
         opening.make_folders()?;
         let mut damage = Vec::new();
         let found = opening.blocks(&mut damage)?;
-        let blocks = found.blocks;
+        let is_coarse = |block: &Arc<Block>| block.meta.resolution > DurationMs::ZERO;
+        let (coarse, blocks): (Vec<_>, Vec<_>) = found.blocks.into_iter().partition(is_coarse);
         let mut restored = Restored {
             head: Head::new(),
             exemplars: Exemplars::new(config.exemplars_max),
@@ -123,7 +125,7 @@ impl Db {
             publishing: Mutex::new(()),
             rest: Rest::default(),
             commit: Mutex::new(writer),
-            state: RwLock::new(State { head, blocks: Arc::new(blocks) }),
+            state: RwLock::new(State { head, blocks: Arc::new(blocks), coarse: Arc::new(coarse) }),
             groupings: crate::groupings::Groupings::default(),
             gate: SyncGate::default(),
             exemplars: RwLock::new(exemplars),

@@ -7,6 +7,7 @@ use swell_model::{
     TimeRange,
 };
 
+use crate::coarse::{self, Choice};
 use crate::db::Db;
 use crate::head::HeadSeries;
 use crate::select::{Columns, Decoder, Selected, load, merge, snapshot};
@@ -20,17 +21,21 @@ impl Db {
         split: Split,
     ) -> Result<Vec<SeriesIter<'a>>, SelectError> {
         let range = hints.range;
-        let (head, blocks, head_from_ms) = {
+        let (head, blocks, coarse, choice, head_from_ms) = {
             let state = self.inner.state.read();
+            let choice = state.coarse_choice(hints, &self.inner.config);
+            let coarse = coarse::chosen(&state.coarse, choice, range);
             let head = snapshot(&state.head, matchers, hints);
-            (head, Arc::clone(&state.blocks), state.head.clipped(range).0)
+            (head, Arc::clone(&state.blocks), coarse, choice, state.head.clipped(range).0)
         };
-        let blocks = load(&blocks, range, self.inner.clock.monotonic())?;
+        let now = self.inner.clock.monotonic();
+        let mut blocks = load(&blocks, range, now)?;
+        blocks.extend(load(&coarse, range, now)?);
         let selected = merge(&blocks, head, matchers, range)?;
         // A part does not know how many series the others give.
         let split = if hints.limit == 0 { split } else { Split::WHOLE };
         let columns = |series: Vec<Selected>| -> SeriesIter<'a> {
-            Box::new(Columns::new(series, hints, head_from_ms))
+            Box::new(Columns::new(series, hints, choice, head_from_ms))
         };
         Ok(cut(selected, split).into_iter().map(columns).collect())
     }
@@ -49,6 +54,7 @@ impl Db {
             let head = &state.head;
             // What is in blocks, or deleted, would have to be matched with the head's by labels.
             if state.blocks.iter().any(|block| block.meta.range().overlaps(&range))
+                || state.coarse_choice(hints, &self.inner.config) != Choice::default()
                 || !head.tombstones.is_empty()
                 || hints.limit != 0
             {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use parking_lot::MutexGuard;
+use swell_model::DurationMs;
 
 use crate::block::manifest::{self, Listed};
 use crate::block::{self, Block, BlockId, BlockWriter, ReadBlockError};
@@ -44,17 +45,19 @@ impl Inner {
     /// Shows readers the blocks without `gone`, and with `new`. Reads that began before go on with what they have.
     pub(crate) fn exchange(&self, gone: &[BlockId], new: Option<Arc<Block>>) {
         let mut state = self.state.write();
-        let kept = state.blocks.iter().filter(|block| !gone.contains(&block.meta.id));
-        let mut blocks: Vec<Arc<Block>> = kept.cloned().chain(new).collect();
-        blocks.sort_by_key(|block| (block.meta.start, block.meta.id));
-        state.blocks = Arc::new(blocks);
+        let kept = state.all_blocks().into_iter().filter(|block| !gone.contains(&block.meta.id));
+        let mut all: Vec<Arc<Block>> = kept.chain(new).collect();
+        all.sort_by_key(|block| (block.meta.start, block.meta.id));
+        let is_coarse = |block: &Arc<Block>| block.meta.resolution > DurationMs::ZERO;
+        let (coarse, blocks) = all.into_iter().partition(is_coarse);
+        (state.blocks, state.coarse) = (Arc::new(blocks), Arc::new(coarse));
     }
 
     /// What the list of blocks must say now.
     pub(crate) fn listed(&self) -> Vec<Listed> {
         let (blocks, head_has) = {
             let state = self.state.read();
-            (Arc::clone(&state.blocks), !state.head.tombstones.is_empty())
+            (state.all_blocks(), !state.head.tombstones.is_empty())
         };
         let there = blocks
             .iter()

@@ -6,6 +6,7 @@
 use swell_model::{DurationMs, Matcher, TimestampMs};
 
 use crate::block::{BlockId, BlockMeta};
+use crate::compact::downsample::Tier;
 
 /// Blocks that one run deletes at most: a mistake costs a few of them before someone sees it.
 pub(crate) const DELETE_MAX: usize = 4;
@@ -43,6 +44,8 @@ pub(crate) struct RetentionPlan {
     /// Samples older than that are deleted of the series of each rule, and at the end of those that no rule names;
     /// `None` where whole blocks go in time.
     pub(crate) cuts: Vec<Option<TimestampMs>>,
+    /// Aggregates older than that are deleted of the series of each rule.
+    pub(crate) coarse_cuts: Vec<Option<TimestampMs>>,
 }
 
 impl Limits<'_> {
@@ -52,9 +55,39 @@ impl Limits<'_> {
     }
 }
 
+/// Blocks of aggregates to delete, oldest first, [`DELETE_MAX`] at most: those that are older than their tier is kept,
+/// those of no tier as samples are, and the oldest while all together exceed half of the size. `newest` is the
+/// newest sample of a block.
+pub(crate) fn plan_coarse(
+    coarse: &[BlockMeta],
+    tiers: &[Tier],
+    limits: &Limits<'_>,
+    newest: TimestampMs,
+) -> Vec<BlockId> {
+    let mut blocks: Vec<&BlockMeta> = coarse.iter().collect();
+    blocks.sort_by_key(|meta| (meta.max, meta.id));
+    let kept = |meta: &BlockMeta| {
+        let tier = tiers.iter().find(|tier| tier.resolution == meta.resolution);
+        tier.map_or(limits.longest(), |tier| tier.retention)
+    };
+    let mut total: u64 = blocks.iter().map(|meta| meta.file_bytes).sum();
+    let mut expired = Vec::new();
+    for meta in blocks {
+        let is_too_much = limits.size_bytes.is_some_and(|limit| total > limit / 2);
+        if newest.since(meta.max) > kept(meta) || is_too_much {
+            total -= meta.file_bytes;
+            expired.push(meta.id);
+        }
+    }
+    expired.truncate(DELETE_MAX);
+    expired
+}
+
 /// Deletes blocks older than the longest time that any series is kept, and the oldest blocks while all together
 /// exceed the size; never the newest block.
-pub(crate) fn plan(metas: &[BlockMeta], limits: &Limits<'_>) -> RetentionPlan {
+///
+/// Of `held` blocks none goes for its age: they are still needed.
+pub(crate) fn plan(metas: &[BlockMeta], limits: &Limits<'_>, held: &[BlockId]) -> RetentionPlan {
     let time = limits.longest();
     let mut blocks: Vec<&BlockMeta> = metas.iter().collect();
     blocks.sort_by_key(|meta| (meta.max, meta.id));
@@ -75,6 +108,9 @@ pub(crate) fn plan(metas: &[BlockMeta], limits: &Limits<'_>) -> RetentionPlan {
         }
         covered_from = covered_from.min(block.min);
     }
+    if let Some(first_held) = blocks[..expired].iter().position(|meta| held.contains(&meta.id)) {
+        expired = first_held;
+    }
     let mut total: u64 = blocks[expired..].iter().map(|block| block.file_bytes).sum();
     while let Some(limit) = limits.size_bytes
         && total > limit
@@ -92,6 +128,11 @@ pub(crate) fn plan(metas: &[BlockMeta], limits: &Limits<'_>) -> RetentionPlan {
         };
         let times = limits.rules.iter().map(|rule| rule.time).chain([limits.time]);
         plan.cuts = times.map(cut).collect();
+        let coarse_cut = |rule: &RetentionRule| {
+            let at = newest.max - rule.time;
+            Some(TimestampMs(at.0.saturating_sub(at.0.rem_euclid(CUT_STEP.0))))
+        };
+        plan.coarse_cuts = limits.rules.iter().map(coarse_cut).collect();
     }
     plan
 }
@@ -134,14 +175,14 @@ mod tests {
         let expected = RetentionPlan {
             delete: deleted.iter().copied().map(BlockId).collect(),
             held_back_by_gap: gap_days.map(|days| DurationMs(days * DAY)),
-            cuts: Vec::new(),
+            ..RetentionPlan::default()
         };
         let limits = Limits { time: DurationMs(time_days * DAY), rules: &[], size_bytes };
-        assert_eq!(plan(&metas, &limits), expected);
+        assert_eq!(plan(&metas, &limits, &[]), expected);
         metas.reverse();
-        assert_eq!(plan(&metas, &limits), expected);
+        assert_eq!(plan(&metas, &limits, &[]), expected);
         metas.retain(|meta| !deleted.contains(&meta.id.0));
-        let again = plan(&metas, &limits);
+        let again = plan(&metas, &limits, &[]);
         assert!(again.delete.is_empty() || deleted.len() == DELETE_MAX, "{again:?}");
     }
 
@@ -180,7 +221,7 @@ mod tests {
         let rule = |days: i64| RetentionRule { matchers: Vec::new(), time: DurationMs(days * DAY) };
         let cuts = |days: &[i64], rules: &[RetentionRule]| {
             let limits = Limits { time: DurationMs(15 * DAY), rules, size_bytes: None };
-            let plan = plan(&metas(days), &limits);
+            let plan = plan(&metas(days), &limits, &[]);
             let cuts: Vec<Option<i64>> =
                 plan.cuts.iter().map(|cut| cut.map(|at| at.0 / DAY)).collect();
             (plan.delete.len(), cuts)

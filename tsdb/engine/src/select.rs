@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use swell_chunk::{DecodeError, FloatReader, TailColumn};
 use swell_model::{
-    FloatColumn, HistogramColumn, Labels, Matcher, NativeHistogram, SelectError, SelectHints,
-    SeriesData, TimeRange,
+    DurationMs, FloatColumn, HistogramColumn, Labels, Matcher, NativeHistogram, SelectError,
+    SelectHints, SeriesData, TimeRange,
 };
 use swell_telemetry::chain;
 
 use crate::block::{Block, BlockSeries, FrameCache, Loaded, ReadBlockError, TimesRef};
+use crate::coarse::{Choice, CoarsePart, CoarseRead};
 use crate::head::{
     ColumnRef, Head, HeadSeries, HistogramPoint, HistogramSamples, OpenColumn, float_wins,
     histogram_wins, start_of_float,
@@ -24,6 +25,8 @@ pub(crate) struct Selected {
     /// Oldest block first, the head last. Of samples at one time the one counts that wins by the rule of the head's
     /// late samples, whatever part it is in.
     pub(crate) parts: Vec<Part>,
+    /// Aggregates of its samples, where blocks of a resolution were given.
+    pub(crate) coarse: Vec<CoarsePart>,
 }
 
 impl Selected {
@@ -53,16 +56,18 @@ pub(crate) fn merge(
     let mut by_labels: HashMap<Labels, usize> = HashMap::new();
     // With one source nothing can meet, and the map is not needed.
     let source_count = blocks.len() + usize::from(!head.is_empty());
-    let mut add = |labels: Labels, part: Part| {
+    let mut add = |labels: Labels, found: Found| {
         if source_count == 1 {
-            selected.push(Selected { labels, parts: vec![part] });
+            let mut series = Selected { labels, ..Selected::default() };
+            found.add_to(&mut series);
+            selected.push(series);
             return;
         }
         let idx = *by_labels.entry(labels).or_insert_with_key(|labels| {
-            selected.push(Selected { labels: labels.clone(), parts: Vec::new() });
+            selected.push(Selected { labels: labels.clone(), ..Selected::default() });
             selected.len() - 1
         });
-        selected[idx].parts.push(part);
+        found.add_to(&mut selected[idx]);
     };
     for loaded in blocks {
         let found = swell_index::select(&loaded.index, matchers)
@@ -72,16 +77,34 @@ pub(crate) fn merge(
         let series = loaded.series(&found).map_err(|error| storage(&error))?;
         let tombstones = loaded.block.tombstones().map_err(|error| storage(&error))?;
         for (idx, (labels, series)) in found.into_iter().zip(labels.into_iter().zip(series)) {
-            if may_overlap(&series, range) {
-                let deleted = tombstones.of(&idx).cloned();
-                add(labels, Part::Block(Arc::clone(loaded), series, deleted));
+            let deleted = || tombstones.of(&idx).cloned();
+            if loaded.block.meta.resolution > DurationMs::ZERO {
+                let (loaded, deleted) = (Arc::clone(loaded), deleted());
+                add(labels, Found::Coarse(CoarsePart { loaded, series, deleted }));
+            } else if may_overlap(&series, range) {
+                add(labels, Found::Part(Part::Block(Arc::clone(loaded), series, deleted())));
             }
         }
     }
     for series in head {
-        add(series.labels.clone(), Part::Head(series));
+        add(series.labels.clone(), Found::Part(Part::Head(series)));
     }
     Ok(selected)
+}
+
+/// One place a series was found in.
+enum Found {
+    Part(Part),
+    Coarse(CoarsePart),
+}
+
+impl Found {
+    fn add_to(self, series: &mut Selected) {
+        match self {
+            Self::Part(part) => series.parts.push(part),
+            Self::Coarse(part) => series.coarse.push(part),
+        }
+    }
 }
 
 fn may_overlap(series: &BlockSeries, range: TimeRange) -> bool {
@@ -119,9 +142,9 @@ pub(crate) fn head_fault(error: DecodeError) -> SelectError {
 /// Decodes selected series one by one; series without samples in the range are passed over.
 pub(crate) struct Columns {
     selected: std::vec::IntoIter<Selected>,
-    range: TimeRange,
-    /// The head's samples before this are in blocks.
-    head_from_ms: i64,
+    read: CoarseRead,
+    /// Aggregates are wanted, and nothing else.
+    aggregates_only: bool,
     labels_only: bool,
     newest_only: bool,
     left: usize,
@@ -129,15 +152,46 @@ pub(crate) struct Columns {
 }
 
 impl Columns {
-    pub(crate) fn new(selected: Vec<Selected>, hints: &SelectHints, head_from_ms: i64) -> Self {
+    /// The head's samples before `head_from_ms` are in blocks.
+    pub(crate) fn new(
+        selected: Vec<Selected>,
+        hints: &SelectHints,
+        choice: Choice,
+        head_from_ms: i64,
+    ) -> Self {
+        let (coarse, range) = (hints.coarse, hints.range);
         Self {
             selected: selected.into_iter(),
-            range: hints.range,
-            head_from_ms,
+            read: CoarseRead { choice, coarse, range, head_from_ms },
+            aggregates_only: false,
             labels_only: hints.labels_only,
             newest_only: hints.newest_only,
             left: if hints.limit == 0 { usize::MAX } else { hints.limit },
             decoder: Decoder::default(),
+        }
+    }
+
+    /// All samples of these times.
+    pub(crate) fn samples(selected: Vec<Selected>, range: TimeRange) -> Self {
+        Self::new(selected, &SelectHints::range(range), Choice::default(), i64::MIN)
+    }
+
+    /// All aggregates, as they are stored.
+    pub(crate) fn aggregates(selected: Vec<Selected>) -> Self {
+        Self { aggregates_only: true, ..Self::samples(selected, TimeRange::ALL) }
+    }
+
+    fn decode(&mut self, series: Selected) -> Result<SeriesData, SelectError> {
+        let CoarseRead { range, head_from_ms, .. } = self.read;
+        if self.aggregates_only {
+            self.decoder.aggregates(series)
+        } else if !series.coarse.is_empty() {
+            self.decoder.with_coarse(series, &self.read)
+        } else if self.newest_only && !series.has_deletions() {
+            // Of a series of which something is deleted all samples are read: the newest may be among it.
+            self.decoder.newest(series, range, head_from_ms)
+        } else {
+            self.decoder.series(series, range, head_from_ms)
         }
     }
 }
@@ -149,17 +203,12 @@ impl Iterator for Columns {
         if self.left == 0 {
             return None;
         }
-        for series in self.selected.by_ref() {
-            // Of a series of which something is deleted all samples are read: the newest may be among it.
-            let decoded = if self.newest_only && !series.has_deletions() {
-                self.decoder.newest(series, self.range, self.head_from_ms)
-            } else {
-                self.decoder.series(series, self.range, self.head_from_ms)
-            };
-            match decoded {
+        while let Some(series) = self.selected.next() {
+            match self.decode(series) {
                 Ok(data)
                     if data.floats.timestamps.is_empty()
-                        && data.histograms.timestamps.is_empty() => {}
+                        && data.histograms.timestamps.is_empty()
+                        && data.aggregates.is_empty() => {}
                 Ok(data) => {
                     self.left -= 1;
                     return Some(Ok(if self.labels_only {
@@ -615,7 +664,10 @@ pub(crate) fn load(
 ) -> Result<Vec<Arc<Loaded>>, SelectError> {
     blocks
         .iter()
-        .filter(|block| block.meta.range().overlaps(&range))
+        .filter(|block| {
+            // What stretches hold may be older than their ends.
+            block.meta.resolution > DurationMs::ZERO || block.meta.range().overlaps(&range)
+        })
         .map(|block| block.load(now).map_err(|error| storage(&error)))
         .collect()
 }

@@ -5,7 +5,6 @@
 //! its name once it is whole.
 
 use std::io;
-use std::sync::Arc;
 
 use swell_env::{Dir, remove_tree};
 
@@ -137,8 +136,8 @@ impl Db {
             let target = format!("{into}/{name}");
             dir.link(name, &target).map_err(fault(format!("link {name} as {target}")))
         };
-        let blocks = Arc::clone(&inner.state.read().blocks);
-        for block in blocks.iter() {
+        let blocks = inner.state.read().all_blocks();
+        for block in &blocks {
             link(&block.name)?;
             report.block_count += 1;
             report.bytes += block.meta.file_bytes;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use swell_model::{METRIC_NAME, TimeRange, TimestampMs};
+use swell_model::{DurationMs, METRIC_NAME, TimeRange, TimestampMs};
 
 use crate::block::Block;
 use crate::db::Db;
@@ -16,6 +16,8 @@ pub struct Status {
     pub head: HeadStatus,
     /// Samples in blocks.
     pub blocks: BlocksStatus,
+    /// Aggregates beside the samples, finest first.
+    pub tiers: Vec<TierStatus>,
     /// The log in front of the head.
     pub wal: WalStatus,
     /// Samples stored since the database was opened.
@@ -74,6 +76,23 @@ pub struct BlocksStatus {
     pub range: Option<TimeRange>,
 }
 
+/// Blocks of aggregates of one resolution.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TierStatus {
+    /// Length of the stretches that are one aggregate each.
+    pub resolution: DurationMs,
+    /// Blocks.
+    pub block_count: usize,
+    /// Series, counted once in each block that has them.
+    pub series_count: u64,
+    /// Aggregates.
+    pub aggregate_count: u64,
+    /// Bytes of all files.
+    pub bytes: u64,
+    /// From the start of the first stretch to the end of the last one.
+    pub range: TimeRange,
+}
+
 /// The write-ahead log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WalStatus {
@@ -128,6 +147,8 @@ pub struct MaintainReport {
     pub flushed_block_count: usize,
     /// Blocks written from others.
     pub compacted_block_count: usize,
+    /// Blocks of aggregates written from samples.
+    pub downsampled_block_count: usize,
     /// Blocks written anew without what was deleted of them.
     pub rewritten_block_count: usize,
     /// Blocks deleted by retention.
@@ -170,10 +191,11 @@ impl Db {
                 checkpoint_fault: inner.checkpoint_fault.clone(),
             }
         };
-        let (head, cardinality, blocks) = {
+        let (head, cardinality, blocks, coarse) = {
             let state = inner.state.read();
             let head = head_status(&state.head);
-            (head, Cardinality::of(&state.head, STATUS_TOP), Arc::clone(&state.blocks))
+            let cardinality = Cardinality::of(&state.head, STATUS_TOP);
+            (head, cardinality, Arc::clone(&state.blocks), Arc::clone(&state.coarse))
         };
         let blocks = blocks_status(&blocks);
         let (bytes, samples) = if blocks.sample_count > 0 {
@@ -185,6 +207,7 @@ impl Db {
             bytes_per_sample: ratio(bytes, samples),
             head,
             blocks,
+            tiers: tiers_status(&coarse),
             wal,
             samples_appended: inner.samples_appended.load(Ordering::Relaxed),
             exemplar_count: inner.exemplars.read().len(),
@@ -237,6 +260,37 @@ fn blocks_status(blocks: &[Arc<Block>]) -> BlocksStatus {
             .sum(),
         range: start.zip(end).map(|(start_incl, end_incl)| TimeRange { start_incl, end_incl }),
     }
+}
+
+fn tiers_status(coarse: &[Arc<Block>]) -> Vec<TierStatus> {
+    let mut tiers: Vec<TierStatus> = Vec::new();
+    for meta in coarse.iter().map(|block| &block.meta) {
+        let start_incl = meta.min - meta.resolution;
+        let range = TimeRange { start_incl, end_incl: meta.max };
+        let idx = tiers.iter().position(|tier| tier.resolution == meta.resolution);
+        let idx = idx.unwrap_or_else(|| {
+            let resolution = meta.resolution;
+            let (block_count, series_count, aggregate_count, bytes) = (0, 0, 0, 0);
+            tiers.push(TierStatus {
+                resolution,
+                block_count,
+                series_count,
+                aggregate_count,
+                bytes,
+                range,
+            });
+            tiers.len() - 1
+        });
+        let tier = &mut tiers[idx];
+        tier.block_count += 1;
+        tier.series_count += meta.series_count;
+        tier.aggregate_count += meta.sample_count;
+        tier.bytes += meta.file_bytes;
+        tier.range.start_incl = tier.range.start_incl.min(range.start_incl);
+        tier.range.end_incl = tier.range.end_incl.max(range.end_incl);
+    }
+    tiers.sort_by_key(|tier| tier.resolution);
+    tiers
 }
 
 impl Cardinality {

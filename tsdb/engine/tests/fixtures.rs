@@ -8,7 +8,9 @@ use std::sync::Arc;
 use prometheus::Registry;
 use swell_engine::{Config, Db};
 use swell_env::{FsDir, ManualClock};
-use swell_model::{SelectHints, SeriesSource, TimeRange, TimestampMs, stale_nan};
+use swell_model::{
+    DurationMs, SelectHints, SeriesSource, TimeRange, TimestampMs, by_stretch, stale_nan,
+};
 
 const STEP_MS: i64 = 1_800_000;
 
@@ -43,7 +45,8 @@ fn expected(name: &str, step: i64) -> Option<f64> {
 
 #[test]
 fn version_1_opens() {
-    check("v1", false);
+    let db = check("v1", false);
+    assert_eq!(db.status().tiers, []);
 }
 
 #[test]
@@ -51,7 +54,36 @@ fn version_1_with_a_checkpoint_opens() {
     check("v1-checkpoint", true);
 }
 
-fn check(name: &str, has_checkpoint: bool) {
+#[test]
+fn version_2_opens() {
+    let db = check("v2", false);
+    let tiers = db.status().tiers;
+    assert_eq!((tiers.len(), tiers[0].resolution), (1, DurationMs(3_600_000)));
+    let mut found = Vec::new();
+    for series in db.aggregates(tiers[0].resolution).expect("selects") {
+        let series = series.expect("decodes");
+        let name = series.labels.metric_name().expect("named").to_owned();
+        let steps = (0..=48).filter_map(|step| Some((step * STEP_MS, expected(&name, step)?)));
+        let (times, values): (Vec<i64>, Vec<f64>) = steps.unzip();
+        let mut expected = by_stretch(&times, &values, 3_600_000);
+        match name.as_str() {
+            "late" => {
+                let at = [18, 38].map(|step| step * STEP_MS + 1);
+                expected = by_stretch(&at, &[19.0, 39.0], 3_600_000);
+            }
+            // The whole stretch of a deleted sample is gone.
+            "goes_away" => expected.retain(|it| it.last_ms != 8 * STEP_MS),
+            _ => {}
+        }
+        expected.iter_mut().for_each(|it| it.sum_lost = 0.0);
+        assert_eq!(series.aggregates, expected, "{name}");
+        found.push(name);
+    }
+    found.sort();
+    assert_eq!(found, ["constant", "counter", "decimal", "goes_away", "late", "noise"]);
+}
+
+fn check(name: &str, has_checkpoint: bool) -> Db {
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name);
     let root = tempfile::tempdir().expect("temporary directory");
     copy(&fixture, root.path());
@@ -104,4 +136,5 @@ fn check(name: &str, has_checkpoint: bool) {
     assert_eq!((newest.value, newest.labels.get("trace_id")), (59.0, Some("t59")));
     assert_eq!(db.metadata()["counter"].help, "Counts.");
     db.maintain(TimestampMs(60 * STEP_MS)).expect("goes on from there");
+    db
 }

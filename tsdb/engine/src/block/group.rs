@@ -7,7 +7,8 @@
 //!        varint length of each column but the last, then the columns
 //!   series      byte each: has floats (bit 0), has histograms (bit 1), the times of its floats are those of the
 //!               floats before it in the group (bit 2), has start timestamps of floats (bit 3), of
-//!               histograms (bit 4): chunks of floats behind those of the values, or behind the histograms
+//!               histograms (bit 4): chunks of floats behind those of the values, or behind the histograms;
+//!               has aggregates (bit 5): the chunks of their columns behind those
 //!   times       reference to times (times.rs) of floats, unless bit 2, then of histograms
 //!   kinds       of each chunk of floats (docs/format/column.md)
 //!   numbers     of each chunk of floats
@@ -25,6 +26,7 @@ use swell_chunk::{
     Cursor, DecodeError, FloatHead, FloatParts, HISTOGRAMS_MAX, put_varint, put_zigzag,
 };
 
+use super::aggregates;
 use super::frames::{Frame, Location, Place, compressed, decompressed};
 use super::times::{TimesColumn, TimesPool, TimesRef, read_ref};
 use super::{CHUNK_LEN, SERIES_GROUP_LEN};
@@ -34,6 +36,7 @@ const HAS_HISTOGRAMS: u8 = 1 << 1;
 const SAME_TIMES: u8 = 1 << 2;
 const HAS_FLOAT_STARTS: u8 = 1 << 3;
 const HAS_HISTOGRAM_STARTS: u8 = 1 << 4;
+const HAS_AGGREGATES: u8 = 1 << 5;
 
 /// Columns of a group, in the order of the file.
 const COLUMN_COUNT: usize = 7;
@@ -81,6 +84,11 @@ impl GroupWriter {
     pub(super) fn starts(&mut self, are_of_floats: bool) {
         *self.series.last_mut().expect("a series was started") |=
             if are_of_floats { HAS_FLOAT_STARTS } else { HAS_HISTOGRAM_STARTS };
+    }
+
+    /// Chunks of the columns of aggregates follow.
+    pub(super) fn aggregates(&mut self) {
+        *self.series.last_mut().expect("a series was started") |= HAS_AGGREGATES;
     }
 
     /// Refers to the times of the series' floats.
@@ -266,6 +274,8 @@ struct FloatEntry {
     reference: Option<u32>,
     /// First chunk of the start timestamps.
     starts: Option<usize>,
+    /// First chunk of the columns of aggregates.
+    aggregates: Option<usize>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -294,6 +304,7 @@ pub(crate) struct FloatColumns {
     group: Arc<Group>,
     first_chunk: usize,
     starts: Option<usize>,
+    aggregates: Option<usize>,
 }
 
 /// Chunks of histograms, of [`HISTOGRAMS_MAX`] each but the last.
@@ -310,7 +321,13 @@ impl FloatColumns {
     /// The start timestamps of the samples, as a column of floats.
     pub(crate) fn starts(&self) -> Option<Self> {
         let first_chunk = self.starts?;
-        Some(Self { first_chunk, reference: None, starts: None, ..self.clone() })
+        Some(Self { first_chunk, reference: None, starts: None, aggregates: None, ..self.clone() })
+    }
+
+    /// A column of aggregates behind the values, which are the last ones of each stretch.
+    pub(super) fn aggregate(&self, idx: usize) -> Option<Self> {
+        let first_chunk = self.aggregates? + idx * self.times.len.div_ceil(CHUNK_LEN);
+        Some(Self { first_chunk, reference: None, starts: None, aggregates: None, ..self.clone() })
     }
 
     pub(super) fn chunk(&self, idx: usize) -> FloatChunk {
@@ -337,6 +354,7 @@ impl HistogramColumns {
             group: Arc::clone(&self.group),
             first_chunk: self.starts?,
             starts: None,
+            aggregates: None,
         })
     }
 
@@ -397,6 +415,7 @@ impl Group {
                 group: group(),
                 first_chunk: entry.first_chunk,
                 starts: entry.starts,
+                aggregates: entry.aggregates,
             }),
             histograms: entry.histograms.map(|entry| HistogramColumns {
                 times: entry.times,
@@ -446,7 +465,14 @@ impl Reading<'_> {
             if starts.is_some() {
                 self.chunks(float_times.len, chunks)?;
             }
-            entry.floats = Some(FloatEntry { times: float_times, first_chunk, reference, starts });
+            let aggregates = (flags & HAS_AGGREGATES != 0).then_some(chunks.len());
+            if aggregates.is_some() {
+                for _ in 0..aggregates::COLUMN_COUNT {
+                    self.chunks(float_times.len, chunks)?;
+                }
+            }
+            let times = float_times;
+            entry.floats = Some(FloatEntry { times, first_chunk, reference, starts, aggregates });
         }
         if flags & HAS_HISTOGRAMS != 0 {
             let times = read_ref(&mut self.columns[1], times)?;

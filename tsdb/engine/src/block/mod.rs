@@ -1,6 +1,7 @@
 //! Immutable blocks: one file each, columns first, then what is needed to find them. `docs/format/block.md` has
 //! the layout; the constants are here.
 
+mod aggregates;
 mod frames;
 mod group;
 pub(crate) mod manifest;
@@ -15,6 +16,7 @@ mod tests;
 
 use std::io;
 
+pub(crate) use aggregates::Depth;
 pub(crate) use group::BlockSeries;
 pub(crate) use meta::{BlockId, BlockMeta};
 pub(crate) use reader::{Block, FrameCache, Loaded};
@@ -32,7 +34,10 @@ pub(crate) const SUFFIX_DAMAGED: &str = ".damaged";
 
 const MAGIC: &[u8; 8] = b"SWELLBLK";
 const MAGIC_END: &[u8; 8] = b"SWELLEND";
+/// Of blocks of samples.
 const VERSION: u32 = 1;
+/// Of blocks of aggregates, which earlier programs would take for samples.
+const VERSION_AGGREGATES: u32 = 2;
 /// Magic, version, checksum of both.
 const HEADER_LEN: usize = 16;
 /// Length of the footer, its checksum, magic.
@@ -75,7 +80,7 @@ pub(crate) enum ReadBlockError {
     Damaged { file: String, offset: u64, what: String },
     /// Written by a newer version of this program.
     #[error(
-        "{file} has format version {version}, this program reads up to {VERSION}: use a newer version"
+        "{file} has format version {version}, this program reads up to {VERSION_AGGREGATES}: use a newer version"
     )]
     Newer { file: String, version: u32 },
 }

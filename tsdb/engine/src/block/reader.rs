@@ -12,7 +12,7 @@ use swell_chunk::{
 };
 use swell_env::{Dir, Monotonic, ReadFile};
 use swell_index::{IndexError, SliceIndex};
-use swell_model::NativeHistogram;
+use swell_model::{DurationMs, NativeHistogram};
 
 use super::frames::{self, Frame, Location};
 use super::group::{BlockSeries, FloatColumns, Group, GroupDirectory, HistogramColumns};
@@ -20,7 +20,7 @@ use super::times::{self, TimesColumn};
 use super::{
     BlockId, BlockMeta, CHUNK_LEN, FOLDER, FRAMES, HEADER_LEN, INDEX, MAGIC, MAGIC_END,
     REFERENCE_DEPTH_MAX, ReadBlockError, SECTION_COUNT, SERIES, SERIES_GROUP_LEN, TIMES,
-    TRAILER_LEN, VERSION,
+    TRAILER_LEN, VERSION, VERSION_AGGREGATES,
 };
 use crate::tombstones::{self, ReadTombstonesError, Tombstones};
 
@@ -78,8 +78,9 @@ impl Block {
         if header[..8] != *MAGIC || crc32fast::hash(&header[..12]) != word(&header, 12) {
             return Err(damaged(0, "the header is not one of a block"));
         }
-        if word(&header, 8) != VERSION {
-            return Err(ReadBlockError::Newer { file: name, version: word(&header, 8) });
+        let version = word(&header, 8);
+        if version > VERSION_AGGREGATES {
+            return Err(ReadBlockError::Newer { file: name, version });
         }
         let mut trailer = [0; TRAILER_LEN];
         file.read_at(body_end, &mut trailer).map_err(read_fault)?;
@@ -100,6 +101,9 @@ impl Block {
             .map_err(|error| damaged(footer_start, &error.to_string()))?;
         if meta.id != id {
             return Err(damaged(footer_start, "the block has the name of another one"));
+        }
+        if (version == VERSION) != (meta.resolution == DurationMs::ZERO) {
+            return Err(damaged(footer_start, "the resolution does not fit the version"));
         }
         meta.file_bytes = file_len;
         meta.index_bytes = sections[INDEX].len;
@@ -289,6 +293,11 @@ impl Loaded {
             last = Some((group_idx, group));
         }
         Ok(out)
+    }
+
+    /// A block of aggregates holds a series without any.
+    pub(super) fn not_aggregated(&self) -> ReadBlockError {
+        self.series_fault(0, "a series has no aggregates")
     }
 
     fn series_fault(&self, offset: usize, what: &str) -> ReadBlockError {

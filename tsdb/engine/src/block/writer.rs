@@ -8,7 +8,7 @@ use swell_chunk::{
 };
 use swell_env::{AppendFile, Dir};
 use swell_index::write_index;
-use swell_model::{DurationMs, Labels, SeriesData, TimestampMs};
+use swell_model::{Aggregate, DurationMs, Labels, SeriesData, TimestampMs};
 
 use crate::head::start_as_float;
 
@@ -18,6 +18,7 @@ use super::references::{self, Kin, References};
 use super::times::{TimesPool, TimesRef};
 use super::{
     BlockId, BlockMeta, CHUNK_LEN, FOLDER, HEADER_LEN, MAGIC, MAGIC_END, Packing, VERSION,
+    VERSION_AGGREGATES, aggregates,
 };
 
 /// Why a block was not written; nothing of it is left but perhaps an unfinished file, which the next open removes.
@@ -68,7 +69,9 @@ impl<'d> BlockWriter<'d> {
         let file = dir.create(&name).map_err(fault("create"))?;
         let mut header = Vec::with_capacity(HEADER_LEN);
         header.extend_from_slice(MAGIC);
-        header.extend_from_slice(&VERSION.to_le_bytes());
+        let is_of_samples = resolution == DurationMs::ZERO;
+        let version = if is_of_samples { VERSION } else { VERSION_AGGREGATES };
+        header.extend_from_slice(&version.to_le_bytes());
         header.extend_from_slice(&crc32fast::hash(&header).to_le_bytes());
         file.append(&header).map_err(fault("write"))?;
         let meta = BlockMeta {
@@ -99,8 +102,12 @@ impl<'d> BlockWriter<'d> {
         })
     }
 
-    /// Adds a series; series come in the order of their labels, each once, and have samples.
+    /// Adds a series; series come in the order of their labels, each once, and have samples, or aggregates when the
+    /// block has a resolution.
     pub(crate) fn add(&mut self, series: &SeriesData) -> Result<(), WriteBlockError> {
+        if self.meta.resolution > DurationMs::ZERO {
+            return self.add_aggregates(&series.labels, &series.aggregates);
+        }
         let (floats, histograms) = (&series.floats, &series.histograms);
         assert_eq!(floats.timestamps.len(), floats.values.len(), "columns of one length");
         assert_eq!(histograms.timestamps.len(), histograms.values.len(), "columns of one length");
@@ -136,6 +143,30 @@ impl<'d> BlockWriter<'d> {
             }
         }
         self.series.push(series.labels.clone());
+        Ok(())
+    }
+
+    fn add_aggregates(
+        &mut self,
+        labels: &Labels,
+        all: &[Aggregate],
+    ) -> Result<(), WriteBlockError> {
+        if all.len() > TIMES_MAX {
+            let (series, count) = (labels.to_string(), all.len());
+            return Err(WriteBlockError::TooLong { series, count });
+        }
+        let columns = aggregates::columns(all, self.meta.resolution.0);
+        assert!(columns.ends.is_sorted_by(|a, b| a < b), "one aggregate for each stretch");
+        self.groups.start_series(true, false, self.frames.next());
+        self.groups.aggregates();
+        let times = self.times_of(&columns.ends)?;
+        self.groups.float_times(times, &self.times);
+        for column in std::iter::once(&columns.last).chain(&columns.others) {
+            for values in column.chunks(CHUNK_LEN) {
+                self.add_chunk(&FloatWriter::new(values))?;
+            }
+        }
+        self.series.push(labels.clone());
         Ok(())
     }
 

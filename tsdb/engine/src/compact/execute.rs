@@ -1,7 +1,7 @@
 //! Fills a block with selected series.
 
 use swell_env::Dir;
-use swell_model::{DurationMs, SelectHints, SeriesData, TimeRange, TimestampMs};
+use swell_model::{DurationMs, SeriesData, TimeRange, by_stretch};
 
 use super::plan::Window;
 use crate::block::{BlockId, BlockWriter, Packing, WriteBlockError};
@@ -18,7 +18,16 @@ pub(crate) struct Job {
     pub(crate) sources: Vec<BlockId>,
     /// Only samples of this window go in.
     pub(crate) samples_in: Window,
+    /// What it is made of. A block of aggregates may be made of samples.
+    pub(crate) reads: Reads,
     pub(crate) packing: Packing,
+}
+
+/// What is read to fill a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reads {
+    Samples,
+    Aggregates,
 }
 
 /// What becomes of a series on its way into a block.
@@ -43,8 +52,19 @@ pub(crate) fn fill<'d>(
     let (window, packing) = (job.window, job.packing);
     let mut writer =
         BlockWriter::create(dir, job.id, window, job.resolution, job.sources, packing)?;
-    for series in Columns::new(selected, &SelectHints::range(range), TimestampMs::MIN.0) {
+    let is_aggregating = job.resolution > DurationMs::ZERO && job.reads == Reads::Samples;
+    let columns = match job.reads {
+        Reads::Samples => Columns::samples(selected, range),
+        Reads::Aggregates => Columns::aggregates(selected),
+    };
+    for series in columns {
         let added = match series.map(&mut *turn) {
+            Ok(Turn::Write(mut series)) if is_aggregating => {
+                let floats = &series.floats;
+                series.aggregates =
+                    by_stretch(&floats.timestamps, &floats.values, job.resolution.0);
+                if series.aggregates.is_empty() { Ok(()) } else { writer.add(&series) }
+            }
             Ok(Turn::Write(series)) => writer.add(&series),
             Ok(Turn::Stop) => {
                 discard(writer);

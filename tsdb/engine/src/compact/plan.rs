@@ -9,7 +9,7 @@ pub(crate) const FLUSH_SPAN: DurationMs = DurationMs(2 * 3_600_000);
 /// The head keeps a window open this long after it has ended, for targets that report late.
 const FLUSH_DELAY: DurationMs = DurationMs(3_600_000);
 /// Length of the blocks that are merged from flushed ones.
-const DAY: DurationMs = DurationMs(24 * 3_600_000);
+pub(crate) const DAY: DurationMs = DurationMs(24 * 3_600_000);
 /// Length of the blocks that are merged from days.
 const EIGHT_DAYS: DurationMs = DurationMs(8 * 24 * 3_600_000);
 /// Blocks that are larger together are not merged for their level: it would take long and gain little.
@@ -36,16 +36,29 @@ pub(crate) enum Reason {
     Level,
     /// Much of one is deleted.
     Tombstones,
+    /// Their samples are aggregated; they stay.
+    Downsample,
 }
 
 /// Blocks to write as one, and what becomes of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Rewrite {
     pub(crate) reason: Reason,
-    /// What is read, oldest first, and goes once the result is there.
+    /// What is read, oldest first, and goes once the result is there, unless it is [`Reason::Downsample`].
     pub(crate) sources: Vec<BlockId>,
     pub(crate) window: Window,
     pub(crate) resolution: DurationMs,
+}
+
+impl Rewrite {
+    /// Whether it makes days of what was flushed: soon done, and better before anything reads the day.
+    pub(crate) fn is_of_fresh_blocks(&self) -> bool {
+        match self.reason {
+            Reason::Overlap => true,
+            Reason::Level => self.window.1.since(self.window.0) <= DAY,
+            Reason::Tombstones | Reason::Downsample => false,
+        }
+    }
 }
 
 /// A block as planning sees it.
@@ -111,15 +124,23 @@ fn complete_windows(
         meta.end <= window.1 && window.1 <= head_floor && meta.end.since(meta.start) < span
     };
     let fitting: Vec<&Candidate> = blocks.iter().filter(fits).copied().collect();
+    // Where a block of aggregates is, all samples are in it: it must not reach over a day that has none.
+    let is_coarse = blocks.first().is_some_and(|block| block.meta.resolution > DurationMs::ZERO);
     fitting
-        .chunk_by(|a, b| window_of(a.meta.start, span) == window_of(b.meta.start, span))
+        .chunk_by(|a, b| {
+            window_of(a.meta.start, span) == window_of(b.meta.start, span)
+                && (!is_coarse || a.meta.end == b.meta.start)
+        })
         .filter(|group| {
             let bytes: u64 = group.iter().map(|block| block.meta.file_bytes).sum();
             group.len() > 1 && bytes <= MERGE_MAX_BYTES
         })
-        .map(|group| Rewrite {
-            window: window_of(group[0].meta.start, span),
-            ..rewrite_of(Reason::Level, group)
+        .map(|group| {
+            let rewrite = rewrite_of(Reason::Level, group);
+            if is_coarse {
+                return rewrite;
+            }
+            Rewrite { window: window_of(group[0].meta.start, span), ..rewrite }
         })
         .collect()
 }

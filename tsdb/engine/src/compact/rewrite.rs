@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use swell_model::{SeriesData, TimeRange, TimestampMs};
+use swell_model::{DurationMs, SeriesData, TimeRange, TimestampMs};
 
-use super::execute::{Job, Turn, discard, fill};
+use super::downsample;
+use super::execute::{Job, Reads, Turn, discard, fill};
 use super::plan::{self, Candidate, Reason, Rewrite};
-use crate::block::{Block, BlockId, Packing};
+use crate::block::{Block, BlockId, BlockMeta, Packing};
 use crate::db::Inner;
 use crate::maintain::{Backoff, MaintainError};
 use crate::pace::Pacer;
@@ -17,7 +18,7 @@ use crate::tombstones::Tombstones;
 impl Inner {
     /// Blocks as planning sees them; damaged ones take no part.
     pub(crate) fn candidates(&self) -> Vec<Candidate> {
-        let blocks = Arc::clone(&self.state.read().blocks);
+        let blocks = self.state.read().all_blocks();
         let candidate = |block: &Arc<Block>| {
             let tombstones = block.tombstones().ok()?;
             block.damage().is_none().then(|| Candidate {
@@ -31,7 +32,38 @@ impl Inner {
     /// The next rewrite that is due.
     pub(crate) fn next_rewrite(&self, backoff: &Backoff) -> Option<Rewrite> {
         let floor = self.state.read().head.read_floor();
-        plan::next(&self.candidates(), floor, &backoff.given_up)
+        let next = plan::next(&self.candidates(), floor, &backoff.given_up);
+        match next {
+            Some(next) if next.is_of_fresh_blocks() => Some(next),
+            // Before large merges and before what is deleted goes: samples wait for it.
+            next => self.due_downsampling(backoff).into_iter().next().or(next),
+        }
+    }
+
+    /// Days that are to be aggregated, oldest first.
+    pub(crate) fn due_downsampling(&self, backoff: &Backoff) -> Vec<Rewrite> {
+        if self.config.tiers.is_empty() {
+            return Vec::new();
+        }
+        let (settled, coarse) = {
+            let state = self.state.read();
+            let coarse: Vec<BlockMeta> =
+                state.coarse.iter().map(|block| block.meta.clone()).collect();
+            let Some(floor) = state.head.read_floor() else { return Vec::new() };
+            // Late samples may still come for what is younger, or wait in memory.
+            let in_head = state.head.range().map(|range| range.end_incl);
+            let in_blocks = state.blocks.iter().map(|block| block.meta.max).max();
+            let Some(newest) = in_head.max(in_blocks) else { return Vec::new() };
+            let late_from = state.head.late_range().map(|range| range.start_incl);
+            let settled = floor.min(newest - self.config.out_of_order_window);
+            (late_from.map_or(settled, |late_from| late_from.min(settled)), coarse)
+        };
+        let samples: Vec<Candidate> = self
+            .candidates()
+            .into_iter()
+            .filter(|block| block.meta.resolution == DurationMs::ZERO)
+            .collect();
+        downsample::due(&samples, &coarse, &self.config.tiers, settled, &backoff.given_up)
     }
 
     /// Carries the rewrite out, at the pace of background work; the head is flushed in the pauses.
@@ -58,7 +90,7 @@ impl Inner {
         report: &mut MaintainReport,
     ) -> Result<(), MaintainError> {
         let find = |ids: &[BlockId]| -> Vec<Arc<Block>> {
-            let blocks = Arc::clone(&self.state.read().blocks);
+            let blocks = self.state.read().all_blocks();
             blocks.iter().filter(|block| ids.contains(&block.meta.id)).cloned().collect()
         };
         let sources = find(&plan.sources);
@@ -68,21 +100,32 @@ impl Inner {
             blocks.iter().map(of).collect::<Result<_, _>>().map_err(|e| crate::select::storage(&e))
         };
         let deleted_before = deleted(&sources).map_err(fault)?;
-        let loaded = load(&sources, TimeRange::ALL, self.clock.monotonic()).map_err(fault)?;
-        let selected = merge(&loaded, Vec::new(), &[], TimeRange::ALL).map_err(fault)?;
+        let is_downsampling = plan.reason == Reason::Downsample;
+        let samples_in = if is_downsampling {
+            // Stretches hold their end and not their start.
+            (plan.window.0 + DurationMs(1), plan.window.1 + DurationMs(1))
+        } else {
+            (TimestampMs::MIN, TimestampMs::MAX)
+        };
+        let range = TimeRange { start_incl: samples_in.0, end_incl: samples_in.1 - DurationMs(1) };
+        let loaded = load(&sources, range, self.clock.monotonic()).map_err(fault)?;
+        let selected = merge(&loaded, Vec::new(), &[], range).map_err(fault)?;
+        let is_of_samples = is_downsampling || plan.resolution == DurationMs::ZERO;
         let job = Job {
             id: self.next_id(),
             window: plan.window,
             resolution: plan.resolution,
-            sources: plan.sources.clone(),
-            samples_in: (TimestampMs::MIN, TimestampMs::MAX),
+            sources: if is_downsampling { Vec::new() } else { plan.sources.clone() },
+            samples_in,
+            reads: if is_of_samples { Reads::Samples } else { Reads::Aggregates },
             packing: Packing::Compressed,
         };
         let bytes_per_sample = bytes_per_sample(&sources);
         let mut inside: Result<(), MaintainError> = Ok(());
         let pacer = &mut backoff.pacer;
         let mut turn = |series: SeriesData| {
-            let samples = series.floats.values.len() + series.histograms.values.len();
+            let floats = series.floats.values.len() + series.aggregates.len();
+            let samples = floats + series.histograms.values.len();
             inside = self.pause_if_due(pacer, samples as u64 * bytes_per_sample, report);
             if inside.is_ok() { Turn::Write(series) } else { Turn::Stop }
         };
@@ -100,7 +143,18 @@ impl Inner {
             return deleted_now.map(drop);
         }
         let block = self.finish(writer, &publishing)?;
-        if block.is_none() && self.is_newest(plan) {
+        if is_downsampling {
+            if block.is_none() {
+                // Nothing but histograms or staleness markers: there is no block to tell that it was looked at.
+                backoff.given_up.push(plan.clone());
+                return Ok(());
+            }
+            self.exchange(&[], block);
+            report.downsampled_block_count += 1;
+            self.metrics.downsampled.inc();
+            return self.list_blocks(&publishing);
+        }
+        if block.is_none() && is_of_samples && self.is_newest(plan) {
             // Its end tells at the next open which samples of the log are not to be read again.
             return Ok(());
         }
@@ -108,7 +162,9 @@ impl Inner {
         backoff.garbage.extend(sources);
         match plan.reason {
             Reason::Tombstones => report.rewritten_block_count += 1,
-            Reason::Overlap | Reason::Level => report.compacted_block_count += 1,
+            Reason::Overlap | Reason::Level | Reason::Downsample => {
+                report.compacted_block_count += 1;
+            }
         }
         self.metrics.compactions.inc();
         self.sweep(&mut backoff.garbage, &publishing)

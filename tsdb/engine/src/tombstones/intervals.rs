@@ -27,6 +27,13 @@ impl Intervals {
         true
     }
 
+    /// Adds all intervals of others.
+    pub(crate) fn join(&mut self, others: &Self) {
+        for (from_ms, to_ms) in &others.0 {
+            self.add(*from_ms, *to_ms);
+        }
+    }
+
     /// Whether one interval holds all of `[from_ms, to_ms]`.
     pub(crate) fn contains_all(&self, from_ms: i64, to_ms: i64) -> bool {
         let idx = self.0.partition_point(|(_, to)| *to < to_ms);

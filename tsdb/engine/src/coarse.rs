@@ -1,0 +1,313 @@
+//! Reads of what is stored as aggregates of stretches: which blocks of which resolution stand for samples, and how
+//! they are put together with the samples of a series.
+//!
+//! While samples are there they are read, unless aggregates give the same answer: when all windows of a query begin and
+//! end where stretches do. Where samples are gone the finest resolution that is left stands for them.
+
+use std::sync::Arc;
+
+use swell_model::{
+    Aggregate, Coarse, DurationMs, FloatColumn, SelectError, SelectHints, SeriesData, SeriesIter,
+    Thinned, TimeRange, TimestampMs, WindowGrid, stretch_end,
+};
+
+use crate::block::{Block, BlockMeta, BlockSeries, Depth, Loaded, ReadBlockError};
+use crate::db::Db;
+use crate::head::HeadSeries;
+use crate::select::{Columns, Decoder, Part, Selected, load, merge, storage};
+use crate::tombstones::Intervals;
+
+/// Aggregates of a series in one block.
+#[derive(Debug)]
+pub(crate) struct CoarsePart {
+    pub(crate) loaded: Arc<Loaded>,
+    pub(crate) series: BlockSeries,
+    pub(crate) deleted: Option<Arc<Intervals>>,
+}
+
+impl CoarsePart {
+    fn meta(&self) -> &BlockMeta {
+        &self.loaded.block.meta
+    }
+}
+
+/// What a read takes beside samples.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Choice {
+    /// The resolution that stands for samples that are there.
+    pub(crate) aligned: Option<DurationMs>,
+    /// Whether other resolutions are looked at for samples that are gone.
+    pub(crate) others: bool,
+}
+
+/// Which aggregates a read may want. `samples_from` is the time from which no sample was deleted for its age.
+pub(crate) fn choose(
+    metas: &[&BlockMeta],
+    hints: &SelectHints,
+    samples_from: TimestampMs,
+) -> Choice {
+    let fits = |grid: &WindowGrid, meta: &BlockMeta| {
+        grid.range >= meta.resolution
+            && grid.is_aligned(meta.resolution)
+            && may_have(meta, hints.range)
+    };
+    let aligned = match &hints.coarse {
+        Coarse::Folded(grid) => {
+            let fitting = metas.iter().filter(|meta| fits(grid, meta));
+            fitting.map(|meta| meta.resolution).max()
+        }
+        Coarse::Refused | Coarse::Newest => None,
+    };
+    let is_wanted = hints.coarse != Coarse::Refused || hints.labels_only;
+    Choice { aligned, others: is_wanted && hints.range.start_incl < samples_from }
+}
+
+/// Whether the stretches of a block may hold samples of the range, or of the stretch before it.
+pub(crate) fn may_have(meta: &BlockMeta, range: TimeRange) -> bool {
+    let stretch = meta.resolution;
+    meta.min.0.saturating_sub(stretch.0) <= range.end_incl.0
+        && range.start_incl.0.saturating_sub(stretch.0) <= meta.max.0
+}
+
+/// Those of the blocks that a choice takes.
+pub(crate) fn chosen(blocks: &[Arc<Block>], choice: Choice, range: TimeRange) -> Vec<Arc<Block>> {
+    let is_chosen = |block: &&Arc<Block>| {
+        let meta = &block.meta;
+        (choice.others || choice.aligned == Some(meta.resolution)) && may_have(meta, range)
+    };
+    blocks.iter().filter(is_chosen).cloned().collect()
+}
+
+/// What a read is about, as far as aggregates go.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CoarseRead {
+    pub(crate) choice: Choice,
+    pub(crate) coarse: Coarse,
+    pub(crate) range: TimeRange,
+    pub(crate) head_from_ms: i64,
+}
+
+impl Decoder {
+    /// A series of which aggregates are stored as well: with samples where they are there, and aggregates or the newest
+    /// samples of stretches where these stand for them.
+    pub(crate) fn with_coarse(
+        &mut self,
+        mut series: Selected,
+        read: &CoarseRead,
+    ) -> Result<SeriesData, SelectError> {
+        let mut coarse = std::mem::take(&mut series.coarse);
+        coarse.sort_by_key(|part| (part.meta().resolution, part.meta().start));
+        let has_histograms = series.parts.iter().any(Part::has_histograms);
+        let is_folded = matches!(read.coarse, Coarse::Folded(_)) && !has_histograms;
+        let mut found = Found { aggregates: Vec::new(), thinned: None };
+        if let Some(resolution) = read.choice.aligned.filter(|_| is_folded) {
+            let of_it: Vec<&CoarsePart> =
+                coarse.iter().filter(|part| part.meta().resolution == resolution).collect();
+            hide_covered(&mut series, &of_it);
+            let ms = (read.range.start_incl.0, read.range.end_incl.0);
+            found.aggregates = self.stretches(&of_it, ms, i64::MAX, Depth::All)?;
+        }
+        let mut data = self.series(series, read.range, read.head_from_ms)?;
+        if read.choice.others {
+            self.fill_gone(&coarse, read, is_folded, &mut data, &mut found)?;
+        }
+        if is_folded {
+            data.aggregates = found.aggregates;
+        } else {
+            data.floats = with_newest(data.floats, &found.aggregates);
+            data.thinned = found.thinned;
+        }
+        Ok(data)
+    }
+
+    /// Aggregates of stretches that end before there are samples or finer aggregates.
+    fn fill_gone(
+        &mut self,
+        coarse: &[CoarsePart],
+        read: &CoarseRead,
+        is_folded: bool,
+        data: &mut SeriesData,
+        found: &mut Found,
+    ) -> Result<(), SelectError> {
+        let first_sample = data.floats.timestamps.first().copied();
+        let aligned_ms = read.choice.aligned.unwrap_or(DurationMs(1)).0;
+        let first_aggregate = found.aggregates.first();
+        let first_aggregate =
+            first_aggregate.map(|it| stretch_end(it.last_ms, aligned_ms) - aligned_ms);
+        let mut known_from =
+            first_sample.into_iter().chain(first_aggregate).min().unwrap_or(i64::MAX);
+        for parts in coarse.chunk_by(|a, b| a.meta().resolution == b.meta().resolution) {
+            let resolution = parts[0].meta().resolution;
+            if is_folded && read.choice.aligned == Some(resolution) {
+                continue;
+            }
+            let parts: Vec<&CoarsePart> = parts.iter().collect();
+            // Of a stretch that reaches into what is known only that is read.
+            let upto_ms = match known_from {
+                i64::MAX => i64::MAX,
+                known => known - known.rem_euclid(resolution.0),
+            };
+            let start_ms = read.range.start_incl.0;
+            let from_ms = if is_folded { start_ms } else { start_ms.saturating_sub(resolution.0) };
+            let depth = if is_folded { Depth::All } else { Depth::Last };
+            let ms = (from_ms, read.range.end_incl.0);
+            let gone = self.stretches(&parts, ms, upto_ms, depth)?;
+            let (Some(first), Some(last)) = (gone.first(), gone.last()) else { continue };
+            let until = TimestampMs(stretch_end(last.last_ms, resolution.0));
+            let thinned = found.thinned.get_or_insert(Thinned { until, spacing: resolution });
+            thinned.spacing = thinned.spacing.max(resolution);
+            thinned.until = thinned.until.max(until);
+            known_from = stretch_end(first.last_ms, resolution.0) - resolution.0;
+            // A sample at the very end of a stretch is part of it.
+            if first_sample == Some(last.last_ms) {
+                drop_first(&mut data.floats);
+            }
+            found.aggregates.splice(0..0, gone);
+        }
+        Ok(())
+    }
+
+    /// Aggregates of stretches that end at `upto_ms` at the latest, and whose last sample lies in the range.
+    fn stretches(
+        &mut self,
+        parts: &[&CoarsePart],
+        (from_ms, to_ms): (i64, i64),
+        upto_ms: i64,
+        depth: Depth,
+    ) -> Result<Vec<Aggregate>, SelectError> {
+        let mut all = Vec::new();
+        for part in parts {
+            let resolution_ms = part.meta().resolution.0;
+            let last_end = to_ms.saturating_add(resolution_ms).min(upto_ms);
+            let ends = (from_ms, last_end);
+            self.stretches_of(part, ends, depth, &mut all).map_err(|error| storage(&error))?;
+        }
+        all.retain(|it| (from_ms..=to_ms).contains(&it.last_ms));
+        Ok(all)
+    }
+
+    /// Aggregates of stretches that end in a range.
+    fn stretches_of(
+        &mut self,
+        part: &CoarsePart,
+        (from_ms, to_ms): (i64, i64),
+        depth: Depth,
+        out: &mut Vec<Aggregate>,
+    ) -> Result<(), ReadBlockError> {
+        let Some(floats) = &part.series.floats else { return Ok(()) };
+        let windows = match &part.deleted {
+            None => vec![(from_ms, to_ms)],
+            Some(deleted) => deleted.rest_of(from_ms, to_ms),
+        };
+        for window in windows {
+            let ends = self.block_times(&part.loaded, floats.times)?;
+            let (from, to) = crate::select::positions(ends, window);
+            if from < to {
+                let ends = ends[from..to].to_vec();
+                let (frames, reader) = (&mut self.frames, &mut self.reader);
+                let positions = (from, to);
+                out.extend(
+                    part.loaded.aggregates(floats, positions, &ends, depth, frames, reader)?,
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// All aggregates of a series: those of a later block count where two have the same stretch.
+    pub(crate) fn aggregates(&mut self, mut series: Selected) -> Result<SeriesData, SelectError> {
+        let mut all: Vec<(i64, Aggregate)> = Vec::new();
+        series.coarse.sort_by_key(|part| part.meta().id);
+        for part in &series.coarse {
+            let mut of_part = Vec::new();
+            self.stretches_of(part, (i64::MIN, i64::MAX), Depth::All, &mut of_part)
+                .map_err(|error| storage(&error))?;
+            let resolution_ms = part.meta().resolution.0;
+            all.extend(of_part.into_iter().map(|it| (stretch_end(it.last_ms, resolution_ms), it)));
+        }
+        all.sort_by_key(|(end_ms, _)| *end_ms);
+        all.dedup_by(|later, kept| {
+            let is_same = later.0 == kept.0;
+            if is_same {
+                kept.1 = later.1;
+            }
+            is_same
+        });
+        let aggregates = all.into_iter().map(|(_, it)| it).collect();
+        Ok(SeriesData { labels: series.labels, aggregates, ..SeriesData::default() })
+    }
+}
+
+impl Db {
+    /// All aggregates of a resolution, read and checked as they are stored; series in any order.
+    ///
+    /// # Errors
+    /// [`SelectError`] when they cannot be read; also from the iterator's items.
+    pub fn aggregates(&self, resolution: DurationMs) -> Result<SeriesIter<'_>, SelectError> {
+        let coarse = Arc::clone(&self.inner.state.read().coarse);
+        let of_it = coarse.iter().filter(|block| block.meta.resolution == resolution);
+        let of_it: Vec<Arc<Block>> = of_it.cloned().collect();
+        let loaded = load(&of_it, TimeRange::ALL, self.inner.clock.monotonic())?;
+        let selected = merge(&loaded, Vec::new(), &[], TimeRange::ALL)?;
+        Ok(Box::new(Columns::aggregates(selected)))
+    }
+}
+
+/// What was read of aggregates.
+struct Found {
+    aggregates: Vec<Aggregate>,
+    thinned: Option<Thinned>,
+}
+
+impl Part {
+    fn has_histograms(&self) -> bool {
+        match self {
+            Self::Block(_, columns, _) => columns.histograms.is_some(),
+            Self::Head(columns) => columns.has_histograms(),
+        }
+    }
+
+    fn hide(&mut self, covered: &Intervals) {
+        let deleted = match self {
+            Self::Block(.., deleted) | Self::Head(HeadSeries { deleted, .. }) => deleted,
+        };
+        let mut hidden = covered.clone();
+        if let Some(deleted) = deleted {
+            hidden.join(deleted);
+        }
+        *deleted = Some(Arc::new(hidden));
+    }
+}
+
+/// Samples in the windows of these blocks are not read.
+fn hide_covered(series: &mut Selected, by: &[&CoarsePart]) {
+    let mut covered = Intervals::default();
+    for part in by {
+        // A block's first stretch begins after its start, and its last one holds its end.
+        covered.add(part.meta().start.0 + 1, part.meta().end.0);
+    }
+    series.parts.iter_mut().for_each(|part| part.hide(&covered));
+}
+
+fn drop_first(floats: &mut FloatColumn) {
+    floats.timestamps = floats.timestamps[1..].into();
+    floats.values = floats.values[1..].into();
+    floats.starts = floats.starts.as_deref().map(|starts| starts[1..].into());
+}
+
+/// The newest samples of stretches in front of those that are there.
+fn with_newest(floats: FloatColumn, stretches: &[Aggregate]) -> FloatColumn {
+    if stretches.is_empty() {
+        return floats;
+    }
+    let times = stretches.iter().map(|it| it.last_ms);
+    let values = stretches.iter().map(|it| it.last);
+    let starts = floats.starts.as_deref().map(|starts| {
+        std::iter::repeat_n(0, stretches.len()).chain(starts.iter().copied()).collect()
+    });
+    FloatColumn {
+        timestamps: times.chain(floats.timestamps.iter().copied()).collect(),
+        values: values.chain(floats.values.iter().copied()).collect(),
+        starts,
+    }
+}
