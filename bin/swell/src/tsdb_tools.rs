@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use serde_json::{Value, json};
 use swell_cli::CliError;
-use swell_engine::{Db, SnapshotReport, WalSync};
+use swell_engine::{Db, SnapshotReport, TierStatus, WalSync};
 use swell_env::{Clock as _, FsDir, SystemClock};
 use swell_model::{DurationMs, SelectHints, SeriesSource as _, TimeRange};
 use swell_telemetry::{Registry, chain};
@@ -90,6 +90,7 @@ fn stat(args: &TsdbArgs) -> anyhow::Result<bool> {
             "samples": blocks.sample_count, "bytes": blocks.bytes,
             "index_bytes": blocks.index_bytes, "deleted_series": blocks.deleted_series_count,
         },
+        "downsampled": status.tiers.iter().map(tier_json).collect::<Vec<_>>(),
         "wal": {"segments": wal.segment_count, "bytes": wal.bytes, "torn_bytes": wal.torn_bytes},
         "bytes_per_sample": status.bytes_per_sample,
         "damage": status.damage.iter().map(|damage| json!({
@@ -100,6 +101,7 @@ fn stat(args: &TsdbArgs) -> anyhow::Result<bool> {
         "head     {} series, {} samples, {} bytes\n\
          blocks   {} blocks, {} series, {} samples, {} bytes ({} of them index)\n\
          deleted  {} series in part, until compaction takes them out\n\
+{}\
          log      {} segments, {} bytes\n\
          samples  {:.2} bytes each",
         head.series_count,
@@ -111,6 +113,7 @@ fn stat(args: &TsdbArgs) -> anyhow::Result<bool> {
         blocks.bytes,
         blocks.index_bytes,
         blocks.deleted_series_count,
+        status.tiers.iter().map(tier_line).collect::<String>(),
         wal.segment_count,
         wal.bytes,
         status.bytes_per_sample
@@ -120,6 +123,26 @@ fn stat(args: &TsdbArgs) -> anyhow::Result<bool> {
     let good = status.damage.is_empty();
     db.close().context("close the storage")?;
     Ok(good)
+}
+
+fn tier_json(tier: &TierStatus) -> Value {
+    json!({
+        "resolution": tier.resolution.to_string(), "blocks": tier.block_count,
+        "series": tier.series_count, "stretches": tier.aggregate_count, "bytes": tier.bytes,
+        "from_ms": tier.range.start_incl.0, "to_ms": tier.range.end_incl.0,
+    })
+}
+
+fn tier_line(tier: &TierStatus) -> String {
+    let days = tier.range.end_incl.since(tier.range.start_incl).0 / 86_400_000;
+    format!(
+        "each {:<4}{} blocks, {} series, {} stretches of {days} days, {} bytes\n",
+        tier.resolution.to_string(),
+        tier.block_count,
+        tier.series_count,
+        tier.aggregate_count,
+        tier.bytes
+    )
 }
 
 /// What reading everything found.
@@ -168,6 +191,15 @@ fn read_all(db: &Db) -> Reading {
         }
         Err(error) => reading.faults.push(chain(&error)),
     }
+    for tier in db.status().tiers {
+        match db.aggregates(tier.resolution) {
+            Ok(all) => {
+                let faults = all.filter_map(Result::err).map(|error| chain(&error));
+                reading.faults.extend(faults);
+            }
+            Err(error) => reading.faults.push(chain(&error)),
+        }
+    }
     reading.damage_count = db.status().damage.len();
     report_damage(db);
     reading.faults.extend(db.verify_checkpoint().err());
@@ -192,9 +224,10 @@ fn compact(args: &TsdbCompactArgs) -> anyhow::Result<bool> {
         settings.retention_time = config.retention_time;
         settings.retention_size_bytes = config.retention_size_bytes;
         settings.retention_rules = config.retention_rules;
+        settings.tiers = config.tiers;
     }
     let db = open(&args.common.data_dir, settings)?;
-    let (mut flushed, mut merged, mut rewritten, mut retired) = (0, 0, 0, 0);
+    let (mut flushed, mut merged, mut rewritten, mut retired, mut downsampled) = (0, 0, 0, 0, 0);
     // A run does one merge: the work is done when a run finds none.
     loop {
         let report = db.maintain(SystemClock::new().now()).context("maintain the storage")?;
@@ -202,9 +235,12 @@ fn compact(args: &TsdbCompactArgs) -> anyhow::Result<bool> {
         merged += report.compacted_block_count;
         rewritten += report.rewritten_block_count;
         retired += report.retired_block_count;
-        if report.compacted_block_count + report.rewritten_block_count + report.retired_block_count
-            == 0
-        {
+        downsampled += report.downsampled_block_count;
+        let done = report.compacted_block_count
+            + report.downsampled_block_count
+            + report.rewritten_block_count
+            + report.retired_block_count;
+        if done == 0 {
             break;
         }
     }
@@ -212,10 +248,10 @@ fn compact(args: &TsdbCompactArgs) -> anyhow::Result<bool> {
     rewritten += cleaned.rewritten_block_count;
     let json = json!({
         "flushed_blocks": flushed, "compacted_blocks": merged, "rewritten_blocks": rewritten,
-        "retired_blocks": retired,
+        "retired_blocks": retired, "downsampled_blocks": downsampled,
     });
     let text = format!(
-        "{flushed} blocks written from the head, {merged} merges, {rewritten} blocks written anew, {retired} retired"
+        "{flushed} blocks written from the head, {merged} merges, {downsampled} downsampled, {rewritten} blocks written anew, {retired} retired"
     );
     print(args.common.output, &json, &text)?;
     db.close().context("close the storage")?;

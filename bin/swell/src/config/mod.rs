@@ -1,6 +1,7 @@
 //! From a configuration file to checked settings. Every fault is reported at once, with file and line.
 
 mod archive;
+pub(crate) mod downsample;
 mod features;
 mod jobs;
 mod raw;
@@ -314,8 +315,9 @@ fn storage(raw: &RawConfig, faults: &mut Vec<String>) -> swell_engine::Config {
     // Prometheus reads what is not above 0 as "keep none".
     let exemplars_max = raw.storage.exemplars.max_exemplars;
     let exemplars_max = exemplars_max.map(|max| usize::try_from(max).unwrap_or(0));
-    swell_engine::Config {
+    let storage = swell_engine::Config {
         retention_rules,
+        tiers: downsample::tiers(&raw.swell.downsample, faults),
         background: background(&raw.swell.background, faults),
         wal_sync,
         retention_time: set(retention.time, standard.retention_time),
@@ -330,7 +332,9 @@ fn storage(raw: &RawConfig, faults: &mut Vec<String>) -> swell_engine::Config {
             .collect(),
         exemplars_max: exemplars_max.unwrap_or(standard.exemplars_max),
         ..standard
-    }
+    };
+    faults.extend(downsample::fault(&storage));
+    storage
 }
 
 fn retention_rule(selector: &str, time: Span) -> Result<RetentionRule, String> {

@@ -305,6 +305,7 @@ pub(crate) struct RawSwell {
     pub(crate) admin_api: bool,
     pub(crate) lifecycle_api: bool,
     pub(crate) retention: RawRetentionRules,
+    pub(crate) downsample: Vec<RawTier>,
     pub(crate) background: RawBackground,
     pub(crate) limits: RawLimits,
     pub(crate) query: RawQuery,
@@ -313,6 +314,14 @@ pub(crate) struct RawSwell {
     pub(crate) remote_write_receiver: RawRemoteWriteReceiver,
     pub(crate) self_metrics: Option<bool>,
     pub(crate) archive: Option<RawArchive>,
+}
+
+/// An entry of `swell.downsample:`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawTier {
+    pub(crate) resolution: Span,
+    pub(crate) retention: Span,
 }
 
 /// `swell.remote_write_receiver:`

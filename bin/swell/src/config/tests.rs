@@ -241,3 +241,31 @@ fn what_comes_in_is_what_the_file_says() {
         refused("swell: {remote_write_receiver: {accepted_protobuf_messages: [a.WriteRequest]}}");
     assert!(error.contains("\"a.WriteRequest\" is no message of remote write"), "{error}");
 }
+
+#[test]
+fn resolutions_of_downsampling_are_checked() {
+    let text =
+        "swell: {downsample: [{resolution: 1h, retention: 2y}, {resolution: 5m, retention: 90d}]}";
+    let tiers = parse(text).expect("valid").storage.tiers;
+    let shown: Vec<(String, String)> =
+        tiers.iter().map(|it| (it.resolution.to_string(), it.retention.to_string())).collect();
+    let pair = |resolution: &str, retention: &str| (resolution.to_owned(), retention.to_owned());
+    assert_eq!(shown, [pair("5m", "90d"), pair("1h", "2y")]);
+    assert_eq!(Config::standard().storage.tiers, []);
+    for (text, part) in [
+        ("swell: {downsample: [{resolution: 10m, retention: 1y}]}", "one of 1m, 5m, 1h"),
+        ("swell: {downsample: [{resolution: 1h}]}", "retention"),
+        ("swell: {downsample: [{resolution: 1h, retention: 0}]}", "above 0"),
+        (
+            "swell: {downsample: [{resolution: 1h, retention: 1y}, {resolution: 60m, retention: 2y}]}",
+            "twice",
+        ),
+        (
+            "swell: {downsample: [{resolution: 1h, retention: 1y}]}\nstorage: {tsdb: {retention: {time: 1d}}}",
+            "49h at least",
+        ),
+    ] {
+        let error = refused(text);
+        assert!(error.contains(part), "{part} in {error}");
+    }
+}

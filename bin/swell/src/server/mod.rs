@@ -165,6 +165,9 @@ fn settings(args: &ServerArgs) -> anyhow::Result<Config> {
     };
     if let Some(time) = args.retention_time {
         config.storage.retention_time = time;
+        if let Some(fault) = crate::config::downsample::fault(&config.storage) {
+            anyhow::bail!("--retention-time {time}: {fault}");
+        }
     }
     if let Some(size) = args.retention_size {
         config.storage.retention_size_bytes = (size > 0).then_some(size);
