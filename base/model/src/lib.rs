@@ -25,7 +25,7 @@ pub use histogram::{
 };
 pub use ids::{ByteCount, CpuMilli, Ratio, SeriesRef};
 pub use labels::{Labels, LabelsBuilder, METRIC_NAME};
-pub use matcher::{MatchOp, Matcher, MatcherError};
+pub use matcher::{MatchOp, Matcher, MatcherError, anchored_regex};
 pub use pass::{Pass, PassDelta, PassSeries, SeriesNumber};
 pub use quantity::{Quantity, QuantityError};
 pub use sample::{STALE_NAN_BITS, SampleValue, is_stale_nan, stale_nan};

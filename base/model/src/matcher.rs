@@ -54,7 +54,7 @@ impl Pattern {
                 return Ok(Self::Prefix { prefix, longer });
             }
         }
-        compile_anchored(source).map(Self::Expression)
+        anchored_regex(source).map(Self::Expression)
     }
 
     fn matches(&self, value: &str) -> bool {
@@ -157,9 +157,18 @@ impl Matcher {
     }
 }
 
-/// Compiles a pattern anchored at both ends, `.` matching any character but `\n` not excluded (RE2 with `(?s)`, as Prometheus does).
-fn compile_anchored(pattern: &str) -> Result<Regex, regex::Error> {
-    Regex::new(&format!("^(?s:{})$", escape_literal_braces(pattern)))
+/// Compiles a pattern as Prometheus reads it: anchored at both ends, `.` matching any character, `\n` too (RE2 with
+/// `(?s)`), `{` literal where no repetition follows.
+///
+/// # Errors
+/// When the pattern is no regular expression.
+pub fn anchored_regex(pattern: &str) -> Result<Regex, regex::Error> {
+    let pattern = escape_literal_braces(pattern);
+    if pattern.contains(')') {
+        // Inside of ours its parentheses might find partners: `)|(` is no pattern, `^(?s:)|()$` is one.
+        Regex::new(&pattern)?;
+    }
+    Regex::new(&format!("^(?s:{pattern})$"))
 }
 
 /// Escapes `{` where RE2 takes it literally since no repetition follows (`a{`, `{x}`); the regex crate refuses it there.
@@ -240,11 +249,11 @@ mod tests {
             value in "[ab.-]{0,4}",
         ) {
             if let (Ok(matcher), Ok(expression)) =
-                (Matcher::new("l", MatchOp::Regex, pattern.clone()), compile_anchored(&pattern))
+                (Matcher::new("l", MatchOp::Regex, pattern.clone()), anchored_regex(&pattern))
             {
                 prop_assert_eq!(matcher.matches(&value), expression.is_match(&value), "{}", pattern);
             }
-            prop_assert_eq!(Pattern::new(&pattern).is_ok(), compile_anchored(&pattern).is_ok());
+            prop_assert_eq!(Pattern::new(&pattern).is_ok(), anchored_regex(&pattern).is_ok());
         }
     }
 
@@ -264,6 +273,10 @@ mod tests {
         let absent = Matcher::new("a", MatchOp::NotRegex, ".+").expect("valid pattern");
         assert!(absent.matches_empty());
         assert!(Matcher::new("a", MatchOp::Regex, "(").is_err());
+        for pattern in [")|(", ")|](", "a)|(b", ")"] {
+            let refused = Matcher::new("a", MatchOp::Regex, pattern).expect_err(pattern);
+            assert!(refused.source.to_string().contains(pattern), "{refused:?}");
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use md5::{Digest as _, Md5};
 use regex::Regex;
-use swell_model::LabelsBuilder;
+use swell_model::{LabelsBuilder, anchored_regex};
 
 /// What a rule does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -169,8 +169,9 @@ impl Rule {
             return Err(RuleError::Modulus);
         }
         let text = spec.regex.unwrap_or_else(|| "(.*)".to_owned());
-        let pattern = Regex::new(&format!("^(?s:{text})$")).map_err(|error| {
-            RuleError::Pattern { pattern: text.clone(), message: error.to_string() }
+        let pattern = anchored_regex(&text).map_err(|error| RuleError::Pattern {
+            pattern: text.clone(),
+            message: error.to_string(),
         })?;
         Ok(Self {
             action,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use prometheus::Registry;
-use swell_env::Clock;
+use swell_env::{Clock, Throttle};
 use swell_model::{SampleSink, TimestampMs};
 use swell_telemetry::chain;
 use tokio::net::TcpListener;
@@ -53,6 +53,8 @@ const HEADER_BYTES_MAX: u32 = 16 * 1024;
 
 /// How long open calls get to end at shutdown.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(2);
+/// Wrong tokens are logged at most this often; all are counted.
+const WRONG_TOKEN_LOG_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Takes the streams of agents. Clones share the sessions.
 #[derive(Clone)]
@@ -65,6 +67,8 @@ struct Shared {
     sink: Arc<dyn SampleSink>,
     clock: Arc<dyn Clock>,
     metrics: ServerMetrics,
+    /// Anybody can show one as often as they like.
+    wrong_tokens: Throttle,
     /// Lock order: this one, then a session's; neither is held across an await.
     sessions: Mutex<HashMap<SessionId, Agent>>,
     calls: TaskTracker,
@@ -135,6 +139,7 @@ impl AgentStreamServer {
             sink,
             clock,
             metrics: ServerMetrics::register(registry)?,
+            wrong_tokens: Throttle::new(WRONG_TOKEN_LOG_INTERVAL),
             sessions: Mutex::default(),
             calls: TaskTracker::new(),
             shutdown: CancellationToken::new(),
@@ -230,7 +235,9 @@ impl Handler for Shared {
         if !is_same_secret(token, self.config.token.as_bytes()) {
             self.metrics.rejected_calls.inc();
             let peer = visit.and_then(|visit| visit.peer);
-            warn!(?peer, "an agent showed a wrong token");
+            if let Some(unsaid_count) = self.wrong_tokens.pass(self.clock.monotonic()) {
+                warn!(?peer, unsaid_count, "an agent showed a wrong token");
+            }
             return Err(Status::unauthenticated("the token is not the agents' token"));
         }
         if let Some(visit) = visit {

@@ -7,7 +7,7 @@ use std::fs;
 use std::time::Duration;
 
 use futures::StreamExt;
-use subject::{Node, eventually, is_alive, shell};
+use subject::{Mounted, Node, eventually, is_alive, shell};
 use swell_runtime::contract::check;
 use swell_runtime::{
     CgroupUse, ContainerConfig, ContainerRuntime, ContainerState, ContainerStatus, ExitReason,
@@ -271,6 +271,39 @@ async fn a_container_over_its_memory_is_reported_as_oom_killed() {
         || container.cgroups.unified.as_ref().is_some_and(|dir| dir.join("memory.max").exists());
     // Where no group may be made the program simply ends.
     assert_eq!(exit.reason == ExitReason::OomKilled, limited && exit.code != 0, "{exit:?}");
+}
+
+#[tokio::test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "CI tells by the environment that nothing may be skipped"
+)]
+async fn a_container_that_cannot_be_prepared_leaves_no_group() {
+    let node = Node::open_with(|config| config.cgroups = CgroupUse::Auto).await;
+    let sandbox = node.sandbox("cramped").await;
+    let first = node.config(shell("true"));
+    let first = node.runtime.create_container(&sandbox.id, first).await.unwrap();
+    // A file system with room for one more name: the container's folder, and nothing in it.
+    let containers = node.config.state_dir.join("containers");
+    let Some(mounted) = Mounted::tmpfs(&containers, "nr_inodes=2") else {
+        let in_ci = std::env::var("CI").as_deref() == Ok("true");
+        assert!(!in_ci, "no file system can be mounted, and CI skips nothing");
+        eprintln!("SKIPPED: no file system can be mounted, which takes root");
+        return;
+    };
+    let second = ContainerConfig { name: "second".to_owned(), ..node.config(shell("true")) };
+    let error = node.runtime.create_container(&sandbox.id, second).await.unwrap_err();
+    assert!(error.to_string().contains("control pipe"), "{error}");
+    for group in first.cgroups.directories() {
+        let left: Vec<_> = fs::read_dir(group.parent().unwrap())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name.contains("second"))
+            .collect();
+        assert_eq!(left, [""; 0], "beside {}", group.display());
+    }
+    drop(mounted);
+    node.runtime.remove_container(&first.id).await.unwrap();
 }
 
 #[tokio::test]

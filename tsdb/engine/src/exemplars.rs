@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use swell_model::{Exemplar, Labels, Matcher, TimeRange};
+use swell_model::{Exemplar, Labels, METRIC_NAME, MatchOp, Matcher, TimeRange};
 
 /// Characters that the labels of an exemplar have at most, names and values together (OpenMetrics).
 const LABEL_CHARS_MAX: usize = 128;
@@ -23,8 +23,12 @@ pub(crate) struct Exemplars {
     max: usize,
     /// Series of each exemplar, in the order they came.
     ring: VecDeque<Labels>,
-    by_series: BTreeMap<Labels, VecDeque<Exemplar>>,
+    /// By the series' metric, which nearly every query names, then by series.
+    by_metric: BTreeMap<String, OfMetric>,
 }
+
+/// Of each series in the order they came, so that times do not fall.
+type OfMetric = BTreeMap<Labels, VecDeque<Exemplar>>;
 
 /// What is to be done with an exemplar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +41,7 @@ pub(crate) enum ExemplarVerdict {
 impl Exemplars {
     /// Keeps at most `max`.
     pub(crate) const fn new(max: usize) -> Self {
-        Self { max, ring: VecDeque::new(), by_series: BTreeMap::new() }
+        Self { max, ring: VecDeque::new(), by_metric: BTreeMap::new() }
     }
 
     /// The rule: times of a series do not fall, and a repeat of the newest is none.
@@ -46,7 +50,8 @@ impl Exemplars {
         if self.max == 0 || exemplar.labels.iter().map(chars).sum::<usize>() > LABEL_CHARS_MAX {
             return ExemplarVerdict::Drop;
         }
-        match self.by_series.get(series).and_then(VecDeque::back) {
+        let of_metric = self.by_metric.get(metric(series));
+        match of_metric.and_then(|all| all.get(series)?.back()) {
             Some(newest) if is_same(newest, exemplar) => ExemplarVerdict::Duplicate,
             Some(newest) if newest.timestamp > exemplar.timestamp => ExemplarVerdict::Drop,
             _ => ExemplarVerdict::Store,
@@ -60,7 +65,8 @@ impl Exemplars {
             while self.ring.len() >= self.max {
                 self.drop_oldest();
             }
-            self.by_series.entry(series.clone()).or_default().push_back(exemplar);
+            let of_metric = self.by_metric.entry(metric(&series).to_owned()).or_default();
+            of_metric.entry(series.clone()).or_default().push_back(exemplar);
             self.ring.push_back(series);
         }
         verdict
@@ -68,11 +74,15 @@ impl Exemplars {
 
     fn drop_oldest(&mut self) {
         let Some(series) = self.ring.pop_front() else { return };
-        if let Some(kept) = self.by_series.get_mut(&series) {
+        let Some(of_metric) = self.by_metric.get_mut(metric(&series)) else { return };
+        if let Some(kept) = of_metric.get_mut(&series) {
             kept.pop_front();
             if kept.is_empty() {
-                self.by_series.remove(&series);
+                of_metric.remove(&series);
             }
+        }
+        if of_metric.is_empty() {
+            self.by_metric.remove(metric(&series));
         }
     }
 
@@ -81,28 +91,43 @@ impl Exemplars {
         let matches = |labels: &Labels| {
             matchers.iter().all(|m| m.matches(labels.get(&m.name).unwrap_or_default()))
         };
-        let inside = |exemplar: &&Exemplar| range.contains(exemplar.timestamp);
-        self.by_series
-            .iter()
-            .filter(|(labels, _)| matches(labels))
-            .map(|(labels, all)| SeriesExemplars {
+        let named = matchers.iter().find(|it| it.name == METRIC_NAME && it.op == MatchOp::Equal);
+        let of_metrics: Vec<&OfMetric> = match named {
+            Some(named) => self.by_metric.get(&named.value).into_iter().collect(),
+            None => self.by_metric.values().collect(),
+        };
+        // Times of a series do not fall: most series are told from their newest, and of others the ends are found.
+        let inside = |all: &VecDeque<Exemplar>| {
+            let from = all.partition_point(|it| it.timestamp < range.start_incl);
+            let to = all.partition_point(|it| it.timestamp <= range.end_incl);
+            from..to.max(from)
+        };
+        let selected = of_metrics.into_iter().flatten().filter_map(|(labels, all)| {
+            let found = inside(all);
+            (!found.is_empty() && matches(labels)).then(|| SeriesExemplars {
                 labels: labels.clone(),
-                exemplars: all.iter().filter(inside).cloned().collect(),
+                exemplars: all.range(found).cloned().collect(),
             })
-            .filter(|series| !series.exemplars.is_empty())
-            .collect()
+        });
+        let mut selected: Vec<SeriesExemplars> = selected.collect();
+        selected.sort_by(|a, b| a.labels.cmp(&b.labels));
+        selected
     }
 
     /// All, each with its series, in the order they came.
     pub(crate) fn in_order(&self) -> impl Iterator<Item = (&Labels, &Exemplar)> {
         let mut next: BTreeMap<&Labels, std::collections::vec_deque::Iter<'_, Exemplar>> =
-            self.by_series.iter().map(|(series, all)| (series, all.iter())).collect();
+            self.by_metric.values().flatten().map(|(series, all)| (series, all.iter())).collect();
         self.ring.iter().filter_map(move |series| Some((series, next.get_mut(series)?.next()?)))
     }
 
     pub(crate) fn len(&self) -> usize {
         self.ring.len()
     }
+}
+
+fn metric(series: &Labels) -> &str {
+    series.metric_name().unwrap_or_default()
 }
 
 fn is_same(a: &Exemplar, b: &Exemplar) -> bool {
@@ -139,11 +164,23 @@ mod tests {
         assert_eq!(all.iter().map(times).collect::<Vec<_>>(), [vec![3, 4], vec![0]]);
         let only = ring.select(&[Matcher::equal("__name__", "b")], TimeRange::ALL);
         assert_eq!(only.len(), 1);
+        let range = |from: i64, to: i64| TimeRange {
+            start_incl: TimestampMs(from),
+            end_incl: TimestampMs(to),
+        };
+        let pattern = Matcher::new("__name__", MatchOp::Regex, "[ab]").expect("a pattern");
+        for (from, to, expected) in
+            [(0, 9, vec![vec![3, 4], vec![0]]), (1, 3, vec![vec![3]]), (4, 4, vec![vec![4]])]
+        {
+            let found = ring.select(std::slice::from_ref(&pattern), range(from, to));
+            assert_eq!(found.iter().map(times).collect::<Vec<_>>(), expected, "{from} to {to}");
+        }
+        assert_eq!(ring.select(&[], range(5, 1)), [], "an empty range");
         for _ in 0..3 {
             ring.add(series("c"), exemplar(9, "y"));
             ring.add(series("c"), exemplar(9, "z"));
         }
-        assert_eq!(ring.by_series.len(), 1, "series without exemplars are not kept");
+        assert_eq!(ring.by_metric.len(), 1, "series without exemplars are not kept");
     }
 
     #[test]

@@ -122,6 +122,7 @@ mod tests {
         ] {
             check(pattern, &pods);
         }
+        check(")|](", &pods);
         check(".*", &["a\nb".to_owned(), "a\nb\n".to_owned(), "é".to_owned()]);
     }
 

@@ -69,6 +69,7 @@ impl Inner {
                 message: format!("control group of container {}: {error}", config.name),
             }
         });
+        let groups = cgroups.as_ref().ok().cloned();
         let prepared = cgroups.and_then(|cgroups| {
             let log_path =
                 sandbox.config.log_dir.join(&config.name).join(format!("{}.log", config.attempt));
@@ -101,6 +102,10 @@ impl Inner {
                 Ok(status)
             }
             Err(error) => {
+                if let Some(groups) = groups {
+                    cgroup::remove(&groups)
+                        .map_err(state_fault("remove control groups of", &dir))?;
+                }
                 remove_dir(&dir).map_err(state_fault("remove", &dir))?;
                 Err(error)
             }

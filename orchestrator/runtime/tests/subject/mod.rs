@@ -5,7 +5,8 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -61,6 +62,27 @@ pub(crate) fn parent_of(pid: i32) -> i32 {
 
 pub(crate) fn kill_shim_of(root: i32) {
     kill(Pid::from_raw(parent_of(root)), Signal::SIGKILL).unwrap();
+}
+
+/// A file system over a folder, taken away when this is dropped.
+pub(crate) struct Mounted(PathBuf);
+
+impl Mounted {
+    /// `None` where this user may not mount.
+    pub(crate) fn tmpfs(over: &Path, options: &str) -> Option<Self> {
+        let mounted =
+            Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(over).status();
+        mounted.is_ok_and(|status| status.success()).then(|| Self(over.to_owned()))
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        match Command::new("umount").arg("-l").arg(&self.0).status() {
+            Ok(status) if status.success() => {}
+            outcome => eprintln!("{} stays mounted: {outcome:?}", self.0.display()),
+        }
+    }
 }
 
 impl Node {

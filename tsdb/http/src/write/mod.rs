@@ -27,7 +27,7 @@ use axum::routing::post;
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use parking_lot::Mutex;
-use swell_env::{Clock, Monotonic};
+use swell_env::{Clock, Monotonic, Throttle};
 use swell_model::{AppendError, SampleSink};
 use swell_telemetry::{Registry, chain};
 pub use swell_wire::remote_write::Message;
@@ -91,7 +91,8 @@ pub struct RemoteWrite {
     slots: Arc<Semaphore>,
     buffers: Mutex<Vec<Vec<u8>>>,
     aged: Mutex<Monotonic>,
-    logged: Mutex<Option<Monotonic>>,
+    /// Lines about requests that failed, and about parts that were refused.
+    log: Throttle,
 }
 
 impl std::fmt::Debug for RemoteWrite {
@@ -123,7 +124,7 @@ impl RemoteWrite {
             slots: Arc::new(Semaphore::new(SLOTS)),
             buffers: Mutex::default(),
             aged,
-            logged: Mutex::default(),
+            log: Throttle::new(LOG_INTERVAL),
         }))
     }
 
@@ -152,17 +153,6 @@ impl RemoteWrite {
             drop(aged);
             self.receiver.age();
         }
-    }
-
-    /// Whether it is time for another line in the log.
-    fn may_log(&self) -> bool {
-        let now = self.clock.monotonic();
-        let mut logged = self.logged.lock();
-        let is_due = logged.is_none_or(|last| now.since(last) >= LOG_INTERVAL);
-        if is_due {
-            *logged = Some(now);
-        }
-        is_due
     }
 }
 
@@ -250,12 +240,9 @@ async fn write(State(state): State<Arc<RemoteWrite>>, request: Request) -> Respo
         Ok(receipt) => answer(&state, &receipt, message),
         Err(failure) => {
             state.metrics.failed_total.with_label_values(&[failure.code.as_str()]).inc();
-            if state.may_log() {
-                warn!(
-                    code = failure.code.as_u16(),
-                    reason = failure.text,
-                    "a remote write request failed"
-                );
+            if let Some(unsaid_count) = state.log.pass(state.clock.monotonic()) {
+                let code = failure.code.as_u16();
+                warn!(code, unsaid_count, reason = failure.text, "a remote write request failed");
             }
             failure.into_response(message)
         }
@@ -371,8 +358,9 @@ fn answer(state: &RemoteWrite, receipt: &Receipt, message: Message) -> Response 
             "the others are stored"
         };
         let text = told.text(rest);
-        if state.may_log() {
-            warn!(reason = text.trim_end(), "parts of a remote write request are not stored");
+        if let Some(unsaid_count) = state.log.pass(state.clock.monotonic()) {
+            let reason = text.trim_end();
+            warn!(unsaid_count, reason, "parts of a remote write request are not stored");
         }
         plain(StatusCode::BAD_REQUEST, text)
     };

@@ -17,7 +17,7 @@ pub(super) fn label_replace(
     let replacement = text_arg(args, 2)?;
     let source = text_arg(args, 3)?;
     let pattern = text_arg(args, 4)?;
-    let regex = regex::Regex::new(&format!("^(?s:{pattern})$")).map_err(|_| {
+    let regex = swell_model::anchored_regex(pattern).map_err(|_| {
         EvalError::query(
             args[4].span,
             format!("invalid regular expression in label_replace(): {pattern}"),
