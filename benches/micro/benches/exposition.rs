@@ -47,6 +47,7 @@ fn samples<'a>(
         |entry| match entry {
             Entry::Sample(sample) => Some(sample),
             Entry::Type { .. } | Entry::Help { .. } | Entry::Unit { .. } => None,
+            Entry::Histogram(_) => unreachable!("the text has no native histograms"),
         },
     )
 }

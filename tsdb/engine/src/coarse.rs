@@ -12,6 +12,7 @@ use swell_model::{
 };
 
 use crate::block::{Block, BlockMeta, BlockSeries, Depth, Loaded, ReadBlockError};
+use crate::compact::plan::DAY;
 use crate::db::Db;
 use crate::head::HeadSeries;
 use crate::select::{Columns, Decoder, Part, Selected, load, merge, storage};
@@ -40,16 +41,22 @@ pub(crate) struct Choice {
     pub(crate) others: bool,
 }
 
-/// Which aggregates a read may want. `samples_from` is the time from which no sample was deleted for its age.
+/// Samples that a stretch has at least for its aggregate to be worth reading: it has ten columns where samples have two.
+const WORTH_SAMPLES: u64 = 8;
+
+/// Which aggregates a read may want. `samples_from` is the time from which no sample was deleted for its age;
+/// `samples_per_day` are stored samples of all series together.
 pub(crate) fn choose(
     metas: &[&BlockMeta],
     hints: &SelectHints,
     samples_from: TimestampMs,
+    samples_per_day: u64,
 ) -> Choice {
     let fits = |grid: &WindowGrid, meta: &BlockMeta| {
         grid.range >= meta.resolution
             && grid.is_aligned(meta.resolution)
             && may_have(meta, hints.range)
+            && per_day(&[meta]) * WORTH_SAMPLES <= samples_per_day
     };
     let aligned = match &hints.coarse {
         Coarse::Folded(grid) => {
@@ -60,6 +67,15 @@ pub(crate) fn choose(
     };
     let is_wanted = hints.coarse != Coarse::Refused || hints.labels_only;
     Choice { aligned, others: is_wanted && hints.range.start_incl < samples_from }
+}
+
+/// Samples, or aggregates, that blocks have on average for each day they cover.
+pub(crate) fn per_day(metas: &[&BlockMeta]) -> u64 {
+    let covered = |meta: &&BlockMeta| meta.end.since(meta.start).0.max(1).unsigned_abs();
+    let covered_ms: u128 = metas.iter().map(|meta| u128::from(covered(meta))).sum();
+    let count: u128 = metas.iter().map(|meta| u128::from(meta.sample_count)).sum();
+    let day_ms = u128::from(DAY.0.unsigned_abs());
+    u64::try_from(count * day_ms / covered_ms.max(1)).unwrap_or(u64::MAX)
 }
 
 /// Whether the stretches of a block may hold samples of the range, or of the stretch before it.

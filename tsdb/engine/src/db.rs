@@ -105,7 +105,8 @@ impl State {
             return Choice::default();
         }
         let metas: Vec<&BlockMeta> = self.coarse.iter().map(|block| &block.meta).collect();
-        coarse::choose(&metas, hints, self.samples_from(config))
+        let samples: Vec<&BlockMeta> = self.blocks.iter().map(|block| &block.meta).collect();
+        coarse::choose(&metas, hints, self.samples_from(config), coarse::per_day(&samples))
     }
 
     /// From this time on no sample was deleted for its age: `config` says how long they stay.

@@ -25,7 +25,10 @@ impl Db {
             let state = self.inner.state.read();
             let choice = state.coarse_choice(hints, &self.inner.config);
             let coarse = coarse::chosen(&state.coarse, choice, range);
-            let head = snapshot(&state.head, matchers, hints);
+            // What stands for older samples is put in front of all of the head's.
+            let newest_only = hints.newest_only && coarse.is_empty();
+            let of_head = SelectHints { newest_only, ..*hints };
+            let head = snapshot(&state.head, matchers, &of_head);
             (head, Arc::clone(&state.blocks), coarse, choice, state.head.clipped(range).0)
         };
         let now = self.inner.clock.monotonic();

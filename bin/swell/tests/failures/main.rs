@@ -12,4 +12,3 @@ mod objects;
 mod pods;
 mod reload;
 mod start;
-mod web;

@@ -29,12 +29,12 @@ pub(crate) fn due(
 ) -> Vec<Rewrite> {
     let Some(newest) = samples.iter().map(|block| block.meta.max).max() else { return Vec::new() };
     let days: BTreeSet<Window> = samples.iter().flat_map(|block| days_of(&block.meta)).collect();
+    let covered: Vec<Vec<Window>> = tiers.iter().map(|tier| covered_by(coarse, *tier)).collect();
     let mut due = Vec::new();
     for window in days.into_iter().filter(|window| window.1 < settled) {
-        for tier in tiers {
-            let is_covered = coarse.iter().any(|meta| {
-                meta.resolution == tier.resolution && meta.start <= window.0 && window.1 <= meta.end
-            });
+        for (tier, covered) in tiers.iter().zip(&covered) {
+            let before = covered.partition_point(|there| there.0 <= window.0);
+            let is_covered = before > 0 && window.1 <= covered[before - 1].1;
             if is_covered || newest.since(window.1) > tier.retention {
                 continue;
             }
@@ -52,6 +52,14 @@ pub(crate) fn due(
     }
     due.retain(|rewrite| !rewrite.sources.is_empty() && !given_up.contains(rewrite));
     due
+}
+
+/// Windows of the blocks of a tier, rising; they lie apart.
+fn covered_by(coarse: &[BlockMeta], tier: Tier) -> Vec<Window> {
+    let of_it = coarse.iter().filter(|meta| meta.resolution == tier.resolution);
+    let mut windows: Vec<Window> = of_it.map(|meta| (meta.start, meta.end)).collect();
+    windows.sort();
+    windows
 }
 
 /// Days that a block has samples in; a sample at the very start of one is of the day before.

@@ -1,7 +1,9 @@
 //! Functions of range vectors out of aggregates: where the storage gave runs of samples folded already, windows are put
 //! together from these and from the samples between.
 
-use swell_model::{Aggregate, Coarse, DurationMs, ExactSum, TimestampMs, WindowGrid};
+use std::collections::VecDeque;
+
+use swell_model::{Aggregate, Coarse, DurationMs, ExactSum, RunningSums, TimestampMs, WindowGrid};
 use swell_promql_syntax::Boundary;
 
 use super::rate::{self, Change};
@@ -78,7 +80,7 @@ fn pieces(series: &RangeSeries) -> Vec<Aggregate> {
 }
 
 /// Evaluates the function at all steps; gives the number of pieces looked at. A piece counts to the window that holds
-/// its last sample.
+/// its last sample. Windows slide, and no function goes through a window's pieces again at each step unless it must.
 pub(super) fn evaluate(
     function: Folded,
     series: &RangeSeries,
@@ -87,6 +89,7 @@ pub(super) fn evaluate(
     column: &mut Column,
 ) -> u64 {
     let pieces = pieces(series);
+    let mut ahead = Ahead::of(function, &pieces);
     let (mut low, mut high) = (0, 0);
     let mut looked_at = 0;
     for step in 0..grid.count {
@@ -99,79 +102,167 @@ pub(super) fn evaluate(
         while pieces.get(high).is_some_and(|piece| piece.last_ms <= end_ms) {
             high += 1;
         }
-        let inside = &pieces[low..high];
-        looked_at += inside.len() as u64;
-        if let Some(value) = value_of(function, inside, (start_ms, end_ms), window.range_ms) {
+        if low == high {
+            continue;
+        }
+        looked_at += (high - low) as u64;
+        let (first, last) = (&pieces[low], &pieces[high - 1]);
+        let value = match function {
+            Folded::First => Some(first.first),
+            Folded::Last => Some(last.last),
+            Folded::Present => Some(1.0),
+            Folded::TimeOfFirst => Some(seconds(first.first_ms)),
+            Folded::TimeOfLast => Some(seconds(last.last_ms)),
+            Folded::Change(kind) => {
+                let change = ahead.change(last.last - first.first, (low, high));
+                rate::extrapolated(
+                    change,
+                    first.first,
+                    kind,
+                    (start_ms, end_ms),
+                    (first.first_ms, last.last_ms),
+                    ahead.count((low, high)),
+                    window.range_ms,
+                )
+            }
+            _ => Some(ahead.value(function, &pieces, (low, high))),
+        };
+        if let Some(value) = value {
             column.set_float(step, value);
         }
     }
     looked_at
 }
 
-#[expect(clippy::cast_precision_loss, reason = "no window holds 2^53 samples")]
-fn value_of(
-    function: Folded,
-    pieces: &[Aggregate],
-    bounds_ms: (i64, i64),
-    range_ms: i64,
-) -> Option<f64> {
-    let (first, last) = (pieces.first()?, pieces.last()?);
-    let count = || pieces.iter().map(|piece| piece.count).sum::<u64>();
-    let sum = || {
-        let mut sum = ExactSum::default();
-        pieces.iter().for_each(|piece| piece.add_to(&mut sum));
-        sum
-    };
-    let resets = || pieces.windows(2).filter(|pair| pair[1].first < pair[0].last);
-    Some(match function {
-        Folded::Count => count() as f64,
-        Folded::Sum => sum().value(),
-        Folded::Mean => sum().mean(count() as f64),
-        Folded::Min => best(pieces.iter().map(|piece| piece.min), |value, best| value < best),
-        Folded::Max => best(pieces.iter().map(|piece| piece.max), |value, best| value > best),
-        Folded::First => first.first,
-        Folded::Last => last.last,
-        Folded::Present => 1.0,
-        Folded::TimeOfFirst => seconds(first.first_ms),
-        Folded::TimeOfLast => seconds(last.last_ms),
-        Folded::Resets => {
-            let inside: u64 = pieces.iter().map(|piece| piece.reset_count).sum();
-            (inside + resets().count() as u64) as f64
-        }
-        Folded::Change(kind) => {
-            let mut change = last.last - first.first;
-            if kind.counter {
-                let mut before: Option<f64> = None;
-                for piece in pieces {
-                    if let Some(before) = before.filter(|before| piece.first < *before) {
-                        change += before;
-                    }
-                    if piece.reset_count > 0 {
-                        change += piece.before_resets;
-                    }
-                    before = Some(piece.last);
-                }
-            }
-            let ends = (first.first_ms, last.last_ms);
-            return rate::extrapolated(
-                change,
-                first.first,
-                kind,
-                bounds_ms,
-                ends,
-                count(),
-                range_ms,
-            );
-        }
-    })
+/// What is folded over all pieces ahead of the windows.
+#[derive(Default)]
+struct Ahead {
+    /// Samples before each piece.
+    counts: Vec<u64>,
+    /// Of sums and what they lost, two terms for each piece.
+    sums: Option<RunningSums>,
+    /// Pieces that may be the greatest or smallest of a window, in the order of time; no later one wins against them.
+    best: VecDeque<usize>,
+    /// Pieces that were offered to `best`.
+    offered: usize,
+    /// What a counter lost: piece, whether right before it instead of inside, and the value.
+    resets: Vec<(usize, bool, f64)>,
+    /// Resets that are before all windows to come.
+    passed: usize,
+    /// Number of resets inside pieces before each, and of resets right before pieces up to each.
+    reset_counts: Vec<(u64, u64)>,
 }
 
-/// The first value that wins against all others; NaN only where there is nothing else.
-fn best(values: impl Iterator<Item = f64>, wins: impl Fn(f64, f64) -> bool) -> f64 {
-    values.fold(
-        f64::NAN,
-        |best, value| {
-            if wins(value, best) || best.is_nan() { value } else { best }
-        },
-    )
+impl Ahead {
+    fn of(function: Folded, pieces: &[Aggregate]) -> Self {
+        let mut ahead = Self::default();
+        match function {
+            Folded::Count | Folded::Sum | Folded::Mean | Folded::Change(_) => {
+                let mut total = 0;
+                ahead.counts.push(0);
+                ahead.counts.extend(pieces.iter().map(|piece| {
+                    total += piece.count;
+                    total
+                }));
+            }
+            _ => {}
+        }
+        let borders = || {
+            let fell = |pair: &[Aggregate]| pair[1].first < pair[0].last;
+            std::iter::once(false).chain(pieces.windows(2).map(fell))
+        };
+        match function {
+            Folded::Sum | Folded::Mean => {
+                let terms = pieces.iter().flat_map(|piece| [piece.sum, piece.sum_lost]);
+                ahead.sums = RunningSums::of(&terms.collect::<Vec<f64>>());
+            }
+            Folded::Change(Change { counter: true, .. }) => {
+                for (idx, (piece, fell)) in pieces.iter().zip(borders()).enumerate() {
+                    if fell {
+                        ahead.resets.push((idx, true, pieces[idx - 1].last));
+                    }
+                    if piece.reset_count > 0 {
+                        ahead.resets.push((idx, false, piece.before_resets));
+                    }
+                }
+            }
+            Folded::Resets => {
+                let (mut inside, mut between) = (0, 0);
+                for (piece, fell) in pieces.iter().zip(borders()) {
+                    between += u64::from(fell);
+                    ahead.reset_counts.push((inside, between));
+                    inside += piece.reset_count;
+                }
+                ahead.reset_counts.push((inside, between));
+            }
+            _ => {}
+        }
+        ahead
+    }
+
+    fn count(&self, (low, high): (usize, usize)) -> u64 {
+        self.counts[high] - self.counts[low]
+    }
+
+    /// A change of values with what the counter lost inside the window.
+    fn change(&mut self, difference: f64, (low, high): (usize, usize)) -> f64 {
+        while self.resets.get(self.passed).is_some_and(|(idx, ..)| *idx < low) {
+            self.passed += 1;
+        }
+        let inside = self.resets[self.passed..].iter().take_while(|(idx, ..)| *idx < high);
+        // What lies right before the window's first piece lies outside.
+        let inside = inside.filter(|(idx, is_before, _)| *idx > low || !is_before);
+        inside.fold(difference, |change, (.., lost)| change + lost)
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "no window holds 2^53 samples")]
+    fn value(&mut self, function: Folded, pieces: &[Aggregate], window: (usize, usize)) -> f64 {
+        match function {
+            Folded::Sum => self.sum(pieces, window).value(),
+            Folded::Mean => self.sum(pieces, window).mean(self.count(window) as f64),
+            Folded::Min => self.best(pieces, window, |piece| piece.min, |value, best| value < best),
+            Folded::Max => self.best(pieces, window, |piece| piece.max, |value, best| value > best),
+            Folded::Resets => {
+                let ((inside_low, _), (inside_high, _)) =
+                    (self.reset_counts[window.0], self.reset_counts[window.1]);
+                let between = self.reset_counts[window.1 - 1].1 - self.reset_counts[window.0].1;
+                (inside_high - inside_low + between) as f64
+            }
+            _ => self.count(window) as f64,
+        }
+    }
+
+    fn sum(&self, pieces: &[Aggregate], (low, high): (usize, usize)) -> ExactSum {
+        if let Some(sums) = &self.sums {
+            return sums.stretch(2 * low, 2 * high);
+        }
+        let mut sum = ExactSum::default();
+        pieces[low..high].iter().for_each(|piece| piece.add_to(&mut sum));
+        sum
+    }
+
+    /// The first value that wins against all others of the window; NaN only where there is nothing else.
+    fn best(
+        &mut self,
+        pieces: &[Aggregate],
+        (low, high): (usize, usize),
+        value: impl Fn(&Aggregate) -> f64,
+        wins: impl Fn(f64, f64) -> bool,
+    ) -> f64 {
+        for (idx, piece) in pieces.iter().enumerate().take(high).skip(self.offered) {
+            let offered = value(piece);
+            if offered.is_nan() {
+                continue;
+            }
+            while self.best.back().is_some_and(|best| wins(offered, value(&pieces[*best]))) {
+                self.best.pop_back();
+            }
+            self.best.push_back(idx);
+        }
+        self.offered = self.offered.max(high);
+        while self.best.front().is_some_and(|best| *best < low) {
+            self.best.pop_front();
+        }
+        self.best.front().map_or(f64::NAN, |best| value(&pieces[*best]))
+    }
 }
