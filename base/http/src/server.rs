@@ -16,6 +16,7 @@ use hyper_util::server::conn::auto;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
@@ -41,7 +42,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 pub struct Server {
     name: &'static str,
     listener: TcpListener,
-    tls: Option<Arc<ServerConfig>>,
+    /// What the next connection is greeted with.
+    tls: Option<watch::Receiver<Arc<ServerConfig>>>,
     router: Router,
     metrics: HttpMetrics,
 }
@@ -61,7 +63,13 @@ impl Server {
 
     /// Speaks TLS instead; see [`crate::pki::server_config`].
     #[must_use]
-    pub fn tls(mut self, config: Arc<ServerConfig>) -> Self {
+    pub fn tls(self, config: Arc<ServerConfig>) -> Self {
+        self.tls_from(watch::channel(config).1)
+    }
+
+    /// The same with what was sent last, for certificates that are renewed while the server runs.
+    #[must_use]
+    pub fn tls_from(mut self, config: watch::Receiver<Arc<ServerConfig>>) -> Self {
         self.tls = Some(config);
         self
     }
@@ -78,7 +86,6 @@ impl Server {
     /// [`DRAIN_DEADLINE`] to end. Handlers of long streams should watch the token too.
     pub async fn run(self, shutdown: CancellationToken) {
         let Self { name, listener, tls, router, metrics } = self;
-        let tls = tls.map(TlsAcceptor::from);
         let crowd = Crowd::default();
         let mut connections = JoinSet::new();
         loop {
@@ -105,7 +112,7 @@ impl Server {
                     let connection = Connection {
                         name,
                         address,
-                        tls: tls.clone(),
+                        tls: tls.as_ref().map(|tls| TlsAcceptor::from(tls.borrow().clone())),
                         router: router.clone(),
                         metrics: metrics.clone(),
                         shutdown: shutdown.clone(),

@@ -55,9 +55,18 @@ pub struct KubeArgs {
 /// Where the HTTP API is.
 #[derive(Args, Clone, Debug)]
 pub struct HttpArgs {
-    /// Address of the HTTP API
-    #[arg(long, env = "SWELL_SERVER", value_name = "URL", default_value = "http://127.0.0.1:9090")]
+    /// Address of the HTTP API, with a user if it asks for one: https://USER:PASSWORD@HOST:9090
+    #[arg(
+        long,
+        env = "SWELL_SERVER",
+        hide_env_values = true,
+        value_name = "URL",
+        default_value = "http://127.0.0.1:9090"
+    )]
     pub server: String,
+    /// Authorities to trust over https, as PEM; those of the system unless given
+    #[arg(long, env = "SWELL_CA_FILE", value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
 }
 
 /// Form of the output.

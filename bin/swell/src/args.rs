@@ -162,7 +162,10 @@ pub(crate) struct ServerArgs {
     /// Allow deletion and snapshots over HTTP, as swell.admin_api in the configuration does
     #[arg(long, alias = "web.enable-admin-api")]
     pub(crate) enable_admin_api: bool,
-    /// Allow this host to reload the configuration and to stop the server over HTTP, as swell.lifecycle_api does
+    /// TLS, users and headers of the HTTP port, in the format of Prometheus' exporter toolkit
+    #[arg(long = "web.config.file", value_name = "FILE")]
+    pub(crate) web_config: Option<PathBuf>,
+    /// Allow this host and known users to reload the configuration and to stop the server over HTTP, as swell.lifecycle_api does
     #[arg(long, alias = "web.enable-lifecycle")]
     pub(crate) enable_lifecycle: bool,
     /// Experimental features to switch on, separated by commas, such as promql-experimental-functions; as swell.features does

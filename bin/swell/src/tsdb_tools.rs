@@ -8,8 +8,8 @@ use std::sync::Arc;
 use anyhow::Context;
 use serde_json::{Value, json};
 use swell_cli::CliError;
-use swell_engine::{Db, SnapshotReport, TierStatus, WalSync};
-use swell_env::{Clock as _, FsDir, SystemClock};
+use swell_engine::{Db, OpenError, SnapshotReport, TierStatus, WalSync};
+use swell_env::{Clock as _, FsDir, LockError, SystemClock};
 use swell_model::{DurationMs, SelectHints, SeriesSource as _, TimeRange};
 use swell_telemetry::{Registry, chain};
 
@@ -65,8 +65,15 @@ pub(crate) fn open(data_dir: &Path, settings: swell_engine::Config) -> anyhow::R
 
 fn open_storage(path: &Path, settings: swell_engine::Config) -> anyhow::Result<Db> {
     let dir = FsDir::open(path).with_context(|| format!("open {}", path.display()))?;
-    Db::open(Arc::new(dir), settings, Arc::new(SystemClock::new()), &Registry::new())
-        .with_context(|| format!("open the storage in {}", path.display()))
+    let db = Db::open(Arc::new(dir), settings, Arc::new(SystemClock::new()), &Registry::new());
+    let is_held = matches!(&db, Err(OpenError::Lock { source: LockError::Held { .. }, .. }));
+    db.with_context(|| {
+        let way_out = match is_held {
+            true => ": these tools work on files that no server uses; of a running one take a snapshot (POST /api/v1/admin/tsdb/snapshot), read /api/swell/v1/arrow, or send to /api/v1/write",
+            false => "",
+        };
+        format!("open the storage in {}{way_out}", path.display())
+    })
 }
 
 fn print(output: OutputForm, json: &Value, text: &str) -> anyhow::Result<()> {

@@ -72,6 +72,38 @@ fn a_data_directory_is_looked_into_copied_and_restored() {
 }
 
 #[test]
+fn tools_on_files_that_a_server_uses_are_refused_with_the_way_out() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("data");
+    let server = Server::start(&data, &[]);
+    let (dir, out) = (data.display().to_string(), folder.path().join("out").display().to_string());
+    let file = folder.path().join("samples.txt");
+    fs::write(&file, "up 1 1779832800\n# EOF\n").expect("written");
+    let file = file.display().to_string();
+    for args in [
+        &["stat"][..],
+        &["verify"],
+        &["compact"],
+        &["snapshot", "--name", "s"],
+        &["export", "--format", "openmetrics", "-o", &out],
+        &["export", "--format", "parquet", "-o", &out],
+        &["import", "--format", "openmetrics", &file],
+    ] {
+        let mut all = vec!["tsdb", args[0], "--data-dir", &dir];
+        all.extend(&args[1..]);
+        let (code, _, stderr) = run(&all);
+        assert_eq!(code, 1, "{all:?}: {stderr}");
+        let holder = format!("process {}", server.process.pid());
+        for part in [holder.as_str(), "/api/v1/admin/tsdb/snapshot", "/api/v1/write"] {
+            assert!(stderr.contains(part), "{all:?}: {part} in {stderr}");
+        }
+    }
+    assert!(!Path::new(&out).exists(), "nothing was made");
+    assert_eq!(server.get("/-/ready").0, 200, "the server does not mind");
+    assert_eq!(server.stop(), 0);
+}
+
+#[test]
 fn a_damaged_snapshot_is_not_restored() {
     let folder = tempfile::tempdir().expect("a folder");
     let data = folder.path().join("data");

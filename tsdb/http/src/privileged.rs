@@ -1,5 +1,5 @@
-//! Who may change what is stored or end the process: the port asks nobody who they are, so only this host, and no page
-//! of another origin that a browser here shows.
+//! Who may change what is stored or end the process: users that the port knows; where it asks nobody who they are, only
+//! this host. In no case a page of another origin that a browser shows.
 
 use std::net::IpAddr;
 
@@ -7,9 +7,9 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use swell_http::Peer;
+use swell_http::{Authenticated, Peer};
 
-/// Proof that a request comes from this host and from no page of another origin.
+/// Proof that a request comes from a known user or this host, and from no page of another origin.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Privileged(());
 
@@ -41,7 +41,8 @@ impl IntoResponse for Refused {
 impl Privileged {
     fn of(parts: &Parts) -> Result<Self, Refused> {
         // Without a peer the request was made inside this process.
-        if let Some(peer) = parts.extensions.get::<Peer>() {
+        let is_known = parts.extensions.get::<Authenticated>().is_some();
+        if let Some(peer) = parts.extensions.get::<Peer>().filter(|_| !is_known) {
             let address: IpAddr = peer.address.ip().to_canonical();
             if !address.is_loopback() {
                 return Err(Refused::Host { peer: address.to_string() });

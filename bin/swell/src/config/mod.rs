@@ -5,6 +5,7 @@ pub(crate) mod downsample;
 mod features;
 mod jobs;
 mod raw;
+mod web;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -24,6 +25,7 @@ use jobs::JobDefaults;
 use raw::{Opaque, RawBackground, RawConfig, RawScrapeConfig, Span};
 
 pub(crate) use raw::parse_size;
+pub(crate) use web::WebConfig;
 
 /// Checked settings of a server.
 #[derive(Debug)]

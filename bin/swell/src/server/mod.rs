@@ -12,6 +12,7 @@ mod kube;
 mod reload;
 mod storage;
 mod targets;
+mod web;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -40,6 +41,7 @@ use tracing::{error, info, warn};
 
 use self::addresses::AddressRanges;
 use self::reload::{ReloadMetrics, Reloader};
+use self::web::Web;
 use crate::adapters::{AnnouncingSink, PodMetrics};
 use crate::args::{Listen, ServerArgs};
 use crate::config::Config;
@@ -67,6 +69,8 @@ pub(crate) struct ServerConfig {
 /// A server that answers.
 pub(crate) struct Running {
     pub(crate) http_addr: SocketAddr,
+    /// `http` or `https`.
+    scheme: &'static str,
     pub(crate) kube_addr: Option<SocketAddr>,
     pub(crate) grpc_addr: Option<SocketAddr>,
     pub(crate) client: Client,
@@ -139,7 +143,7 @@ pub(crate) async fn run(args: &ServerArgs) -> anyhow::Result<()> {
     })
     .await?;
     eprintln!("swell {} is ready", swell_telemetry::VERSION);
-    eprintln!("  web UI      http://{}", running.http_addr);
+    eprintln!("  web UI      {}://{}", running.scheme, running.http_addr);
     if let Some(address) = running.kube_addr {
         let kubeconfig = running.data_dir.join("kubeconfig");
         eprintln!("  kubectl     --kubeconfig {}   (https://{address})", kubeconfig.display());
@@ -201,6 +205,7 @@ pub(crate) async fn start(server: ServerConfig) -> anyhow::Result<Running> {
 
     // The addresses first: a port that is taken is found out before anything is opened.
     let http_listener = swell_http::bind(server.listen_http, "--listen-http").await?;
+    let web = Web::load(server.args.as_ref().and_then(|args| args.web_config.clone()))?;
     let http_addr = http_listener.local_addr().context("ask for the HTTP address")?;
     let kube_listener = listen(server.listen_kube, "--listen-kube").await?;
     let grpc_listener = listen(server.listen_grpc, "--listen-grpc").await?;
@@ -261,7 +266,7 @@ pub(crate) async fn start(server: ServerConfig) -> anyhow::Result<Running> {
             clock: &clock,
             registry: &registry,
             in_force: in_force.clone(),
-            external_url: external_url(&server.config, http_addr),
+            external_url: external_url(&server.config, web.scheme(), http_addr),
         },
         tasks,
     )?;
@@ -283,7 +288,7 @@ pub(crate) async fn start(server: ServerConfig) -> anyhow::Result<Running> {
     #[cfg(not(feature = "archive"))]
     let source = db.clone();
     let api = Api::new(
-        api_config(&server),
+        api_config(&server, web.asks_who()),
         ApiDeps {
             db: db.clone(),
             source,
@@ -299,7 +304,7 @@ pub(crate) async fn start(server: ServerConfig) -> anyhow::Result<Running> {
     .context("register the API's metrics")?;
     storage::watch(&api, tasks);
     let receiver = RemoteWrite::new(
-        remote_write_config(&server),
+        remote_write_config(&server, web.asks_who()),
         sink.clone(),
         clock.clone(),
         readiness.clone(),
@@ -332,8 +337,10 @@ pub(crate) async fn start(server: ServerConfig) -> anyhow::Result<Running> {
         )
         .await?;
     }
-    let web = swell_http::Server::new("http", http_listener, router.clone(), &http_metrics);
-    tasks.spawn("the HTTP API", web.run(tasks.stop_token()));
+    let scheme = web.scheme();
+    let http = web.server(http_listener, router.clone(), &http_metrics);
+    tasks.spawn("the HTTP API", http.run(tasks.stop_token()));
+    web.follow(notices.clone(), clock.clone(), tasks);
 
     kube.answers().await?;
     let quit = CancellationToken::new();
@@ -354,6 +361,7 @@ pub(crate) async fn start(server: ServerConfig) -> anyhow::Result<Running> {
     info!(%http_addr, "ready");
     Ok(Running {
         http_addr,
+        scheme,
         kube_addr,
         grpc_addr,
         client,
@@ -390,22 +398,23 @@ async fn listen(
     }
 }
 
-fn external_url(config: &Config, http_addr: SocketAddr) -> String {
-    let url = config.external_url.clone().unwrap_or_else(|| format!("http://{http_addr}"));
+fn external_url(config: &Config, scheme: &str, http_addr: SocketAddr) -> String {
+    let url = config.external_url.clone().unwrap_or_else(|| format!("{scheme}://{http_addr}"));
     url.trim_end_matches('/').to_owned()
 }
 
-/// Anyone who reaches the port may write, so it is open by itself only where nobody else does.
-fn remote_write_config(server: &ServerConfig) -> RemoteWriteConfig {
+/// Anyone who gets in may write, so it is open by itself only where no stranger does.
+fn remote_write_config(server: &ServerConfig, asks_who: bool) -> RemoteWriteConfig {
     let settings = &server.config.remote_write;
+    let is_closed_to_others = asks_who || server.listen_http.ip().is_loopback();
     RemoteWriteConfig {
-        is_enabled: settings.enabled.unwrap_or(server.listen_http.ip().is_loopback()),
+        is_enabled: settings.enabled.unwrap_or(is_closed_to_others),
         accepted: settings.accepted.clone(),
         zero_at_start: settings.zero_at_start,
     }
 }
 
-fn api_config(server: &ServerConfig) -> ApiConfig {
+fn api_config(server: &ServerConfig, asks_who: bool) -> ApiConfig {
     let config = &server.config;
     let mut flags = BTreeMap::new();
     let mut flag = |name: &str, value: String| flags.insert(name.to_owned(), value);
@@ -417,10 +426,13 @@ fn api_config(server: &ServerConfig) -> ApiConfig {
     }
     flag("web.enable-admin-api", config.admin_api.to_string());
     flag("web.enable-lifecycle", config.lifecycle_api.to_string());
-    let receiver = remote_write_config(server);
+    let receiver = remote_write_config(server, asks_who);
     flag("web.enable-remote-write-receiver", receiver.is_enabled.to_string());
     let messages: Vec<&str> = receiver.accepted.iter().map(|message| message.name()).collect();
     flag("web.remote-write-receiver.accepted-protobuf-messages", messages.join(","));
+    if let Some(path) = server.args.as_ref().and_then(|args| args.web_config.as_ref()) {
+        flag("web.config.file", path.display().to_string());
+    }
     if let Some(args) = server.args.as_ref().filter(|args| !args.enable_features.is_empty()) {
         flag("enable-feature", args.enable_features.join(","));
     }

@@ -12,3 +12,4 @@ mod objects;
 mod pods;
 mod reload;
 mod start;
+mod web;

@@ -55,7 +55,9 @@ impl Server {
             let rest = line.split_once(mark)?.1;
             rest.split([' ', ')']).next()?.parse().ok()
         };
-        let http = process.line("the web address", |line| after(line, "web UI      http://"));
+        let http = process.line("the web address", |line| {
+            after(line, "web UI      http://").or_else(|| after(line, "web UI      https://"))
+        });
         let kube = process.line("the API's address", |line| after(line, "(https://"));
         let grpc = process.line("the agents' address", |line| after(line, "agents      --server "));
         Self { process, http, grpc, kube, data_dir: data_dir.to_owned() }

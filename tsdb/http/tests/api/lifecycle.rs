@@ -5,7 +5,7 @@ use axum::http::{Method, Request};
 use futures::StreamExt as _;
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
-use swell_http::Peer;
+use swell_http::{Authenticated, Peer};
 use swell_model::{DurationMs, Labels, TimestampMs};
 use swell_tsdb_http::{InForce, LifecycleCommand, ReloadRefusal};
 use tower::ServiceExt as _;
@@ -48,7 +48,7 @@ async fn a_reload_answers_how_it_went() {
 }
 
 #[tokio::test]
-async fn only_this_host_may_reload_and_stop_and_no_foreign_page() {
+async fn only_this_host_and_known_users_may_reload_and_stop() {
     let lab = Lab::new();
     for path in ["/-/reload", "/-/quit"] {
         let answer = lab.answer(from("10.0.0.7", Method::POST, path)).await;
@@ -60,6 +60,11 @@ async fn only_this_host_may_reload_and_stop_and_no_foreign_page() {
         assert_eq!(lab.answer(from("127.0.0.1", Method::GET, path)).await.code, 405);
     }
     assert!(lab.commands.lock().await.try_recv().is_err(), "nothing was asked of the process");
+    // Somebody whom the port has asked who they are.
+    let mut known = from("10.0.0.7", Method::POST, "/-/quit");
+    known.extensions_mut().insert(Authenticated { user: "ann".to_owned() });
+    assert_eq!(lab.answer(known).await.code, 200);
+    assert!(matches!(lab.commands.lock().await.try_recv(), Ok(LifecycleCommand::Quit)));
     // The same address, written as one of version 6.
     let answer = lab.answer(from("[::ffff:127.0.0.1]", Method::PUT, "/-/quit")).await;
     assert_eq!((answer.code, answer.text.as_str()), (200, "Requesting termination... Goodbye!"));

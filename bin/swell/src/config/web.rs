@@ -1,0 +1,194 @@
+//! `--web.config.file`: TLS, users and headers of the HTTP port, in the format of Prometheus' exporter toolkit.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use http::{HeaderName, HeaderValue};
+use rustls::ServerConfig;
+use serde::Deserialize;
+use swell_http::GateRules;
+use swell_http::pki::{self, ClientAuth, Identity};
+
+/// Headers that may be set, as upstream allows them.
+const HEADERS: [&str; 5] = [
+    "Content-Security-Policy",
+    "Strict-Transport-Security",
+    "X-Content-Type-Options",
+    "X-Frame-Options",
+    "X-XSS-Protection",
+];
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawWeb {
+    tls_server_config: Option<RawTlsServer>,
+    http_server_config: RawHttpServer,
+    basic_auth_users: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawTlsServer {
+    cert_file: Option<PathBuf>,
+    key_file: Option<PathBuf>,
+    client_ca_file: Option<PathBuf>,
+    client_auth_type: Option<String>,
+    min_version: Option<String>,
+    max_version: Option<String>,
+    cipher_suites: Option<Vec<String>>,
+    curve_preferences: Option<Vec<String>>,
+    prefer_server_cipher_suites: Option<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawHttpServer {
+    http2: Option<bool>,
+    headers: BTreeMap<String, String>,
+}
+
+/// What the file says.
+pub(crate) struct WebConfig {
+    pub(crate) tls: Option<Arc<ServerConfig>>,
+    pub(crate) rules: GateRules,
+    /// The file and those it names: when one of them changes, all are read again.
+    pub(crate) files: Vec<PathBuf>,
+    /// What is understood and has no effect.
+    pub(crate) unsupported: Vec<&'static str>,
+}
+
+impl WebConfig {
+    /// Reads and checks the file and what it names.
+    pub(crate) fn load(path: &Path) -> anyhow::Result<Self> {
+        let text = fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
+        let raw: RawWeb = if text.trim().is_empty() {
+            RawWeb::default()
+        } else {
+            serde_saphyr::from_str(&text)
+                .map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))?
+        };
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let mut files = vec![path.to_owned()];
+        let mut unsupported = Vec::new();
+        let tls = raw
+            .tls_server_config
+            .as_ref()
+            .map(|tls| server_config(tls, folder, &mut files, &mut unsupported))
+            .transpose()
+            .with_context(|| format!("{}: tls_server_config", path.display()))?;
+        if raw.http_server_config.http2 == Some(false) {
+            unsupported.push("http_server_config.http2: HTTP/2 is spoken with whoever asks for it");
+        }
+        let rules =
+            GateRules { users: raw.basic_auth_users, headers: headers(&raw.http_server_config)? };
+        rules.check().with_context(|| format!("{}: basic_auth_users", path.display()))?;
+        Ok(Self { tls, rules, files, unsupported })
+    }
+}
+
+fn headers(raw: &RawHttpServer) -> anyhow::Result<Vec<(HeaderName, HeaderValue)>> {
+    raw.headers
+        .iter()
+        .map(|(name, value)| {
+            let Some(name) = HEADERS.into_iter().find(|known| known.eq_ignore_ascii_case(name))
+            else {
+                bail!("http_server_config.headers: {name:?} is none of {}", HEADERS.join(", "));
+            };
+            let value = HeaderValue::from_str(value)
+                .with_context(|| format!("http_server_config.headers: the value of {name}"))?;
+            Ok((HeaderName::from_bytes(name.as_bytes())?, value))
+        })
+        .collect()
+}
+
+fn server_config(
+    raw: &RawTlsServer,
+    folder: &Path,
+    files: &mut Vec<PathBuf>,
+    unsupported: &mut Vec<&'static str>,
+) -> anyhow::Result<Arc<ServerConfig>> {
+    for (found, what) in [
+        (
+            raw.min_version.as_deref().is_some_and(|it| !["TLS12", "TLS10", "TLS11"].contains(&it)),
+            "tls_server_config.min_version: TLS 1.2 and 1.3 are spoken",
+        ),
+        (
+            raw.max_version.as_deref().is_some_and(|it| it != "TLS13"),
+            "tls_server_config.max_version: TLS 1.2 and 1.3 are spoken",
+        ),
+        (raw.cipher_suites.is_some(), "tls_server_config.cipher_suites: the safe ones are used"),
+        (
+            raw.curve_preferences.is_some(),
+            "tls_server_config.curve_preferences: the safe ones are used",
+        ),
+        (
+            raw.prefer_server_cipher_suites == Some(false),
+            "tls_server_config.prefer_server_cipher_suites",
+        ),
+    ] {
+        if found {
+            unsupported.push(what);
+        }
+    }
+    let mut read = |name: &str, path: Option<&PathBuf>| -> anyhow::Result<String> {
+        let Some(path) = path else { bail!("{name} is missing") };
+        let path = folder.join(path);
+        let text = fs::read_to_string(&path)
+            .with_context(|| format!("{name}: read {}", path.display()))?;
+        files.push(path);
+        Ok(text)
+    };
+    let certificate = read("cert_file", raw.cert_file.as_ref())?;
+    let key = read("key_file", raw.key_file.as_ref())?;
+    let auth = match raw.client_auth_type.as_deref() {
+        None | Some("NoClientCert") => ClientAuth::Off,
+        Some("VerifyClientCertIfGiven") => ClientAuth::Optional,
+        Some("RequireAndVerifyClientCert") => ClientAuth::Required,
+        Some(other) => bail!(
+            "client_auth_type {other:?}: give NoClientCert, VerifyClientCertIfGiven or RequireAndVerifyClientCert; a certificate that nobody checks proves nothing"
+        ),
+    };
+    let ca = if auth == ClientAuth::Off {
+        String::new()
+    } else {
+        read("client_ca_file", raw.client_ca_file.as_ref())?
+    };
+    Ok(pki::server_config(&Identity::from_pem(certificate, key), &ca, auth)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(text: &str) -> String {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("web.yaml");
+        fs::write(&path, text).expect("written");
+        match WebConfig::load(&path) {
+            Ok(_) => String::new(),
+            Err(error) => format!("{error:#}"),
+        }
+    }
+
+    #[test]
+    fn faults_name_the_key_and_the_way_out() {
+        let hash = "$2b$10$7EqJtq98hPqEX7fNZaFWoOhi0s1t5iVrPR1VuLjZpHhQZbWQFtzVy";
+        assert_eq!(told(""), "");
+        assert_eq!(told(&format!("basic_auth_users: {{ann: '{hash}'}}")), "");
+        for (text, parts) in [
+            ("basic_auth_users: {ann: secret}", vec!["web.yaml", "\"ann\"", "htpasswd"]),
+            ("no_such: 1", vec!["web.yaml", "no_such"]),
+            ("tls_server_config: {}", vec!["tls_server_config", "cert_file is missing"]),
+            ("tls_server_config: {cert_file: a, key_file: b}", vec!["cert_file", "read", "/a"]),
+            ("http_server_config: {headers: {Server: x}}", vec!["\"Server\"", "X-Frame-Options"]),
+        ] {
+            let told = told(text);
+            for part in parts {
+                assert!(told.contains(part), "{text}: {part} in {told}");
+            }
+        }
+    }
+}
