@@ -11,18 +11,85 @@ pub const METRIC_NAME: &str = "__name__";
 /// Label names and values of one series, sorted by name in byte order, each name once, no empty value
 /// (in Prometheus' model an empty value is the same as an absent label). Cloning copies a pointer.
 ///
-/// All text stands in one string, with the end of each name and value beside it.
+/// One allocation: all text, then the end in it of name 0, value 0, name 1, value 1 …, then the length of the text, each
+/// a number of [`SHORT`] or [`LONG`] bytes of seven bits, lowest first; then that number of bytes. All of it is text.
 #[derive(Clone)]
-pub struct Labels(Option<Arc<Packed>>);
+pub struct Labels(Option<Arc<str>>);
 
-struct Packed {
-    text: Box<str>,
-    /// Ends in `text`: of name 0, value 0, name 1, value 1 …
-    ends: Box<[u32]>,
+/// Bytes of a number where all text is below 2 MiB.
+const SHORT: usize = 3;
+/// Bytes of a number else.
+const LONG: usize = 5;
+
+/// A number of bytes of seven bits.
+#[inline]
+fn number(bytes: &[u8]) -> usize {
+    match bytes {
+        [a, b, c] => usize::from(*a) | usize::from(*b) << 7 | usize::from(*c) << 14,
+        bytes => bytes.iter().rev().fold(0, |number, byte| number << 7 | usize::from(*byte)),
+    }
+}
+
+/// The lowest seven bits of a number.
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "that is what is wanted")]
+const fn seven_bits(number: usize) -> u8 {
+    (number & 0x7f) as u8
 }
 
 /// Room kept for the text of a label while a set is built.
 const USUAL_PAIR_BYTES: usize = 24;
+
+/// Collects text and ends.
+struct Packer {
+    text: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Packer {
+    fn new(text_bytes: usize, label_count: usize) -> Self {
+        let numbers = (2 * label_count + 1) * SHORT + 1;
+        Self {
+            text: Vec::with_capacity(text_bytes + numbers),
+            ends: Vec::with_capacity(2 * label_count),
+        }
+    }
+
+    fn push(&mut self, name: &str, value: &str) {
+        for part in [name, value] {
+            self.text.extend_from_slice(part.as_bytes());
+            self.ends.push(self.text.len());
+        }
+    }
+
+    fn finish(mut self) -> Labels {
+        let Some(text_len) = self.ends.last().copied() else { return Labels::empty() };
+        let width = if text_len < 1 << (7 * SHORT) { SHORT } else { LONG };
+        assert!(text_len < 1 << (7 * LONG), "label text below 32 GiB");
+        for end in self.ends.into_iter().chain([text_len]) {
+            let bytes: [u8; LONG] = std::array::from_fn(|byte| seven_bits(end >> (7 * byte)));
+            self.text.extend_from_slice(&bytes[..width]);
+        }
+        self.text.push(seven_bits(width));
+        let text = std::str::from_utf8(&self.text).expect("texts, and bytes below 128");
+        Labels(Some(text.into()))
+    }
+}
+
+/// Text and ends of a set, taken apart.
+#[derive(Clone, Copy)]
+struct Parts<'a> {
+    text: &'a str,
+    ends: &'a [u8],
+    /// Bytes of an end.
+    width: usize,
+}
+
+impl Parts<'_> {
+    fn ends(&self) -> impl ExactSizeIterator<Item = usize> + Clone {
+        self.ends.chunks_exact(self.width).map(number)
+    }
+}
 
 impl Labels {
     /// The set without labels.
@@ -49,28 +116,25 @@ impl Labels {
     pub fn from_sorted<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         let pairs = pairs.into_iter();
         let count = pairs.size_hint().0;
-        let mut text = String::with_capacity(count * USUAL_PAIR_BYTES);
-        let mut ends = Vec::with_capacity(2 * count);
+        let mut packer = Packer::new(count * USUAL_PAIR_BYTES, count);
         let mut last: Option<&str> = None;
         for (name, value) in pairs {
             assert!(last.is_none_or(|last| last < name), "label names sorted, each once");
             assert!(!value.is_empty(), "an empty value is an absent label");
             last = Some(name);
-            for part in [name, value] {
-                text.push_str(part);
-                ends.push(u32::try_from(text.len()).expect("label text below 4 GiB"));
-            }
+            packer.push(name, value);
         }
-        Self::packed(text, ends)
+        packer.finish()
     }
 
-    /// All names and values one behind the other.
-    fn text(&self) -> &str {
-        self.0.as_ref().map_or("", |packed| &packed.text)
-    }
-
-    fn ends(&self) -> &[u32] {
-        self.0.as_ref().map_or(&[], |packed| &packed.ends)
+    #[inline]
+    fn parts(&self) -> Parts<'_> {
+        let Some(packed) = &self.0 else { return Parts { text: "", ends: &[], width: SHORT } };
+        let width = usize::from(packed.as_bytes()[packed.len() - 1]);
+        let numbers_end = packed.len() - 1 - width;
+        let text_len = number(&packed.as_bytes()[numbers_end..packed.len() - 1]);
+        let ends = &packed.as_bytes()[text_len..numbers_end];
+        Parts { text: &packed[..text_len], ends, width }
     }
 
     fn is_same(&self, other: &Self) -> bool {
@@ -84,7 +148,8 @@ impl Labels {
     /// Number of labels, the metric's name included.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.ends().len() / 2
+        let Parts { ends, width, .. } = self.parts();
+        ends.len() / (2 * width)
     }
 
     /// Whether there are no labels.
@@ -95,10 +160,11 @@ impl Labels {
 
     /// Names and values, sorted by name.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> + Clone {
-        let text = self.text();
+        let Parts { text, ends, width } = self.parts();
         let mut start = 0;
-        self.ends().as_chunks::<2>().0.iter().map(move |[middle, end]| {
-            let (middle, end) = (*middle as usize, *end as usize);
+        ends.chunks_exact(2 * width).map(move |pair| {
+            let (middle, end) = pair.split_at(width);
+            let (middle, end) = (number(middle), number(end));
             let pair = (&text[start..middle], &text[middle..end]);
             start = end;
             pair
@@ -128,28 +194,17 @@ impl Labels {
     /// These labels without those whose name fails `keep`.
     #[must_use]
     pub fn filtered(&self, mut keep: impl FnMut(&str) -> bool) -> Self {
-        let mut text = String::with_capacity(self.text().len());
-        let mut ends = Vec::with_capacity(self.ends().len());
+        let mut packer = Packer::new(self.text_bytes(), self.len());
         for (name, value) in self.iter().filter(|(name, _)| keep(name)) {
-            for part in [name, value] {
-                text.push_str(part);
-                ends.push(u32::try_from(text.len()).expect("no more text than before"));
-            }
+            packer.push(name, value);
         }
-        Self::packed(text, ends)
-    }
-
-    fn packed(text: String, ends: Vec<u32>) -> Self {
-        if ends.is_empty() {
-            return Self::empty();
-        }
-        Self(Some(Arc::new(Packed { text: text.into(), ends: ends.into() })))
+        packer.finish()
     }
 
     /// Bytes of text, without structure: what limits count.
     #[must_use]
     pub fn text_bytes(&self) -> usize {
-        self.text().len()
+        self.parts().text.len()
     }
 }
 
@@ -205,7 +260,7 @@ impl Default for Labels {
 
 impl PartialEq for Labels {
     fn eq(&self, other: &Self) -> bool {
-        self.is_same(other) || (self.ends() == other.ends() && self.text() == other.text())
+        self.is_same(other) || self.0 == other.0
     }
 }
 
@@ -224,23 +279,69 @@ impl Ord for Labels {
             return Ordering::Equal;
         }
         // Names and values before the first byte that differs are equal where they end at the same places.
-        let (text, other_text) = (self.text().as_bytes(), other.text().as_bytes());
-        let shared = shared_len(text, other_text);
-        let (ends, other_ends) = (self.ends(), other.ends());
-        let same = ends
-            .iter()
-            .zip(other_ends)
-            .take_while(|(end, other)| end == other && **end as usize <= shared)
-            .count();
-        let bounds = |ends: &[u32]| {
-            let end = *ends.get(same)? as usize;
-            Some((same.checked_sub(1).map_or(0, |before| ends[before] as usize), end))
-        };
-        match (bounds(ends), bounds(other_ends)) {
-            (Some(one), Some(other)) => text[one.0..one.1].cmp(&other_text[other.0..other.1]),
-            (one, other) => one.is_some().cmp(&other.is_some()),
+        let (one, other) = (self.parts(), other.parts());
+        let (start, ends) = first_difference(&one, &other);
+        match ends {
+            (Some(end), Some(other_end)) => {
+                one.text.as_bytes()[start..end].cmp(&other.text.as_bytes()[start..other_end])
+            }
+            (end, other_end) => end.is_some().cmp(&other_end.is_some()),
         }
     }
+}
+
+/// Where the first name or value begins that may differ, and where it ends in each; `None` behind the last label.
+fn first_difference(one: &Parts<'_>, other: &Parts<'_>) -> (usize, (Option<usize>, Option<usize>)) {
+    let shared = shared_len(one.text.as_bytes(), other.text.as_bytes());
+    let (mut ends, mut other_ends) = (one.ends(), other.ends());
+    let mut start = 0;
+    loop {
+        let (end, other_end) = (ends.next(), other_ends.next());
+        match (end, other_end) {
+            (Some(end), Some(other_end)) if end == other_end && end <= shared => start = end,
+            ends => return (start, ends),
+        }
+    }
+}
+
+/// The order of label sets by index: what a stable sort gives. Where many share their first labels, as series of one
+/// metric do, most are told apart by the first bytes that differ.
+#[must_use]
+pub fn label_order(all: &[&Labels]) -> Vec<u32> {
+    let parts: Vec<Parts<'_>> = all.iter().map(|labels| labels.parts()).collect();
+    let Some(first) = parts.first() else { return Vec::new() };
+    // Up to here all are the same: whole names and values before `start`, and `common` bytes of the next one.
+    let (mut start, mut common) = (usize::MAX, 0);
+    for one in &parts[1..] {
+        let (differs, ends) = first_difference(first, one);
+        let shared = match ends {
+            (Some(end), Some(other_end)) => shared_len(
+                &first.text.as_bytes()[differs..end],
+                &one.text.as_bytes()[differs..other_end],
+            ),
+            _ => 0,
+        };
+        if differs < start {
+            (start, common) = (differs, shared);
+        } else if differs == start {
+            common = common.min(shared);
+        }
+    }
+    let key = |one: &Parts<'_>| {
+        let end = one.ends().find(|end| *end > start).unwrap_or(start);
+        let text = one.text.as_bytes().get(start..end).unwrap_or_default();
+        let text = text.get(common..).unwrap_or_default();
+        let mut key = [0; 16];
+        let len = text.len().min(key.len());
+        key[..len].copy_from_slice(&text[..len]);
+        u128::from_be_bytes(key)
+    };
+    let mut keyed: Vec<(u128, u32)> = parts.iter().map(key).zip(0..).collect();
+    keyed.sort_unstable_by(|(one_key, one), (other_key, other)| {
+        let by_labels = || all[*one as usize].cmp(all[*other as usize]);
+        one_key.cmp(other_key).then_with(by_labels).then(one.cmp(other))
+    });
+    keyed.into_iter().map(|(_, idx)| idx).collect()
 }
 
 /// Bytes at the start that are the same in both.
@@ -253,8 +354,7 @@ fn shared_len(a: &[u8], b: &[u8]) -> usize {
 
 impl Hash for Labels {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.text().hash(state);
-        self.ends().hash(state);
+        self.0.hash(state);
     }
 }
 
@@ -341,6 +441,23 @@ mod tests {
         }
 
         #[test]
+        fn the_order_of_many_is_that_of_a_sort(
+            sets in prop::collection::vec(prop::collection::btree_map("[ab]{1,2}", "[ab\u{0}]{1,3}", 0..4), 0..30),
+            start in prop::option::of("a{0,40}"),
+        ) {
+            let sets: Vec<Labels> = sets.into_iter().map(|mut set| {
+                if let Some(start) = &start {
+                    set.values_mut().for_each(|value| value.insert_str(0, start));
+                }
+                Labels::from_pairs(set)
+            }).collect();
+            let all: Vec<&Labels> = sets.iter().collect();
+            let mut expected: Vec<u32> = (0..).take(all.len()).collect();
+            expected.sort_by_key(|idx| all[*idx as usize]);
+            prop_assert_eq!(label_order(&all), expected);
+        }
+
+        #[test]
         fn order_of_long_labels_is_that_of_the_pairs(values in prop::collection::vec("[ab]{15,18}", 2..4), longer in any::<bool>()) {
             let base = "a-value-that-is-shared-by-both";
             let set = |last: &str| Labels::from_pairs([("a", base), ("b", last)]);
@@ -348,6 +465,15 @@ mod tests {
             let other = if longer { other.to_builder().set("c", "1").build() } else { other };
             prop_assert_eq!(one.cmp(&other), one.iter().cmp(other.iter()));
         }
+    }
+
+    #[test]
+    fn long_texts_are_kept() {
+        let long = "x".repeat(3 << 20);
+        let labels = Labels::from_pairs([("a", long.as_str()), ("b", "1"), ("c", &long)]);
+        assert_eq!(labels.text_bytes(), 2 * long.len() + 4);
+        assert!(labels.iter().eq([("a", long.as_str()), ("b", "1"), ("c", &long)]));
+        assert!(labels.filtered(|name| name == "b") > labels);
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod sample;
 mod sink;
 mod source;
 mod time;
+mod wildcard;
 
 pub use aggregate::{Aggregate, by_stretch, stretch_end};
 pub use exact::{ExactSum, RunningSums};
@@ -24,7 +25,7 @@ pub use histogram::{
     KahanSum, Keep, NativeHistogram, Span,
 };
 pub use ids::{ByteCount, CpuMilli, Ratio, SeriesRef};
-pub use labels::{Labels, LabelsBuilder, METRIC_NAME};
+pub use labels::{Labels, LabelsBuilder, METRIC_NAME, label_order};
 pub use matcher::{MatchOp, Matcher, MatcherError, anchored_regex};
 pub use pass::{Pass, PassDelta, PassSeries, SeriesNumber};
 pub use quantity::{Quantity, QuantityError};

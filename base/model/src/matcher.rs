@@ -5,6 +5,8 @@ use std::fmt;
 
 use regex::Regex;
 
+use crate::wildcard::Wildcard;
+
 /// How a [`Matcher`] compares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MatchOp {
@@ -36,51 +38,31 @@ pub struct Matcher {
 enum Pattern {
     /// One of these texts.
     Texts(Vec<String>),
-    /// A text that starts with this, and goes on if `longer`.
-    Prefix {
-        prefix: String,
-        longer: bool,
-    },
+    /// What one of these matches.
+    Wildcards(Vec<Wildcard>),
     Expression(Regex),
 }
 
 impl Pattern {
     fn new(source: &str) -> Result<Self, regex::Error> {
-        if let Some(texts) = source.split('|').map(literal).collect() {
-            return Ok(Self::Texts(texts));
-        }
-        for (rest, longer) in [(".*", false), (".+", true)] {
-            if let Some(prefix) = source.strip_suffix(rest).and_then(literal) {
-                return Ok(Self::Prefix { prefix, longer });
-            }
-        }
-        anchored_regex(source).map(Self::Expression)
+        let wildcards: Option<Vec<Wildcard>> = source.split('|').map(Wildcard::read).collect();
+        let Some(wildcards) = wildcards else {
+            return anchored_regex(source).map(Self::Expression);
+        };
+        let texts = wildcards.iter().map(|one| one.as_text().map(str::to_owned));
+        Ok(match texts.collect() {
+            Some(texts) => Self::Texts(texts),
+            None => Self::Wildcards(wildcards),
+        })
     }
 
     fn matches(&self, value: &str) -> bool {
         match self {
             Self::Texts(texts) => texts.iter().any(|text| text == value),
-            Self::Prefix { prefix, longer } => {
-                value.starts_with(prefix) && (!longer || value.len() > prefix.len())
-            }
+            Self::Wildcards(wildcards) => wildcards.iter().any(|one| one.matches(value)),
             Self::Expression(expression) => expression.is_match(value),
         }
     }
-}
-
-/// The text that a pattern without operators matches.
-fn literal(pattern: &str) -> Option<String> {
-    let is_plain = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '/' | ':' | ' ' | '=');
-    let mut text = String::with_capacity(pattern.len());
-    let mut chars = pattern.chars();
-    while let Some(c) = chars.next() {
-        match c {
-            '\\' => text.push(chars.next().filter(|c| matches!(c, '.' | '-' | '/'))?),
-            c if is_plain(c) => text.push(c),
-            _ => return None,
-        }
-    }
-    Some(text)
 }
 
 /// A pattern that is no RE2-style regular expression.
@@ -140,8 +122,8 @@ impl Matcher {
         self.pattern.as_ref().expect("regex matchers are built with a pattern").matches(value)
     }
 
-    /// The compiled pattern of a regex matcher, anchored at both ends; patterns that are texts or a prefix are not
-    /// compiled.
+    /// The compiled pattern of a regex matcher, anchored at both ends; patterns of plain text with `.`, `.*` and
+    /// `.+` are not compiled.
     #[must_use]
     pub const fn pattern(&self) -> Option<&Regex> {
         match &self.pattern {
@@ -245,8 +227,8 @@ mod tests {
     proptest! {
         #[test]
         fn patterns_that_are_not_compiled_match_as_those_that_are(
-            pattern in r"([ab.|\\+*-]|\.\*|\.\+){0,6}",
-            value in "[ab.-]{0,4}",
+            pattern in r"([ab.|\\+*é-]|\.\*|\.\+){0,8}",
+            value in "[ab.é\n-]{0,6}",
         ) {
             if let (Ok(matcher), Ok(expression)) =
                 (Matcher::new("l", MatchOp::Regex, pattern.clone()), anchored_regex(&pattern))
@@ -259,8 +241,21 @@ mod tests {
 
     #[test]
     fn usual_patterns_are_not_compiled() {
-        for pattern in ["", "a|b-1|", "web-.*", "web-.+", ".*", ".+", r"10\.0\.0\.1:9100", "/a/b c"]
-        {
+        for pattern in [
+            "",
+            "a|b-1|",
+            "web-.*",
+            "web-.+",
+            ".*",
+            ".+",
+            r"10\.0\.0\.1:9100",
+            "/a/b c",
+            "app-.*-7",
+            ".*b.*",
+            "5..",
+            "a.+|b.*c",
+            "x.y",
+        ] {
             let matcher = Matcher::new("l", MatchOp::Regex, pattern).expect("valid");
             assert!(matcher.pattern().is_none(), "{pattern}");
         }

@@ -7,5 +7,5 @@ mod histogram_buckets;
 pub mod remote_write;
 
 pub use exposition_text::{write_help, write_sample, write_sample_of, write_type};
-pub use float::{format_float, format_float_label, write_float};
+pub use float::{format_float, format_float_label, write_float, write_whole};
 pub use histogram_buckets::{Bucket, buckets};

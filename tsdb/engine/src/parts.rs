@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use swell_model::{
-    Grouping, Matcher, SelectError, SelectHints, SelectedGroups, SeriesData, SeriesIter, Split,
-    TimeRange,
+    FloatColumn, Grouping, Matcher, SelectError, SelectHints, SelectedGroups, SeriesData,
+    SeriesIter, Split, TimeRange,
 };
 
 use crate::coarse::{self, Choice};
 use crate::db::Db;
-use crate::head::HeadSeries;
-use crate::select::{Columns, Decoder, Selected, load, merge, snapshot};
+use crate::head::{HeadSeries, NewestSample};
+use crate::select::{Columns, Decoder, Selected, load, merge};
 
 impl Db {
     /// See [`swell_model::SeriesSource::select_parts`].
@@ -21,22 +21,34 @@ impl Db {
         split: Split,
     ) -> Result<Vec<SeriesIter<'a>>, SelectError> {
         let range = hints.range;
-        let (head, blocks, coarse, choice, head_from_ms) = {
+        let (newest, mut head, blocks, coarse, choice, head_from_ms) = {
             let state = self.inner.state.read();
             let choice = state.coarse_choice(hints, &self.inner.config);
             let coarse = coarse::chosen(&state.coarse, choice, range);
+            let head = &state.head;
+            let Ok(found) = swell_index::select(&head.index, matchers);
             // What stands for older samples is put in front of all of the head's.
-            let newest_only = hints.newest_only && coarse.is_empty();
-            let of_head = SelectHints { newest_only, ..*hints };
-            let head = snapshot(&state.head, matchers, &of_head);
-            (head, Arc::clone(&state.blocks), coarse, choice, state.head.clipped(range).0)
+            let (newest, series) = if hints.newest_only && coarse.is_empty() {
+                head.newest_snapshot(&found, range)
+            } else {
+                (Vec::new(), head.snapshot(&found, range))
+            };
+            let blocks = Arc::clone(&state.blocks);
+            (newest, series, blocks, coarse, choice, head.clipped(range).0)
         };
         let now = self.inner.clock.monotonic();
         let mut blocks = load(&blocks, range, now)?;
         blocks.extend(load(&coarse, range, now)?);
-        let selected = merge(&blocks, head, matchers, range)?;
         // A part does not know how many series the others give.
         let split = if hints.limit == 0 { split } else { Split::WHOLE };
+        if blocks.is_empty() && head.is_empty() && hints.limit == 0 && !hints.labels_only {
+            let samples = |newest: Vec<NewestSample>| -> SeriesIter<'a> {
+                Box::new(Samples { newest: newest.into_iter(), at: None })
+            };
+            return Ok(cut(newest, split).into_iter().map(samples).collect());
+        }
+        head.extend(newest.into_iter().map(HeadSeries::from));
+        let selected = merge(&blocks, head, matchers, range)?;
         let columns = |series: Vec<Selected>| -> SeriesIter<'a> {
             Box::new(Columns::new(series, hints, choice, head_from_ms))
         };
@@ -87,6 +99,28 @@ fn cut<T>(mut list: Vec<T>, split: Split) -> Vec<Vec<T>> {
     }
     parts.push(list);
     parts
+}
+
+/// Newest samples as columns of one.
+struct Samples {
+    newest: std::vec::IntoIter<NewestSample>,
+    /// The last column of one time; series of one target share it.
+    at: Option<Arc<[i64]>>,
+}
+
+impl Iterator for Samples {
+    type Item = Result<SeriesData, SelectError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let NewestSample { labels, at_ms, value } = self.newest.next()?;
+        let timestamps = match self.at.take() {
+            Some(at) if at[0] == at_ms => at,
+            _ => Arc::from([at_ms]),
+        };
+        self.at = Some(Arc::clone(&timestamps));
+        let floats = FloatColumn { timestamps, values: Arc::from([value]), starts: None };
+        Some(Ok(SeriesData { labels, floats, ..SeriesData::default() }))
+    }
 }
 
 /// Decodes series of the head one by one; those without samples in the range are passed over.

@@ -119,11 +119,7 @@ fn may_overlap(series: &BlockSeries, range: TimeRange) -> bool {
 /// The head's part of a read.
 pub(crate) fn snapshot(head: &Head, matchers: &[Matcher], hints: &SelectHints) -> Vec<HeadSeries> {
     let Ok(found) = swell_index::select(&head.index, matchers);
-    if hints.newest_only {
-        head.newest_snapshot(&found, hints.range)
-    } else {
-        head.snapshot(&found, hints.range)
-    }
+    head.snapshot(&found, hints.range)
 }
 
 /// A failed read of a block as the reader sees it.

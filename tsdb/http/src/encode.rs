@@ -94,7 +94,14 @@ pub(crate) fn comma(out: &mut String, idx: usize) {
 }
 
 pub(crate) fn string(out: &mut String, text: &str) {
-    out.push_str(&serde_json::to_string(text).expect("a string is JSON"));
+    let is_plain = |byte: &u8| *byte >= b' ' && *byte != b'"' && *byte != b'\\';
+    if text.as_bytes().iter().all(is_plain) {
+        out.push('"');
+        out.push_str(text);
+        out.push('"');
+    } else {
+        out.push_str(&serde_json::to_string(text).expect("a string is JSON"));
+    }
 }
 
 /// Seconds, with three decimals where they are not whole.
@@ -103,7 +110,7 @@ pub(crate) fn timestamp(out: &mut String, at: TimestampMs) {
     if at.0 < 0 && seconds == 0 {
         out.push('-');
     }
-    write!(out, "{seconds}").expect("writing to a string");
+    swell_wire::write_whole(out, seconds).expect("writing to a string");
     if millis != 0 {
         write!(out, ".{millis:03}").expect("writing to a string");
     }
@@ -171,6 +178,16 @@ mod tests {
             let mut text = String::new();
             timestamp(&mut text, TimestampMs(millis));
             assert_eq!(text, expected);
+        }
+    }
+
+    #[test]
+    fn strings_are_escaped_where_they_must_be() {
+        for text in ["", "plain/text-1.é€", "a\"b", "a\\b", "a\nb", "\u{0}", "\u{1f}", "\u{7f}"]
+        {
+            let mut out = String::new();
+            string(&mut out, text);
+            assert_eq!(out, serde_json::to_string(text).expect("a string is JSON"));
         }
     }
 

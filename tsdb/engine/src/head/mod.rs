@@ -38,7 +38,7 @@ use newest::NewestSamples;
 pub(crate) use segment::Segment;
 use segment::SegmentBuilder;
 use segments::{ChunkRef, Segments};
-pub(crate) use snapshot::{ColumnRef, HeadSeries, OpenColumn};
+pub(crate) use snapshot::{ColumnRef, HeadSeries, NewestSample, OpenColumn};
 
 use crate::tombstones::Tombstones;
 

@@ -28,6 +28,20 @@ pub(crate) struct HeadSeries {
     pub(crate) deleted: Option<Arc<Intervals>>,
 }
 
+/// The newest sample of a series in a range.
+#[derive(Clone, Debug)]
+pub(crate) struct NewestSample {
+    pub(crate) labels: Labels,
+    pub(crate) at_ms: i64,
+    pub(crate) value: f64,
+}
+
+impl From<NewestSample> for HeadSeries {
+    fn from(NewestSample { labels, at_ms, value }: NewestSample) -> Self {
+        Self { labels, newest: Some((at_ms, value)), ..Self::default() }
+    }
+}
+
 /// A column of a sealed segment.
 #[derive(Clone, Debug)]
 pub(crate) struct ColumnRef {
@@ -83,26 +97,31 @@ impl Head {
         taken.collect()
     }
 
-    /// As [`Head::snapshot`], for readers that look at the newest sample in the range only.
-    pub(crate) fn newest_snapshot(&self, indices: &[u32], range: TimeRange) -> Vec<HeadSeries> {
+    /// As [`Head::snapshot`], for readers that look at the newest sample in the range only: those samples that are known
+    /// as they are, and the other series.
+    pub(crate) fn newest_snapshot(
+        &self,
+        indices: &[u32],
+        range: TimeRange,
+    ) -> (Vec<NewestSample>, Vec<HeadSeries>) {
         let window = self.clipped(range);
         let mut groups = Groups::new();
-        let taken = indices.iter().filter_map(|idx| {
+        let mut known = Vec::with_capacity(indices.len());
+        let mut others = Vec::new();
+        for idx in indices {
             let newest = self.newest(*idx, window);
             if newest == Newest::Before {
-                return None;
+                continue;
             }
             let labels = self.labels_at(*idx);
             let deleted = self.tombstones.of(&labels).cloned();
-            let taken = match newest {
-                Newest::Float(at_ms, value) if deleted.is_none() => {
-                    HeadSeries { newest: Some((at_ms, value)), ..HeadSeries::default() }
-                }
-                _ => self.columns(*idx, range, &mut groups)?,
-            };
-            Some(HeadSeries { labels, deleted, ..taken })
-        });
-        taken.collect()
+            if let (Newest::Float(at_ms, value), None) = (newest, &deleted) {
+                known.push(NewestSample { labels, at_ms, value });
+            } else if let Some(columns) = self.columns(*idx, range, &mut groups) {
+                others.push(HeadSeries { labels, deleted, ..columns });
+            }
+        }
+        (known, others)
     }
 
     /// As [`Head::snapshot`], without labels, of series each with something to know it by.

@@ -20,13 +20,15 @@ pub(super) fn pick(
     grid: &Grid,
 ) -> Result<Vec<Series>, EvalError> {
     let span = node.param.as_ref().map_or(node.input.span, |param| param.outer);
-    let mut kept: Vec<Column> = input.iter().map(|_| Column::absent(grid.count)).collect();
+    let mut kept: Vec<Option<Column>> = vec![None; input.len()];
     let mut order: Vec<usize> = Vec::new();
+    let mut floats: Vec<(f64, usize)> = Vec::new();
     for (step, param) in param.iter().enumerate() {
         let mut keep = |picked: Vec<usize>| {
             for idx in &picked {
                 if let Some(point) = input[*idx].column.get(step) {
-                    kept[*idx].set(step, point.to_owned());
+                    let column = kept[*idx].get_or_insert_with(|| Column::absent(grid.count));
+                    column.set(step, point.to_owned());
                 }
             }
             if grid.count == 1 {
@@ -52,7 +54,7 @@ pub(super) fn pick(
                 keep(present.take(most).collect());
                 continue;
             }
-            let mut floats: Vec<(f64, usize)> = Vec::new();
+            floats.clear();
             for idx in present {
                 match input[idx].column.float(step) {
                     Some(value) => floats.push((value, idx)),
@@ -60,14 +62,22 @@ pub(super) fn pick(
                 }
             }
             let descending = op == AggregateOp::TopK;
-            floats.sort_by(|one, two| nan_last(one.0, two.0, descending));
-            keep(floats.into_iter().take(most).map(|(_, idx)| idx).collect());
+            // Of equal values the first series counts.
+            let order = |one: &(f64, usize), two: &(f64, usize)| {
+                nan_last(one.0, two.0, descending).then(one.1.cmp(&two.1))
+            };
+            if most < floats.len() {
+                floats.select_nth_unstable_by(most, order);
+                floats.truncate(most);
+            }
+            floats.sort_unstable_by(order);
+            keep(floats.iter().map(|(_, idx)| *idx).collect());
         }
     }
     let mut result: Vec<Option<Series>> = input
         .into_iter()
         .zip(kept)
-        .map(|(one, column)| (!column.is_empty()).then_some(Series { column, ..one }))
+        .map(|(one, column)| column.map(|column| Series { column, ..one }))
         .collect();
     if grid.count == 1 {
         return Ok(order.into_iter().filter_map(|idx| result[idx].take()).collect());

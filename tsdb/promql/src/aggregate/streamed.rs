@@ -47,12 +47,14 @@ fn streamed(
         names.sort_unstable();
     }
     let grouping = Grouping { names: &names, without: node.without };
+    if pipeline.is_newest() {
+        return newest(ev, node, &pipeline, grouping);
+    }
     let (source, split) = (ev.source, ev.split());
     let selected = source.select_grouped(pipeline.matchers, &pipeline.hints, grouping, split)?;
     let Some(selected) = selected else { return Ok(None) };
     let groups = selected.groups;
-    let has_metadata = |labels: &Labels| METADATA.iter().any(|name| labels.get(name).is_some());
-    if groups.len().saturating_mul(grid.count) > SLOTS_MAX || groups.iter().any(has_metadata) {
+    if groups.len().saturating_mul(grid.count) > SLOTS_MAX || have_metadata(&groups) {
         return Ok(None);
     }
     let folded = ev.in_lanes(selected.parts, |part, lane| {
@@ -77,10 +79,39 @@ fn streamed(
         all.merge(&part);
         all
     });
-    let mut result = all.map(|all| all.series(&groups)).unwrap_or_default();
+    finished(ev, all.map(|all| all.series(&groups)).unwrap_or_default()).map(Some)
+}
+
+fn have_metadata(groups: &[Labels]) -> bool {
+    groups.iter().any(|labels| METADATA.iter().any(|name| labels.get(name).is_some()))
+}
+
+fn finished(ev: &mut Evaluator<'_>, mut result: Vec<Series>) -> Result<Vec<Series>, EvalError> {
     sort_by_labels(&mut result);
     ev.hold(result.iter().map(|one| one.column.weight()).sum())?;
-    Ok(Some(result))
+    Ok(result)
+}
+
+/// The same for newest samples, which a storage may have at hand without reading columns.
+fn newest(
+    ev: &mut Evaluator<'_>,
+    node: &AggregateNode,
+    pipeline: &Pipeline<'_>,
+    grouping: Grouping<'_>,
+) -> Result<Option<Vec<Series>>, EvalError> {
+    let found = ev.source.newest_grouped(pipeline.matchers, pipeline.hints.range, grouping)?;
+    let Some(found) = found.filter(|found| !have_metadata(&found.groups)) else { return Ok(None) };
+    ev.budget.check_cancelled()?;
+    ev.budget.check_columns(found.groups.len(), 1)?;
+    ev.stats.series_selected += found.series_count;
+    ev.stats.samples_total += found.samples.len() as u64;
+    ev.hold(found.samples.len())?;
+    let mut folded = Folded::new(node.op, found.groups.len(), 1);
+    for (group, value) in &found.samples {
+        folded.take(*group as usize, &[pipeline.value_of(*value)]);
+    }
+    ev.release(found.samples.len());
+    finished(ev, folded.series(&found.groups)).map(Some)
 }
 
 /// Groups as far as they are folded; slots by group and step.

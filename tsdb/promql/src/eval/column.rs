@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use swell_model::{Labels, NativeHistogram, is_stale_nan, stale_nan};
+use swell_model::{Labels, NativeHistogram, is_stale_nan, label_order, stale_nan};
 
 /// Times at which a node is evaluated.
 #[derive(Clone, Copy, Debug)]
@@ -223,8 +223,14 @@ pub(crate) fn concat(parts: Vec<Vec<Series>>) -> Vec<Series> {
 }
 
 /// Sorts series by their labels.
-pub(crate) fn sort_by_labels(series: &mut [Series]) {
-    series.sort_by(|one, two| one.labels.cmp(&two.labels));
+pub(crate) fn sort_by_labels(series: &mut Vec<Series>) {
+    if series.is_sorted_by(|one, two| one.labels <= two.labels) {
+        return;
+    }
+    let labels: Vec<&Labels> = series.iter().map(|one| &one.labels).collect();
+    let order = label_order(&labels);
+    let mut unsorted: Vec<Option<Series>> = std::mem::take(series).into_iter().map(Some).collect();
+    series.extend(order.into_iter().filter_map(|idx| unsorted[idx as usize].take()));
 }
 
 /// Value of a node at all steps.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use swell_model::{Coarse, SampleValue, TimestampMs};
+use swell_model::{Coarse, SampleValue, TimestampMs, is_stale_nan};
 use swell_promql_syntax::ValueType;
 
 use super::{
@@ -54,12 +54,12 @@ impl Evaluator<'_> {
             }
             (Value::Vector(series), QueryKind::Instant) => {
                 let series = self.with_names_dropped(series, node)?;
-                Ok(QueryValue::Vector(vector_samples(&series, grid)))
+                Ok(QueryValue::Vector(vector_samples(series, grid)))
             }
             (Value::Vector(series), QueryKind::Range) => {
                 let series = self.with_names_dropped(series, node)?;
                 let mut matrix: Vec<_> = series
-                    .iter()
+                    .into_iter()
                     .filter(|one| !one.column.is_empty())
                     .map(|one| matrix_series(one, grid))
                     .collect();
@@ -136,25 +136,32 @@ fn window_series(one: &RangeSeries, view: &WindowView<'_>) -> MatrixSeries {
     MatrixSeries { labels, floats, histograms }
 }
 
-fn vector_samples(series: &[Series], grid: &Grid) -> Vec<VectorSample> {
+fn vector_samples(series: Vec<Series>, grid: &Grid) -> Vec<VectorSample> {
     series
-        .iter()
+        .into_iter()
         .filter_map(|one| {
             let value = match one.column.get(0)? {
                 PointRef::Float(value) => SampleValue::Float(value),
                 PointRef::Histogram(value) => SampleValue::Histogram(Arc::clone(value)),
             };
-            Some(VectorSample {
-                labels: one.labels.clone(),
-                timestamp: TimestampMs(grid.start_ms),
-                value,
-            })
+            let timestamp = TimestampMs(grid.start_ms);
+            Some(VectorSample { labels: one.labels, timestamp, value })
         })
         .collect()
 }
 
-fn matrix_series(one: &Series, grid: &Grid) -> MatrixSeries {
+fn matrix_series(one: Series, grid: &Grid) -> MatrixSeries {
     let mut floats = Vec::with_capacity(one.column.float_count());
+    if !one.column.has_histograms() {
+        let mut at_ms = grid.start_ms;
+        for value in one.column.raw_floats() {
+            if !is_stale_nan(*value) {
+                floats.push(FloatPoint { timestamp: TimestampMs(at_ms), value: *value });
+            }
+            at_ms = at_ms.saturating_add(grid.step_ms);
+        }
+        return MatrixSeries { labels: one.labels, floats, histograms: Vec::new() };
+    }
     let mut histograms = Vec::new();
     for step in 0..one.column.len() {
         let timestamp = TimestampMs(grid.at(step));
@@ -166,5 +173,5 @@ fn matrix_series(one: &Series, grid: &Grid) -> MatrixSeries {
             None => {}
         }
     }
-    MatrixSeries { labels: one.labels.clone(), floats, histograms }
+    MatrixSeries { labels: one.labels, floats, histograms }
 }

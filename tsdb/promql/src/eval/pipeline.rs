@@ -158,6 +158,18 @@ impl<'a> Pipeline<'a> {
         })
     }
 
+    /// Whether it looks at the newest sample of each series only.
+    pub(crate) const fn is_newest(&self) -> bool {
+        self.grid.count == 1 && matches!(self.first, First::Newest(_))
+    }
+
+    /// What comes of a newest sample, which is no staleness marker; the marker where nothing does.
+    pub(crate) fn value_of(&self, newest: f64) -> f64 {
+        let mut floats = [newest];
+        self.maps.iter().for_each(|map| map.apply(&mut floats));
+        floats[0]
+    }
+
     /// Fills a column, which must have the grid's steps and nothing in them, with what comes of a series; `false` when
     /// there are histograms in it, which are not dealt with here.
     pub(crate) fn apply(
