@@ -1,6 +1,6 @@
 //! The bit stream of chunks, highest bit of each byte first.
 
-use super::bytes::{Fault, unzigzag};
+use super::bytes::{Fault, unzigzag, uvarint};
 
 #[derive(Clone, Debug)]
 pub(super) struct BitReader<'a> {
@@ -45,17 +45,8 @@ impl<'a> BitReader<'a> {
         self.bits(64).map(f64::from_bits)
     }
 
-    /// Seven bits a byte.
     pub(super) fn uvarint(&mut self) -> Result<u64, Fault> {
-        let mut value = 0_u64;
-        for shift in (0..64).step_by(7) {
-            let byte = self.byte()?;
-            value |= u64::from(byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
-                return Ok(value);
-            }
-        }
-        Err("an integer has more than ten bytes".to_owned())
+        uvarint(|| self.byte())
     }
 
     pub(super) fn varint(&mut self) -> Result<i64, Fault> {

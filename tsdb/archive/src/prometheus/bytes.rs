@@ -45,17 +45,8 @@ impl<'a> Reader<'a> {
         Ok(u64::from(self.u32()?) << 32 | u64::from(self.u32()?))
     }
 
-    /// Seven bits a byte, lowest first.
     pub(super) fn uvarint(&mut self) -> Result<u64, Fault> {
-        let mut value = 0_u64;
-        for shift in (0..64).step_by(7) {
-            let byte = self.u8()?;
-            value |= u64::from(byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
-                return Ok(value);
-            }
-        }
-        Err("an integer has more than ten bytes".to_owned())
+        uvarint(|| self.u8())
     }
 
     /// The same in zigzag.
@@ -71,6 +62,19 @@ impl<'a> Reader<'a> {
             .filter(|count| *count <= self.bytes.len())
             .ok_or_else(|| format!("{count} things in a file of {} bytes", self.bytes.len()))
     }
+}
+
+/// An integer of seven bits a byte, lowest first.
+pub(super) fn uvarint(mut next: impl FnMut() -> Result<u8, Fault>) -> Result<u64, Fault> {
+    let mut value = 0_u64;
+    for shift in (0..64).step_by(7) {
+        let byte = next()?;
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return Ok(value);
+        }
+    }
+    Err("an integer has more than ten bytes".to_owned())
 }
 
 pub(super) const fn unzigzag(value: u64) -> i64 {
