@@ -24,4 +24,4 @@ pub use error::ErrorBody;
 pub use gate::{Authenticated, Gate, GateRules, NoBcryptHash};
 pub use metrics::HttpMetrics;
 pub use peer::{Peer, PeerCertificate};
-pub use server::Server;
+pub use server::{RouterSwitch, Server};

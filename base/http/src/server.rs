@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -40,12 +40,31 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 /// One listener with the router behind it.
 #[derive(Debug)]
 pub struct Server {
-    name: &'static str,
     listener: TcpListener,
     /// What the next connection is greeted with.
     tls: Option<watch::Receiver<Arc<ServerConfig>>>,
-    router: Router,
+    switch: RouterSwitch,
+}
+
+/// Puts another router behind a listener: one answers while the process starts, the other from then on.
+#[derive(Clone, Debug)]
+pub struct RouterSwitch {
+    name: &'static str,
     metrics: HttpMetrics,
+    /// The lock is held to take or put a handle.
+    current: Arc<RwLock<Router>>,
+}
+
+impl RouterSwitch {
+    /// Requests that come from now on go to this router, also those on connections that are open.
+    pub fn set(&self, router: Router) {
+        let router = instrument(router, self.name, &self.metrics);
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = router;
+    }
+
+    fn current(&self) -> Router {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 impl Server {
@@ -57,8 +76,15 @@ impl Server {
         router: Router,
         metrics: &HttpMetrics,
     ) -> Self {
-        let router = instrument(router, name, metrics);
-        Self { name, listener, tls: None, router, metrics: metrics.clone() }
+        let metrics = metrics.clone();
+        let current = Arc::new(RwLock::new(instrument(router, name, &metrics)));
+        Self { listener, tls: None, switch: RouterSwitch { name, metrics, current } }
+    }
+
+    /// What puts another router in the place of this one.
+    #[must_use]
+    pub fn switch(&self) -> RouterSwitch {
+        self.switch.clone()
     }
 
     /// Speaks TLS instead; see [`crate::pki::server_config`].
@@ -85,7 +111,8 @@ impl Server {
     /// Serves until `shutdown`, then takes no new connections and gives requests under way
     /// [`DRAIN_DEADLINE`] to end. Handlers of long streams should watch the token too.
     pub async fn run(self, shutdown: CancellationToken) {
-        let Self { name, listener, tls, router, metrics } = self;
+        let Self { listener, tls, switch } = self;
+        let (name, metrics) = (switch.name, switch.metrics.clone());
         let crowd = Crowd::default();
         let mut connections = JoinSet::new();
         loop {
@@ -113,7 +140,7 @@ impl Server {
                         name,
                         address,
                         tls: tls.as_ref().map(|tls| TlsAcceptor::from(tls.borrow().clone())),
-                        router: router.clone(),
+                        switch: switch.clone(),
                         metrics: metrics.clone(),
                         shutdown: shutdown.clone(),
                     };
@@ -186,7 +213,7 @@ struct Connection {
     name: &'static str,
     address: SocketAddr,
     tls: Option<TlsAcceptor>,
-    router: Router,
+    switch: RouterSwitch,
     metrics: HttpMetrics,
     shutdown: CancellationToken,
 }
@@ -230,13 +257,13 @@ impl Connection {
     ) {
         let peer = Peer { address: self.address, certificate };
         let in_flight = InFlight::default();
-        let router = self.router.clone();
+        let switch = self.switch.clone();
         let counted = in_flight.clone();
         let service = service_fn(move |request: http::Request<Incoming>| {
             let guard = counted.begin();
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(peer.clone());
-            let router = router.clone();
+            let router = switch.current();
             async move {
                 let response = router.oneshot(request).await?;
                 Ok::<_, Infallible>(response.map(|body| CountedBody { body, guard: Some(guard) }))

@@ -8,8 +8,8 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
 use parking_lot::{Mutex, RwLock};
@@ -33,10 +33,12 @@ use crate::limits::{Blame, check_room};
 use crate::maintain::Backoff;
 use crate::metrics::Metrics;
 use crate::pace::Rest;
+use crate::restore::Outcome;
 use crate::select::{load, storage};
+
 use crate::status::Damage;
 use crate::wal::{LogError, SyncGate, WalWriter};
-use crate::writes::{Refusal, Writes};
+use crate::writes::Writes;
 
 /// An embedded time-series database over one directory. All methods may be called from many threads.
 pub struct Db {
@@ -68,7 +70,7 @@ pub(crate) struct Inner {
     pub(crate) blame: Blame,
     /// Whether batches are taken.
     pub(crate) writes: Writes,
-    /// Damage met at open; what is met later stands with its block.
+    /// Damage met at open, but for the log's; what is met later stands with its block.
     pub(crate) damage: Vec<Damage>,
     pub(crate) samples_appended: AtomicU64,
     /// Blocks that should be there; they stay listed until an operator forgets them.
@@ -76,12 +78,10 @@ pub(crate) struct Inner {
     pub(crate) next_block: AtomicU64,
     /// Blocks with samples from here on stay although their time is over: see [`Db::hold_from`].
     pub(crate) hold_from_ms: AtomicI64,
-    pub(crate) replayed_record_count: u64,
-    pub(crate) torn_bytes: u64,
     /// The checkpoint on disk.
     pub(crate) saved: Mutex<Saved>,
-    pub(crate) began_at_checkpoint: bool,
-    pub(crate) checkpoint_fault: Option<String>,
+    /// Set once what was in memory is read back.
+    pub(crate) replayed: OnceLock<Outcome>,
 }
 
 /// What readers see.
@@ -312,25 +312,6 @@ impl Db {
         self.inner.exemplars.read().select(matchers, range)
     }
 
-    /// Damage that may make answers for these times incomplete, as sentences for the reader.
-    #[must_use]
-    pub fn warnings(&self, range: TimeRange) -> Vec<String> {
-        let touches = |damage: &&Damage| damage.range.is_none_or(|hurt| hurt.overlaps(&range));
-        let sentence = |damage: &Damage| {
-            format!(
-                "data may be missing: {} at byte {}: {}",
-                damage.file, damage.offset, damage.what
-            )
-        };
-        self.inner.all_damage().iter().filter(touches).map(sentence).collect()
-    }
-
-    /// Why batches are refused, if they are.
-    #[must_use]
-    pub fn refusal(&self) -> Option<Refusal> {
-        self.inner.writes.refusal()
-    }
-
     /// Syncs the log, so that everything acknowledged survives a power cut.
     ///
     /// # Errors
@@ -346,6 +327,14 @@ impl Db {
     /// [`AppendError::ReadOnly`] when the sync fails. A checkpoint that cannot be written is logged: the next start takes
     /// longer, and nothing else is missing.
     pub fn close(self) -> Result<(), AppendError> {
+        self.finish()
+    }
+
+    /// What [`Db::close`] does, for an owner among others; nothing is to be appended after it.
+    ///
+    /// # Errors
+    /// As [`Db::close`].
+    pub fn finish(&self) -> Result<(), AppendError> {
         self.sync()?;
         if let Err(error) = self.checkpoint() {
             tracing::warn!(error = chain(&error), "the next start has to read all of the log");

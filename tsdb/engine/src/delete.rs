@@ -28,6 +28,7 @@ impl Db {
         range: TimeRange,
     ) -> Result<DeleteReport, MaintainError> {
         let inner = &self.inner;
+        inner.check_replayed("delete series")?;
         let publishing = inner.publishing.lock();
         let report = inner.with_reserve(|| inner.delete(matchers, range, &publishing))?;
         if report.series_count > 0 {
@@ -43,6 +44,7 @@ impl Db {
     /// [`MaintainError`] of the first block that failed.
     pub fn clean_tombstones(&self) -> Result<MaintainReport, MaintainError> {
         let inner = &self.inner;
+        inner.check_replayed("take out what was deleted")?;
         let mut backoff = inner.maintenance.lock();
         let mut report = MaintainReport::default();
         for rewrite in plan::clean(&inner.candidates()) {

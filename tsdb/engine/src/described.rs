@@ -31,7 +31,7 @@ const FILE_MAX_BYTES: u64 = 1 << 30;
 const FAMILIES_MAX: usize = 100_000;
 
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Described {
     by_name: BTreeMap<String, MetricMetadata>,
     /// Whether the file lacks something.

@@ -55,6 +55,7 @@ impl Db {
     /// [`ImportError`].
     pub fn import(&self, mut series: Vec<SeriesData>) -> Result<ImportReport, ImportError> {
         let inner = &self.inner;
+        inner.check_replayed("import series")?;
         // One at a time, and not while blocks are exchanged; no batch is between its check and its being in the head.
         let _maintenance = inner.maintenance.lock();
         let publishing = inner.publishing.lock();

@@ -50,6 +50,7 @@ pub use import::{ImportError, ImportReport};
 pub use maintain::MaintainError;
 pub use open::OpenError;
 pub use pace::BackgroundShare;
+pub use restore::Replay;
 pub use retention::RetentionRule;
 pub use snapshot::{SnapshotError, SnapshotReport, restore};
 pub use status::{

@@ -138,7 +138,7 @@ impl Db {
         let inner = &self.inner;
         let mut backoff = inner.maintenance.lock();
         let started = inner.clock.monotonic();
-        if backoff.is_waiting(started) {
+        if backoff.is_waiting(started) || !inner.is_replayed() {
             return Ok(MaintainReport::default());
         }
         let mut report = MaintainReport::default();
@@ -354,7 +354,8 @@ impl Inner {
         };
         let met = blocks.iter().filter_map(of_block);
         let hidden = blocks.iter().filter_map(of_tombstones);
-        self.damage.iter().cloned().chain(met).chain(hidden).collect()
+        let of_log = self.replayed.get().into_iter().flat_map(|outcome| &outcome.damage);
+        self.damage.iter().chain(of_log).cloned().chain(met).chain(hidden).collect()
     }
 
     pub(crate) fn update_gauges(&self) {

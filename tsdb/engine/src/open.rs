@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, RwLock};
 use prometheus::Registry;
@@ -23,11 +23,11 @@ use crate::limits::Blame;
 use crate::maintain::Backoff;
 use crate::metrics::Metrics;
 use crate::pace::Rest;
-use crate::restore::{Restored, after_replay};
+use crate::restore::Replay;
 use crate::snapshot;
 use crate::status::Damage;
 use crate::tombstones::{self, ReadTombstonesError};
-use crate::wal::{self, Position, SyncGate, WalWriter};
+use crate::wal::{self, SyncGate, WalWriter};
 use crate::writes::Writes;
 
 /// Name of the lock file.
@@ -81,6 +81,22 @@ impl Db {
         clock: Arc<dyn Clock>,
         registry: &Registry,
     ) -> Result<Self, OpenError> {
+        let (db, replay) = Self::begin(dir, config, clock, registry)?;
+        replay.run()?;
+        Ok(db)
+    }
+
+    /// As [`Db::open`], but what was in memory is not read yet: that is for [`Replay::run`], on a thread that may block.
+    /// Until it has ended, reads answer from the blocks and carry a warning; whatever would write is refused.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn begin(
+        dir: Arc<dyn Dir>,
+        config: Config,
+        clock: Arc<dyn Clock>,
+        registry: &Registry,
+    ) -> Result<(Self, Replay), OpenError> {
         let location = dir.location().to_owned();
         let lock = dir
             .lock(LOCK)
@@ -91,41 +107,26 @@ impl Db {
         let found = opening.blocks(&mut damage)?;
         let is_coarse = |block: &Arc<Block>| block.meta.resolution > DurationMs::ZERO;
         let (coarse, blocks): (Vec<_>, Vec<_>) = found.blocks.into_iter().partition(is_coarse);
-        let mut restored = Restored {
-            head: Head::new(),
-            exemplars: Exemplars::new(config.exemplars_max),
-            described: opening.described(&mut damage)?,
-        };
-        let from = opening.checkpoint(&mut restored, &mut damage, &config)?;
-        opening.head_tombstones(&mut restored.head, &found.listed, &mut damage)?;
-        let mut replayed = opening.replay(&mut restored, from.resume)?;
-        let Restored { mut head, exemplars, described } = restored;
-        let position = Position { segment_nr: replayed.next_nr, record_nr: 0 };
-        after_replay(&mut head, &blocks, position);
-        damage.append(&mut replayed.damage);
-        for found in &damage {
-            tracing::warn!(
-                file = found.file,
-                offset = found.offset,
-                what = found.what,
-                "damage was set aside"
-            );
-        }
+        let described = opening.described(&mut damage)?;
+        report(&damage);
         let metrics = Metrics::register(registry)?;
-        metrics.damage.set(i64::try_from(damage.len()).unwrap_or(i64::MAX));
-        let (segments, next_nr) = (replayed.segments, replayed.next_nr);
-        let writer = WalWriter::new(Arc::clone(&dir), segments, next_nr, replayed.read_bytes);
         let backoff = Backoff::new(config.background, clock.monotonic());
+        let exemplars = Exemplars::new(config.exemplars_max);
         let inner = Arc::new(Inner {
             config,
+            // The writer of an empty log: nothing is written before the real one takes its place.
+            commit: Mutex::new(WalWriter::new(Arc::clone(&dir), Vec::new(), 1, 0)),
             dir,
             clock,
             metrics,
             maintenance: Mutex::new(backoff),
             publishing: Mutex::new(()),
             rest: Rest::default(),
-            commit: Mutex::new(writer),
-            state: RwLock::new(State { head, blocks: Arc::new(blocks), coarse: Arc::new(coarse) }),
+            state: RwLock::new(State {
+                head: Head::new(),
+                blocks: Arc::new(blocks),
+                coarse: Arc::new(coarse),
+            }),
             groupings: crate::groupings::Groupings::default(),
             gate: SyncGate::default(),
             exemplars: RwLock::new(exemplars),
@@ -137,11 +138,8 @@ impl Db {
             missing_blocks: found.missing,
             next_block: AtomicU64::new(found.next_block),
             hold_from_ms: AtomicI64::new(i64::MAX),
-            replayed_record_count: replayed.record_count,
-            torn_bytes: replayed.torn_bytes,
-            saved: Mutex::new(Saved { file_bytes: from.file_bytes, logged_bytes: 0 }),
-            began_at_checkpoint: from.is_used,
-            checkpoint_fault: from.fault,
+            saved: Mutex::new(Saved::default()),
+            replayed: OnceLock::new(),
         });
         inner.update_gauges();
         let syncer = match inner.config.wal_sync {
@@ -160,7 +158,16 @@ impl Db {
             }
             WalSync::Always | WalSync::Never => None,
         };
-        Ok(Self { inner, syncer, _lock: lock })
+        let replay = Replay::new(Arc::clone(&inner), found.listed);
+        Ok((Self { inner, syncer, _lock: lock }, replay))
+    }
+}
+
+/// Tells what was set aside.
+pub(crate) fn report(damage: &[Damage]) {
+    for found in damage {
+        let (file, offset, what) = (&found.file, found.offset, &found.what);
+        tracing::warn!(file, offset, what, "damage was set aside");
     }
 }
 
@@ -332,7 +339,7 @@ impl Opening<'_> {
     }
 
     /// Reads what is deleted of the samples that the log brings back.
-    fn head_tombstones(
+    pub(crate) fn head_tombstones(
         &self,
         head: &mut Head,
         listed: &[Listed],

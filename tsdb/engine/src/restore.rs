@@ -7,17 +7,110 @@ use swell_model::{AppendReport, Batch, HistogramSample, Row, SeriesRef, Timestam
 use swell_telemetry::chain;
 
 use crate::block::Block;
-use crate::checkpoint::{self, Loaded, ReadCheckpointError};
+use crate::block::manifest::Listed;
+use crate::checkpoint::{self, Loaded, ReadCheckpointError, Saved};
 use crate::config::Config;
+use crate::db::Inner;
 use crate::described::Described;
 use crate::exemplars::Exemplars;
 use crate::head::Head;
-use crate::open::{OpenError, Opening};
+use crate::maintain::MaintainError;
+use crate::open::{OpenError, Opening, report};
 use crate::status::Damage;
 use crate::wal::{
     self, BatchRecord, FlushMark, Position, RecordHistogram, RecordRow, ReplayError, Replayed,
-    Resume,
+    Resume, WalWriter,
 };
+
+/// What is left to do of an open: to read what was in memory.
+pub struct Replay {
+    inner: Arc<Inner>,
+    /// What the list of blocks says.
+    listed: Vec<Listed>,
+}
+
+impl std::fmt::Debug for Replay {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Replay").field("dir", &self.inner.dir).finish_non_exhaustive()
+    }
+}
+
+/// What a replay met.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    /// Of the log, and of what is deleted of it.
+    pub(crate) damage: Vec<Damage>,
+    pub(crate) record_count: u64,
+    pub(crate) torn_bytes: u64,
+    pub(crate) began_at_checkpoint: bool,
+    pub(crate) checkpoint_fault: Option<String>,
+}
+
+impl Replay {
+    pub(crate) const fn new(inner: Arc<Inner>, listed: Vec<Listed>) -> Self {
+        Self { inner, listed }
+    }
+
+    /// Reads the checkpoint and the log, and shows what they have; from then on the database takes samples.
+    ///
+    /// # Errors
+    /// [`OpenError`]; the database stays as it was, and is to be dropped.
+    pub fn run(self) -> Result<(), OpenError> {
+        let inner = &*self.inner;
+        let opening = Opening { dir: &*inner.dir, location: inner.dir.location().to_owned() };
+        let mut damage = Vec::new();
+        let mut restored = Restored {
+            head: Head::new(),
+            exemplars: Exemplars::new(inner.config.exemplars_max),
+            described: inner.metadata.read().clone(),
+        };
+        let from = opening.checkpoint(&mut restored, &mut damage, &inner.config)?;
+        opening.head_tombstones(&mut restored.head, &self.listed, &mut damage)?;
+        let mut replayed = opening.replay(&mut restored, from.resume)?;
+        let Restored { mut head, exemplars, described } = restored;
+        let position = Position { segment_nr: replayed.next_nr, record_nr: 0 };
+        after_replay(&mut head, &inner.state.read().blocks, position);
+        damage.append(&mut replayed.damage);
+        report(&damage);
+        let (segments, next_nr) = (replayed.segments, replayed.next_nr);
+        let writer = WalWriter::new(Arc::clone(&inner.dir), segments, next_nr, replayed.read_bytes);
+        *inner.commit.lock() = writer;
+        inner.state.write().head = head;
+        *inner.exemplars.write() = exemplars;
+        *inner.metadata.write() = described;
+        *inner.saved.lock() = Saved { file_bytes: from.file_bytes, logged_bytes: 0 };
+        let outcome = Outcome {
+            damage,
+            record_count: replayed.record_count,
+            torn_bytes: replayed.torn_bytes,
+            began_at_checkpoint: from.is_used,
+            checkpoint_fault: from.fault,
+        };
+        assert!(inner.replayed.set(outcome).is_ok(), "there is one replay of a database");
+        inner.update_gauges();
+        Ok(())
+    }
+}
+
+/// Says why something is refused while the log is read.
+pub(crate) const STILL_READING: &str =
+    "what was in memory is still being read back: try again in a moment";
+
+impl Inner {
+    /// What the replay met, once it has ended.
+    pub(crate) fn is_replayed(&self) -> bool {
+        self.replayed.get().is_some()
+    }
+
+    /// Refuses what would miss the samples that are not read yet.
+    pub(crate) fn check_replayed(&self, action: &str) -> Result<(), MaintainError> {
+        if self.is_replayed() {
+            return Ok(());
+        }
+        let source = io::Error::new(io::ErrorKind::ResourceBusy, STILL_READING);
+        Err(MaintainError::Io { action: action.to_owned(), source })
+    }
+}
 
 impl Opening<'_> {
     /// Reads the checkpoint, if there is one of use.

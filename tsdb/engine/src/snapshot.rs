@@ -11,6 +11,7 @@ use swell_env::{Dir, remove_tree};
 use crate::block;
 use crate::block::manifest::{self, Listed};
 use crate::db::Db;
+use crate::restore::STILL_READING;
 use crate::tombstones;
 use crate::wal;
 
@@ -95,6 +96,10 @@ impl Db {
     pub fn snapshot(&self, name: &str, with_head: bool) -> Result<SnapshotReport, SnapshotError> {
         if !is_name(name) {
             return Err(SnapshotError::Name { name: name.to_owned() });
+        }
+        if !self.inner.is_replayed() {
+            let source = io::Error::new(io::ErrorKind::ResourceBusy, STILL_READING);
+            return Err(fault("make a snapshot")(source));
         }
         let dir = &*self.inner.dir;
         let (unfinished, finished) =

@@ -8,6 +8,7 @@ use swell_model::{DurationMs, METRIC_NAME, TimeRange, TimestampMs};
 use crate::block::Block;
 use crate::db::Db;
 use crate::head::Head;
+use crate::writes::Refusal;
 
 /// State and size of the database at one moment.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -100,6 +101,8 @@ pub struct WalStatus {
     pub segment_count: usize,
     /// Bytes of all segments.
     pub bytes: u64,
+    /// Whether what was in memory is still being read back: see [`Db::begin`].
+    pub is_replaying: bool,
     /// Records read back at the last open.
     pub replayed_record_count: u64,
     /// Bytes cut from a torn end at the last open.
@@ -178,17 +181,19 @@ impl Db {
     #[must_use]
     pub fn status(&self) -> Status {
         let inner = &self.inner;
+        let outcome = inner.replayed.get();
         let wal = {
             let writer = inner.commit.lock();
             WalStatus {
                 segment_count: writer.segments().count(),
                 bytes: writer.segments().map(|segment| segment.bytes).sum(),
-                replayed_record_count: inner.replayed_record_count,
-                torn_bytes: inner.torn_bytes,
+                is_replaying: outcome.is_none(),
+                replayed_record_count: outcome.map_or(0, |it| it.record_count),
+                torn_bytes: outcome.map_or(0, |it| it.torn_bytes),
                 memory_bytes: writer.heap_bytes(),
                 checkpoint_bytes: inner.saved.lock().file_bytes.unwrap_or(0),
-                began_at_checkpoint: inner.began_at_checkpoint,
-                checkpoint_fault: inner.checkpoint_fault.clone(),
+                began_at_checkpoint: outcome.is_some_and(|it| it.began_at_checkpoint),
+                checkpoint_fault: outcome.and_then(|it| it.checkpoint_fault.clone()),
             }
         };
         let (head, cardinality, blocks, coarse) = {
@@ -216,6 +221,30 @@ impl Db {
             read_only: inner.writes.refusal().map(|refusal| refusal.reason),
             damage: inner.all_damage(),
         }
+    }
+
+    /// Damage that may make answers for these times incomplete, as sentences for the reader.
+    #[must_use]
+    pub fn warnings(&self, range: TimeRange) -> Vec<String> {
+        let touches = |damage: &&Damage| damage.range.is_none_or(|hurt| hurt.overlaps(&range));
+        let sentence = |damage: &Damage| {
+            format!(
+                "data may be missing: {} at byte {}: {}",
+                damage.file, damage.offset, damage.what
+            )
+        };
+        let mut warnings: Vec<String> =
+            self.inner.all_damage().iter().filter(touches).map(sentence).collect();
+        if !self.inner.is_replayed() {
+            warnings.push("the newest data is missing: it is still being read back".to_owned());
+        }
+        warnings
+    }
+
+    /// Why batches are refused, if they are.
+    #[must_use]
+    pub fn refusal(&self) -> Option<Refusal> {
+        self.inner.writes.refusal()
     }
 
     /// The `limit` largest contributors to the number of series in memory.

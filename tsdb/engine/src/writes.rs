@@ -11,6 +11,7 @@ use swell_model::AppendError;
 
 use crate::db::Inner;
 use crate::reserve;
+use crate::restore::STILL_READING;
 use crate::wal::LogError;
 
 /// While writes are paused one is tried this often; all others are refused without touching the disk.
@@ -151,6 +152,9 @@ impl Writes {
 impl Inner {
     /// Whether a write may be tried now.
     pub(crate) fn writable(&self) -> Result<(), AppendError> {
+        if !self.is_replayed() {
+            return Err(AppendError::Paused { reason: STILL_READING.to_owned() });
+        }
         self.writes.check(|| self.clock.monotonic())
     }
 

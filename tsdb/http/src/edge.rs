@@ -20,6 +20,15 @@ const COMPRESSED_BYTES_MIN: u64 = 1024;
 
 /// Answered before the server is ready: they tell how far the start is.
 const BEFORE_READY: [&str; 2] = ["/api/v1/status/walreplay", "/api/v1/notifications"];
+/// Answered from blocks as soon as these are open; each answer can say that something is missing.
+const READS: [&str; 5] = [
+    "/api/v1/query",
+    "/api/v1/query_range",
+    "/api/v1/series",
+    "/api/v1/labels",
+    "/api/v1/status/buildinfo",
+];
+const LABEL_VALUES: &str = "/api/v1/label/";
 
 /// Compresses larger answers for clients that accept it, at the level that costs least.
 pub(crate) fn compression() -> CompressionLayer<SizeAbove> {
@@ -56,13 +65,19 @@ fn allow_reading(headers: &mut HeaderMap) {
     }
 }
 
-/// 503 until everything answers, and again while the server stops: a half answer would look like a whole one.
+/// 503 until everything answers, and again while the server stops: a half answer would look like a whole one. Queries
+/// are answered sooner, with a warning: see [`swell_engine::Db::begin`].
 pub(crate) async fn when_ready(
     State(api): State<Arc<Api>>,
     request: Request,
     next: Next,
 ) -> Response {
-    if api.readiness.is_ready() || BEFORE_READY.contains(&request.uri().path()) {
+    let path = request.uri().path();
+    let reads = || READS.contains(&path) || path.starts_with(LABEL_VALUES);
+    if api.readiness.is_ready()
+        || BEFORE_READY.contains(&path)
+        || (api.readiness.is_reading() && reads())
+    {
         return next.run(request).await;
     }
     refusal(&api.readiness)

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use axum::extract::State;
+use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
@@ -14,9 +15,13 @@ use swell_env::Monotonic;
 
 use crate::service::Api;
 
-/// Anything but these two, zero at first, is starting.
+/// Anything but these, zero at first, is starting.
 const READY: u8 = 1;
 const STOPPING: u8 = 2;
+/// Starting still, but what is stored in blocks can be read.
+const READING: u8 = 3;
+/// When a client should ask again that came while the server starts.
+const RETRY_AFTER_SECONDS: &str = "1";
 
 /// How often the storage is probed.
 pub const PROBE_INTERVAL: Duration = Duration::from_secs(5);
@@ -31,6 +36,16 @@ impl Readiness {
     /// Everything answers.
     pub fn ready(&self) {
         self.0.store(READY, Ordering::SeqCst);
+    }
+
+    /// Queries are answered from blocks, while the rest of the server starts.
+    pub fn reading(&self) {
+        self.0.store(READING, Ordering::SeqCst);
+    }
+
+    /// Whether queries are answered.
+    pub(crate) fn is_reading(&self) -> bool {
+        matches!(self.0.load(Ordering::SeqCst), READY | READING)
     }
 
     /// The server is going down.
@@ -138,11 +153,18 @@ pub(crate) async fn ready(State(api): State<Arc<Api>>) -> Response {
 }
 
 /// The answer while the server is not ready, in Prometheus' form.
-pub(crate) fn refusal(readiness: &Readiness) -> Response {
+#[must_use]
+pub fn refusal(readiness: &Readiness) -> Response {
     let stopping = readiness.0.load(Ordering::SeqCst) == STOPPING;
     let header = (
         HeaderName::from_static("x-prometheus-stopping"),
         HeaderValue::from_static(if stopping { "true" } else { "false" }),
     );
-    (StatusCode::SERVICE_UNAVAILABLE, [header], "Service Unavailable").into_response()
+    let mut response =
+        (StatusCode::SERVICE_UNAVAILABLE, [header], "Service Unavailable").into_response();
+    if !stopping {
+        let seconds = HeaderValue::from_static(RETRY_AFTER_SECONDS);
+        response.headers_mut().insert(RETRY_AFTER, seconds);
+    }
+    response
 }

@@ -33,7 +33,7 @@ mod tree;
 mod watched;
 mod write;
 
-pub use health::{PROBE_INTERVAL, Readiness};
+pub use health::{PROBE_INTERVAL, Readiness, refusal as not_ready};
 pub use in_force::{ConfigState, InForce};
 pub use lifecycle::{Lifecycle, LifecycleCommand, ReloadRefusal};
 pub use notices::Notices;

@@ -8,6 +8,7 @@ mod alerting;
 #[cfg(feature = "archive")]
 mod archive;
 mod core_metrics;
+mod early;
 mod kube;
 mod reload;
 mod storage;
@@ -40,6 +41,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use self::addresses::AddressRanges;
+use self::early::EarlyDeps;
 use self::reload::{ReloadMetrics, Reloader};
 use self::web::Web;
 use crate::adapters::{AnnouncingSink, PodMetrics};
@@ -212,7 +214,30 @@ pub(crate) async fn start(server: ServerConfig) -> anyhow::Result<Running> {
     let kube_addr = kube_listener.as_ref().map(tokio::net::TcpListener::local_addr).transpose()?;
     let grpc_addr = grpc_listener.as_ref().map(tokio::net::TcpListener::local_addr).transpose()?;
 
-    let db = storage::open(&server.config, &data_dir, &clock, &registry).await?;
+    let (db, replay) = storage::begin(&server.config, &data_dir, &clock, &registry).await?;
+    let in_force = ConfigState::new(InForce::from(&server.config), clock.now());
+    let notices = Notices::default();
+    let (lifecycle, commands) = Lifecycle::new(server.config.lifecycle_api);
+    let early = early::router(
+        api_config(&server, web.asks_who()),
+        remote_write_config(&server, web.asks_who()),
+        &EarlyDeps {
+            db: &db,
+            clock: &clock,
+            readiness: &readiness,
+            in_force: &in_force,
+            notices: &notices,
+            lifecycle: &lifecycle,
+        },
+    )?;
+    let http = web.server(http_listener, early, &http_metrics);
+    let switch = http.switch();
+    tasks.spawn("the HTTP API", http.run(tasks.stop_token()));
+    // What is archived could not be told apart from what is not there.
+    if server.config.archive.is_none() {
+        readiness.reading();
+    }
+    storage::replay(&db, replay).await?;
     storage::maintain(&db, &clock, tasks);
     let sink: Arc<dyn SampleSink> = db.clone();
     let (sink, newest) = AnnouncingSink::new(sink);
@@ -254,9 +279,6 @@ pub(crate) async fn start(server: ServerConfig) -> anyhow::Result<Running> {
     let journal: Journal = autoscaler.journal();
     tasks.spawn("the autoscaler", autoscaler.run(tasks.stop_token()));
 
-    let in_force = ConfigState::new(InForce::from(&server.config), clock.now());
-    let notices = Notices::default();
-    let (lifecycle, commands) = Lifecycle::new(server.config.lifecycle_api);
     let alerting = alerting::start(
         &server.config,
         alerting::AlertingDeps {
@@ -338,8 +360,7 @@ pub(crate) async fn start(server: ServerConfig) -> anyhow::Result<Running> {
         .await?;
     }
     let scheme = web.scheme();
-    let http = web.server(http_listener, router.clone(), &http_metrics);
-    tasks.spawn("the HTTP API", http.run(tasks.stop_token()));
+    switch.set(web.behind(router.clone()));
     web.follow(notices.clone(), clock.clone(), tasks);
 
     kube.answers().await?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use swell_engine::Db;
+use swell_engine::{Db, Replay};
 use swell_env::{Clock, FsDir};
 use swell_telemetry::{Registry, chain};
 use swell_tsdb_http::{Api, PROBE_INTERVAL};
@@ -18,23 +18,32 @@ use crate::shutdown::Tasks;
 /// How often flush, compaction and retention are looked at.
 const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(15);
 
-/// Opens the storage below the data directory; reads its log back.
-pub(crate) async fn open(
+/// Opens the storage below the data directory: its blocks answer, the rest is for [`replay`].
+pub(crate) async fn begin(
     config: &Config,
     data_dir: &DataDir,
     clock: &Arc<dyn Clock>,
     registry: &Registry,
-) -> anyhow::Result<Arc<Db>> {
+) -> anyhow::Result<(Arc<Db>, Replay)> {
     let path = data_dir.join("tsdb");
     std::fs::create_dir_all(&path).with_context(|| format!("create {}", path.display()))?;
     let (settings, clock, registry) = (config.storage.clone(), clock.clone(), registry.clone());
-    let db = tokio::task::spawn_blocking(move || {
+    let (db, replay) = tokio::task::spawn_blocking(move || {
         let dir = FsDir::open(&path).with_context(|| format!("open {}", path.display()))?;
-        Db::open(Arc::new(dir), settings, clock, &registry)
+        Db::begin(Arc::new(dir), settings, clock, &registry)
             .with_context(|| format!("open the storage in {}", path.display()))
     })
     .await
     .context("open the storage")??;
+    Ok((Arc::new(db), replay))
+}
+
+/// Reads back what was in memory.
+pub(crate) async fn replay(db: &Db, replay: Replay) -> anyhow::Result<()> {
+    tokio::task::spawn_blocking(|| replay.run())
+        .await
+        .context("read the log of the storage")?
+        .context("read the log of the storage")?;
     for damage in &db.status().damage {
         warn!(
             file = damage.file,
@@ -43,7 +52,7 @@ pub(crate) async fn open(
             "stored data is damaged and set aside"
         );
     }
-    Ok(Arc::new(db))
+    Ok(())
 }
 
 /// Keeps the storage in shape until shutdown.
@@ -84,7 +93,7 @@ pub(crate) fn watch(api: &Arc<Api>, tasks: &Tasks) {
 pub(crate) async fn close(db: Arc<Db>) {
     let closed = tokio::task::spawn_blocking(move || match Arc::try_unwrap(db) {
         Ok(db) => db.close(),
-        Err(shared) => shared.sync(),
+        Err(shared) => shared.finish(),
     });
     match closed.await {
         Ok(Ok(())) => {}

@@ -67,11 +67,16 @@ impl Web {
         router: Router,
         metrics: &HttpMetrics,
     ) -> Server {
-        let server = Server::new("http", listener, self.gate.before(router), metrics);
+        let server = Server::new("http", listener, self.behind(router), metrics);
         match &self.tls {
             Some(tls) => server.tls_from(tls.subscribe()),
             None => server,
         }
+    }
+
+    /// A router that only lets in who may.
+    pub(super) fn behind(&self, router: Router) -> Router {
+        self.gate.before(router)
     }
 
     /// Follows the files, if there are any, until the tasks end.

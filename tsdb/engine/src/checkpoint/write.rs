@@ -29,7 +29,7 @@ impl Db {
         let inner = &self.inner;
         let _one_at_a_time = inner.maintenance.lock();
         let logged_bytes = inner.commit.lock().logged_bytes();
-        let is_wanted = inner.config.checkpoint_log_bytes > 0;
+        let is_wanted = inner.config.checkpoint_log_bytes > 0 && inner.is_replayed();
         if is_wanted && logged_bytes > inner.saved.lock().logged_bytes {
             inner.write_checkpoint(None)?;
         }
@@ -90,7 +90,8 @@ impl Inner {
         let state = self.state.read();
         state.head.write_image(&mut |part, bytes| image.push(Kind::Head(part), bytes));
         let mut log = Vec::new();
-        put_damage(&self.damage, &mut log);
+        let met = self.replayed.get().map_or(&[][..], |outcome| &outcome.damage);
+        put_damage(met, &mut log);
         writer.resume().put(&mut log);
         image.push(Kind::Log, &log);
         writer.write_resume_series(|idx| state.head.generation(idx), &mut |bytes| {
