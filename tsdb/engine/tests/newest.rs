@@ -302,3 +302,38 @@ fn floats_in_memory_are_grouped_without_reading_columns() {
         assert_eq!(found.samples.len(), if expected == 0 { 0 } else { 2 });
     }
 }
+
+#[test]
+fn a_query_holds_no_more_than_its_limit_however_many_work_on_it() {
+    let db = open(Arc::new(MemDir::new()), config(WalSync::Never)).expect("opens");
+    for row in 0..100 {
+        let value = f64::from(row);
+        let samples: Vec<(usize, f64)> = (0..12).map(|nr| (nr, value)).collect();
+        common::append(&db, i64::from(row) * 1000, &samples).expect("appends");
+    }
+    let params =
+        EvalParams::range(TimestampMs(50_000), TimestampMs(99_000), DurationMs::from_secs(1));
+    // Four series of 50 steps each, of some 110 samples; folded, one of them at a time and 50 steps.
+    for (query, samples_max, is_answered) in [
+        ("rate(metric_0[1m])", 350, true),
+        ("rate(metric_0[1m])", 190, false),
+        ("sum(rate(metric_0[1m]))", 190, true),
+        ("sum(rate(metric_0[1m]))", 90, false),
+    ] {
+        let expr = parse(query).expect("parses");
+        for workers in [1, 2, 8] {
+            let workers: Arc<dyn Workers> = Arc::new(Threads(workers));
+            let budget = Budget { samples_max, workers, ..Budget::default() };
+            let answer = evaluate(&expr, &db, &params, &budget).map(|output| output.stats);
+            let refusal = answer.as_ref().err().map(ToString::to_string);
+            let expected =
+                "query processing would load too many samples into memory in query execution";
+            assert_eq!(
+                refusal.as_deref(),
+                (!is_answered).then_some(expected),
+                "{query} {answer:?}"
+            );
+            assert!(answer.is_err() || answer.expect("just seen").samples_peak <= samples_max);
+        }
+    }
+}
