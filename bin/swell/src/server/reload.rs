@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::alerting;
+use super::settings;
 use super::targets::Targets;
 use crate::args::ServerArgs;
 use crate::config::Config;
@@ -141,7 +142,7 @@ impl Reloader {
             ));
         };
         let read = tokio::task::spawn_blocking(move || {
-            let config = super::settings(&args)?;
+            let config = settings::settings(&args)?;
             let rules = alerting::rules(&config)?;
             let notifier = match alerting::notifier(&config)? {
                 Some(notifier) => notifier,
@@ -165,7 +166,7 @@ impl Reloader {
         told.map_err(|error| broken(chain(&error)))?;
         let settings = InForce::from(&config);
         self.in_force.replace(settings, self.clock.now());
-        super::report_unsupported(&config);
+        settings::report_unsupported(&config);
         let waiting = self.config.needs_restart(&config);
         self.notices.settle(NEEDS_RESTART);
         if !waiting.is_empty() {

@@ -1,0 +1,106 @@
+//! What the parts are started with: the file's settings, and the command line's before them.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use swell_tsdb_http::{ApiConfig, RemoteWriteConfig};
+use tracing::warn;
+
+use super::ServerConfig;
+use crate::args::ServerArgs;
+use crate::config::Config;
+use crate::node;
+
+/// The file's settings, and what the command line says before them.
+pub(super) fn settings(args: &ServerArgs) -> anyhow::Result<Config> {
+    let mut config = match &args.config {
+        Some(path) => Config::load(path)?,
+        None => Config::standard(),
+    };
+    if let Some(time) = args.retention_time {
+        config.storage.retention_time = time;
+        if let Some(fault) = crate::config::downsample::fault(&config.storage) {
+            anyhow::bail!("--retention-time {time}: {fault}");
+        }
+    }
+    if let Some(size) = args.retention_size {
+        config.storage.retention_size_bytes = (size > 0).then_some(size);
+    }
+    config.admin_api |= args.enable_admin_api;
+    config.lifecycle_api |= args.enable_lifecycle;
+    for name in &args.enable_features {
+        config.enable_feature(name);
+    }
+    if args.enable_remote_write_receiver {
+        config.remote_write.enabled = Some(true);
+    }
+    if !args.accepted_protobuf_messages.is_empty() {
+        config.remote_write.accepted.clone_from(&args.accepted_protobuf_messages);
+    }
+    Ok(config)
+}
+
+/// What the configuration asks for in vain is said once, at the start and at each reload.
+pub(super) fn report_unsupported(config: &Config) {
+    for what in &config.unsupported {
+        warn!(key = %what, "the configuration has a part that is not supported yet and has no effect");
+    }
+    for (job, kind) in &config.unsupported_discoveries {
+        warn!(job, discovery = %kind, "this discovery is not supported yet: the job has no targets from it");
+    }
+}
+
+pub(super) fn external_url(config: &Config, scheme: &str, http_addr: SocketAddr) -> String {
+    let url = config.external_url.clone().unwrap_or_else(|| format!("{scheme}://{http_addr}"));
+    url.trim_end_matches('/').to_owned()
+}
+
+/// Anyone who gets in may write, so it is open by itself only where no stranger does.
+pub(super) fn remote_write_config(server: &ServerConfig, asks_who: bool) -> RemoteWriteConfig {
+    let settings = &server.config.remote_write;
+    let is_closed_to_others = asks_who || server.listen_http.ip().is_loopback();
+    RemoteWriteConfig {
+        is_enabled: settings.enabled.unwrap_or(is_closed_to_others),
+        accepted: settings.accepted.clone(),
+        zero_at_start: settings.zero_at_start,
+    }
+}
+
+pub(super) fn api_config(server: &ServerConfig, asks_who: bool) -> ApiConfig {
+    let config = &server.config;
+    let mut flags = BTreeMap::new();
+    let mut flag = |name: &str, value: String| flags.insert(name.to_owned(), value);
+    flag("web.listen-address", server.listen_http.to_string());
+    flag("storage.tsdb.path", server.data_dir.display().to_string());
+    flag("storage.tsdb.retention.time", config.storage.retention_time.to_string());
+    if let Some(bytes) = config.storage.retention_size_bytes {
+        flag("storage.tsdb.retention.size", format!("{bytes}B"));
+    }
+    flag("web.enable-admin-api", config.admin_api.to_string());
+    flag("web.enable-lifecycle", config.lifecycle_api.to_string());
+    let receiver = remote_write_config(server, asks_who);
+    flag("web.enable-remote-write-receiver", receiver.is_enabled.to_string());
+    let messages: Vec<&str> = receiver.accepted.iter().map(|message| message.name()).collect();
+    flag("web.remote-write-receiver.accepted-protobuf-messages", messages.join(","));
+    if let Some(path) = server.args.as_ref().and_then(|args| args.web_config.as_ref()) {
+        flag("web.config.file", path.display().to_string());
+    }
+    if let Some(args) = server.args.as_ref().filter(|args| !args.enable_features.is_empty()) {
+        flag("enable-feature", args.enable_features.join(","));
+    }
+    flag("query.timeout", config.query.timeout.to_string());
+    flag("query.lookback-delta", config.query.lookback.to_string());
+    flag("query.max-samples", config.query.samples_max.to_string());
+    flag("query.max-concurrency", config.query.concurrency_max.to_string());
+    ApiConfig {
+        lookback: config.query.lookback,
+        timeout: config.query.timeout,
+        samples_max: config.query.samples_max,
+        concurrency_max: config.query.concurrency_max,
+        flags,
+        retention: config.storage.retention_time.to_string(),
+        hostname: node::node_name(None),
+        admin_api: config.admin_api,
+        features: config.features,
+    }
+}
