@@ -58,7 +58,7 @@ struct Inner {
     /// Keyed digests of user, hash and password, with the outcome: no password stays in memory.
     outcomes: Mutex<HashMap<Vec<u8>, bool>>,
     key: hmac::Key,
-    hashing: Semaphore,
+    hashing: Arc<Semaphore>,
 }
 
 impl std::fmt::Debug for Gate {
@@ -90,7 +90,7 @@ impl Gate {
             rules: RwLock::new(Arc::new(rules)),
             outcomes: Mutex::default(),
             key,
-            hashing: Semaphore::new(HASHES_MAX),
+            hashing: Arc::new(Semaphore::new(HASHES_MAX)),
         })))
     }
 
@@ -122,25 +122,44 @@ impl Gate {
         let asked = [digest(user), digest(&hash), digest(password)];
         let asked: Vec<u8> = asked.iter().flat_map(|part| part.as_ref().to_vec()).collect();
         let asked = hmac::sign(&self.0.key, &asked).as_ref().to_vec();
-        let remembered = self.outcomes().get(&asked).copied();
-        let matches = match remembered {
+        let matches = match self.remembered(&asked) {
             Some(matches) => matches,
-            None => {
-                let Ok(_turn) = self.0.hashing.acquire().await else { return false };
-                let password = password.to_owned();
-                let hashed = tokio::task::spawn_blocking(move || {
-                    bcrypt::verify(password, &hash).unwrap_or(false)
-                });
-                let matches = hashed.await.unwrap_or(false);
-                let mut outcomes = self.outcomes();
-                if outcomes.len() >= OUTCOMES_MAX {
-                    outcomes.clear();
-                }
-                outcomes.insert(asked, matches);
-                matches
-            }
+            None => self.computed(asked, hash, password.to_owned()).await,
         };
         matches && known.is_some()
+    }
+
+    async fn computed(&self, asked: Vec<u8>, hash: String, password: String) -> bool {
+        let Ok(turn) = Arc::clone(&self.0.hashing).acquire_owned().await else { return false };
+        // Others of the same client may have waited in front.
+        if let Some(matches) = self.remembered(&asked) {
+            return matches;
+        }
+        let gate = self.clone();
+        let hashed = tokio::task::spawn_blocking(move || {
+            let matches = bcrypt::verify(password, &hash).unwrap_or(false);
+            gate.remember(asked, matches);
+            // Held until here, also when the client has gone meanwhile.
+            drop(turn);
+            matches
+        });
+        hashed.await.unwrap_or(false)
+    }
+
+    fn remembered(&self, asked: &[u8]) -> Option<bool> {
+        self.outcomes().get(asked).copied()
+    }
+
+    /// A flood of wrong passwords pushes out wrong ones only.
+    fn remember(&self, asked: Vec<u8>, matches: bool) {
+        let mut outcomes = self.outcomes();
+        if outcomes.len() >= OUTCOMES_MAX {
+            outcomes.retain(|_, matches| *matches);
+            if outcomes.len() >= OUTCOMES_MAX {
+                outcomes.clear();
+            }
+        }
+        outcomes.insert(asked, matches);
     }
 
     fn outcomes(&self) -> std::sync::MutexGuard<'_, HashMap<Vec<u8>, bool>> {
@@ -247,7 +266,12 @@ mod tests {
                 }
             }
         }
-        assert!(gate.outcomes().len() <= OUTCOMES_MAX);
+        for nr in 0..2 * OUTCOMES_MAX {
+            gate.remember(nr.to_le_bytes().to_vec(), false);
+            assert!(gate.outcomes().len() <= OUTCOMES_MAX);
+        }
+        let right = gate.outcomes().values().filter(|matches| **matches).count();
+        assert_eq!(right, 2, "a flood of wrong passwords pushes out no right one");
     }
 
     #[tokio::test]

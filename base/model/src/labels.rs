@@ -12,7 +12,7 @@ pub const METRIC_NAME: &str = "__name__";
 /// (in Prometheus' model an empty value is the same as an absent label). Cloning copies a pointer.
 ///
 /// One allocation: all text, then the end in it of name 0, value 0, name 1, value 1 …, then the length of the text, each
-/// a number of [`SHORT`] or [`LONG`] bytes of seven bits, lowest first; then that number of bytes. All of it is text.
+/// a number of `SHORT` or `LONG` bytes of seven bits, lowest first; then that number of bytes. All of it is text.
 #[derive(Clone)]
 pub struct Labels(Option<Arc<str>>);
 

@@ -28,16 +28,18 @@ pub(crate) async fn get(
     path: &str,
     params: &[(&str, &str)],
 ) -> Result<Value, CliError> {
-    let unreachable = |source: Box<dyn std::error::Error + Send + Sync>| CliError::Http {
-        server: http.server.clone(),
-        source,
-    };
-    let wrong = |what: String| CliError::Usage(format!("--server {:?}: {what}", http.server));
+    // Errors do not show the address as given: it may hold a password.
+    let wrong = |what: String| CliError::Usage(format!("--server: {what}"));
     let mut server = url::Url::parse(&http.server).map_err(|error| wrong(error.to_string()))?;
     let authorization = basic_auth(&server).map_err(|what| wrong(what.to_owned()))?;
     if server.set_username("").and_then(|()| server.set_password(None)).is_err() {
         return Err(wrong("it has no host".to_owned()));
     }
+    let shown = server.to_string();
+    let unreachable = |source: Box<dyn std::error::Error + Send + Sync>| CliError::Http {
+        server: shown.clone(),
+        source,
+    };
     let mut url = format!("{}{path}", server.as_str().trim_end_matches('/'));
     for (idx, (name, value)) in params.iter().enumerate() {
         let separator = if idx == 0 { '?' } else { '&' };
@@ -48,7 +50,11 @@ pub(crate) async fn get(
         request = request.header(http::header::AUTHORIZATION, authorization);
     }
     let request = request.body(Empty::<Bytes>::new()).map_err(|error| wrong(error.to_string()))?;
-    let tls = tls(http.ca_file.as_deref())?;
+    let tls = if server.scheme() == "https" {
+        tls(http.ca_file.as_deref())?
+    } else {
+        trusting(rustls::RootCertStore::empty())?
+    };
     let exchange = async {
         let connector = hyper_rustls::HttpsConnectorBuilder::new()
             .with_tls_config(tls)
@@ -100,15 +106,11 @@ fn basic_auth(server: &url::Url) -> Result<Option<String>, &'static str> {
 
 /// Trusts the authorities of the file, or else those of the system.
 fn tls(ca_file: Option<&Path>) -> Result<rustls::ClientConfig, CliError> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| CliError::Usage(format!("set up TLS: {error}")))?;
     let Some(path) = ca_file else {
-        let builder = builder.with_native_roots().map_err(|error| {
+        let found = client_builder()?.with_native_roots().map_err(|error| {
             CliError::Usage(format!("no authorities of the system ({error}): give --ca-file"))
         })?;
-        return Ok(builder.with_no_client_auth());
+        return Ok(found.with_no_client_auth());
     };
     let unread = |error: &dyn std::fmt::Display| {
         CliError::Usage(format!("--ca-file {}: {error}", path.display()))
@@ -118,7 +120,19 @@ fn tls(ca_file: Option<&Path>) -> Result<rustls::ClientConfig, CliError> {
         let certificate = certificate.map_err(|error| unread(&error))?;
         roots.add(certificate).map_err(|error| unread(&error))?;
     }
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+    trusting(roots)
+}
+
+fn trusting(roots: rustls::RootCertStore) -> Result<rustls::ClientConfig, CliError> {
+    Ok(client_builder()?.with_root_certificates(roots).with_no_client_auth())
+}
+
+fn client_builder()
+-> Result<rustls::ConfigBuilder<rustls::ClientConfig, rustls::WantsVerifier>, CliError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| CliError::Usage(format!("set up TLS: {error}")))
 }
 
 /// Percent-encodes everything that is not unreserved in RFC 3986.

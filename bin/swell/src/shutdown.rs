@@ -36,6 +36,17 @@ pub(crate) fn on_signal() -> anyhow::Result<CancellationToken> {
     Ok(token)
 }
 
+/// SIGHUP cancels the token too: the terminal is gone, and what was started for it goes.
+pub(crate) fn on_hangup(token: &CancellationToken) -> anyhow::Result<()> {
+    let mut hangup = signal(SignalKind::hangup()).context("listen for SIGHUP")?;
+    let cancelled = token.clone();
+    tokio::spawn(async move {
+        hangup.recv().await;
+        cancelled.cancel();
+    });
+    Ok(())
+}
+
 /// Whether every part of the process still runs. Clones are the same watch.
 #[derive(Clone, Debug)]
 pub(crate) struct Vigil {

@@ -304,7 +304,9 @@ impl TargetSeries {
         known.scrape = self.scrape;
         known.last = time;
         known.live_next = own_time.is_none();
-        let (series, start_ms) = (known.series, sample.start.map_or(0, |start| start.0));
+        // A start that is not before the sample is none, as for remote write.
+        let start = sample.start.filter(|start| start.0 > 0 && *start <= time);
+        let (series, start_ms) = (known.series, start.map_or(0, |start| start.0));
         match &sample.value {
             TakenValue::Float(value) => rows.push(time, series, *value, start_ms),
             TakenValue::Histogram(value) => rows.batch.histograms.push(HistogramSample {

@@ -40,7 +40,7 @@ fn listed(api: &Api) -> Value {
             "otlp_write_receiver": false,
             "query_stats": true,
             "query_warnings": true,
-            "remote_write_receiver": true,
+            "remote_write_receiver": api.config.flags.get("web.enable-remote-write-receiver").is_some_and(|on| on == "true"),
             "time_range_labels": true,
             "time_range_series": true,
         },

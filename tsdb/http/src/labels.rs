@@ -209,10 +209,15 @@ pub(crate) async fn target_metadata(
     let now = api.clock.now();
     // Only what was there lately is a target's own.
     let range = TimeRange { start_incl: now - api.config.lookback, end_incl: now };
+    let cancelled = Arc::<AtomicBool>::default();
+    let unwanted = cancelled.clone();
     let found = api
-        .run(api.config.timeout, Arc::default(), move || {
+        .run(api.config.timeout, cancelled, move || {
             let mut found = Vec::new();
             for target in &targets {
+                if unwanted.load(Ordering::Relaxed) {
+                    return Err(ApiError::timeout("nobody waits for the answer any more"));
+                }
                 let of_target: Vec<Matcher> =
                     target.iter().map(|(name, value)| Matcher::equal(name, value)).collect();
                 let names = source.label_values(METRIC_NAME, &of_target, range)?;

@@ -95,7 +95,11 @@ fn refusal(api: &Api, privileged: Result<Privileged, Refused>) -> Option<Respons
     if !api.lifecycle.is_open {
         return Some((StatusCode::FORBIDDEN, "Lifecycle API is not enabled.").into_response());
     }
-    privileged.err().map(Refused::into_response)
+    if let Err(refused) = privileged {
+        return Some(refused.into_response());
+    }
+    // Nobody carries commands out before the server is ready, or after it has begun to stop.
+    (!api.readiness.is_ready()).then(|| crate::health::refusal(&api.readiness))
 }
 
 fn stopping() -> Response {

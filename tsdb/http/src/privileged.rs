@@ -51,11 +51,20 @@ impl Privileged {
         let text = |name| parts.headers.get(name).and_then(|value| value.to_str().ok());
         let Some(origin) = text(header::ORIGIN) else { return Ok(Self(())) };
         let authority = origin.split_once("://").map(|(_, authority)| authority);
-        if authority.is_some() && authority == text(header::HOST) {
+        // A name that somebody else's server resolves to this host proves nothing.
+        let is_own = is_known || authority.is_some_and(names_this_host);
+        if is_own && authority.is_some() && authority == text(header::HOST) {
             return Ok(Self(()));
         }
         Err(Refused::Origin { origin: origin.to_owned() })
     }
+}
+
+/// Whether an authority is `localhost` or an address, with or without a port.
+fn names_this_host(authority: &str) -> bool {
+    let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
+    let host = host.trim_matches(['[', ']']);
+    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok()
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Privileged {

@@ -3,10 +3,8 @@
 use swell_promql::Features;
 
 /// On in any case: each was a switch in one of Prometheus' versions.
-const ALWAYS_ON: [&str; 10] = [
+const ALWAYS_ON: [&str; 8] = [
     "exemplar-storage",
-    "expand-external-labels",
-    "extra-scrape-metrics",
     "memory-snapshot-on-shutdown",
     "metadata-wal-records",
     "native-histograms",

@@ -25,7 +25,7 @@ use jobs::JobDefaults;
 use raw::{Opaque, RawBackground, RawConfig, RawScrapeConfig, Span};
 
 pub(crate) use raw::parse_size;
-pub(crate) use web::WebConfig;
+pub(crate) use web::{Files, WebConfig, stamp};
 
 /// Checked settings of a server.
 #[derive(Debug)]
@@ -136,7 +136,8 @@ impl Config {
         } else {
             match serde_saphyr::from_str(text) {
                 Ok(raw) => raw,
-                Err(error) => bail!("{}: {error}", path.display()),
+                // Without the lines around: they may hold passwords.
+                Err(error) => bail!("{}: {}", path.display(), error.without_snippet()),
             }
         };
         Ok(Self::from_raw(raw, text, folder, path)?)

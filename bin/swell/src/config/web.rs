@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use anyhow::{Context, bail};
 use http::{HeaderName, HeaderValue};
@@ -50,33 +51,38 @@ struct RawHttpServer {
     headers: BTreeMap<String, String>,
 }
 
+/// Files with their size and time of change, none where there is no such file.
+pub(crate) type Files = Vec<(PathBuf, Option<(u64, SystemTime)>)>;
+
 /// What the file says.
 pub(crate) struct WebConfig {
     pub(crate) tls: Option<Arc<ServerConfig>>,
     pub(crate) rules: GateRules,
-    /// The file and those it names: when one of them changes, all are read again.
-    pub(crate) files: Vec<PathBuf>,
     /// What is understood and has no effect.
     pub(crate) unsupported: Vec<&'static str>,
 }
 
 impl WebConfig {
-    /// Reads and checks the file and what it names.
-    pub(crate) fn load(path: &Path) -> anyhow::Result<Self> {
+    /// Reads and checks the file and what it names. `files` has those that were looked at, also after a failure.
+    pub(crate) fn load(path: &Path, files: &mut Files) -> anyhow::Result<Self> {
+        files.clear();
+        note(files, path);
         let text = fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
         let raw: RawWeb = if text.trim().is_empty() {
             RawWeb::default()
         } else {
             serde_saphyr::from_str(&text)
-                .map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))?
+                // Without the lines around: they may hold hashes.
+                .map_err(|error| {
+                    anyhow::anyhow!("{}: {}", path.display(), error.without_snippet())
+                })?
         };
         let folder = path.parent().unwrap_or(Path::new("."));
-        let mut files = vec![path.to_owned()];
         let mut unsupported = Vec::new();
         let tls = raw
             .tls_server_config
             .as_ref()
-            .map(|tls| server_config(tls, folder, &mut files, &mut unsupported))
+            .map(|tls| server_config(tls, folder, files, &mut unsupported))
             .transpose()
             .with_context(|| format!("{}: tls_server_config", path.display()))?;
         if raw.http_server_config.http2 == Some(false) {
@@ -85,8 +91,19 @@ impl WebConfig {
         let rules =
             GateRules { users: raw.basic_auth_users, headers: headers(&raw.http_server_config)? };
         rules.check().with_context(|| format!("{}: basic_auth_users", path.display()))?;
-        Ok(Self { tls, rules, files, unsupported })
+        Ok(Self { tls, rules, unsupported })
     }
+}
+
+/// Remembers how a file is before it is read, so that no change after that is missed.
+fn note(files: &mut Files, path: &Path) {
+    files.push((path.to_owned(), stamp(path)));
+}
+
+/// Size and time of change.
+pub(crate) fn stamp(path: &Path) -> Option<(u64, SystemTime)> {
+    let metadata = fs::metadata(path).ok()?;
+    Some((metadata.len(), metadata.modified().ok()?))
 }
 
 fn headers(raw: &RawHttpServer) -> anyhow::Result<Vec<(HeaderName, HeaderValue)>> {
@@ -107,14 +124,10 @@ fn headers(raw: &RawHttpServer) -> anyhow::Result<Vec<(HeaderName, HeaderValue)>
 fn server_config(
     raw: &RawTlsServer,
     folder: &Path,
-    files: &mut Vec<PathBuf>,
+    files: &mut Files,
     unsupported: &mut Vec<&'static str>,
 ) -> anyhow::Result<Arc<ServerConfig>> {
     for (found, what) in [
-        (
-            raw.min_version.as_deref().is_some_and(|it| !["TLS12", "TLS10", "TLS11"].contains(&it)),
-            "tls_server_config.min_version: TLS 1.2 and 1.3 are spoken",
-        ),
         (
             raw.max_version.as_deref().is_some_and(|it| it != "TLS13"),
             "tls_server_config.max_version: TLS 1.2 and 1.3 are spoken",
@@ -136,13 +149,14 @@ fn server_config(
     let mut read = |name: &str, path: Option<&PathBuf>| -> anyhow::Result<String> {
         let Some(path) = path else { bail!("{name} is missing") };
         let path = folder.join(path);
-        let text = fs::read_to_string(&path)
-            .with_context(|| format!("{name}: read {}", path.display()))?;
-        files.push(path);
-        Ok(text)
+        note(files, &path);
+        fs::read_to_string(&path).with_context(|| format!("{name}: read {}", path.display()))
     };
     let certificate = read("cert_file", raw.cert_file.as_ref())?;
     let key = read("key_file", raw.key_file.as_ref())?;
+    if raw.min_version.as_deref() == Some("TLS13") {
+        bail!("min_version TLS13: TLS 1.2 is spoken too, with the safe ciphers");
+    }
     let auth = match raw.client_auth_type.as_deref() {
         None | Some("NoClientCert") => ClientAuth::Off,
         Some("VerifyClientCertIfGiven") => ClientAuth::Optional,
@@ -151,6 +165,9 @@ fn server_config(
             "client_auth_type {other:?}: give NoClientCert, VerifyClientCertIfGiven or RequireAndVerifyClientCert; a certificate that nobody checks proves nothing"
         ),
     };
+    if auth == ClientAuth::Off && raw.client_ca_file.is_some() {
+        bail!("client_ca_file without client_auth_type: no certificate would be asked for");
+    }
     let ca = if auth == ClientAuth::Off {
         String::new()
     } else {
@@ -167,7 +184,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("web.yaml");
         fs::write(&path, text).expect("written");
-        match WebConfig::load(&path) {
+        match WebConfig::load(&path, &mut Files::new()) {
             Ok(_) => String::new(),
             Err(error) => format!("{error:#}"),
         }
@@ -183,6 +200,10 @@ mod tests {
             ("no_such: 1", vec!["web.yaml", "no_such"]),
             ("tls_server_config: {}", vec!["tls_server_config", "cert_file is missing"]),
             ("tls_server_config: {cert_file: a, key_file: b}", vec!["cert_file", "read", "/a"]),
+            (
+                "tls_server_config: {cert_file: web.yaml, key_file: web.yaml, client_ca_file: web.yaml}",
+                vec!["client_ca_file without client_auth_type"],
+            ),
             ("http_server_config: {headers: {Server: x}}", vec!["\"Server\"", "X-Frame-Options"]),
         ] {
             let told = told(text);

@@ -62,6 +62,7 @@ fn phases() -> Vec<Phase> {
 /// Runs the demo; the exit status says whether all of it went as it should.
 pub(crate) async fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     let interrupted = shutdown::on_signal()?;
+    shutdown::on_hangup(&interrupted)?;
     let folder = stage::Folder::create()?;
     let outcome = on_stage(args, &folder, &interrupted).await;
     folder.remove()?;

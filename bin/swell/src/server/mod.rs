@@ -168,7 +168,10 @@ pub(crate) async fn start(server: ServerConfig) -> anyhow::Result<Running> {
     let data_dir = DataDir::open(&server.data_dir)?;
     settings::report_unsupported(&server.config);
     // From here on a SIGHUP must not end the process.
-    let hangup = signal(SignalKind::hangup()).context("listen for SIGHUP")?;
+    let hangup = match &server.args {
+        Some(_) => Some(signal(SignalKind::hangup()).context("listen for SIGHUP")?),
+        None => None,
+    };
     let registry = swell_telemetry::self_metrics().context("set up the self-metrics")?;
     let http_metrics = HttpMetrics::register(&registry).context("register HTTP metrics")?;
     let stages = Stages::new();

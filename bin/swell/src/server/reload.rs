@@ -88,16 +88,20 @@ impl Reloader {
     pub(super) async fn run(
         mut self,
         mut commands: mpsc::Receiver<LifecycleCommand>,
-        mut hangup: Signal,
+        mut hangup: Option<Signal>,
         stop: CancellationToken,
     ) {
         self.metrics.succeeded(self.clock.as_ref());
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
-                Some(()) = hangup.recv() => {
-                    // What went wrong is in the log, the notices and the metrics.
-                    let _told = self.reload().await;
+                Some(()) = hung_up(hangup.as_mut()) => {
+                    if self.file().is_some() {
+                        // What went wrong is in the log, the notices and the metrics.
+                        let _told = self.reload().await;
+                    } else {
+                        warn!("SIGHUP: the server runs without --config, there is no file to read again");
+                    }
                 }
                 Some(command) = commands.recv() => match command {
                     LifecycleCommand::Reload(answer) => {
@@ -113,6 +117,11 @@ impl Reloader {
                 },
             }
         }
+    }
+
+    /// The command line, where it names a file.
+    fn file(&self) -> Option<&ServerArgs> {
+        self.args.as_ref().filter(|args| args.config.is_some())
     }
 
     async fn reload(&mut self) -> Result<(), ReloadRefusal> {
@@ -136,7 +145,7 @@ impl Reloader {
     async fn try_reload(&mut self) -> Result<(), ReloadRefusal> {
         let wrong = |why: String| ReloadRefusal { why, is_configuration: true };
         let broken = |why: String| ReloadRefusal { why, is_configuration: false };
-        let Some(args) = self.args.clone().filter(|args| args.config.is_some()) else {
+        let Some(args) = self.file().cloned() else {
             return Err(wrong(
                 "the server runs without --config: there is no file to read again".to_owned(),
             ));
@@ -175,6 +184,14 @@ impl Reloader {
             self.notices.raise(&told, self.clock.now());
         }
         Ok(())
+    }
+}
+
+/// Waits for the next SIGHUP; for ever where it is not listened to.
+async fn hung_up(signal: Option<&mut Signal>) -> Option<()> {
+    match signal {
+        Some(signal) => signal.recv().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::config::WebConfig;
+use crate::config::{Files, WebConfig, stamp};
 use crate::shutdown::Tasks;
 
 /// Files are looked at this often.
@@ -25,25 +25,22 @@ const FAILED: &str = "The web configuration cannot be read again";
 /// What stands in front of the HTTP port.
 pub(super) struct Web {
     path: Option<PathBuf>,
-    files: Vec<PathBuf>,
+    /// As they were when they were last read, well or not.
+    files: Files,
     gate: Gate,
     tls: Option<watch::Sender<Arc<ServerConfig>>>,
 }
 
-/// Size and time of change of each file.
-type Stamps = Vec<Option<(u64, SystemTime)>>;
-
 impl Web {
     /// Reads the file, if there is one.
     pub(super) fn load(path: Option<PathBuf>) -> anyhow::Result<Self> {
-        let (tls, rules, files) = match &path {
-            None => (None, GateRules::default(), Vec::new()),
+        let mut files = Files::new();
+        let (tls, rules) = match &path {
+            None => (None, GateRules::default()),
             Some(path) => {
-                let config = WebConfig::load(path)?;
-                for what in &config.unsupported {
-                    warn!(key = %what, "the web configuration has a part that has no effect");
-                }
-                (config.tls, config.rules, config.files)
+                let config = WebConfig::load(path, &mut files)?;
+                report_unsupported(&config);
+                (config.tls, config.rules)
             }
         };
         let gate = Gate::new(rules).context("set up the users of the HTTP port")?;
@@ -88,23 +85,18 @@ impl Web {
     }
 
     async fn watch(mut self, notices: Notices, clock: Arc<dyn Clock>, stop: CancellationToken) {
-        let mut seen = stamps(&self.files);
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(LOOK_INTERVAL) => {}
             }
-            let now = stamps(&self.files);
-            if now == seen {
+            if self.files.iter().all(|(path, seen)| stamp(path) == *seen) {
                 continue;
             }
-            seen = now;
-            match self.read_again() {
-                Ok(()) => {
-                    notices.settle(FAILED);
-                    info!("the web configuration was read again");
-                    seen = stamps(&self.files);
-                }
+            let outcome = self.read_again();
+            notices.settle(FAILED);
+            match outcome {
+                Ok(()) => info!("the web configuration was read again"),
                 Err(fault) => {
                     error!(
                         why = format!("{fault:#}"),
@@ -118,7 +110,14 @@ impl Web {
 
     fn read_again(&mut self) -> anyhow::Result<()> {
         let Some(path) = &self.path else { return Ok(()) };
-        let config = WebConfig::load(path)?;
+        let config = WebConfig::load(path, &mut self.files)?;
+        // A file that is met while it is written is empty: that must not open the port.
+        if self.gate.asks_who() && config.rules.users.is_empty() {
+            anyhow::bail!(
+                "basic_auth_users has nobody left: only a restart opens the port to everybody"
+            );
+        }
+        report_unsupported(&config);
         match (&self.tls, config.tls) {
             (Some(tls), Some(config)) => {
                 tls.send_replace(config);
@@ -129,15 +128,12 @@ impl Web {
             ),
         }
         self.gate.replace(config.rules);
-        self.files = config.files;
         Ok(())
     }
 }
 
-fn stamps(files: &[PathBuf]) -> Stamps {
-    let stamp = |path: &PathBuf| {
-        let metadata = std::fs::metadata(path).ok()?;
-        Some((metadata.len(), metadata.modified().ok()?))
-    };
-    files.iter().map(stamp).collect()
+fn report_unsupported(config: &WebConfig) {
+    for what in &config.unsupported {
+        warn!(key = %what, "the web configuration has a part that has no effect");
+    }
 }

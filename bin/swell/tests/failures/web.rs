@@ -66,6 +66,12 @@ fn users_change_while_the_server_runs_and_a_broken_file_changes_nothing() {
     assert_eq!(server.get("/api/v1/query?query=1").0, 401);
     assert_eq!(server.get("/").0, 401, "the web UI too");
     assert_eq!(query(&with("one"), &[]).0, 0);
+    // Emptied, as a file that is met while it is written: nobody gets in by that.
+    write(web.as_ref(), "");
+    wait_for("word of the empty file", || {
+        server.process.log().contains("nobody left").then_some(())
+    });
+    assert_eq!(server.get("/api/v1/query?query=1").0, 401);
     write(web.as_ref(), &users("two"));
     wait_for("the new password", || (query(&with("two"), &[]).0 == 0).then_some(()));
     assert_ne!(query(&with("one"), &[]).0, 0, "the old one is gone");

@@ -21,8 +21,9 @@ use crate::parser::{Entry, Exemplar, Sample};
 use crate::series::SeriesText;
 use messages::{FAMILY_METRIC, FamilyHead, LabelPair, Metric, MetricType, Timestamp};
 
-/// A single metric beyond this is none: the largest histograms have a hundredth of it.
-const METRIC_BYTES_MAX: usize = 4 << 20;
+/// A single metric beyond this is none: the largest histograms have a tenth of it. An empty bucket of two bytes takes
+/// forty times that in memory.
+const METRIC_BYTES_MAX: usize = 256 << 10;
 
 /// What is wrong with a protobuf body.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -198,12 +199,13 @@ fn tell_metric<E: From<BodyFault>>(
             classic::summary(&summary, &mut Lines::new(head, metric, summary.created), visit)
         }
         Ok(kind @ (MetricType::Histogram | MetricType::GaugeHistogram)) => {
-            let histogram = metric.histogram.as_deref().cloned().unwrap_or_default();
+            let none = messages::Histogram::default();
+            let histogram = metric.histogram.as_deref().unwrap_or(&none);
             let mut lines = Lines::new(head, metric, histogram.created);
             let is_gauge = kind == MetricType::GaugeHistogram;
-            let is_native = options.native && native::is_native(&histogram);
+            let is_native = options.native && native::is_native(histogram);
             if is_native {
-                native::exponential(&histogram, is_gauge, &mut lines, visit)?;
+                native::exponential(histogram, is_gauge, &mut lines, visit)?;
             }
             let has_classic = !histogram.buckets.is_empty();
             if is_native && !(options.always_classic && has_classic) {
@@ -211,13 +213,13 @@ fn tell_metric<E: From<BodyFault>>(
             }
             if options.classic_as_custom && has_classic {
                 if !is_native {
-                    native::custom(&histogram, is_gauge, &mut lines, visit)?;
+                    native::custom(histogram, is_gauge, &mut lines, visit)?;
                 }
                 if !options.always_classic {
                     return Ok(());
                 }
             }
-            classic::histogram(&histogram, &mut lines, visit)
+            classic::histogram(histogram, &mut lines, visit)
         }
         // Refused with the family's head.
         Err(_) => Ok(()),

@@ -237,7 +237,7 @@ fn what_breaks_a_rule_is_refused_with_its_place() {
     let large = gauge(vec![pair("a", &"x".repeat(METRIC_BYTES_MAX))], 1.0);
     let fault = shown(&body(&[family("g", MetricType::Gauge, vec![large])]), NATIVE);
     let told = fault.expect_err("too large").to_string();
-    assert!(told.contains("at most 4194304 are read"), "{told}");
+    assert!(told.contains("at most 262144 are read"), "{told}");
     let mut cut = body(&[family("g", MetricType::Gauge, one())]);
     cut.pop();
     let fault = shown(&cut, NATIVE).expect_err("cut");

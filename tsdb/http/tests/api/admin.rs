@@ -94,6 +94,9 @@ async fn pages_of_other_origins_may_not_delete() {
     answer.is_error(403, "bad_data", "https://evil.example");
     assert_eq!(answer.headers.get("access-control-allow-origin"), None);
     assert_eq!(series_of(&lab, "up").await, 2);
+    // A foreign name that resolves to this host.
+    let rebound = [("origin", "http://evil.example:9090"), ("host", "evil.example:9090")];
+    send(&lab, Method::POST, &uri, &rebound).await.is_error(403, "bad_data", "evil.example");
     let own = [("origin", "http://127.0.0.1:9090"), ("host", "127.0.0.1:9090")];
     assert_eq!(send(&lab, Method::POST, &uri, &own).await.code, 204);
     assert_eq!(series_of(&lab, "up").await, 0);

@@ -60,10 +60,16 @@ async fn a_device_that_does_not_answer_is_named_and_asking_does_not_wait_for_it(
     assert_eq!(lab.dir.op_count(), before, "probes write nothing");
     lab.dir.hang(false);
     writer.join().expect("no panic").expect("the device answers again");
-    let mut answer = lab.get("/-/healthy", &[]).await;
-    while answer.code != 200 {
-        tokio::task::yield_now().await;
-        answer = lab.get("/-/healthy", &[]).await;
-    }
+    let healthy = async {
+        loop {
+            let answer = lab.get("/-/healthy", &[]).await;
+            if answer.code == 200 {
+                return answer;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let answer = tokio::time::timeout(std::time::Duration::from_secs(60), healthy).await;
+    let answer = answer.expect("it is healthy again");
     assert_eq!(answer.text, "Prometheus Server is Healthy.\n");
 }

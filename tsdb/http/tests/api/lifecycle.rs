@@ -60,6 +60,8 @@ async fn only_this_host_and_known_users_may_reload_and_stop() {
         assert_eq!(lab.answer(from("127.0.0.1", Method::GET, path)).await.code, 405);
     }
     assert!(lab.commands.lock().await.try_recv().is_err(), "nothing was asked of the process");
+    let starting = Lab::starting(crate::lab::config());
+    assert_eq!(starting.answer(from("127.0.0.1", Method::POST, "/-/quit")).await.code, 503);
     // Somebody whom the port has asked who they are.
     let mut known = from("10.0.0.7", Method::POST, "/-/quit");
     known.extensions_mut().insert(Authenticated { user: "ann".to_owned() });
