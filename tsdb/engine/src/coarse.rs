@@ -119,9 +119,9 @@ impl Decoder {
         if let Some(resolution) = read.choice.aligned.filter(|_| is_folded) {
             let of_it: Vec<&CoarsePart> =
                 coarse.iter().filter(|part| part.meta().resolution == resolution).collect();
-            hide_covered(&mut series, &of_it);
             let ms = (read.range.start_incl.0, read.range.end_incl.0);
             found.aggregates = self.stretches(&of_it, ms, i64::MAX, Depth::All)?;
+            hide_covered(&mut series, &found.aggregates, resolution.0);
         }
         let mut data = self.series(series, read.range, read.head_from_ms)?;
         if read.choice.others {
@@ -295,12 +295,13 @@ impl Part {
     }
 }
 
-/// Samples in the windows of these blocks are not read.
-fn hide_covered(series: &mut Selected, by: &[&CoarsePart]) {
+/// Samples in the stretches of these aggregates are not read. Those of other stretches are: where a part of a stretch
+/// was deleted its aggregate is gone, and what is left of its samples is not.
+fn hide_covered(series: &mut Selected, by: &[Aggregate], resolution_ms: i64) {
     let mut covered = Intervals::default();
-    for part in by {
-        // A block's first stretch begins after its start, and its last one holds its end.
-        covered.add(part.meta().start.0 + 1, part.meta().end.0);
+    for aggregate in by {
+        let end_ms = stretch_end(aggregate.last_ms, resolution_ms);
+        covered.add(end_ms - resolution_ms + 1, end_ms);
     }
     series.parts.iter_mut().for_each(|part| part.hide(&covered));
 }

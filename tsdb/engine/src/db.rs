@@ -57,6 +57,8 @@ pub(crate) struct Inner {
     pub(crate) maintenance: Mutex<Backoff>,
     /// One change of which blocks there are, or of what is deleted, at a time.
     pub(crate) publishing: Mutex<()>,
+    /// One at a time makes or gives back what is kept for a full disk. Nothing else is locked under it.
+    pub(crate) reserve_turn: Mutex<()>,
     /// Where background work pauses.
     pub(crate) rest: Rest,
     /// The log; orders batches.

@@ -191,7 +191,7 @@ impl Inner {
             let action = format!("keep {} bytes back for a full disk", self.config.reserve_bytes);
             MaintainError::Io { action, source }
         };
-        reserve::ensure(&*self.dir, self.config.reserve_bytes).map_err(fault)?;
+        self.ensure_reserve().map_err(fault)?;
         let now = self.clock.monotonic();
         let blocks = self.state.read().all_blocks();
         blocks.iter().for_each(|block| block.unload_unused(now, UNLOAD_AFTER));
@@ -212,6 +212,7 @@ impl Inner {
                     "the disk is full: space that was kept back is used"
                 );
                 let action = || format!("remove {}", reserve::NAME);
+                let _turn = self.reserve_turn.lock();
                 reserve::release(&*self.dir)
                     .map_err(|source| MaintainError::Io { action: action(), source })?;
                 work()
@@ -296,7 +297,8 @@ impl Inner {
             self.state.read().coarse.iter().map(|block| block.meta.clone()).collect();
         let coarse_bytes: u64 = coarse.iter().map(|meta| meta.file_bytes).sum();
         let limits = self.config.retention();
-        let size_bytes = limits.size_bytes.map(|limit| limit.saturating_sub(coarse_bytes));
+        // Aggregates have half at most: what they take above goes from them, not from samples.
+        let size_bytes = limits.size_bytes.map(|limit| limit - coarse_bytes.min(limit / 2));
         // What is not aggregated yet stays until it is.
         let due = self.due_downsampling(backoff);
         let first_due = due.iter().map(|rewrite| rewrite.window.0).min();

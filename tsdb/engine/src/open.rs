@@ -121,6 +121,7 @@ impl Db {
             metrics,
             maintenance: Mutex::new(backoff),
             publishing: Mutex::new(()),
+            reserve_turn: Mutex::new(()),
             rest: Rest::default(),
             state: RwLock::new(State {
                 head: Head::new(),

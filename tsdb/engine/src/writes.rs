@@ -194,8 +194,15 @@ impl Inner {
         if self.writes.refusal().is_none() {
             return Ok(());
         }
+        // The log is not in doubt, whatever this fails for.
+        self.ensure_reserve()
+            .map_err(|error| self.refuse_writes(format!("space is not kept back: {error}"), true))
+    }
+
+    /// Makes the reserve unless it is there; appends and maintenance both do.
+    pub(crate) fn ensure_reserve(&self) -> std::io::Result<()> {
+        let _turn = self.reserve_turn.lock();
         reserve::ensure(&*self.dir, self.config.reserve_bytes)
-            .map_err(|error| self.log_failed(&LogError::Write(error)))
     }
 }
 

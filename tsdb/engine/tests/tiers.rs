@@ -322,7 +322,14 @@ fn deletion_takes_whole_stretches_and_survives_the_rewriting() {
     let count = |db: &Db, resolution_ms: i64| stored(db, resolution_ms)[&labels(3)].len();
     let before = [count(&db, 5 * MINUTES), count(&db, HOUR)];
     db.delete_series(&[Matcher::equal("pod", "pod-3")], deleted).expect("deletes");
+    let mut left = samples.clone();
+    let kept = |(at, _): &(i64, f64)| !deleted.contains(TimestampMs(*at));
+    left.get_mut(&3).expect("five series").retain(kept);
+    let reference = plain(&left);
     let check = |db: &Db, what: &str| {
+        // What is left of a stretch's samples answers, not the aggregate that is gone.
+        check_aligned(db, reference.source(), 0, 4, HOUR);
+        check_aligned(db, reference.source(), 0, 4, 5 * MINUTES);
         let left = [count(db, 5 * MINUTES), count(db, HOUR)];
         assert_eq!([before[0] - left[0], before[1] - left[1]], [13, 2], "{what}");
         let of_others = stored(db, HOUR)[&labels(0)].len();

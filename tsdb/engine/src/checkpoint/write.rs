@@ -42,7 +42,21 @@ impl Inner {
     pub(crate) fn checkpoint_if_due(&self, backoff: &mut Backoff) -> Result<(), MaintainError> {
         let logged_bytes = self.commit.lock().logged_bytes();
         let is_due = self.saved.lock().is_due(logged_bytes, self.config.checkpoint_log_bytes);
-        if is_due { self.write_checkpoint(Some(&mut backoff.pacer)) } else { Ok(()) }
+        if !is_due {
+            return Ok(());
+        }
+        match self.write_checkpoint(Some(&mut backoff.pacer)) {
+            Err(error) if error.is_full() => {
+                let error = swell_telemetry::chain(&error);
+                tracing::warn!(
+                    error,
+                    "there is no room for a checkpoint: it waits until the log has grown again"
+                );
+                self.saved.lock().logged_bytes = logged_bytes;
+                Ok(())
+            }
+            outcome => outcome,
+        }
     }
 
     /// Sees to it that no checkpoint is there that a start would use without what was flushed since.
@@ -52,7 +66,17 @@ impl Inner {
             return Ok(());
         }
         if self.config.checkpoint_log_bytes > 0 {
-            return self.write_checkpoint(None);
+            match self.write_checkpoint(None) {
+                // The log must be cut also on a full disk: then without a checkpoint.
+                Err(error) if error.is_full() => {
+                    let error = swell_telemetry::chain(&error);
+                    tracing::warn!(
+                        error,
+                        "there is no room for a checkpoint: the last one is removed"
+                    );
+                }
+                outcome => return outcome,
+            }
         }
         let fault = |source| MaintainError::Io { action: format!("remove {NAME}"), source };
         remove(&*self.dir, NAME).map_err(fault)?;

@@ -36,8 +36,16 @@ impl Inner {
         match next {
             Some(next) if next.is_of_fresh_blocks() => Some(next),
             // Before large merges and before what is deleted goes: samples wait for it.
+            next if self.lacks_blocks() => next,
             next => self.due_downsampling(backoff).into_iter().next().or(next),
         }
+    }
+
+    /// Whether blocks are damaged or not there. A day that is aggregated without them would count as done, also when
+    /// they come back.
+    fn lacks_blocks(&self) -> bool {
+        let is_whole = |block: &Arc<Block>| block.damage().is_none() && block.tombstones().is_ok();
+        !self.missing_blocks.is_empty() || !self.state.read().all_blocks().iter().all(is_whole)
     }
 
     /// Days that are to be aggregated, oldest first.

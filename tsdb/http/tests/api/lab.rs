@@ -9,7 +9,7 @@ use axum::body::Body;
 use http_body_util::BodyExt as _;
 use parking_lot::Mutex;
 use serde_json::Value;
-use swell_engine::{Config, Db};
+use swell_engine::{Config, Db, WalSync};
 use swell_env::{Clock as _, FaultDir, ManualClock};
 use swell_model::{
     Batch, DurationMs, Labels, MetricDescription, MetricKind, MetricMetadata, Row, SampleSink as _,
@@ -122,8 +122,10 @@ impl Lab {
         let clock = Arc::new(ManualClock::new(TimestampMs(NOW_S * 1000)));
         let registry = swell_telemetry::self_metrics().expect("a new registry");
         let dir = FaultDir::new();
-        let db = Db::open(Arc::new(dir.clone()), Config::standard(), clock.clone(), &registry)
-            .expect("opened");
+        // Nothing is written behind the tests' back.
+        let storage = Config { wal_sync: WalSync::Never, ..Config::standard() };
+        let db =
+            Db::open(Arc::new(dir.clone()), storage, clock.clone(), &registry).expect("opened");
         let db = Arc::new(db);
         let targets = Arc::new(Targets::default());
         let readiness = Readiness::default();

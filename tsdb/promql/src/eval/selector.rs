@@ -92,7 +92,8 @@ impl Evaluator<'_> {
 /// What raw samples weigh against the budget.
 pub(super) fn raw_weight(data: &SeriesData) -> usize {
     let histograms = data.histograms.values.iter().map(|value| histogram_weight(value));
-    data.floats.values.len() + histograms.sum::<usize>()
+    // An aggregate holds what ten samples take.
+    data.floats.values.len() + 10 * data.aggregates.len() + histograms.sum::<usize>()
 }
 
 /// Reduces histograms to count and sum. What their buckets tell about counter resets becomes an explicit hint.
