@@ -66,12 +66,16 @@ class Server:
                 raise SystemExit(f"{self.name} ended with {self.process.returncode}; its log is {self.log_path}")
             try:
                 status, _ = self.get(path, params)
-                if status == 200:
+                if status == 200 and self.is_ready():
                     return self.cpu()
             except (OSError, http.client.HTTPException):
                 pass
             time.sleep(0.005)
         raise SystemExit(f"{self.name} did not become ready; its log is {self.log_path}")
+
+    def is_ready(self):
+        """Whether the answers are whole, of a server that answers before."""
+        return True
 
     def request(self, method, path, timeout=300):
         for attempt in range(2):
@@ -147,6 +151,10 @@ class Server:
 
 class Swell(Server):
     name = "swell"
+
+    def is_ready(self):
+        # It answers from blocks while it still reads its log.
+        return self.get("/-/ready")[0] == 200
 
     def command(self):
         # Only HTTP ingest and query: no agent, no Kubernetes-style API, no samples of its own.
