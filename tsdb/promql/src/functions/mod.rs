@@ -6,6 +6,7 @@ mod folded;
 mod histogram;
 mod info;
 mod labels;
+mod lockstep;
 mod math;
 mod over_time;
 pub(crate) mod quantile;

@@ -5,6 +5,7 @@ use swell_promql_syntax::{Boundary, Span};
 
 use super::blocks::AheadOfWindows;
 use super::folded::{self, Folded};
+use super::lockstep::{self, Chained};
 use super::rate::{Change, Extents};
 use super::resets;
 use super::sorted::SortedWindow;
@@ -31,6 +32,8 @@ pub(crate) struct Sliding<'a> {
     pub(super) change: Option<Change>,
     /// What aggregates can answer of it.
     pub(super) foldable: Option<Folded>,
+    /// What is computed of several windows at once.
+    pub(super) chained: Option<Chained>,
 }
 
 /// What is carried from one series to the next.
@@ -81,6 +84,14 @@ impl<'a> Sliding<'a> {
             extents.changes(one, &carried.resets, (self.window, &self.grid), kind, column);
             lane.samples_total += extents.looked_at;
             carried.extents = Some(extents);
+        } else if let Some(function) = self.chained
+            && self.grid.count > 1
+            && self.window.boundary == Boundary::Plain
+            && one.is_plain()
+        {
+            let ahead_s = self.scalars.first().map_or(&[][..], Vec::as_slice);
+            let windows = (self.window, &self.grid);
+            lane.samples_total += lockstep::evaluate(function, one, windows, ahead_s, column);
         } else {
             self.each_window(one, carried, metric_name, lane, column)?;
         }

@@ -7,7 +7,9 @@ use swell_promql_syntax::{Boundary, Span};
 use super::blocks::AheadOfWindows;
 use super::sliding::{Carried, Sliding};
 use super::sorted::SortedWindow;
-use super::{EvalError, Evaluator, Grid, Node, folded, over_time, rate, regression, resets};
+use super::{
+    EvalError, Evaluator, Grid, Node, folded, lockstep, over_time, rate, regression, resets,
+};
 use crate::annotations::Annotations;
 use crate::eval::{Column, Point, Series, WindowView, concat, sort_by_labels};
 use crate::plan::{NodeKind, Window};
@@ -128,6 +130,7 @@ pub(super) fn sliding<'a>(
         features: ev.params.features,
         change: rate::change_kind(name),
         foldable: folded::folded_function(name),
+        chained: lockstep::chained_function(name),
     };
     Ok((sliding, arg.span))
 }
