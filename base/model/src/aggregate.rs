@@ -1,6 +1,6 @@
 //! What is known of a run of samples without the samples.
 
-use crate::{ExactSum, is_stale_nan};
+use crate::{ExactSum, falls, greatest, has_stale, is_stale_nan, least};
 
 /// Figures of consecutive float samples of one series; staleness markers are not samples here.
 ///
@@ -54,16 +54,29 @@ impl Aggregate {
     /// A run of samples, times rising; `None` when there are none but staleness markers.
     #[must_use]
     pub fn of_run(times: &[i64], values: &[f64]) -> Option<Self> {
-        let samples = times.iter().zip(values).filter(|(_, value)| !is_stale_nan(**value));
-        let mut samples = samples.map(|(at_ms, value)| (*at_ms, *value));
-        let (at_ms, value) = samples.next()?;
-        let mut folded = Self::of_sample(at_ms, value);
-        let mut sum = ExactSum::default();
-        sum.add(value);
-        for (at_ms, value) in samples {
-            folded.join_all_but_sums(&Self::of_sample(at_ms, value));
-            sum.add(value);
+        if has_stale(values) {
+            let samples = times.iter().zip(values).filter(|(_, value)| !is_stale_nan(**value));
+            let (times, values): (Vec<i64>, Vec<f64>) = samples.unzip();
+            return Self::of_run(&times, &values);
         }
+        let ([first_ms, ..], [first, ..]) = (times, values) else { return None };
+        let last = (times[times.len() - 1], values[values.len() - 1]);
+        let mut folded = Self {
+            count: values.len() as u64,
+            last_ms: last.0,
+            last: last.1,
+            min: least(values),
+            max: greatest(values),
+            ..Self::of_sample(*first_ms, *first)
+        };
+        if falls(values) {
+            for pair in values.windows(2).filter(|pair| pair[1] < pair[0]) {
+                folded.reset_count += 1;
+                folded.before_resets += pair[0];
+            }
+        }
+        let mut sum = ExactSum::default();
+        sum.add_all(values);
         folded.set_sum(sum);
         Some(folded)
     }

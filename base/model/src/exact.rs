@@ -6,6 +6,11 @@
 //! parts can be added and subtracted. Where every step of a rounding sum is exact the results are the same; elsewhere
 //! this one is the nearest float to the true sum, which a compensated sum (as in Prometheus) nearly always gives too.
 
+mod running;
+
+use crate::folds;
+pub use running::RunningSums;
+
 /// A sum, exact as long as it has finite terms only.
 #[derive(Clone, Debug, Default)]
 pub struct ExactSum {
@@ -51,13 +56,54 @@ impl ExactSum {
             self.odd += term;
             return;
         }
-        let (mantissa, exponent) = parts(term);
+        let (mantissa, exponent) = float_parts(term);
         if self.fine == 0 {
             self.unit = (exponent - ROOM_BELOW).max(EXPONENT_MIN);
         }
         match shifted(mantissa, exponent - self.unit).and_then(|term| bounded(self.fine + term)) {
             Some(fine) => self.fine = fine,
             None => self.wide.get_or_insert_default().add(mantissa.into(), exponent),
+        }
+    }
+
+    /// Adds all terms of a column.
+    pub fn add_all(&mut self, terms: &[f64]) {
+        for terms in terms.chunks(folds::SUM_LEN) {
+            if let Some(whole) = folds::whole_total(terms) {
+                self.whole += i128::from(whole);
+            } else if let Some(parts) = folds::split_total(terms) {
+                parts.into_iter().for_each(|part| self.add(part));
+            } else {
+                terms.iter().for_each(|term| self.add(*term));
+            }
+        }
+    }
+
+    /// Two floats whose sum is this one, the first of them the sum rounded once; the second is zero where terms are no
+    /// numbers. `None` where two are not enough.
+    #[must_use]
+    pub fn in_two(&self) -> Option<[f64; 2]> {
+        let rounded = self.value();
+        if self.odd_result().is_some() {
+            return Some([rounded, 0.0]);
+        }
+        if !rounded.is_finite() {
+            return None;
+        }
+        let mut left = self.clone();
+        left.add(-rounded);
+        let lost = left.value();
+        left.add(-lost);
+        (left.value() == 0.0).then_some([rounded, lost])
+    }
+
+    /// Adds that many units of 2^`unit`.
+    pub fn add_units(&mut self, units: i128, unit: i32) {
+        // Two floats hold all that the sum of a column takes, as a rule, and need no other unit here.
+        let one = Self::of_units(units, unit);
+        match one.in_two() {
+            Some(two) => two.into_iter().for_each(|part| self.add(part)),
+            None => self.merge(&one),
         }
     }
 
@@ -144,8 +190,9 @@ impl ExactSum {
     }
 }
 
-/// The number, which may not be zero or odd, as `mantissa * 2^exponent`.
-fn parts(value: f64) -> (i64, i32) {
+/// A number, which may not be zero or odd, as `(mantissa, exponent)`: it is `mantissa * 2^exponent`.
+#[must_use]
+pub fn float_parts(value: f64) -> (i64, i32) {
     let bits = value.to_bits();
     let fraction = (bits & ((1 << 52) - 1)).cast_signed();
     let exponent = i32::try_from(bits >> 52 & 0x7ff).expect("eleven bits");
@@ -279,75 +326,6 @@ fn reduced(mantissa: i64, exponent: i32) -> (i64, i32) {
     (mantissa >> zeros, exponent + zeros.cast_signed())
 }
 
-/// Running sums of a column: the sum of any stretch is the difference of two of them.
-#[derive(Debug)]
-pub struct RunningSums {
-    /// Sum of the values before each position, in units of 2^`unit`.
-    totals: Vec<i128>,
-    unit: i32,
-}
-
-impl RunningSums {
-    /// Adds up a column; `None` when a value is not finite, or when very large and very small values would need more bits than there are.
-    #[must_use]
-    pub fn of(values: &[f64]) -> Option<Self> {
-        let mut totals = Vec::with_capacity(values.len() + 1);
-        totals.push(0);
-        let mut total = 0;
-        for value in values {
-            if value.abs() >= WHOLE_MAX || value.is_nan() {
-                return Self::of_fine(values, totals);
-            }
-            #[expect(clippy::cast_possible_truncation, reason = "checked to be below 2^62")]
-            let whole = *value as i64;
-            #[expect(clippy::cast_precision_loss, reason = "a loss makes the two differ")]
-            if whole as f64 != *value {
-                return Self::of_fine(values, totals);
-            }
-            total += i128::from(whole);
-            totals.push(total);
-        }
-        Some(Self { totals, unit: 0 })
-    }
-
-    fn of_fine(values: &[f64], mut totals: Vec<i128>) -> Option<Self> {
-        let mut unit = i32::MAX;
-        let mut largest: f64 = 0.0;
-        for value in values.iter().filter(|value| **value != 0.0) {
-            let (mantissa, exponent) = parts(*value);
-            unit = unit.min(reduced(mantissa, exponent).1);
-            largest = largest.max(value.abs());
-            if !value.is_finite() {
-                return None;
-            }
-        }
-        let bits = parts(largest).1 + 53 - unit;
-        let count_bits = usize::BITS - values.len().leading_zeros();
-        if bits + count_bits.cast_signed() > 124 {
-            return None;
-        }
-        totals.truncate(1);
-        let mut total = 0;
-        for value in values {
-            if *value != 0.0 {
-                let (mantissa, exponent) = parts(*value);
-                total += shifted(mantissa, exponent - unit)?;
-            }
-            totals.push(total);
-        }
-        Some(Self { totals, unit })
-    }
-
-    /// The sum of the values in a stretch, `end` excluded.
-    ///
-    /// # Panics
-    /// When the stretch goes beyond the column.
-    #[must_use]
-    pub fn stretch(&self, first: usize, end: usize) -> ExactSum {
-        ExactSum::of_units(self.totals[end] - self.totals[first], self.unit)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -364,7 +342,7 @@ mod tests {
     fn reference(terms: &[f64]) -> f64 {
         let mut wide = Wide::default();
         for term in terms {
-            let (mantissa, exponent) = parts(*term);
+            let (mantissa, exponent) = float_parts(*term);
             wide.add(mantissa.into(), exponent);
         }
         let (total, unit) = wide.total();
@@ -399,6 +377,17 @@ mod tests {
         assert_eq!(sum_of(&[0.25, 0.5]).mean(2.0), 0.375);
         assert_eq!(sum_of(&[-f64::MAX, f64::MAX]).mean(2.0), 0.0);
         assert_eq!(sum_of(&[f64::NEG_INFINITY, 1.0]).mean(2.0), f64::NEG_INFINITY);
+    }
+
+    #[test]
+    fn a_sum_in_two_floats_is_the_sum() {
+        for terms in [&[0.1, 0.2, 0.3][..], &[1e17, 1.0, 1.0], &[], &[f64::INFINITY, 1.0]] {
+            let [rounded, lost] = sum_of(terms).in_two().expect("two are enough");
+            assert_eq!(rounded, sum_of(terms).value(), "{terms:?}");
+            assert_eq!(sum_of(&[rounded, lost]).value(), rounded, "{terms:?}");
+        }
+        assert_eq!(sum_of(&[1e300, 1.0, 1e-300]).in_two(), None);
+        assert_eq!(sum_of(&[f64::MAX, f64::MAX]).in_two(), None);
     }
 
     fn any_term() -> impl Strategy<Value = f64> {
@@ -436,10 +425,37 @@ mod tests {
                 sum_of(&shuffled).mean(count).to_bits(),
                 sum_of(&terms).mean(count).to_bits()
             );
+            let mut column = ExactSum::default();
+            column.add_all(&terms);
+            prop_assert_eq!(column.value().to_bits(), expected.to_bits());
+            prop_assert_eq!(column.mean(count).to_bits(), sum_of(&terms).mean(count).to_bits());
+            if let Some(two) = column.in_two() {
+                prop_assert_eq!(two[0].to_bits(), expected.to_bits());
+                prop_assert_eq!(sum_of(&two).mean(count).to_bits(), column.mean(count).to_bits());
+            }
             let (one, other) = terms.split_at(cut.index(terms.len() + 1));
             let mut joined = sum_of(one);
             joined.merge(&sum_of(other));
             prop_assert_eq!(joined.value().to_bits(), expected.to_bits());
+        }
+
+        #[test]
+        fn columns_of_fractions_are_added_up_exactly(
+            mantissas in prop::collection::vec(any::<i64>(), 0..2500),
+            exponent in -1100i32..900,
+            spread in 0i32..14,
+        ) {
+            #[expect(clippy::cast_precision_loss, reason = "any number will do")]
+            let terms: Vec<f64> = mantissas
+                .iter()
+                .map(|mantissa| {
+                    let down = i32::try_from(mantissa.rem_euclid(7)).expect("small") * spread / 6;
+                    *mantissa as f64 * 2f64.powi(exponent - down)
+                })
+                .collect();
+            let mut column = ExactSum::default();
+            column.add_all(&terms);
+            prop_assert_eq!(column.value().to_bits(), sum_of(&terms).value().to_bits());
         }
 
         #[test]

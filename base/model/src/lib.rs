@@ -6,6 +6,7 @@
 
 mod aggregate;
 mod exact;
+mod folds;
 mod histogram;
 mod ids;
 mod labels;
@@ -19,7 +20,8 @@ mod time;
 mod wildcard;
 
 pub use aggregate::{Aggregate, by_stretch, stretch_end};
-pub use exact::{ExactSum, RunningSums};
+pub use exact::{ExactSum, RunningSums, float_parts};
+pub use folds::{falls, greatest, has_stale, least};
 pub use histogram::{
     Bucket, CombineNotes, CounterResetHint, HistogramSum, IncompatibleSchema, InvalidHistogram,
     KahanSum, Keep, NativeHistogram, Span,
@@ -35,8 +37,8 @@ pub use sink::{
     HistogramSample, MetricDescription, MetricKind, MetricMetadata, Row, SampleSink,
 };
 pub use source::{
-    Coarse, FloatColumn, GroupedIter, GroupedNewest, Grouping, HistogramColumn, LabelsIter,
-    SelectError, SelectHints, SelectedGroups, SeriesData, SeriesIter, SeriesSource, Split, Thinned,
-    WindowGrid,
+    Coarse, Figures, FloatColumn, GroupedIter, GroupedNewest, Grouping, HistogramColumn,
+    LabelsIter, SelectError, SelectHints, SelectedGroups, SeriesData, SeriesIter, SeriesSource,
+    Split, Thinned, WindowGrid,
 };
 pub use time::{DurationMs, DurationParseError, TimeRange, TimestampMs};

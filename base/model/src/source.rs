@@ -68,6 +68,12 @@ pub struct WindowGrid {
 }
 
 impl WindowGrid {
+    /// Whether no time lies in two windows.
+    #[must_use]
+    pub const fn are_apart(&self) -> bool {
+        self.count <= 1 || self.step.0 >= self.range.0
+    }
+
     /// Whether all windows begin and end at multiples of `resolution`.
     #[must_use]
     pub fn is_aligned(&self, resolution: DurationMs) -> bool {
@@ -93,6 +99,20 @@ impl WindowGrid {
     }
 }
 
+/// Which figures of aggregates a reader looks at; the others may be those of the first sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Figures {
+    /// Count, and the first and last sample with their times.
+    Ends,
+    /// Count and sum.
+    Sums,
+    /// The smallest and the greatest value.
+    Extremes,
+    /// As [`Figures::Ends`], and where values fall. What was lost there is added up in the order of time, which fractions
+    /// depend on: at most one fall lies inside a run of samples that are still there.
+    Falls,
+}
+
 /// What may stand for float samples.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Coarse {
@@ -104,7 +124,7 @@ pub enum Coarse {
     Newest,
     /// Aggregates of runs that each window holds as a whole or not at all; where samples are gone, of runs that may
     /// reach over a window's end: they count to the window that holds their last sample.
-    Folded(WindowGrid),
+    Folded(WindowGrid, Figures),
 }
 
 /// What the reader will do with the samples; the storage may use it to read less, never to answer otherwise.

@@ -19,7 +19,9 @@ mod times;
 pub use bytes::{Cursor, put_varint, put_zigzag, varint_len};
 pub use decimal::{exact_exponent, exact_mantissa, float_of};
 pub use error::DecodeError;
-pub use floats::{FloatCursors, FloatHead, FloatParts, FloatReader, FloatWriter};
+pub use floats::{
+    Falls, FloatCursors, FloatHead, FloatParts, FloatReader, FloatStatistics, FloatWriter,
+};
 pub use histograms::{
     HISTOGRAM_BUCKETS_MAX, HISTOGRAMS_MAX, is_writable, read_histograms, write_histograms,
 };

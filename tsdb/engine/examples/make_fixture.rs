@@ -1,5 +1,6 @@
 //! Makes the data directory of `tests/fixtures`: `cargo run -p swell-engine --example make_fixture -- DIR`.
-//! Run it once for each released format version, and keep what it made. `v1` was made before there were checkpoints.
+//! Run it once for each released format version, and keep what it made. `v1` was made before there were checkpoints,
+//! and those before `v3` without the frequent series.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,6 +17,8 @@ use swell_model::{
 /// Two samples an hour.
 const STEP_MS: i64 = 1_800_000;
 const STEPS: i64 = 60;
+/// Rows between two of the first steps.
+const FREQUENT_ROWS: i64 = 300;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let path = std::env::args().nth(1).ok_or("name the directory to make")?;
@@ -68,6 +71,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             descriptions: vec![description],
             is_whole: false,
         })?;
+        // Enough in the first block that chunks carry their figures.
+        for row in (0..FREQUENT_ROWS).filter(|_| step < 4) {
+            let at = TimestampMs(step * STEP_MS + (row + 1) * 5000);
+            let x = f64::from(i32::try_from(step * FREQUENT_ROWS + row)?);
+            let series = vec![series("frequent")?, series("frequent_seconds")?];
+            let values = vec![x * x % 977.0, (x * 125.0 + x % 7.0) / 1000.0];
+            db.append(&Batch::of_rows(vec![Row::new(at, series, values)]))?;
+        }
         if step % 20 == 19 {
             // Half an hour late.
             let late =

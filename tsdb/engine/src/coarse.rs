@@ -15,7 +15,7 @@ use crate::block::{Block, BlockMeta, BlockSeries, Depth, Loaded, ReadBlockError}
 use crate::compact::plan::DAY;
 use crate::db::Db;
 use crate::head::HeadSeries;
-use crate::select::{Columns, Decoder, Part, Selected, load, merge, storage};
+use crate::select::{Columns, Decoder, Folding, Part, Selected, load, merge, storage};
 use crate::tombstones::Intervals;
 
 /// Aggregates of a series in one block.
@@ -59,7 +59,7 @@ pub(crate) fn choose(
             && per_day(&[meta]) * WORTH_SAMPLES <= samples_per_day
     };
     let aligned = match &hints.coarse {
-        Coarse::Folded(grid) => {
+        Coarse::Folded(grid, _) => {
             let fitting = metas.iter().filter(|meta| fits(grid, meta));
             fitting.map(|meta| meta.resolution).max()
         }
@@ -103,6 +103,18 @@ pub(crate) struct CoarseRead {
     pub(crate) head_from_ms: i64,
 }
 
+impl CoarseRead {
+    /// Windows whose samples can be folded as they are decoded.
+    pub(crate) const fn folding(&self) -> Option<Folding> {
+        match self.coarse {
+            Coarse::Folded(windows, figures) if windows.are_apart() => {
+                Some(Folding { windows, figures })
+            }
+            _ => None,
+        }
+    }
+}
+
 impl Decoder {
     /// A series of which aggregates are stored as well: with samples where they are there, and aggregates or the newest
     /// samples of stretches where these stand for them.
@@ -114,7 +126,7 @@ impl Decoder {
         let mut coarse = std::mem::take(&mut series.coarse);
         coarse.sort_by_key(|part| (part.meta().resolution, part.meta().start));
         let has_histograms = series.parts.iter().any(Part::has_histograms);
-        let is_folded = matches!(read.coarse, Coarse::Folded(_)) && !has_histograms;
+        let is_folded = matches!(read.coarse, Coarse::Folded(..)) && !has_histograms;
         let mut found = Found { aggregates: Vec::new(), thinned: None };
         if let Some(resolution) = read.choice.aligned.filter(|_| is_folded) {
             let of_it: Vec<&CoarsePart> =

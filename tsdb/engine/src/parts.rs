@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use swell_model::{
     FloatColumn, Grouping, Matcher, SelectError, SelectHints, SelectedGroups, SeriesData,
-    SeriesIter, Split, TimeRange,
+    SeriesIter, Split,
 };
 
 use crate::coarse::{self, Choice};
 use crate::db::Db;
 use crate::head::{HeadSeries, NewestSample};
-use crate::select::{Columns, Decoder, Selected, load, merge};
+use crate::select::{Columns, HeadInGroups, Part, Reading, Selected, load, merge, merge_in_groups};
 
 impl Db {
     /// See [`swell_model::SeriesSource::select_parts`].
@@ -55,7 +55,7 @@ impl Db {
         Ok(cut(selected, split).into_iter().map(columns).collect())
     }
 
-    /// See [`swell_model::SeriesSource::select_grouped`]: answered from the head alone.
+    /// See [`swell_model::SeriesSource::select_grouped`].
     pub(crate) fn grouped<'a>(
         &'a self,
         matchers: &[Matcher],
@@ -64,12 +64,11 @@ impl Db {
         split: Split,
     ) -> Result<Option<SelectedGroups<'a>>, SelectError> {
         let range = hints.range;
-        let (groups, series, head_from_ms) = {
+        let (head, blocks, head_from_ms) = {
             let state = self.inner.state.read();
             let head = &state.head;
-            // What is in blocks, or deleted, would have to be matched with the head's by labels.
-            if state.blocks.iter().any(|block| block.meta.range().overlaps(&range))
-                || state.coarse_choice(hints, &self.inner.config) != Choice::default()
+            // What is deleted of the head would have to be matched with it by labels.
+            if state.coarse_choice(hints, &self.inner.config) != Choice::default()
                 || !head.tombstones.is_empty()
                 || hints.limit != 0
             {
@@ -77,13 +76,32 @@ impl Db {
             }
             let Ok(selected) = swell_index::select(&head.index, matchers);
             let grouped = self.inner.groupings.group(&head.index, matchers, grouping, selected);
-            let pairs = grouped.series.iter().copied().zip(grouped.group_of.iter().copied());
-            let series = head.unlabelled(pairs, range);
-            (Arc::clone(&grouped.groups), series, head.clipped(range).0)
+            let marked = grouped.series.iter().zip(&grouped.group_of);
+            let series = head.unlabelled(marked.map(|(idx, group)| (*idx, (*idx, *group))), range);
+            let meets_blocks = state.blocks.iter().any(|block| block.meta.range().overlaps(&range));
+            let identity = |idx: u32| {
+                let identity = meets_blocks.then(|| head.index.identity(idx)).flatten();
+                identity.unwrap_or_default()
+            };
+            let series = series.into_iter();
+            let series = series.map(|(series, (idx, group))| (series, identity(idx), group));
+            let groups = Arc::clone(&grouped.groups);
+            let in_groups = HeadInGroups { series: series.collect(), groups };
+            let blocks = if meets_blocks { Arc::clone(&state.blocks) } else { Arc::default() };
+            (in_groups, blocks, head.clipped(range).0)
+        };
+        let blocks = load(&blocks, range, self.inner.clock.monotonic())?;
+        let (series, groups) = if blocks.is_empty() {
+            let in_head = |(series, _, group)| {
+                (Selected { parts: vec![Part::Head(series)], ..Selected::default() }, group)
+            };
+            (head.series.into_iter().map(in_head).collect(), head.groups)
+        } else {
+            merge_in_groups(&blocks, head, matchers, range, grouping)?
         };
         let parts = cut(series, split).into_iter().map(|series| -> swell_model::GroupedIter<'a> {
-            let decoder = Decoder::default();
-            Box::new(Grouped { series: series.into_iter(), range, head_from_ms, decoder })
+            let reading = Reading::new(hints, Choice::default(), head_from_ms);
+            Box::new(Grouped { series: series.into_iter(), reading })
         });
         Ok(Some(SelectedGroups { groups, parts: parts.collect() }))
     }
@@ -123,13 +141,10 @@ impl Iterator for Samples {
     }
 }
 
-/// Decodes series of the head one by one; those without samples in the range are passed over.
+/// Decodes series one by one, each with its group; those without samples in the range are passed over.
 struct Grouped {
-    series: std::vec::IntoIter<(HeadSeries, u32)>,
-    range: TimeRange,
-    /// The head's samples before this are in blocks.
-    head_from_ms: i64,
-    decoder: Decoder,
+    series: std::vec::IntoIter<(Selected, u32)>,
+    reading: Reading,
 }
 
 impl Iterator for Grouped {
@@ -137,11 +152,9 @@ impl Iterator for Grouped {
 
     fn next(&mut self) -> Option<Self::Item> {
         for (series, group) in self.series.by_ref() {
-            match self.decoder.head_series(series, self.range, self.head_from_ms) {
-                Ok(data)
-                    if data.floats.timestamps.is_empty()
-                        && data.histograms.timestamps.is_empty() => {}
-                Ok(data) => return Some(Ok((group, data))),
+            match self.reading.decode(series) {
+                Ok(None) => {}
+                Ok(Some(data)) => return Some(Ok((group, data))),
                 Err(error) => {
                     self.series = Vec::new().into_iter();
                     return Some(Err(error));

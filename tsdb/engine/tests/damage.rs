@@ -268,7 +268,8 @@ fn files_of_a_newer_version_are_refused_and_left_alone() {
     let segment = names.iter().find(|name| name.ends_with(".wal")).expect("a segment");
     for (name, header_len, checksum_at) in [(block, 16, 12), (segment, 24, 20)] {
         let newer = disk.after_kill();
-        newer.flip(name, 8, 1 ^ 9).expect("version 1 becomes 9");
+        let version = read_whole(&newer, name, u64::MAX).expect("readable")[8];
+        newer.flip(name, 8, version ^ 9).expect("the version becomes 9");
         let mut header = read_whole(&newer, name, u64::MAX).expect("readable");
         header.truncate(header_len);
         let checksum = crc32fast::hash(&header[..checksum_at]).to_le_bytes();

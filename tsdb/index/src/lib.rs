@@ -18,7 +18,8 @@ mod symbols;
 #[cfg(test)]
 mod tests;
 
+pub use keyed::Identity;
 pub use memory::{GroupedSeries, ImageReader, MemoryIndex};
 pub use select::{Keep, LabelIndex, select};
 pub use sets::subtract;
-pub use slice::{IndexError, SliceIndex, write_index};
+pub use slice::{IndexError, SliceIndex, SymbolHashes, write_index};

@@ -15,7 +15,7 @@ use swell_model::Labels;
 pub use grouping::GroupedSeries;
 pub use image::ImageReader;
 
-use crate::keyed::PairHasher;
+use crate::keyed::{Identity, PairHasher};
 use crate::lists::{ListRef, Lists};
 use crate::members::Members;
 use crate::select::{Keep, LabelIndex};
@@ -196,6 +196,12 @@ impl MemoryIndex {
     #[must_use]
     pub fn labels(&self, idx: u32) -> Option<Labels> {
         self.texts(idx).map(Labels::from_sorted)
+    }
+
+    /// What tells a series apart from those of other indices; `None` for an unused index.
+    #[must_use]
+    pub fn identity(&self, idx: u32) -> Option<Identity> {
+        self.texts(idx).map(Identity::of_pairs)
     }
 
     fn texts(&self, idx: u32) -> Option<impl Iterator<Item = (&str, &str)>> {

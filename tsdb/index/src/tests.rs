@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use swell_model::{Grouping, Labels, MatchOp, Matcher};
 
-use crate::{ImageReader, LabelIndex, MemoryIndex, SliceIndex, select, write_index};
+use crate::{Identity, ImageReader, LabelIndex, MemoryIndex, SliceIndex, select, write_index};
 
 fn any_labels() -> impl Strategy<Value = Labels> {
     let value =
@@ -62,6 +62,32 @@ fn bytes_of(series: &[Labels]) -> Vec<u8> {
 }
 
 proptest! {
+    #[test]
+    fn series_of_a_block_are_told_apart_and_grouped_without_their_labels(
+        series in prop::collection::btree_set(any_labels(), 1..80),
+        names in prop::collection::btree_set("[a-e]", 0..3),
+        without in any::<bool>(),
+        every in 1usize..3,
+    ) {
+        let series: Vec<Labels> = series.into_iter().collect();
+        let index = SliceIndex::new(bytes_of(&series)).expect("reads back");
+        let some: Vec<u32> = index.all().expect("sound").into_iter().step_by(every).collect();
+        let of_some = || some.iter().map(|idx| &series[*idx as usize]);
+        let hashes = index.symbol_hashes().expect("sound");
+        let identities = index.identities(&some, &hashes).expect("sound");
+        prop_assert!(identities.iter().copied().eq(of_some().map(Identity::of)));
+        let distinct: std::collections::HashSet<Identity> = identities.into_iter().collect();
+        prop_assert_eq!(distinct.len(), some.len());
+        let names: Vec<String> = names.into_iter().collect();
+        let grouping = Grouping { names: &names, without };
+        let (group_of, groups) = index.group(&some, grouping).expect("sound");
+        let expected = of_some().map(|labels| labels.filtered(|name| grouping.keeps(name)));
+        let got = group_of.iter().map(|group| groups[*group as usize].clone());
+        prop_assert!(got.eq(expected));
+        let distinct: std::collections::BTreeSet<&Labels> = groups.iter().collect();
+        prop_assert_eq!(distinct.len(), groups.len());
+    }
+
     #[test]
     fn the_index_of_a_block_answers_as_a_scan(
         series in prop::collection::btree_set(any_labels(), 0..80),
@@ -264,4 +290,12 @@ fn many_values_and_series_are_found_through_the_skip_lists() {
     let prefix = Matcher::new("pod", MatchOp::Regex, "pod-012.*").expect("valid");
     assert_eq!(select(&index, &[prefix]).expect("sound"), (1200..1300).collect::<Vec<_>>());
     assert_eq!(index.values("pod").expect("sound").len(), 5000);
+}
+
+#[test]
+fn identities_tell_values_that_change_places_apart() {
+    let identity = |a: &str, b: &str| Identity::of(&Labels::from_pairs([("a", a), ("b", b)]));
+    assert_ne!(identity("x", "y"), identity("y", "x"));
+    assert_ne!(identity("x", "x"), identity("y", "y"));
+    assert_eq!(identity("x", "y"), identity("x", "y"));
 }

@@ -45,7 +45,7 @@ impl SeriesSource for Folding<'_> {
         matchers: &[Matcher],
         hints: &SelectHints,
     ) -> Result<SeriesIter<'a>, SelectError> {
-        let Coarse::Folded(grid) = hints.coarse else { return self.0.select(matchers, hints) };
+        let Coarse::Folded(grid, _) = hints.coarse else { return self.0.select(matchers, hints) };
         let series = self.0.select(matchers, hints)?;
         Ok(Box::new(series.map(move |data| data.map(|data| self.fold(data, grid)))))
     }

@@ -27,12 +27,14 @@
 //! other, the exceptions last.
 
 mod reader;
+mod statistics;
 mod writer;
 
 #[cfg(test)]
 mod tests;
 
 pub use reader::{FloatCursors, FloatHead, FloatReader};
+pub use statistics::{Falls, FloatStatistics};
 pub use writer::{FloatParts, FloatWriter};
 
 const CONSTANT: u8 = 0;

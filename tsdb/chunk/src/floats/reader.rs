@@ -250,7 +250,7 @@ fn kinds_len(kinds: &Cursor<'_>, count: usize) -> Result<usize, DecodeError> {
     })
 }
 
-fn read_exponent(head: &mut Cursor<'_>) -> Result<u8, DecodeError> {
+pub(super) fn read_exponent(head: &mut Cursor<'_>) -> Result<u8, DecodeError> {
     let exponent = head.u8()?;
     if exponent > EXPONENT_MAX {
         return Err(head.fault("an exponent is larger than any written"));

@@ -43,12 +43,12 @@ impl FloatParts {
 /// A column analysed and ready to be written: the cheapest of the codecs, by estimated size.
 #[derive(Debug)]
 pub struct FloatWriter<'v> {
-    values: &'v [f64],
-    form: Form,
+    pub(super) values: &'v [f64],
+    pub(super) form: Form,
 }
 
 #[derive(Debug)]
-enum Form {
+pub(super) enum Form {
     Empty,
     Constant(f64),
     Decimal(Decimals),
@@ -58,12 +58,12 @@ enum Form {
 }
 
 #[derive(Debug)]
-struct Decimals {
-    exponent: u8,
-    mantissas: Vec<i64>,
+pub(super) struct Decimals {
+    pub(super) exponent: u8,
+    pub(super) mantissas: Vec<i64>,
     plan: IntPlan,
     /// Positions of values that are not `mantissa / 10^exponent`.
-    exceptions: Vec<usize>,
+    pub(super) exceptions: Vec<usize>,
     exception_bytes: usize,
 }
 

@@ -9,8 +9,9 @@ use swell_chunk::FloatReader;
 use swell_model::{Aggregate, stretch_end};
 
 use super::ReadBlockError;
+use super::columns::FrameCache;
 use super::group::FloatColumns;
-use super::reader::{FrameCache, Loaded};
+use super::reader::Loaded;
 
 /// Columns behind the values.
 pub(super) const COLUMN_COUNT: usize = 9;

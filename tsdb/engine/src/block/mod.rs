@@ -2,6 +2,7 @@
 //! the layout; the constants are here.
 
 mod aggregates;
+mod columns;
 mod frames;
 mod group;
 pub(crate) mod manifest;
@@ -17,9 +18,10 @@ mod tests;
 use std::io;
 
 pub(crate) use aggregates::Depth;
+pub(crate) use columns::FrameCache;
 pub(crate) use group::BlockSeries;
 pub(crate) use meta::{BlockId, BlockMeta};
-pub(crate) use reader::{Block, FrameCache, Loaded};
+pub(crate) use reader::{Block, Loaded};
 pub(crate) use times::TimesRef;
 pub(crate) use writer::{BlockWriter, WriteBlockError};
 
@@ -34,17 +36,19 @@ pub(crate) const SUFFIX_DAMAGED: &str = ".damaged";
 
 const MAGIC: &[u8; 8] = b"SWELLBLK";
 const MAGIC_END: &[u8; 8] = b"SWELLEND";
-/// Of blocks of samples.
-const VERSION: u32 = 1;
+/// Of blocks of samples without figures of chunks, which are no longer written.
+const VERSION_PLAIN: u32 = 1;
 /// Of blocks of aggregates, which earlier programs would take for samples.
 const VERSION_AGGREGATES: u32 = 2;
+/// Of blocks of samples with figures of chunks.
+const VERSION_STATISTICS: u32 = 3;
 /// Magic, version, checksum of both.
 const HEADER_LEN: usize = 16;
 /// Length of the footer, its checksum, magic.
 const TRAILER_LEN: usize = 16;
 
 /// Values of one series in one chunk.
-const CHUNK_LEN: usize = 2048;
+pub(crate) const CHUNK_LEN: usize = 2048;
 /// A frame is closed once it has this many bytes: what a read of a single chunk has to verify.
 const FRAME_BYTES: usize = 16 << 10;
 /// Series whose entries stand together: what a read of a single series has to go through.
@@ -80,7 +84,7 @@ pub(crate) enum ReadBlockError {
     Damaged { file: String, offset: u64, what: String },
     /// Written by a newer version of this program.
     #[error(
-        "{file} has format version {version}, this program reads up to {VERSION_AGGREGATES}: use a newer version"
+        "{file} has format version {version}, this program reads up to {VERSION_STATISTICS}: use a newer version"
     )]
     Newer { file: String, version: u32 },
 }

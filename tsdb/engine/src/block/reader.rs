@@ -3,24 +3,21 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, RwLock};
-use rustc_hash::FxHashMap;
-use swell_chunk::{
-    Cursor, DecodeError, FloatCursors, FloatReader, HISTOGRAMS_MAX, read_histograms, read_times,
-};
+use swell_chunk::{Cursor, DecodeError};
 use swell_env::{Dir, Monotonic, ReadFile};
-use swell_index::{IndexError, SliceIndex};
-use swell_model::{DurationMs, NativeHistogram};
+use swell_index::{Identity, IndexError, SliceIndex, SymbolHashes};
+use swell_model::DurationMs;
 
-use super::frames::{self, Frame, Location};
-use super::group::{BlockSeries, FloatColumns, Group, GroupDirectory, HistogramColumns};
+use super::frames::{self, Frame};
+use super::group::{BlockSeries, Group, GroupDirectory};
 use super::times::{self, TimesColumn};
 use super::{
-    BlockId, BlockMeta, CHUNK_LEN, FOLDER, FRAMES, HEADER_LEN, INDEX, MAGIC, MAGIC_END,
-    REFERENCE_DEPTH_MAX, ReadBlockError, SECTION_COUNT, SERIES, SERIES_GROUP_LEN, TIMES,
-    TRAILER_LEN, VERSION, VERSION_AGGREGATES,
+    BlockId, BlockMeta, FOLDER, FRAMES, HEADER_LEN, INDEX, MAGIC, MAGIC_END, ReadBlockError,
+    SECTION_COUNT, SERIES, SERIES_GROUP_LEN, TIMES, TRAILER_LEN, VERSION_AGGREGATES, VERSION_PLAIN,
+    VERSION_STATISTICS,
 };
 use crate::tombstones::{self, ReadTombstonesError, Tombstones};
 
@@ -31,6 +28,7 @@ pub(crate) struct Block {
     pub(crate) name: String,
     file: Arc<dyn ReadFile>,
     sections: [Section; SECTION_COUNT],
+    has_statistics: bool,
     /// Directories and index while the block is in use, with the time it was last asked.
     loaded: Mutex<Option<(Arc<Loaded>, Monotonic)>>,
     /// First damage met; the block takes no part in compaction after that.
@@ -79,7 +77,7 @@ impl Block {
             return Err(damaged(0, "the header is not one of a block"));
         }
         let version = word(&header, 8);
-        if version > VERSION_AGGREGATES {
+        if version > VERSION_STATISTICS {
             return Err(ReadBlockError::Newer { file: name, version });
         }
         let mut trailer = [0; TRAILER_LEN];
@@ -102,7 +100,12 @@ impl Block {
         if meta.id != id {
             return Err(damaged(footer_start, "the block has the name of another one"));
         }
-        if (version == VERSION) != (meta.resolution == DurationMs::ZERO) {
+        let is_of_samples = meta.resolution == DurationMs::ZERO;
+        let fits = match version {
+            VERSION_PLAIN | VERSION_STATISTICS => is_of_samples,
+            version => version == VERSION_AGGREGATES && !is_of_samples,
+        };
+        if !fits {
             return Err(damaged(footer_start, "the resolution does not fit the version"));
         }
         meta.file_bytes = file_len;
@@ -112,6 +115,7 @@ impl Block {
             name,
             file,
             sections,
+            has_statistics: version == VERSION_STATISTICS,
             loaded: Mutex::default(),
             damage: Mutex::default(),
             tombstones: RwLock::new(Ok(Arc::default())),
@@ -186,13 +190,13 @@ impl Block {
         self.damage.lock().clone()
     }
 
-    fn damaged(&self, offset: u64, what: impl Into<String>) -> ReadBlockError {
+    pub(super) fn damaged(&self, offset: u64, what: impl Into<String>) -> ReadBlockError {
         let what = what.into();
         self.damage.lock().get_or_insert_with(|| (offset, what.clone()));
         ReadBlockError::Damaged { file: self.name.clone(), offset, what }
     }
 
-    fn read_at(&self, offset: u64, into: &mut [u8]) -> Result<(), ReadBlockError> {
+    pub(super) fn read_at(&self, offset: u64, into: &mut [u8]) -> Result<(), ReadBlockError> {
         match self.file.read_at(offset, into) {
             Ok(()) => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
@@ -200,6 +204,11 @@ impl Block {
             }
             Err(source) => Err(ReadBlockError::Read { file: self.name.clone(), source }),
         }
+    }
+
+    /// Where a section starts in the file.
+    pub(super) const fn section_offset(&self, idx: usize) -> u64 {
+        self.sections[idx].offset
     }
 
     fn section(&self, idx: usize) -> Result<Vec<u8>, ReadBlockError> {
@@ -219,7 +228,8 @@ impl Block {
         let frames = frames::read_directory(&self.section(FRAMES)?, at(FRAMES))
             .map_err(decode_fault(FRAMES))?;
         let times = times::read_directory(&self.section(TIMES)?).map_err(decode_fault(TIMES))?;
-        let groups = GroupDirectory::new(self.section(SERIES)?).map_err(decode_fault(SERIES))?;
+        let groups = GroupDirectory::new(self.section(SERIES)?, self.has_statistics)
+            .map_err(decode_fault(SERIES))?;
         let index = SliceIndex::new(self.section(INDEX)?)
             .map_err(|error| self.damaged(at(INDEX), error.to_string()))?;
         let series_count = index.series_count() as usize;
@@ -230,7 +240,8 @@ impl Block {
         }
         let block = Arc::clone(self);
         let recent = Mutex::default();
-        Ok(Loaded { block, frames, times, groups, series_count, index, recent })
+        let symbol_hashes = OnceLock::new();
+        Ok(Loaded { block, frames, times, groups, series_count, index, symbol_hashes, recent })
     }
 }
 
@@ -262,11 +273,13 @@ fn read_footer(
 #[derive(Debug)]
 pub(crate) struct Loaded {
     pub(crate) block: Arc<Block>,
-    frames: Vec<Frame>,
-    times: Vec<TimesColumn>,
+    pub(super) frames: Vec<Frame>,
+    pub(super) times: Vec<TimesColumn>,
     groups: GroupDirectory,
     series_count: usize,
     pub(crate) index: SliceIndex<Vec<u8>>,
+    /// Made when series are first looked for in other blocks as well, and given back with the rest.
+    symbol_hashes: OnceLock<SymbolHashes>,
     /// Groups read last, newest first.
     recent: Mutex<VecDeque<(usize, Arc<Group>)>>,
 }
@@ -295,12 +308,25 @@ impl Loaded {
         Ok(out)
     }
 
+    /// What tells the series apart from those of other blocks; fast when the indices rise.
+    pub(crate) fn identities(&self, indices: &[u32]) -> Result<Vec<Identity>, ReadBlockError> {
+        let fault = |error| self.index_fault(error);
+        let hashes = match self.symbol_hashes.get() {
+            Some(hashes) => hashes,
+            None => {
+                let hashes = self.index.symbol_hashes().map_err(fault)?;
+                self.symbol_hashes.get_or_init(|| hashes)
+            }
+        };
+        self.index.identities(indices, hashes).map_err(fault)
+    }
+
     /// A block of aggregates holds a series without any.
     pub(super) fn not_aggregated(&self) -> ReadBlockError {
         self.series_fault(0, "a series has no aggregates")
     }
 
-    fn series_fault(&self, offset: usize, what: &str) -> ReadBlockError {
+    pub(super) fn series_fault(&self, offset: usize, what: &str) -> ReadBlockError {
         self.block.damaged(self.block.sections[SERIES].offset + offset as u64, what)
     }
 
@@ -321,221 +347,8 @@ impl Loaded {
         Ok(group)
     }
 
-    /// A column of times.
-    pub(crate) fn times(
-        &self,
-        column: u32,
-        frames: &mut FrameCache,
-    ) -> Result<Vec<i64>, ReadBlockError> {
-        let column = self.times[column as usize];
-        let body = self.body(column.location, frames)?;
-        let times = read_times(body.bytes(), column.len)
-            .map_err(|error| self.block.damaged(body.file_offset, error.to_string()))?;
-        if times.first() != Some(&column.first_ms) || times.last() != Some(&column.last_ms) {
-            let what = "a column of times differs from its directory";
-            return Err(self.block.damaged(body.file_offset, what));
-        }
-        Ok(times)
-    }
-
-    /// Values at the positions `[from, to)` of a series, appended to `out`.
-    pub(crate) fn floats(
-        &self,
-        columns: &FloatColumns,
-        (from, to): (usize, usize),
-        frames: &mut FrameCache,
-        reader: &mut FloatReader,
-        out: &mut Vec<f64>,
-    ) -> Result<(), ReadBlockError> {
-        for chunk_idx in from / CHUNK_LEN..to.div_ceil(CHUNK_LEN) {
-            let start = chunk_idx * CHUNK_LEN;
-            let len = CHUNK_LEN.min(columns.times.len - start);
-            let written = out.len();
-            out.resize(written + len, 0.0);
-            let reference = self.reference(columns, chunk_idx, frames, reader, 0)?;
-            let reference = reference.as_deref();
-            self.decode(columns, chunk_idx, frames, |from| {
-                reader.read(from, reference, &mut out[written..])
-            })?;
-            if reference.is_some()
-                && let Some(mantissas) = reader.mantissas()
-            {
-                // The next bucket is likely to refer to this one.
-                frames.keep_mantissas(self.mantissas_key(columns.series, chunk_idx), mantissas);
-            }
-            out.truncate(written + (to - start).min(len));
-            if from > start {
-                out.drain(written..written + (from - start).min(len));
-            }
-        }
-        Ok(())
-    }
-
-    /// Gives the parts of a chunk to `read`, and checks that it reads them to their ends.
-    fn decode(
-        &self,
-        columns: &FloatColumns,
-        chunk_idx: usize,
-        frames: &mut FrameCache,
-        read: impl FnOnce(&mut FloatCursors<'_>) -> Result<(), DecodeError>,
-    ) -> Result<(), ReadBlockError> {
-        let chunk = columns.chunk(chunk_idx);
-        let body = self.body(chunk.body, frames)?;
-        let exceptions = self.body(chunk.exceptions, frames)?;
-        let (kinds, numbers) = columns.head(chunk);
-        let mut from = FloatCursors {
-            kinds,
-            numbers,
-            body: Cursor::new(body.bytes()),
-            exceptions: Cursor::new(exceptions.bytes()),
-        };
-        read(&mut from)
-            .and_then(|()| from.body.finish())
-            .and_then(|()| from.exceptions.finish())
-            .map_err(|error| self.block.damaged(body.file_offset, error.to_string()))
-    }
-
-    fn mantissas_key(&self, series: u32, chunk_idx: usize) -> (BlockId, u32, usize) {
-        (self.block.meta.id, series, chunk_idx)
-    }
-
-    /// Mantissas that a chunk refers to, if it does.
-    fn reference(
-        &self,
-        columns: &FloatColumns,
-        chunk_idx: usize,
-        frames: &mut FrameCache,
-        reader: &mut FloatReader,
-        depth: u8,
-    ) -> Result<Option<Arc<[i64]>>, ReadBlockError> {
-        let Some(other) = columns.reference.filter(|_| columns.chunk(chunk_idx).is_referring)
-        else {
-            return Ok(None);
-        };
-        let key = self.mantissas_key(other, chunk_idx);
-        if let Some(mantissas) = frames.mantissas.get(&key) {
-            return Ok(Some(Arc::clone(mantissas)));
-        }
-        let found = self.series(&[other])?.pop().and_then(|series| series.floats);
-        let found =
-            found.filter(|found| found.times == columns.times && depth < REFERENCE_DEPTH_MAX);
-        let found =
-            found.ok_or_else(|| self.series_fault(0, "a series refers to one that it cannot"))?;
-        let reference = self.reference(&found, chunk_idx, frames, reader, depth + 1)?;
-        let len = CHUNK_LEN.min(found.times.len - chunk_idx * CHUNK_LEN);
-        self.decode(&found, chunk_idx, frames, |from| {
-            reader.read_mantissas(from, reference.as_deref(), len)
-        })?;
-        let mantissas = reader.mantissas().unwrap_or_default();
-        Ok(Some(frames.keep_mantissas(key, mantissas)))
-    }
-
-    /// Histograms at the positions `[from, to)` of a series, appended to `out`.
-    pub(crate) fn histograms(
-        &self,
-        columns: &HistogramColumns,
-        (from, to): (usize, usize),
-        frames: &mut FrameCache,
-        out: &mut Vec<Arc<NativeHistogram>>,
-    ) -> Result<(), ReadBlockError> {
-        for chunk_idx in from / HISTOGRAMS_MAX..to.div_ceil(HISTOGRAMS_MAX) {
-            let body = self.body(columns.chunk(chunk_idx), frames)?;
-            let start = chunk_idx * HISTOGRAMS_MAX;
-            let len = HISTOGRAMS_MAX.min(columns.times.len - start);
-            let chunk = read_histograms(body.bytes(), len)
-                .map_err(|error| self.block.damaged(body.file_offset, error.to_string()))?;
-            let wanted = from.saturating_sub(start)..(to - start).min(len);
-            out.extend(chunk[wanted].iter().cloned());
-        }
-        Ok(())
-    }
-
-    fn body(&self, location: Location, frames: &mut FrameCache) -> Result<Body, ReadBlockError> {
-        if location.len == 0 {
-            let file_offset = self.block.sections[SERIES].offset;
-            return Ok(Body { frame: None, start: 0, end: 0, file_offset });
-        }
-        let frame = self.frames.get(location.frame as usize).copied();
-        let frame =
-            frame.ok_or_else(|| self.series_fault(0, "a column lies in a missing frame"))?;
-        let bytes = frames.get(self, location.frame, frame)?;
-        let start = location.offset as usize;
-        let end = start + location.len as usize;
-        if end > bytes.len() {
-            return Err(self.series_fault(0, "a column lies outside its frame"));
-        }
-        Ok(Body { frame: Some(bytes), start, end, file_offset: frame.offset })
-    }
-
     /// An error of the index, with its place.
     pub(crate) fn index_fault(&self, error: IndexError) -> ReadBlockError {
         self.block.damaged(self.block.sections[INDEX].offset, error.to_string())
-    }
-}
-
-/// The bytes of a body, and where its frame stands in the file.
-struct Body {
-    frame: Option<Arc<Vec<u8>>>,
-    start: usize,
-    end: usize,
-    file_offset: u64,
-}
-
-impl Body {
-    fn bytes(&self) -> &[u8] {
-        self.frame.as_ref().map_or(&[], |frame| &frame[self.start..self.end])
-    }
-}
-
-/// Frames of the blocks one read touches, the last few of them, and mantissas that columns refer to.
-#[derive(Debug, Default)]
-pub(crate) struct FrameCache {
-    frames: FxHashMap<(BlockId, u32), Arc<Vec<u8>>>,
-    /// By block, series and chunk.
-    mantissas: FxHashMap<(BlockId, u32, usize), Arc<[i64]>>,
-    mantissa_count: usize,
-}
-
-/// Frames kept: a megabyte. Series sorted by name share frames with their neighbours.
-const FRAMES_KEPT: usize = 64;
-/// Mantissas kept: two megabytes, 128 full chunks or some thousand short ones.
-const MANTISSAS_KEPT: usize = 256 << 10;
-
-impl FrameCache {
-    fn get(
-        &mut self,
-        loaded: &Loaded,
-        idx: u32,
-        frame: Frame,
-    ) -> Result<Arc<Vec<u8>>, ReadBlockError> {
-        let key = (loaded.block.meta.id, idx);
-        if let Some(bodies) = self.frames.get(&key) {
-            return Ok(Arc::clone(bodies));
-        }
-        if self.frames.len() >= FRAMES_KEPT {
-            self.frames.clear();
-        }
-        let mut stored = vec![0; frame.stored_len as usize];
-        loaded.block.read_at(frame.offset, &mut stored)?;
-        if crc32fast::hash(&stored) != frame.checksum {
-            return Err(loaded.block.damaged(frame.offset, "the checksum of a frame differs"));
-        }
-        let bodies = frame.bodies(stored).ok_or_else(|| {
-            loaded.block.damaged(frame.offset, "a frame is not compressed as its directory says")
-        })?;
-        let bodies = Arc::new(bodies);
-        self.frames.insert(key, Arc::clone(&bodies));
-        Ok(bodies)
-    }
-
-    fn keep_mantissas(&mut self, key: (BlockId, u32, usize), mantissas: &[i64]) -> Arc<[i64]> {
-        if self.mantissa_count >= MANTISSAS_KEPT {
-            self.mantissas.clear();
-            self.mantissa_count = 0;
-        }
-        self.mantissa_count += mantissas.len();
-        let kept: Arc<[i64]> = mantissas.into();
-        self.mantissas.insert(key, Arc::clone(&kept));
-        kept
     }
 }

@@ -166,3 +166,32 @@ proptest! {
         check(packing, all, &windows);
     }
 }
+
+#[test]
+fn chunks_of_many_values_carry_their_figures() {
+    let times: Arc<[i64]> = (0..5000).map(|row| row * 15_000).collect();
+    let counter = |count: usize| (0..count).map(|row| f64::from(u32::try_from(row).expect("few")));
+    let of = |pod: &str, values: Vec<f64>| {
+        let times: Arc<[i64]> = times[..values.len()].into();
+        series(&[("__name__", "m"), ("pod", pod)], &times, values)
+    };
+    let all = [
+        of("a", counter(5000).map(|x| x / 10.0).collect()),
+        of("b", counter(239).collect()),
+        of("c", counter(240).collect()),
+        of("d", vec![0.5; 3]),
+        of("e", counter(300).map(|x| if x == 7.0 { f64::NAN } else { x }).collect()),
+    ];
+    let dir = MemDir::new();
+    dir.create_folder(FOLDER).expect("folder");
+    write(&dir, Packing::Plain, &all);
+    let block = Arc::new(Block::open(&dir, BlockId(1)).expect("opens"));
+    let loaded = block.load(ManualClock::new(TimestampMs(0)).monotonic()).expect("loads");
+    let last = |nr: usize, chunk: usize| {
+        let found = loaded.series(&[u32::try_from(nr).expect("few")]).expect("finds").remove(0);
+        let floats = found.floats.expect("has floats");
+        loaded.statistics(&floats, chunk).expect("readable").map(|known| known.last)
+    };
+    assert_eq!([0, 1, 2].map(|chunk| last(0, chunk)), [Some(204.7), Some(409.5), Some(499.9)]);
+    assert_eq!([1, 2, 3, 4].map(|nr| last(nr, 0)), [None, Some(239.0), Some(0.5), None]);
+}

@@ -17,8 +17,8 @@ use super::group::GroupWriter;
 use super::references::{self, Kin, References};
 use super::times::{TimesPool, TimesRef};
 use super::{
-    BlockId, BlockMeta, CHUNK_LEN, FOLDER, HEADER_LEN, MAGIC, MAGIC_END, Packing, VERSION,
-    VERSION_AGGREGATES, aggregates,
+    BlockId, BlockMeta, CHUNK_LEN, FOLDER, HEADER_LEN, MAGIC, MAGIC_END, Packing,
+    VERSION_AGGREGATES, VERSION_STATISTICS, aggregates,
 };
 
 /// Why a block was not written; nothing of it is left but perhaps an unfinished file, which the next open removes.
@@ -70,7 +70,7 @@ impl<'d> BlockWriter<'d> {
         let mut header = Vec::with_capacity(HEADER_LEN);
         header.extend_from_slice(MAGIC);
         let is_of_samples = resolution == DurationMs::ZERO;
-        let version = if is_of_samples { VERSION } else { VERSION_AGGREGATES };
+        let version = if is_of_samples { VERSION_STATISTICS } else { VERSION_AGGREGATES };
         header.extend_from_slice(&version.to_le_bytes());
         header.extend_from_slice(&crc32fast::hash(&header).to_le_bytes());
         file.append(&header).map_err(fault("write"))?;
@@ -96,7 +96,7 @@ impl<'d> BlockWriter<'d> {
             frames: FrameWriter::new(packing),
             times: TimesPool::default(),
             references: References::default(),
-            groups: GroupWriter::default(),
+            groups: GroupWriter::new(is_of_samples),
             series: Vec::new(),
             body: Vec::new(),
         })
@@ -202,16 +202,19 @@ impl<'d> BlockWriter<'d> {
         values: &[f64],
     ) -> Result<(), WriteBlockError> {
         if !references::is_eligible(values.len()) {
-            return values
-                .chunks(CHUNK_LEN)
-                .try_for_each(|values| self.add_chunk(&FloatWriter::new(values)));
+            return values.chunks(CHUNK_LEN).try_for_each(|values| {
+                let chunk = FloatWriter::new(values);
+                self.groups.statistics(&chunk, values.len());
+                self.add_chunk(&chunk)
+            });
         }
         let series = u32::try_from(self.series.len()).expect("below 2^32 series");
         let mut chunks: Vec<FloatWriter<'_>> =
             values.chunks(CHUNK_LEN).map(FloatWriter::new).collect();
         let kin = Kin::new(labels, times);
         let referred = self.references.refer(kin, &mut chunks);
-        for chunk in &chunks {
+        for (chunk, values) in chunks.iter().zip(values.chunks(CHUNK_LEN)) {
+            self.groups.statistics(chunk, values.len());
             self.add_chunk(chunk)?;
         }
         if let Some((other, _)) = referred {

@@ -5,16 +5,59 @@ use swell_model::{SelectError, SelectHints, SeriesData, TimeRange};
 use super::{Decoder, Selected};
 use crate::coarse::{Choice, CoarseRead};
 
-/// Decodes selected series one by one; series without samples in the range are passed over.
-pub(crate) struct Columns {
-    selected: std::vec::IntoIter<Selected>,
+/// How selected series are decoded.
+pub(crate) struct Reading {
     read: CoarseRead,
     /// Aggregates are wanted, and nothing else.
     aggregates_only: bool,
-    labels_only: bool,
     newest_only: bool,
-    left: usize,
     decoder: Decoder,
+}
+
+impl Reading {
+    /// The head's samples before `head_from_ms` are in blocks.
+    pub(crate) fn new(hints: &SelectHints, choice: Choice, head_from_ms: i64) -> Self {
+        let (coarse, range) = (hints.coarse, hints.range);
+        Self {
+            read: CoarseRead { choice, coarse, range, head_from_ms },
+            aggregates_only: false,
+            newest_only: hints.newest_only,
+            decoder: Decoder::default(),
+        }
+    }
+
+    /// What is wanted of a series; `None` when it has nothing in the range.
+    pub(crate) fn decode(&mut self, series: Selected) -> Result<Option<SeriesData>, SelectError> {
+        let CoarseRead { range, head_from_ms, .. } = self.read;
+        if let Some(folding) = self.read.folding()
+            && let Some(aggregates) = self.decoder.folded(&series, folding, range, head_from_ms)?
+        {
+            let data = SeriesData { labels: series.labels, aggregates, ..SeriesData::default() };
+            return Ok((!data.aggregates.is_empty()).then_some(data));
+        }
+        let data = if self.aggregates_only {
+            self.decoder.aggregates(series)
+        } else if !series.coarse.is_empty() {
+            self.decoder.with_coarse(series, &self.read)
+        } else if self.newest_only && !series.has_deletions() {
+            // Of a series of which something is deleted all samples are read: the newest may be among it.
+            self.decoder.newest(series, range, head_from_ms)
+        } else {
+            self.decoder.series(series, range, head_from_ms)
+        }?;
+        let is_empty = data.floats.timestamps.is_empty()
+            && data.histograms.timestamps.is_empty()
+            && data.aggregates.is_empty();
+        Ok((!is_empty).then_some(data))
+    }
+}
+
+/// Decodes selected series one by one; series without samples in the range are passed over.
+pub(crate) struct Columns {
+    selected: std::vec::IntoIter<Selected>,
+    reading: Reading,
+    labels_only: bool,
+    left: usize,
 }
 
 impl Columns {
@@ -25,15 +68,11 @@ impl Columns {
         choice: Choice,
         head_from_ms: i64,
     ) -> Self {
-        let (coarse, range) = (hints.coarse, hints.range);
         Self {
             selected: selected.into_iter(),
-            read: CoarseRead { choice, coarse, range, head_from_ms },
-            aggregates_only: false,
+            reading: Reading::new(hints, choice, head_from_ms),
             labels_only: hints.labels_only,
-            newest_only: hints.newest_only,
             left: if hints.limit == 0 { usize::MAX } else { hints.limit },
-            decoder: Decoder::default(),
         }
     }
 
@@ -44,21 +83,9 @@ impl Columns {
 
     /// All aggregates, as they are stored.
     pub(crate) fn aggregates(selected: Vec<Selected>) -> Self {
-        Self { aggregates_only: true, ..Self::samples(selected, TimeRange::ALL) }
-    }
-
-    fn decode(&mut self, series: Selected) -> Result<SeriesData, SelectError> {
-        let CoarseRead { range, head_from_ms, .. } = self.read;
-        if self.aggregates_only {
-            self.decoder.aggregates(series)
-        } else if !series.coarse.is_empty() {
-            self.decoder.with_coarse(series, &self.read)
-        } else if self.newest_only && !series.has_deletions() {
-            // Of a series of which something is deleted all samples are read: the newest may be among it.
-            self.decoder.newest(series, range, head_from_ms)
-        } else {
-            self.decoder.series(series, range, head_from_ms)
-        }
+        let mut columns = Self::samples(selected, TimeRange::ALL);
+        columns.reading.aggregates_only = true;
+        columns
     }
 }
 
@@ -69,13 +96,10 @@ impl Iterator for Columns {
         if self.left == 0 {
             return None;
         }
-        while let Some(series) = self.selected.next() {
-            match self.decode(series) {
-                Ok(data)
-                    if data.floats.timestamps.is_empty()
-                        && data.histograms.timestamps.is_empty()
-                        && data.aggregates.is_empty() => {}
-                Ok(data) => {
+        for series in self.selected.by_ref() {
+            match self.reading.decode(series) {
+                Ok(None) => {}
+                Ok(Some(data)) => {
                     self.left -= 1;
                     return Some(Ok(if self.labels_only {
                         SeriesData { labels: data.labels, ..SeriesData::default() }

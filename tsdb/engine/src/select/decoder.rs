@@ -78,21 +78,8 @@ impl Decoder {
         Ok(SeriesData { labels: series.labels, ..self.columns(histograms) })
     }
 
-    /// The samples of a series that is in the head alone.
-    pub(crate) fn head_series(
-        &mut self,
-        series: HeadSeries,
-        range: TimeRange,
-        head_from_ms: i64,
-    ) -> Result<SeriesData, SelectError> {
-        self.begin();
-        let mut histograms = HistogramSamples::new();
-        self.head_samples(&series, range, head_from_ms, &mut histograms).map_err(head_fault)?;
-        Ok(SeriesData { labels: series.labels, ..self.columns(histograms) })
-    }
-
     /// Makes ready for another series.
-    fn begin(&mut self) {
+    pub(super) fn begin(&mut self) {
         self.stretches.clear();
         self.values.clear();
         self.starts.clear();

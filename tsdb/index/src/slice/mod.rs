@@ -18,6 +18,7 @@
 //! Series stand sorted by their labels. The bytes' checksum was verified before they come here. Labels that always
 //! change together (a pod, its address) have equal postings, which stand once.
 
+mod grouping;
 mod names;
 mod series;
 mod write;
@@ -30,6 +31,7 @@ use crate::postings;
 use crate::select::{Keep, LabelIndex};
 use crate::sets::Union;
 use crate::symbols::SymbolReader;
+pub use grouping::SymbolHashes;
 use names::{NameEntry, Names};
 use series::SeriesSection;
 pub use write::write_index;

@@ -173,7 +173,7 @@ impl AheadOfWindows {
             return sums.stretch(view.first_float, view.first_float + view.floats.len());
         }
         let mut sum = ExactSum::default();
-        view.floats.iter().for_each(|value| sum.add(*value));
+        sum.add_all(view.floats);
         sum
     }
 

@@ -3,7 +3,9 @@
 
 use std::collections::VecDeque;
 
-use swell_model::{Aggregate, Coarse, DurationMs, ExactSum, RunningSums, TimestampMs, WindowGrid};
+use swell_model::{
+    Aggregate, Coarse, DurationMs, ExactSum, Figures, RunningSums, TimestampMs, WindowGrid,
+};
 use swell_promql_syntax::Boundary;
 
 use super::rate::{self, Change};
@@ -25,6 +27,23 @@ pub(super) enum Folded {
     TimeOfFirst,
     TimeOfLast,
     Change(Change),
+}
+
+impl Folded {
+    const fn figures(self) -> Figures {
+        match self {
+            Self::Sum | Self::Mean => Figures::Sums,
+            Self::Min | Self::Max => Figures::Extremes,
+            Self::Resets | Self::Change(Change { counter: true, .. }) => Figures::Falls,
+            Self::Count
+            | Self::First
+            | Self::Last
+            | Self::Present
+            | Self::TimeOfFirst
+            | Self::TimeOfLast
+            | Self::Change(_) => Figures::Ends,
+        }
+    }
 }
 
 /// The function of this name, if aggregates can answer it.
@@ -52,16 +71,18 @@ pub(super) fn wanted(
     grid: &Grid,
     with_starts: bool,
 ) -> Coarse {
-    if function.is_none() || window.boundary != Boundary::Plain || with_starts {
+    let Some(function) = function.filter(|_| window.boundary == Boundary::Plain && !with_starts)
+    else {
         return Coarse::Newest;
-    }
+    };
     let is_fixed = window.time.at_ms.is_some();
-    Coarse::Folded(WindowGrid {
+    let windows = WindowGrid {
         first_end: TimestampMs(window.time.apply(grid.start_ms)),
         step: DurationMs(grid.step_ms),
         count: if is_fixed { 1 } else { grid.count },
         range: DurationMs(window.range_ms),
-    })
+    };
+    Coarse::Folded(windows, function.figures())
 }
 
 /// Aggregates and samples of a series in the order of time.
@@ -79,7 +100,7 @@ fn pieces(series: &RangeSeries) -> Vec<Aggregate> {
     all
 }
 
-/// Evaluates the function at all steps; gives the number of pieces looked at. A piece counts to the window that holds
+/// Evaluates the function at all steps; gives the number of samples in all windows. A piece counts to the window that holds
 /// its last sample. Windows slide, and no function goes through a window's pieces again at each step unless it must.
 pub(super) fn evaluate(
     function: Folded,
@@ -105,7 +126,7 @@ pub(super) fn evaluate(
         if low == high {
             continue;
         }
-        looked_at += (high - low) as u64;
+        looked_at += ahead.count((low, high));
         let (first, last) = (&pieces[low], &pieces[high - 1]);
         let value = match function {
             Folded::First => Some(first.first),
@@ -156,17 +177,12 @@ struct Ahead {
 impl Ahead {
     fn of(function: Folded, pieces: &[Aggregate]) -> Self {
         let mut ahead = Self::default();
-        match function {
-            Folded::Count | Folded::Sum | Folded::Mean | Folded::Change(_) => {
-                let mut total = 0;
-                ahead.counts.push(0);
-                ahead.counts.extend(pieces.iter().map(|piece| {
-                    total += piece.count;
-                    total
-                }));
-            }
-            _ => {}
-        }
+        let mut total = 0;
+        ahead.counts.push(0);
+        ahead.counts.extend(pieces.iter().map(|piece| {
+            total += piece.count;
+            total
+        }));
         let borders = || {
             let fell = |pair: &[Aggregate]| pair[1].first < pair[0].last;
             std::iter::once(false).chain(pieces.windows(2).map(fell))

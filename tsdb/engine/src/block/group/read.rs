@@ -1,179 +1,23 @@
-//! Directory entries of series that stand together, kept as columns so that like stands beside like.
-//!
-//! ```text
-//! series section: varint groups; each: varint length of the entries, varint length in the file * 2 + is compressed;
-//!                 behind all of these the groups
-//! group: varint frame, varint offset: where the first new body of the group stands
-//!        varint length of each column but the last, then the columns
-//!   series      byte each: has floats (bit 0), has histograms (bit 1), the times of its floats are those of the
-//!               floats before it in the group (bit 2), has start timestamps of floats (bit 3), of
-//!               histograms (bit 4): chunks of floats behind those of the values, or behind the histograms;
-//!               has aggregates (bit 5): the chunks of their columns behind those
-//!   times       reference to times (times.rs) of floats, unless bit 2, then of histograms
-//!   kinds       of each chunk of floats (docs/format/column.md)
-//!   numbers     of each chunk of floats
-//!   references  varint distance to an earlier series, of each with a chunk that refers to one
-//!   lengths     of each body that there is (of floats, exceptions, histograms): varint length * 2 + stands elsewhere
-//!   places      of bodies elsewhere: zigzag difference of the frame's number from that of the last new body (first
-//!               the group's), varint offset in the frame
-//! ```
-//! A body that does not stand elsewhere stands where the last new one ended, at the start of the next frame when its
-//! frame ends there. A body at that place or behind is new.
+//! Directory entries read.
 
 use std::sync::Arc;
 
-use swell_chunk::{
-    Cursor, DecodeError, FloatHead, FloatParts, HISTOGRAMS_MAX, put_varint, put_zigzag,
+use swell_chunk::{Cursor, DecodeError, FloatHead, FloatStatistics, HISTOGRAMS_MAX};
+
+use super::{
+    COLUMN_COUNT, ColumnKind, HAS_AGGREGATES, HAS_FLOAT_STARTS, HAS_FLOATS, HAS_HISTOGRAM_STARTS,
+    HAS_HISTOGRAMS, SAME_TIMES, STATISTICS_MIN,
 };
-
-use super::aggregates;
-use super::frames::{Frame, Location, Place, compressed, decompressed};
-use super::times::{TimesColumn, TimesPool, TimesRef, read_ref};
-use super::{CHUNK_LEN, SERIES_GROUP_LEN};
-
-const HAS_FLOATS: u8 = 1;
-const HAS_HISTOGRAMS: u8 = 1 << 1;
-const SAME_TIMES: u8 = 1 << 2;
-const HAS_FLOAT_STARTS: u8 = 1 << 3;
-const HAS_HISTOGRAM_STARTS: u8 = 1 << 4;
-const HAS_AGGREGATES: u8 = 1 << 5;
-
-/// Columns of a group, in the order of the file.
-const COLUMN_COUNT: usize = 7;
-
-/// Entries of a group in the making.
-#[derive(Debug, Default)]
-pub(super) struct GroupWriter {
-    series: Vec<u8>,
-    times: Vec<u8>,
-    /// Kinds and numbers collect here for the group; body and exceptions are those of one chunk.
-    pub(super) parts: FloatParts,
-    references: Vec<u8>,
-    lengths: Vec<u8>,
-    places: Vec<u8>,
-    start: Place,
-    /// Where the next new body is expected.
-    next: Place,
-    /// Frame of the last new body.
-    frame: u32,
-    last_times: Option<TimesRef>,
-    finished: Vec<FinishedGroup>,
-}
-
-#[derive(Debug)]
-struct FinishedGroup {
-    len: usize,
-    is_compressed: bool,
-    stored: Vec<u8>,
-}
-
-impl GroupWriter {
-    /// Starts the entry of a series; `next` is where the next new body will stand.
-    pub(super) fn start_series(&mut self, has_floats: bool, has_histograms: bool, next: Place) {
-        if self.series.len() == SERIES_GROUP_LEN {
-            self.finish_group();
-        }
-        if self.series.is_empty() {
-            (self.start, self.next, self.frame) = (next, next, next.frame);
-        }
-        let flag = |is_set: bool, bit: u8| if is_set { bit } else { 0 };
-        self.series.push(flag(has_floats, HAS_FLOATS) | flag(has_histograms, HAS_HISTOGRAMS));
-    }
-
-    /// Chunks of start timestamps follow, of the series' floats or histograms.
-    pub(super) fn starts(&mut self, are_of_floats: bool) {
-        *self.series.last_mut().expect("a series was started") |=
-            if are_of_floats { HAS_FLOAT_STARTS } else { HAS_HISTOGRAM_STARTS };
-    }
-
-    /// Chunks of the columns of aggregates follow.
-    pub(super) fn aggregates(&mut self) {
-        *self.series.last_mut().expect("a series was started") |= HAS_AGGREGATES;
-    }
-
-    /// Refers to the times of the series' floats.
-    pub(super) fn float_times(&mut self, times: TimesRef, pool: &TimesPool) {
-        if self.last_times == Some(times) {
-            *self.series.last_mut().expect("a series was started") |= SAME_TIMES;
-        } else {
-            pool.write_ref(times, &mut self.times);
-            self.last_times = Some(times);
-        }
-    }
-
-    /// Refers to the times of the series' histograms.
-    pub(super) fn histogram_times(&mut self, times: TimesRef, pool: &TimesPool) {
-        pool.write_ref(times, &mut self.times);
-    }
-
-    /// Refers to an earlier series.
-    pub(super) fn reference(&mut self, distance: u32) {
-        put_varint(&mut self.references, u64::from(distance));
-    }
-
-    /// Notes where a body stands, and the place behind it.
-    pub(super) fn body(&mut self, location: Location, after: Place) {
-        let place = Place { frame: location.frame, offset: location.offset };
-        let is_elsewhere = place != self.next;
-        put_varint(&mut self.lengths, u64::from(location.len) * 2 + u64::from(is_elsewhere));
-        if is_elsewhere {
-            let distance = i64::from(location.frame) - i64::from(self.frame);
-            put_zigzag(&mut self.places, distance);
-            put_varint(&mut self.places, u64::from(location.offset));
-        }
-        if place >= self.next {
-            (self.next, self.frame) = (after, location.frame);
-        }
-    }
-
-    fn finish_group(&mut self) {
-        let mut entries = Vec::new();
-        put_varint(&mut entries, u64::from(self.start.frame));
-        put_varint(&mut entries, u64::from(self.start.offset));
-        let columns = [
-            &mut self.series,
-            &mut self.times,
-            &mut self.parts.kinds,
-            &mut self.parts.numbers,
-            &mut self.references,
-            &mut self.lengths,
-            &mut self.places,
-        ];
-        for column in &columns[..COLUMN_COUNT - 1] {
-            put_varint(&mut entries, column.len() as u64);
-        }
-        for column in columns {
-            entries.append(column);
-        }
-        self.last_times = None;
-        let packed = compressed(&entries);
-        self.finished.push(FinishedGroup {
-            len: entries.len(),
-            is_compressed: packed.is_some(),
-            stored: packed.unwrap_or(entries),
-        });
-    }
-
-    /// The series section.
-    pub(super) fn finish(mut self) -> Vec<u8> {
-        if !self.series.is_empty() {
-            self.finish_group();
-        }
-        let mut out = Vec::new();
-        put_varint(&mut out, self.finished.len() as u64);
-        for group in &self.finished {
-            put_varint(&mut out, group.len as u64);
-            put_varint(&mut out, group.stored.len() as u64 * 2 + u64::from(group.is_compressed));
-        }
-        self.finished.iter().for_each(|group| out.extend_from_slice(&group.stored));
-        out
-    }
-}
+use crate::block::aggregates;
+use crate::block::frames::{Frame, Location, Place, decompressed};
+use crate::block::times::{TimesColumn, TimesRef, read_ref};
+use crate::block::{CHUNK_LEN, SERIES_GROUP_LEN};
 
 /// Where each group stands in the series section.
 #[derive(Debug)]
-pub(super) struct GroupDirectory {
+pub(in crate::block) struct GroupDirectory {
     section: Vec<u8>,
+    has_statistics: bool,
     groups: Vec<GroupPlace>,
 }
 
@@ -189,8 +33,11 @@ struct GroupPlace {
 const GROUP_MAX_BYTES: usize = 1 << 28;
 
 impl GroupDirectory {
-    /// Reads the directory of the series section.
-    pub(super) fn new(section: Vec<u8>) -> Result<Self, DecodeError> {
+    /// Reads the directory of the series section; `has_statistics` says whether figures of chunks stand in it.
+    pub(in crate::block) fn new(
+        section: Vec<u8>,
+        has_statistics: bool,
+    ) -> Result<Self, DecodeError> {
         let mut cursor = Cursor::new(&section);
         let count = cursor.count(section.len())?;
         let mut groups = Vec::with_capacity(count);
@@ -208,16 +55,16 @@ impl GroupDirectory {
         if start != section.len() {
             return Err(cursor.fault("the groups do not fill the section"));
         }
-        Ok(Self { section, groups })
+        Ok(Self { section, has_statistics, groups })
     }
 
     /// Number of groups.
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::block) fn len(&self) -> usize {
         self.groups.len()
     }
 
     /// Reads a group of `series_count` series.
-    pub(super) fn read(
+    pub(in crate::block) fn read(
         &self,
         idx: usize,
         series_count: usize,
@@ -235,17 +82,18 @@ impl GroupDirectory {
         let entries =
             entries.ok_or(fault(place.start, "a group of series is not compressed as said"))?;
         let first_series = u32::try_from(idx * SERIES_GROUP_LEN).expect("below 2^32 series");
-        Group::read(entries, first_series, series_count, times, frames)
+        Group::read(entries, self.has_statistics, (first_series, series_count), times, frames)
             .map_err(|error| DecodeError { offset: place.start, what: error.what })
     }
 }
 
 /// The entries of a group, read.
 #[derive(Debug)]
-pub(super) struct Group {
+pub(in crate::block) struct Group {
     bytes: Vec<u8>,
     kinds_end: usize,
     numbers_end: usize,
+    statistics_end: usize,
     chunks: Vec<FloatChunk>,
     histograms: Vec<Location>,
     series: Vec<SeriesEntry>,
@@ -253,12 +101,14 @@ pub(super) struct Group {
 
 /// Where the parts of a chunk of floats stand.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct FloatChunk {
+pub(in crate::block) struct FloatChunk {
     kinds_start: usize,
     numbers_start: usize,
-    pub(super) body: Location,
-    pub(super) exceptions: Location,
-    pub(super) is_referring: bool,
+    pub(in crate::block) body: Location,
+    pub(in crate::block) exceptions: Location,
+    pub(in crate::block) is_referring: bool,
+    /// Where its figures stand, if they are kept.
+    statistics_start: Option<u32>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -298,9 +148,9 @@ pub(crate) struct BlockSeries {
 pub(crate) struct FloatColumns {
     pub(crate) times: TimesRef,
     /// Series of the block.
-    pub(super) series: u32,
+    pub(in crate::block) series: u32,
     /// The series that its chunks refer to.
-    pub(super) reference: Option<u32>,
+    pub(in crate::block) reference: Option<u32>,
     group: Arc<Group>,
     first_chunk: usize,
     starts: Option<usize>,
@@ -325,17 +175,28 @@ impl FloatColumns {
     }
 
     /// A column of aggregates behind the values, which are the last ones of each stretch.
-    pub(super) fn aggregate(&self, idx: usize) -> Option<Self> {
+    pub(in crate::block) fn aggregate(&self, idx: usize) -> Option<Self> {
         let first_chunk = self.aggregates? + idx * self.times.len.div_ceil(CHUNK_LEN);
         Some(Self { first_chunk, reference: None, starts: None, aggregates: None, ..self.clone() })
     }
 
-    pub(super) fn chunk(&self, idx: usize) -> FloatChunk {
+    pub(in crate::block) fn chunk(&self, idx: usize) -> FloatChunk {
         self.group.chunks[self.first_chunk + idx]
     }
 
+    /// What is known of a chunk without its body.
+    pub(crate) fn statistics(&self, idx: usize) -> Result<Option<FloatStatistics>, DecodeError> {
+        let chunk = self.chunk(idx);
+        let (kinds, numbers) = self.head(chunk);
+        let known = chunk
+            .statistics_start
+            .map(|start| Cursor::new(&self.group.bytes[start as usize..self.group.statistics_end]));
+        let count = CHUNK_LEN.min(self.times.len - idx * CHUNK_LEN);
+        FloatStatistics::read(kinds, numbers, known, count)
+    }
+
     /// Kinds and numbers of a chunk.
-    pub(super) fn head(&self, chunk: FloatChunk) -> (Cursor<'_>, Cursor<'_>) {
+    pub(in crate::block) fn head(&self, chunk: FloatChunk) -> (Cursor<'_>, Cursor<'_>) {
         let Group { bytes, kinds_end, numbers_end, .. } = &*self.group;
         (
             Cursor::new(&bytes[chunk.kinds_start..*kinds_end]),
@@ -358,7 +219,7 @@ impl HistogramColumns {
         })
     }
 
-    pub(super) fn chunk(&self, idx: usize) -> Location {
+    pub(in crate::block) fn chunk(&self, idx: usize) -> Location {
         self.group.histograms[self.first_chunk + idx]
     }
 }
@@ -366,16 +227,18 @@ impl HistogramColumns {
 impl Group {
     fn read(
         bytes: Vec<u8>,
-        first_series: u32,
-        series_count: usize,
+        has_statistics: bool,
+        (first_series, series_count): (u32, usize),
         times: &[TimesColumn],
         frames: &[Frame],
     ) -> Result<Self, DecodeError> {
         let mut cursor = Cursor::new(&bytes);
         let next = Place { frame: cursor.varint_u32()?, offset: cursor.varint_u32()? };
         let mut lens = [0; COLUMN_COUNT];
-        for len in &mut lens[..COLUMN_COUNT - 1] {
-            *len = cursor.count(bytes.len())?;
+        for (nr, len) in lens[..COLUMN_COUNT - 1].iter_mut().enumerate() {
+            if has_statistics || nr != ColumnKind::Statistics as usize {
+                *len = cursor.count(bytes.len())?;
+            }
         }
         let mut starts = [0; COLUMN_COUNT];
         let mut columns: [Cursor<'_>; COLUMN_COUNT] = std::array::from_fn(|_| Cursor::new(&[]));
@@ -385,9 +248,8 @@ impl Group {
         }
         let last = COLUMN_COUNT - 1;
         columns[last] = Cursor::new(cursor.take(cursor.remaining())?);
-        let (kinds_start, numbers_start) = (starts[2], starts[3]);
         let frame = next.frame;
-        let mut reading = Reading { columns, next, frame, frames, kinds_start, numbers_start };
+        let mut reading = Reading { columns, next, frame, frames, starts, has_statistics };
         let mut series = Vec::with_capacity(series_count);
         let (mut chunks, mut histograms) = (Vec::new(), Vec::new());
         let mut last_times = None;
@@ -399,12 +261,14 @@ impl Group {
         for column in &reading.columns {
             column.finish()?;
         }
-        let (kinds_end, numbers_end) = (kinds_start + lens[2], numbers_start + lens[3]);
-        Ok(Self { kinds_end, numbers_end, chunks, histograms, series, bytes })
+        let end = |kind: ColumnKind| starts[kind as usize] + lens[kind as usize];
+        let (kinds_end, numbers_end) = (end(ColumnKind::Kinds), end(ColumnKind::Numbers));
+        let statistics_end = end(ColumnKind::Statistics);
+        Ok(Self { kinds_end, numbers_end, statistics_end, chunks, histograms, series, bytes })
     }
 
     /// The series at a position of the group; `series` is its number in the block.
-    pub(super) fn series(self: &Arc<Self>, position: usize, series: u32) -> BlockSeries {
+    pub(in crate::block) fn series(self: &Arc<Self>, position: usize, series: u32) -> BlockSeries {
         let entry = self.series[position];
         let group = || Arc::clone(self);
         BlockSeries {
@@ -435,11 +299,16 @@ struct Reading<'b> {
     /// Frame of the last new body.
     frame: u32,
     frames: &'b [Frame],
-    kinds_start: usize,
-    numbers_start: usize,
+    /// Where each column starts.
+    starts: [usize; COLUMN_COUNT],
+    has_statistics: bool,
 }
 
-impl Reading<'_> {
+impl<'b> Reading<'b> {
+    const fn column(&mut self, kind: ColumnKind) -> &mut Cursor<'b> {
+        &mut self.columns[kind as usize]
+    }
+
     fn series(
         &mut self,
         idx: u32,
@@ -448,41 +317,43 @@ impl Reading<'_> {
         chunks: &mut Vec<FloatChunk>,
         histograms: &mut Vec<Location>,
     ) -> Result<SeriesEntry, DecodeError> {
-        let flags = self.columns[0].u8()?;
+        let flags = self.column(ColumnKind::Series).u8()?;
         let mut entry = SeriesEntry::default();
         if flags & HAS_FLOATS != 0 {
             let float_times = if flags & SAME_TIMES == 0 {
-                read_ref(&mut self.columns[1], times)?
+                read_ref(self.column(ColumnKind::Times), times)?
             } else {
-                last_times.ok_or_else(|| self.columns[0].fault("there are no times to repeat"))?
+                last_times.ok_or_else(|| {
+                    self.column(ColumnKind::Series).fault("there are no times to repeat")
+                })?
             };
             *last_times = Some(float_times);
             let first_chunk = chunks.len();
-            self.chunks(float_times.len, chunks)?;
+            self.chunks(float_times.len, self.has_statistics, chunks)?;
             let refers = chunks[first_chunk..].iter().any(|chunk| chunk.is_referring);
             let reference = if refers { Some(self.reference(idx)?) } else { None };
             let starts = (flags & HAS_FLOAT_STARTS != 0).then_some(chunks.len());
             if starts.is_some() {
-                self.chunks(float_times.len, chunks)?;
+                self.chunks(float_times.len, false, chunks)?;
             }
             let aggregates = (flags & HAS_AGGREGATES != 0).then_some(chunks.len());
             if aggregates.is_some() {
                 for _ in 0..aggregates::COLUMN_COUNT {
-                    self.chunks(float_times.len, chunks)?;
+                    self.chunks(float_times.len, false, chunks)?;
                 }
             }
             let times = float_times;
             entry.floats = Some(FloatEntry { times, first_chunk, reference, starts, aggregates });
         }
         if flags & HAS_HISTOGRAMS != 0 {
-            let times = read_ref(&mut self.columns[1], times)?;
+            let times = read_ref(self.column(ColumnKind::Times), times)?;
             let first_chunk = histograms.len();
             for _ in 0..times.len.div_ceil(HISTOGRAMS_MAX) {
                 histograms.push(self.location()?);
             }
             let starts = (flags & HAS_HISTOGRAM_STARTS != 0).then_some(chunks.len());
             if starts.is_some() {
-                self.chunks(times.len, chunks)?;
+                self.chunks(times.len, false, chunks)?;
             }
             entry.histograms = Some(HistogramEntry { times, first_chunk, starts });
         }
@@ -490,26 +361,40 @@ impl Reading<'_> {
     }
 
     /// Chunks of so many floats.
-    fn chunks(&mut self, mut left: usize, out: &mut Vec<FloatChunk>) -> Result<(), DecodeError> {
+    fn chunks(
+        &mut self,
+        mut left: usize,
+        with_statistics: bool,
+        out: &mut Vec<FloatChunk>,
+    ) -> Result<(), DecodeError> {
         while left > 0 {
             let count = left.min(CHUNK_LEN);
-            out.push(self.chunk(count)?);
+            out.push(self.chunk(count, with_statistics && count >= STATISTICS_MIN)?);
             left -= count;
         }
         Ok(())
     }
 
-    fn chunk(&mut self, count: usize) -> Result<FloatChunk, DecodeError> {
-        let kinds_start = self.kinds_start + self.columns[2].offset();
-        let numbers_start = self.numbers_start + self.columns[3].offset();
-        let [_, _, kinds, numbers, ..] = &mut self.columns;
+    fn chunk(&mut self, count: usize, has_statistics: bool) -> Result<FloatChunk, DecodeError> {
+        let start_of =
+            |kind: ColumnKind| self.starts[kind as usize] + self.columns[kind as usize].offset();
+        let [kinds_start, numbers_start, statistics_start] =
+            [ColumnKind::Kinds, ColumnKind::Numbers, ColumnKind::Statistics].map(start_of);
+        let [_, _, kinds, numbers, _, statistics, ..] = &mut self.columns;
+        let kinds_before = kinds.clone();
         let head = FloatHead::skip(kinds, numbers, count)?;
+        if has_statistics {
+            FloatStatistics::skip(kinds_before, statistics)?;
+        }
+        let outside = DecodeError { offset: 0, what: "figures of chunks take more than 4 GiB" };
+        let statistics_start = u32::try_from(statistics_start).map_err(|_| outside)?;
         let mut chunk = FloatChunk {
             kinds_start,
             numbers_start,
             body: Location::default(),
             exceptions: Location::default(),
             is_referring: head.is_referring,
+            statistics_start: has_statistics.then_some(statistics_start),
         };
         if head.has_body {
             chunk.body = self.location()?;
@@ -521,21 +406,23 @@ impl Reading<'_> {
     }
 
     fn reference(&mut self, idx: u32) -> Result<u32, DecodeError> {
-        let distance = self.columns[4].varint_u32()?;
+        let references = self.column(ColumnKind::References);
+        let distance = references.varint_u32()?;
         idx.checked_sub(distance)
             .filter(|_| distance > 0)
-            .ok_or_else(|| self.columns[4].fault("a series refers to none before it"))
+            .ok_or_else(|| references.fault("a series refers to none before it"))
     }
 
     fn location(&mut self) -> Result<Location, DecodeError> {
-        let header = self.columns[5].varint()?;
+        let header = self.column(ColumnKind::Lengths).varint()?;
         let outside = DecodeError { offset: 0, what: "a column lies beyond all frames" };
         let len = u32::try_from(header >> 1).map_err(|_| outside)?;
         let place = if header & 1 == 0 {
             self.next
         } else {
-            let places = &mut self.columns[6];
-            let frame = i64::from(self.frame).checked_add(places.zigzag()?);
+            let last_frame = i64::from(self.frame);
+            let places = self.column(ColumnKind::Places);
+            let frame = last_frame.checked_add(places.zigzag()?);
             let frame = frame.and_then(|frame| u32::try_from(frame).ok()).ok_or(outside)?;
             Place { frame, offset: places.varint_u32()? }
         };
