@@ -1,10 +1,8 @@
-//! Standard deviations and regressions of several windows at once. Each window's figure is a chain of operations that wait
-//! for one another, which a processor spends most of its time on; chains of several windows side by side fill that time. Each
-//! is computed as it would be alone, so no bit differs.
+//! Deviations of several windows at once. Each window's figure is a chain of operations that wait for one another, which a
+//! processor spends most of its time on; chains of several windows side by side fill that time. Each is computed as it would be
+//! alone, so no bit differs.
 
-use super::over_time::Variance;
-use super::regression::{Regression, flat_line};
-use crate::eval::{Column, Grid, RangeSeries, seconds};
+use crate::eval::{Column, Grid, RangeSeries};
 use crate::plan::Window;
 
 /// Windows side by side.
@@ -15,9 +13,6 @@ const LANES: usize = 8;
 pub(super) enum Chained {
     Variance,
     Deviation,
-    Slope,
-    /// The value on the line so many seconds, by step, behind the step.
-    Forecast,
 }
 
 /// The function of this name, if it is one of these.
@@ -25,8 +20,6 @@ pub(super) fn chained_function(name: &str) -> Option<Chained> {
     match name {
         "stdvar_over_time" => Some(Chained::Variance),
         "stddev_over_time" => Some(Chained::Deviation),
-        "deriv" => Some(Chained::Slope),
-        "predict_linear" => Some(Chained::Forecast),
         _ => None,
     }
 }
@@ -39,13 +32,12 @@ struct Place {
     high: usize,
 }
 
-/// Evaluates the function over plain windows of floats at all steps; gives the number of samples in all windows. `ahead_s` is
-/// the forecast's argument by step.
+/// Evaluates the function over plain windows of floats at all steps; gives the number of samples in all windows.
 pub(super) fn evaluate(
     function: Chained,
     series: &RangeSeries,
-    (window, grid): (&Window, &Grid),
-    ahead_s: &[f64],
+    window: &Window,
+    grid: &Grid,
     column: &mut Column,
 ) -> u64 {
     let mut slider = series.slider(window, 0);
@@ -55,35 +47,14 @@ pub(super) fn evaluate(
         let view = slider.window(window.range_ms, window.time.apply(grid.at(step)));
         looked_at += view.floats.len() as u64;
         let (low, high) = (view.first_float, view.first_float + view.floats.len());
-        let place = Place { step, low, high };
-        match function {
-            Chained::Variance | Chained::Deviation if low < high => places.push(place),
-            Chained::Slope | Chained::Forecast if high - low >= 2 => match flat_line(view.floats) {
-                Some(line) => set_line(function, line, step, ahead_s, column),
-                None => places.push(place),
-            },
-            _ => {}
+        if low < high {
+            places.push(Place { step, low, high });
         }
     }
     for places in places.chunks(LANES) {
-        match function {
-            Chained::Variance | Chained::Deviation => {
-                for (place, variance) in places.iter().zip(variances(series.floats(), places)) {
-                    let is_root = function == Chained::Deviation;
-                    column.set_float(place.step, if is_root { variance.sqrt() } else { variance });
-                }
-            }
-            Chained::Slope | Chained::Forecast => {
-                // Times near the samples keep the sums of a slope small.
-                let origins = places.iter().map(|place| match function {
-                    Chained::Forecast => grid.at(place.step),
-                    _ => series.times()[place.low],
-                });
-                let origins: Vec<i64> = origins.collect();
-                for (place, line) in places.iter().zip(lines(series, places, &origins)) {
-                    set_line(function, line, place.step, ahead_s, column);
-                }
-            }
+        for (place, variance) in places.iter().zip(variances(series.floats(), places)) {
+            let is_root = function == Chained::Deviation;
+            column.set_float(place.step, if is_root { variance.sqrt() } else { variance });
         }
     }
     looked_at
@@ -94,53 +65,73 @@ fn shared_len(places: &[Place]) -> usize {
     places.iter().map(|place| place.high - place.low).min().unwrap_or(0)
 }
 
-fn variances(floats: &[f64], places: &[Place]) -> [f64; LANES] {
-    let mut chains = [Variance::default(); LANES];
-    let shared = shared_len(places);
-    if places.len() == LANES {
-        let starts: [&[f64]; LANES] =
-            std::array::from_fn(|lane| &floats[places[lane].low..places[lane].low + shared]);
-        for nr in 0..shared {
-            for (chain, values) in chains.iter_mut().zip(&starts) {
-                chain.add(values[nr]);
-            }
-        }
-    }
-    let taken = if places.len() == LANES { shared } else { 0 };
-    for (chain, place) in chains.iter_mut().zip(places) {
-        floats[place.low + taken..place.high].iter().for_each(|value| chain.add(*value));
-    }
-    chains.map(|chain| chain.variance())
+/// Compensated sums side by side, each as [`swell_model::KahanSum`] adds.
+#[derive(Clone, Copy, Default)]
+struct Sums {
+    sum: [f64; LANES],
+    lost: [f64; LANES],
 }
 
-/// Slope and value at the origin of the line through each window's samples.
-fn lines(series: &RangeSeries, places: &[Place], origins: &[i64]) -> [(f64, f64); LANES] {
-    let (times, floats) = (series.times(), series.floats());
-    let mut chains = [Regression::default(); LANES];
-    let taken = if places.len() == LANES { shared_len(places) } else { 0 };
-    for nr in 0..taken {
-        for (chain, (place, origin)) in chains.iter_mut().zip(places.iter().zip(origins)) {
-            chain.add(seconds(times[place.low + nr] - origin), floats[place.low + nr]);
-        }
+impl Sums {
+    #[inline]
+    fn add_to(&mut self, lane: usize, term: f64) {
+        let (sum, lost) = (self.sum[lane], self.lost[lane]);
+        let total = sum + term;
+        let is_larger = sum.abs() >= term.abs();
+        let (large, small) = if is_larger { (sum, term) } else { (term, sum) };
+        let kept = lost + ((large - total) + small);
+        self.lost[lane] = if total.is_infinite() { 0.0 } else { kept };
+        self.sum[lane] = total;
     }
-    for (chain, (place, origin)) in chains.iter_mut().zip(places.iter().zip(origins)) {
-        for nr in place.low + taken..place.high {
-            chain.add(seconds(times[nr] - origin), floats[nr]);
-        }
+
+    #[inline]
+    fn value(&self, lane: usize) -> f64 {
+        self.sum[lane] + self.lost[lane]
     }
-    chains.map(|chain| chain.line())
 }
 
-fn set_line(
-    function: Chained,
-    (slope, at_origin): (f64, f64),
-    step: usize,
-    ahead_s: &[f64],
-    column: &mut Column,
+/// Calls `all` with each position that all windows have, then `one` with each other position and its lane.
+#[inline]
+fn walk<S>(
+    places: &[Place],
+    state: &mut S,
+    mut all: impl FnMut(&mut S, usize),
+    mut one: impl FnMut(&mut S, usize, usize),
 ) {
-    let is_forecast = function == Chained::Forecast;
-    let value = if is_forecast { slope * ahead_s[step] + at_origin } else { slope };
-    column.set_float(step, value);
+    let shared = if places.len() == LANES { shared_len(places) } else { 0 };
+    (0..shared).for_each(|nr| all(state, nr));
+    for (lane, place) in places.iter().enumerate() {
+        (shared..place.high - place.low).for_each(|nr| one(state, lane, nr));
+    }
+}
+
+/// As [`super::over_time::Variance`] takes it.
+fn variances(floats: &[f64], places: &[Place]) -> [f64; LANES] {
+    let mut lows = [0; LANES];
+    lows.iter_mut().zip(places).for_each(|(low, place)| *low = place.low);
+    #[inline]
+    fn add((mean, squares): &mut (Sums, Sums), lane: usize, value: f64, count: f64) {
+        let delta = value - mean.value(lane);
+        mean.add_to(lane, delta / count);
+        squares.add_to(lane, delta * (value - mean.value(lane)));
+    }
+    #[expect(clippy::cast_precision_loss, reason = "no window holds 2^53 samples")]
+    let count_at = |nr: usize| (nr + 1) as f64;
+    let mut state = (Sums::default(), Sums::default());
+    let all = |state: &mut (Sums, Sums), nr: usize| {
+        let values: [f64; LANES] = std::array::from_fn(|lane| floats[lows[lane] + nr]);
+        let count = count_at(nr);
+        (0..LANES).for_each(|lane| add(state, lane, values[lane], count));
+    };
+    let one = |state: &mut (Sums, Sums), lane: usize, nr: usize| {
+        add(state, lane, floats[lows[lane] + nr], count_at(nr));
+    };
+    walk(places, &mut state, all, one);
+    let mut found = [f64::NAN; LANES];
+    for (lane, place) in places.iter().enumerate() {
+        found[lane] = state.1.value(lane) / count_at(place.high - place.low - 1);
+    }
+    found
 }
 
 #[cfg(test)]
@@ -150,6 +141,7 @@ mod tests {
     use swell_promql_syntax::Boundary;
 
     use super::*;
+    use crate::functions::Variance;
     use crate::plan::{TimeShift, WindowSource};
 
     fn any_value() -> impl Strategy<Value = f64> {
@@ -169,9 +161,9 @@ mod tests {
             range_ms in 1i64..20_000,
             step_ms in 1i64..3000,
             start_ms in -2000i64..4000,
-            nr in 0usize..4,
+            is_root in any::<bool>(),
         ) {
-            let name = ["stdvar_over_time", "stddev_over_time", "deriv", "predict_linear"][nr];
+            let name = if is_root { "stddev_over_time" } else { "stdvar_over_time" };
             let function = chained_function(name).expect("one of these");
             let window = Window {
                 source: WindowSource::Matchers { matchers: Vec::new(), figures_only: false },
@@ -183,36 +175,25 @@ mod tests {
             let mut at = 0;
             let times: Vec<i64> = gaps.iter().map(|gap| { at += gap; at }).collect();
             let values = &values[..times.len()];
-            let floats = FloatColumn { timestamps: times.into(), values: values.into(), starts: None };
+            let floats =
+                FloatColumn { timestamps: times.into(), values: values.into(), starts: None };
             let data = SeriesData { labels: Labels::empty(), floats, ..SeriesData::default() };
             let series = RangeSeries::from_storage(data, false);
-            let ahead_s: Vec<f64> = (0..30).map(f64::from).collect();
             let mut column = Column::absent(grid.count);
-            let looked_at = evaluate(function, &series, (&window, &grid), &ahead_s, &mut column);
+            let looked_at = evaluate(function, &series, &window, &grid, &mut column);
             let mut expected_at = 0;
             let mut slider = series.slider(&window, 0);
-            for (step, ahead) in ahead_s.iter().enumerate() {
+            for step in 0..grid.count {
                 let view = slider.window(range_ms, grid.at(step));
                 expected_at += view.floats.len() as u64;
-                let origin = if nr == 3 { grid.at(step) } else { view.times.first().copied().unwrap_or(0) };
-                let line = || {
-                    let mut chain = Regression::default();
-                    view.times.iter().zip(view.floats).for_each(|(at, v)| chain.add(seconds(at - origin), *v));
-                    flat_line(view.floats).unwrap_or_else(|| chain.line())
+                let mut chain = Variance::default();
+                view.floats.iter().for_each(|value| chain.add(*value));
+                let variance = chain.variance();
+                let expected = if is_root { variance.sqrt() } else { variance };
+                let expected = (!view.floats.is_empty()).then_some(expected);
+                let bits = |value: f64| {
+                    if value.is_nan() { f64::NAN.to_bits() } else { value.to_bits() }
                 };
-                let variance = || {
-                    let mut chain = Variance::default();
-                    view.floats.iter().for_each(|v| chain.add(*v));
-                    chain.variance()
-                };
-                let expected = match (nr, view.floats.len()) {
-                    (0, 1..) => Some(variance()),
-                    (1, 1..) => Some(variance().sqrt()),
-                    (2, 2..) => Some(line().0),
-                    (3, 2..) => Some(line().0 * ahead + line().1),
-                    _ => None,
-                };
-                let bits = |value: f64| if value.is_nan() { f64::NAN.to_bits() } else { value.to_bits() };
                 prop_assert_eq!(column.float(step).map(bits), expected.map(bits), "step {}", step);
             }
             prop_assert_eq!(looked_at, expected_at);

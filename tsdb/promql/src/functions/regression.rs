@@ -13,53 +13,25 @@ fn enough_floats(view: &WindowView<'_>, call: &mut WindowCall<'_>) -> Option<()>
     (view.floats.len() >= 2).then_some(())
 }
 
-/// The line with the least squares through points that come one by one.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Regression {
-    count: f64,
-    x: KahanSum,
-    y: KahanSum,
-    xy: KahanSum,
-    xx: KahanSum,
-}
-
-impl Regression {
-    #[inline]
-    pub(super) fn add(&mut self, x: f64, y: f64) {
-        self.count += 1.0;
-        self.x.add(x);
-        self.y.add(y);
-        self.xy.add(x * y);
-        self.xx.add(x * x);
-    }
-
-    /// Its slope, and its value at 0.
-    pub(super) fn line(&self) -> (f64, f64) {
-        let sums = [self.x, self.y, self.xy, self.xx];
-        let [x, y, xy, xx] = sums.map(|sum| sum.raw() + sum.lost());
-        let slope = (xy - x * y / self.count) / (xx - x * x / self.count);
-        (slope, y / self.count - slope * x / self.count)
-    }
-}
-
-/// Slope and value of the line through values that are all the same.
-pub(super) fn flat_line(values: &[f64]) -> Option<(f64, f64)> {
-    let first = *values.first()?;
-    let is_flat = values.iter().all(|value| *value == first);
-    let line = if first.is_infinite() { (f64::NAN, f64::NAN) } else { (0.0, first) };
-    is_flat.then_some(line)
-}
-
 /// Slope per second, and the value at `at_ms`, of the line through the samples with the least squares.
 fn linear_regression(view: &WindowView<'_>, at_ms: i64) -> (f64, f64) {
-    if let Some(line) = flat_line(view.floats) {
-        return line;
+    let first = view.floats[0];
+    if view.floats.iter().all(|value| *value == first) {
+        return if first.is_infinite() { (f64::NAN, f64::NAN) } else { (0.0, first) };
     }
-    let mut regression = Regression::default();
+    let mut count = 0.0;
+    let [mut x_sum, mut y_sum, mut xy_sum, mut xx_sum] = [KahanSum::default(); 4];
     for (at, y) in view.times.iter().zip(view.floats) {
-        regression.add(crate::eval::seconds(at - at_ms), *y);
+        let x = crate::eval::seconds(at - at_ms);
+        count += 1.0;
+        x_sum.add(x);
+        y_sum.add(*y);
+        xy_sum.add(x * y);
+        xx_sum.add(x * x);
     }
-    regression.line()
+    let [x, y, xy, xx] = [x_sum, y_sum, xy_sum, xx_sum].map(|sum| sum.raw() + sum.lost());
+    let slope = (xy - x * y / count) / (xx - x * x / count);
+    (slope, y / count - slope * x / count)
 }
 
 pub(super) fn deriv(view: &WindowView<'_>, call: &mut WindowCall<'_>) -> Option<Point> {

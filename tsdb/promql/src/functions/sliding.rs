@@ -89,9 +89,8 @@ impl<'a> Sliding<'a> {
             && self.window.boundary == Boundary::Plain
             && one.is_plain()
         {
-            let ahead_s = self.scalars.first().map_or(&[][..], Vec::as_slice);
-            let windows = (self.window, &self.grid);
-            lane.samples_total += lockstep::evaluate(function, one, windows, ahead_s, column);
+            let (window, grid) = (self.window, &self.grid);
+            lane.samples_total += lockstep::evaluate(function, one, window, grid, column);
         } else {
             self.each_window(one, carried, metric_name, lane, column)?;
         }
