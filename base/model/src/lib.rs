@@ -9,6 +9,7 @@ mod exact;
 mod folds;
 mod histogram;
 mod ids;
+mod labelled;
 mod labels;
 mod matcher;
 mod pass;
@@ -27,6 +28,7 @@ pub use histogram::{
     KahanSum, Keep, NativeHistogram, Span,
 };
 pub use ids::{ByteCount, CpuMilli, Ratio, SeriesRef};
+pub use labelled::{LabelledBatch, LabelledFloat, LabelledHistogram, LabelledNo};
 pub use labels::{Labels, LabelsBuilder, METRIC_NAME, label_order};
 pub use matcher::{MatchOp, Matcher, MatcherError, anchored_regex};
 pub use pass::{Pass, PassDelta, PassSeries, SeriesNumber};

@@ -1,9 +1,11 @@
 //! Shapes of model values on the wire: numbers and histogram buckets as the Prometheus API writes them, the text
-//! format as it is written, and the messages of remote write as they are read. No logic beyond the formats' own rules.
+//! format as it is written, and the messages of remote write and remote read. No logic beyond the formats' own rules.
 
 mod exposition_text;
 mod float;
 mod histogram_buckets;
+mod protobuf;
+pub mod remote_read;
 pub mod remote_write;
 
 pub use exposition_text::{write_help, write_sample, write_sample_of, write_type};

@@ -174,6 +174,15 @@ pub(crate) struct ServerArgs {
     /// Take samples by remote write whatever the address; without this, only while HTTP listens on loopback
     #[arg(long = "web.enable-remote-write-receiver")]
     pub(crate) enable_remote_write_receiver: bool,
+    /// Samples that one remote read may have
+    #[arg(long = "storage.remote.read-sample-limit", value_name = "COUNT")]
+    pub(crate) remote_read_samples_max: Option<usize>,
+    /// Remote reads that run at once
+    #[arg(long = "storage.remote.read-concurrent-limit", value_name = "COUNT", value_parser = parse_count)]
+    pub(crate) remote_reads_max: Option<usize>,
+    /// Take metrics by OTLP whatever the address; without this, only while HTTP listens on loopback
+    #[arg(long = "web.enable-otlp-receiver")]
+    pub(crate) enable_otlp_receiver: bool,
     /// Messages that remote write takes, separated by commas; both unless given
     #[arg(
         long = "web.remote-write-receiver.accepted-protobuf-messages",
@@ -187,6 +196,11 @@ pub(crate) struct ServerArgs {
 fn parse_time(text: &str) -> Result<DurationMs, String> {
     let time = DurationMs::parse_prometheus(text).map_err(|error| error.to_string())?;
     if time.0 > 0 { Ok(time) } else { Err("it must be above 0".to_owned()) }
+}
+
+fn parse_count(text: &str) -> Result<usize, String> {
+    let count: usize = text.parse().map_err(|_| format!("{text:?} is no number"))?;
+    if count > 0 { Ok(count) } else { Err("it must be above 0".to_owned()) }
 }
 
 fn parse_size(text: &str) -> Result<u64, String> {

@@ -74,6 +74,16 @@ impl ApiError {
         Self { code, ..self }
     }
 
+    /// The status code.
+    pub(crate) const fn code(&self) -> StatusCode {
+        self.code
+    }
+
+    /// The sentence for people.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
     /// The type, for programs.
     pub(crate) const fn kind(&self) -> &'static str {
         self.kind

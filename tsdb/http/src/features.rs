@@ -18,6 +18,7 @@ pub(crate) async fn features(State(api): State<Arc<Api>>) -> Response {
 
 fn listed(api: &Api) -> Value {
     let on = api.config.features;
+    let flag = |name: &str| api.config.flags.get(name).is_some_and(|on| on == "true");
     let functions: BTreeMap<&str, bool> = Function::all()
         .iter()
         .map(|function| (function.name, !function.experimental || on.experimental_functions))
@@ -37,14 +38,14 @@ fn listed(api: &Api) -> Value {
             "exclude_alerts": true,
             "label_values_match": true,
             "lifecycle": api.lifecycle.is_open(),
-            "otlp_write_receiver": false,
+            "otlp_write_receiver": flag("web.enable-otlp-receiver"),
             "query_stats": true,
             "query_warnings": true,
-            "remote_write_receiver": api.config.flags.get("web.enable-remote-write-receiver").is_some_and(|on| on == "true"),
+            "remote_write_receiver": flag("web.enable-remote-write-receiver"),
             "time_range_labels": true,
             "time_range_series": true,
         },
-        "otlp_receiver": {},
+        "otlp_receiver": {"delta_conversion": api.config.sums_deltas, "native_delta_ingestion": false},
         "prometheus": {
             "agent_mode": false,
             "auto_reload_config": false,

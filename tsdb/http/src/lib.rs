@@ -23,6 +23,7 @@ mod notices;
 mod params;
 mod privileged;
 mod query;
+mod remote_read;
 mod service;
 mod status;
 mod targets;
@@ -87,11 +88,16 @@ pub fn router(api: Arc<Api>) -> Router {
         )
         .route("/api/v1/admin/tsdb/snapshot", post(admin::snapshot).put(admin::snapshot))
         .layer(from_fn_with_state(api.clone(), edge::when_ready));
+    // Packed already, or a stream.
+    let read = Router::new()
+        .route("/api/v1/read", post(remote_read::read))
+        .layer(from_fn_with_state(api.clone(), edge::when_ready));
     let router = prometheus
         .merge(admin)
         .merge(federation)
         .route("/metrics", get(status::metrics))
         .layer(edge::compression())
+        .merge(read)
         .route("/-/healthy", get(health::healthy))
         .route("/-/ready", get(health::ready))
         .route("/-/reload", post(lifecycle::reload).put(lifecycle::reload))

@@ -52,6 +52,12 @@ pub struct ApiConfig {
     pub hostname: String,
     /// Whether series may be deleted and snapshots made through the API.
     pub admin_api: bool,
+    /// Whether OTLP points of delta temporality are taken and summed up.
+    pub sums_deltas: bool,
+    /// Samples that one remote read may have, where it asks for samples and not for chunks.
+    pub remote_read_samples_max: usize,
+    /// Remote reads that run at once.
+    pub remote_reads_max: usize,
 }
 
 /// What the API stands on.
@@ -101,6 +107,8 @@ pub struct Api {
     cores: Arc<Cores>,
     /// Places to wait for a slot.
     waiting: Arc<Semaphore>,
+    /// Turns of remote reads.
+    pub(crate) reads: Arc<Semaphore>,
     /// One call of the admin API at a time.
     pub(crate) admin_turn: Arc<Semaphore>,
 }
@@ -147,6 +155,7 @@ impl Api {
             slots: Arc::new(Semaphore::new(config.concurrency_max)),
             cores: Cores::new(std::thread::available_parallelism().map_or(1, usize::from)),
             waiting: Arc::new(Semaphore::new(config.concurrency_max * WAITING_PER_SLOT)),
+            reads: Arc::new(Semaphore::new(config.remote_reads_max)),
             admin_turn: Arc::new(Semaphore::new(1)),
             started_at: deps.clock.now(),
             watch: Watch::default(),

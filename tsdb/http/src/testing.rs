@@ -174,6 +174,9 @@ fn server(settings: &BTreeMap<String, String>) -> Result<Router, String> {
         retention: String::new(),
         hostname: String::new(),
         admin_api: false,
+        sums_deltas: false,
+        remote_read_samples_max: 50_000_000,
+        remote_reads_max: 10,
     };
     let settings = InForce {
         config_yaml: String::new(),

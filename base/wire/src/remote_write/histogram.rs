@@ -2,7 +2,7 @@
 
 use swell_model::{CounterResetHint, InvalidHistogram, NativeHistogram, Span};
 
-use super::protobuf::{Cursor, Value, WireError, each_field, low_u32, repeated, unzigzag};
+use crate::protobuf::{Cursor, Value, WireError, each_field, low_u32, repeated, unzigzag};
 
 /// A histogram that is not read yet.
 #[derive(Clone, Copy, Debug)]

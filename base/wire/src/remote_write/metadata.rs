@@ -2,7 +2,7 @@
 
 use swell_model::MetricKind;
 
-use super::protobuf::{Cursor, WireError, each_field};
+use crate::protobuf::{Cursor, WireError, each_field};
 
 /// Metadata of a family (1.0).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -7,16 +7,17 @@
 
 mod histogram;
 mod metadata;
-mod protobuf;
+
 mod request;
 mod series;
 mod writer;
 
+pub use crate::protobuf::WireError;
 pub use histogram::{HistogramMessage, ReadHistogramError, WireHistogram};
 pub use metadata::{Metadata, MetadataRefs};
-pub use protobuf::WireError;
 pub use request::{Item, Message, items, read_symbols};
 pub use series::{Exemplar, LabelRefs, Part, Parts, Sample, SeriesMessage};
+pub(crate) use writer::put_samples;
 pub use writer::{encode_labels, put_series};
 
 #[cfg(test)]

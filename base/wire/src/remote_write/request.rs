@@ -1,8 +1,8 @@
 //! The whole request.
 
 use super::metadata::Metadata;
-use super::protobuf::{Cursor, WireError, each_field};
 use super::series::SeriesMessage;
+use crate::protobuf::{Cursor, WireError, each_field};
 
 /// Which of the two messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

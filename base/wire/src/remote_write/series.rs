@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use super::histogram::HistogramMessage;
 use super::metadata::MetadataRefs;
-use super::protobuf::{Cursor, Value, WireError, each_field, low_u32, repeated};
 use super::request::Message;
+use crate::protobuf::{Cursor, Value, WireError, each_field, low_u32, repeated};
 
 /// Tag of the labels' field, which comes first.
 const LABELS: u64 = 1;

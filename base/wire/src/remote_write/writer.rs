@@ -2,29 +2,17 @@
 
 use swell_model::Labels;
 
+use crate::protobuf::{bytes_tag, fixed64_tag, put_bytes, put_varint, varint_tag};
+
 /// Field 1 of the request and of a series, field 2 of a series: all have bytes.
-const SERIES: u8 = 1 << 3 | 2;
-const LABEL: u8 = 1 << 3 | 2;
-const SAMPLE: u8 = 2 << 3 | 2;
+const SERIES: u8 = bytes_tag(1);
+const LABEL: u8 = bytes_tag(1);
+const SAMPLE: u8 = bytes_tag(2);
 /// Fields of a label and a sample.
-const NAME: u8 = 1 << 3 | 2;
-const TEXT: u8 = 2 << 3 | 2;
-const VALUE: u8 = 1 << 3 | 1;
-const TIME: u8 = 2 << 3;
-
-fn put_varint(mut value: u64, out: &mut Vec<u8>) {
-    while value >= 0x80 {
-        out.push(u8::try_from(value & 0x7f).expect("seven bits") | 0x80);
-        value >>= 7;
-    }
-    out.push(u8::try_from(value).expect("seven bits"));
-}
-
-fn put_bytes(tag: u8, bytes: &[u8], out: &mut Vec<u8>) {
-    out.push(tag);
-    put_varint(bytes.len() as u64, out);
-    out.extend_from_slice(bytes);
-}
+const NAME: u8 = bytes_tag(1);
+const TEXT: u8 = bytes_tag(2);
+const VALUE: u8 = fixed64_tag(1);
+const TIME: u8 = varint_tag(2);
 
 /// Labels as they begin each message of their series.
 #[must_use]
@@ -42,6 +30,15 @@ pub fn encode_labels(labels: &Labels) -> Box<[u8]> {
 /// Appends a series to a request: its labels by [`encode_labels`], samples as time in milliseconds and value.
 pub fn put_series(labels: &[u8], samples: &[(i64, f64)], out: &mut Vec<u8>) {
     let mut encoded = Vec::with_capacity(samples.len() * 20);
+    put_samples(samples, &mut encoded);
+    out.push(SERIES);
+    put_varint((labels.len() + encoded.len()) as u64, out);
+    out.extend_from_slice(labels);
+    out.extend_from_slice(&encoded);
+}
+
+/// Appends samples to a series.
+pub(crate) fn put_samples(samples: &[(i64, f64)], encoded: &mut Vec<u8>) {
     let mut sample = Vec::with_capacity(20);
     for (timestamp_ms, value) in samples {
         sample.clear();
@@ -49,12 +46,8 @@ pub fn put_series(labels: &[u8], samples: &[(i64, f64)], out: &mut Vec<u8>) {
         sample.extend_from_slice(&value.to_bits().to_le_bytes());
         sample.push(TIME);
         put_varint(timestamp_ms.cast_unsigned(), &mut sample);
-        put_bytes(SAMPLE, &sample, &mut encoded);
+        put_bytes(SAMPLE, &sample, encoded);
     }
-    out.push(SERIES);
-    put_varint((labels.len() + encoded.len()) as u64, out);
-    out.extend_from_slice(labels);
-    out.extend_from_slice(&encoded);
 }
 
 #[cfg(test)]

@@ -4,7 +4,9 @@ mod archive;
 pub(crate) mod downsample;
 mod features;
 mod jobs;
+mod query;
 mod raw;
+mod receivers;
 mod web;
 
 use std::collections::BTreeMap;
@@ -17,15 +19,20 @@ use swell_model::{DurationMs, Labels, Matcher};
 use swell_promql::Features;
 
 use swell_scrape::ScrapeConfig;
-use swell_tsdb_http::Message;
 
 pub(crate) use archive::ArchiveSettings;
 pub(crate) use features::features;
 use jobs::JobDefaults;
+pub(crate) use query::QueryLimits;
 use raw::{Opaque, RawBackground, RawConfig, RawScrapeConfig, Span};
 
 pub(crate) use raw::parse_size;
+pub(crate) use receivers::parse_message;
+use receivers::{OtlpSettings, PushgatewaySettings, RemoteWriteSettings};
 pub(crate) use web::{Files, WebConfig, stamp};
+
+/// Name of a feature that is none of the query language.
+const OTLP_DELTA: &str = "otlp-deltatocumulative";
 
 /// Checked settings of a server.
 #[derive(Debug)]
@@ -62,6 +69,14 @@ pub(crate) struct Config {
     pub(crate) autoscaler: AutoscalerSettings,
     /// What is taken by remote write.
     pub(crate) remote_write: RemoteWriteSettings,
+    /// What is taken by OTLP.
+    pub(crate) otlp: OtlpSettings,
+    /// Whether lines for InfluxDB are taken.
+    pub(crate) influx: bool,
+    /// How pushes of exposition text are kept.
+    pub(crate) pushgateway: PushgatewaySettings,
+    /// Whether points of delta temporality are summed up.
+    pub(crate) otlp_delta: bool,
     /// Whether the server stores its own metrics and those of its objects.
     pub(crate) self_metrics: bool,
     /// The file's text, for `status/config`; secrets hidden.
@@ -70,19 +85,6 @@ pub(crate) struct Config {
     pub(crate) unsupported: Vec<String>,
     /// Discoveries that the file asks for and Swell does not have, by job.
     pub(crate) unsupported_discoveries: Vec<(String, String)>,
-}
-
-/// Limits of queries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct QueryLimits {
-    /// Longest a query may take.
-    pub(crate) timeout: DurationMs,
-    /// How far back a sample counts as current.
-    pub(crate) lookback: DurationMs,
-    /// Samples that one query may hold.
-    pub(crate) samples_max: usize,
-    /// Queries at once.
-    pub(crate) concurrency_max: usize,
 }
 
 /// Settings of the autoscaler that Kubernetes has as flags.
@@ -94,17 +96,6 @@ pub(crate) struct AutoscalerSettings {
     pub(crate) initial_readiness_delay: DurationMs,
     /// Window of proposals that hold a scale-in, where an HPA does not say.
     pub(crate) downscale_stabilization: DurationMs,
-}
-
-/// What is taken by remote write.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct RemoteWriteSettings {
-    /// Whether anything is; where it is not said, only on loopback.
-    pub(crate) enabled: Option<bool>,
-    /// Messages.
-    pub(crate) accepted: Vec<Message>,
-    /// Whether a sample with a start timestamp is preceded by a zero there.
-    pub(crate) zero_at_start: bool,
 }
 
 /// A configuration with faults.
@@ -145,7 +136,9 @@ impl Config {
 
     /// Switches a feature on that the command line names.
     pub(crate) fn enable_feature(&mut self, name: &str) {
-        if !features::switch_on(&mut self.features, name) {
+        if name == OTLP_DELTA {
+            self.otlp_delta = true;
+        } else if !features::switch_on(&mut self.features, name) {
             self.unsupported.push(format!("--enable-feature={name}"));
         }
     }
@@ -159,10 +152,16 @@ impl Config {
             ("swell.archive", self.archive != newer.archive),
             ("swell.autoscaler", self.autoscaler != newer.autoscaler),
             ("swell.collection_interval", self.collection_interval != newer.collection_interval),
-            ("swell.features", self.features != newer.features),
+            (
+                "swell.features",
+                (self.features, self.otlp_delta) != (newer.features, newer.otlp_delta),
+            ),
             ("swell.external_url", self.external_url != newer.external_url),
             ("swell.query", self.query != newer.query),
             ("swell.remote_write_receiver", self.remote_write != newer.remote_write),
+            ("swell.otlp_receiver", self.otlp.enabled != newer.otlp.enabled),
+            ("swell.influx_receiver", self.influx != newer.influx),
+            ("swell.pushgateway", self.pushgateway != newer.pushgateway),
             ("swell.self_metrics", self.self_metrics != newer.self_metrics),
         ]
         .into_iter()
@@ -224,18 +223,7 @@ impl Config {
                 discoveries(job).into_iter().map(|kind| (job.job_name.clone(), kind.to_owned()))
             })
             .collect();
-        let query = &raw.swell.query;
-        let limits = QueryLimits {
-            timeout: set(query.timeout, DurationMs::from_secs(120)),
-            lookback: set(query.lookback_delta, DurationMs::from_secs(300)),
-            samples_max: query
-                .max_samples
-                .map_or(50_000_000, |max| usize::try_from(max).unwrap_or(usize::MAX)),
-            concurrency_max: query.max_concurrency.unwrap_or(20),
-        };
-        if limits.concurrency_max == 0 {
-            faults.push("swell.query.max_concurrency must be above 0".to_owned());
-        }
+        let limits = query::limits(&raw.swell.query, &mut faults);
         let scaler = &raw.swell.autoscaler;
         let autoscaler = AutoscalerSettings {
             cpu_initialization_period: set(
@@ -248,9 +236,12 @@ impl Config {
                 DurationMs::from_secs(300),
             ),
         };
-        let remote_write = remote_write(&raw, &mut faults);
+        let remote_write = receivers::remote_write(&raw, &mut faults);
+        let otlp = receivers::otlp(&raw, limits.lookback, &mut faults);
+        let pushgateway = receivers::pushgateway(&raw, scrape_interval, &mut faults);
+        let otlp_delta = raw.swell.features.iter().any(|name| name == OTLP_DELTA);
         let mut features = Features::default();
-        for name in &raw.swell.features {
+        for name in raw.swell.features.iter().filter(|name| *name != OTLP_DELTA) {
             if !features::switch_on(&mut features, name) {
                 unsupported.push(format!("swell.features: {name}"));
             }
@@ -276,6 +267,10 @@ impl Config {
             archive,
             autoscaler,
             remote_write,
+            otlp,
+            influx: raw.swell.influx_receiver.enabled,
+            pushgateway,
+            otlp_delta,
             self_metrics: raw.swell.self_metrics.unwrap_or(true),
             shown_yaml: hide_secrets(text),
             unsupported,
@@ -428,29 +423,6 @@ fn expand_globs(patterns: &[String], folder: &Path, faults: &mut Vec<String>) ->
 }
 
 /// What is accepted and not acted on, by its path in the file.
-fn remote_write(raw: &RawConfig, faults: &mut Vec<String>) -> RemoteWriteSettings {
-    let raw = &raw.swell.remote_write_receiver;
-    let names = raw.accepted_protobuf_messages.as_deref();
-    let accepted = names.map_or_else(
-        || Ok(Message::ALL.to_vec()),
-        |names| names.iter().map(|name| parse_message(name)).collect(),
-    );
-    let accepted = accepted.unwrap_or_else(|fault| {
-        faults.push(format!("swell.remote_write_receiver.accepted_protobuf_messages: {fault}"));
-        Vec::new()
-    });
-    RemoteWriteSettings { enabled: raw.enabled, accepted, zero_at_start: raw.zero_at_start }
-}
-
-/// A message of remote write by its name.
-pub(crate) fn parse_message(name: &str) -> Result<Message, String> {
-    let found = Message::ALL.into_iter().find(|message| message.name() == name);
-    found.ok_or_else(|| {
-        let [a, b] = Message::ALL.map(Message::name);
-        format!("{name:?} is no message of remote write: {a} and {b} are")
-    })
-}
-
 fn unsupported(raw: &RawConfig) -> Vec<String> {
     let mut found = Vec::new();
     let mut note = |path: String, value: &Option<Opaque>| {
@@ -461,7 +433,6 @@ fn unsupported(raw: &RawConfig) -> Vec<String> {
     note("runtime".to_owned(), &raw.runtime);
     note("alerting".to_owned(), &raw.alerting);
     note("tracing".to_owned(), &raw.tracing);
-    note("otlp".to_owned(), &raw.otlp);
     let tsdb = &raw.storage.tsdb;
     note("storage.tsdb.retention.percentage".to_owned(), &tsdb.retention.percentage);
     note(

@@ -9,6 +9,10 @@ use std::path::PathBuf;
 use serde::{Deserialize, Deserializer};
 use swell_model::DurationMs;
 
+use super::receivers::{
+    RawInfluxReceiver, RawOtlp, RawOtlpReceiver, RawPushgateway, RawRemoteWriteReceiver,
+};
+
 /// A value that is accepted and not acted on.
 pub(crate) type Opaque = serde_json::Value;
 
@@ -67,7 +71,7 @@ pub(crate) struct RawConfig {
     pub(crate) remote_read: Vec<Opaque>,
     pub(crate) storage: RawStorage,
     pub(crate) tracing: Option<Opaque>,
-    pub(crate) otlp: Option<Opaque>,
+    pub(crate) otlp: RawOtlp,
     pub(crate) swell: RawSwell,
 }
 
@@ -312,6 +316,9 @@ pub(crate) struct RawSwell {
     pub(crate) features: Vec<String>,
     pub(crate) autoscaler: RawAutoscaler,
     pub(crate) remote_write_receiver: RawRemoteWriteReceiver,
+    pub(crate) otlp_receiver: RawOtlpReceiver,
+    pub(crate) influx_receiver: RawInfluxReceiver,
+    pub(crate) pushgateway: RawPushgateway,
     pub(crate) self_metrics: Option<bool>,
     pub(crate) archive: Option<RawArchive>,
 }
@@ -322,15 +329,6 @@ pub(crate) struct RawSwell {
 pub(crate) struct RawTier {
     pub(crate) resolution: Span,
     pub(crate) retention: Span,
-}
-
-/// `swell.remote_write_receiver:`
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct RawRemoteWriteReceiver {
-    pub(crate) enabled: Option<bool>,
-    pub(crate) accepted_protobuf_messages: Option<Vec<String>>,
-    pub(crate) zero_at_start: bool,
 }
 
 /// `swell.archive:`
@@ -407,6 +405,8 @@ pub(crate) struct RawQuery {
     pub(crate) lookback_delta: Option<Span>,
     pub(crate) max_samples: Option<u64>,
     pub(crate) max_concurrency: Option<usize>,
+    pub(crate) remote_read_sample_limit: Option<usize>,
+    pub(crate) remote_read_max_concurrency: Option<usize>,
 }
 
 /// `swell.autoscaler:`

@@ -1,3 +1,6 @@
+use swell_otlp::{Promotion, Strategy};
+use swell_tsdb_http::Message;
+
 use super::*;
 
 fn parse(text: &str) -> anyhow::Result<Config> {
@@ -267,5 +270,37 @@ fn resolutions_of_downsampling_are_checked() {
     ] {
         let error = refused(text);
         assert!(error.contains(part), "{part} in {error}");
+    }
+}
+
+#[test]
+fn otlp_has_prometheus_keys() {
+    let otlp = parse("").expect("valid").otlp;
+    assert_eq!((otlp.enabled, otlp.translation.strategy), (None, Strategy::default()));
+    assert_eq!(otlp.translation.target_info_interval_ms, 150_000);
+    let text = "otlp: {translation_strategy: NoTranslation, promote_all_resource_attributes: true, \
+                ignore_resource_attributes: [host.id], convert_histograms_to_nhcb: true, promote_scope_metadata: true, \
+                keep_identifying_resource_attributes: true, label_name_underscore_sanitization: false}\n\
+                swell: {otlp_receiver: {enabled: true}, features: [otlp-deltatocumulative]}";
+    let config = parse(text).expect("valid");
+    let translation = &config.otlp.translation;
+    assert_eq!(translation.strategy, Strategy::NoTranslation);
+    assert_eq!(translation.promotion, Promotion::AllBut(["host.id".to_owned()].into()));
+    assert!(translation.nhcb && translation.promote_scope && translation.keep_identifying);
+    assert!(!translation.key_before_underscore && config.otlp_delta);
+    assert_eq!((config.otlp.enabled, config.unsupported), (Some(true), Vec::new()));
+    for (text, part) in [
+        ("otlp: {translation_strategy: None}", "NoUTF8EscapingWithSuffixes"),
+        ("otlp: {promote_resource_attributes: [a, a]}", "is there twice"),
+        ("otlp: {promote_resource_attributes: ['']}", "without a name"),
+        ("otlp: {ignore_resource_attributes: [a]}", "only with promote_all"),
+        (
+            "otlp: {promote_all_resource_attributes: true, promote_resource_attributes: [a]}",
+            "exclude",
+        ),
+        ("otlp: {promote: [a]}", "promote"),
+    ] {
+        let faults = refused(text);
+        assert!(faults.contains(part), "{text}: {faults}");
     }
 }

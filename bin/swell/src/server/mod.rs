@@ -10,6 +10,7 @@ mod archive;
 mod core_metrics;
 mod early;
 mod kube;
+mod push;
 mod reload;
 mod settings;
 mod storage;
@@ -306,10 +307,18 @@ pub(crate) async fn start(server: ServerConfig) -> anyhow::Result<Running> {
         &registry,
     )
     .context("register the metrics of remote write")?;
+    let deps = push::WaysDeps {
+        data_dir: &data_dir,
+        sink: sink.clone(),
+        clock: &clock,
+        registry: &registry,
+    };
+    let ways = push::Ways::start(&server, web.asks_who(), &deps, tasks)?;
     let views = Arc::new(ObjectViews::start(&client, &tasks.stop_token()));
     let router = Router::new()
         .merge(swell_tsdb_http::router(api))
         .merge(swell_tsdb_http::write_router(receiver))
+        .merge(ways.router())
         .merge(alerting.router())
         .merge(swell_autoscaler_loops::router(journal, clock.clone()))
         .merge(swell_dashboards_serve::router(views));
@@ -343,6 +352,7 @@ pub(crate) async fn start(server: ServerConfig) -> anyhow::Result<Running> {
         config: server.config,
         alerting: alerting.clone(),
         targets,
+        ways,
         in_force,
         notices: notices.clone(),
         clock: clock.clone(),

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::alerting;
+use super::push::Ways;
 use super::settings;
 use super::targets::Targets;
 use crate::args::ServerArgs;
@@ -30,6 +31,7 @@ pub(super) struct Reloader {
     pub(super) config: Config,
     pub(super) alerting: AlertingHandle,
     pub(super) targets: Arc<Targets>,
+    pub(super) ways: Ways,
     pub(super) in_force: ConfigState,
     pub(super) notices: Notices,
     pub(super) clock: Arc<dyn Clock>,
@@ -175,6 +177,7 @@ impl Reloader {
         told.map_err(|error| broken(chain(&error)))?;
         let settings = InForce::from(&config);
         self.in_force.replace(settings, self.clock.now());
+        self.ways.reload(&config);
         settings::report_unsupported(&config);
         let waiting = self.config.needs_restart(&config);
         self.notices.settle(NEEDS_RESTART);

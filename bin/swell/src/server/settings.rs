@@ -31,8 +31,15 @@ pub(super) fn settings(args: &ServerArgs) -> anyhow::Result<Config> {
     for name in &args.enable_features {
         config.enable_feature(name);
     }
+    let query = &mut config.query;
+    query.remote_read_samples_max =
+        args.remote_read_samples_max.unwrap_or(query.remote_read_samples_max);
+    query.remote_reads_max = args.remote_reads_max.unwrap_or(query.remote_reads_max);
     if args.enable_remote_write_receiver {
         config.remote_write.enabled = Some(true);
+    }
+    if args.enable_otlp_receiver {
+        config.otlp.enabled = Some(true);
     }
     if !args.accepted_protobuf_messages.is_empty() {
         config.remote_write.accepted.clone_from(&args.accepted_protobuf_messages);
@@ -55,12 +62,15 @@ pub(super) fn external_url(config: &Config, scheme: &str, http_addr: SocketAddr)
     url.trim_end_matches('/').to_owned()
 }
 
-/// Anyone who gets in may write, so it is open by itself only where no stranger does.
+/// Anyone who gets in may write, so a receiver is open by itself only where no stranger does.
+pub(super) fn is_open(server: &ServerConfig, enabled: Option<bool>, asks_who: bool) -> bool {
+    enabled.unwrap_or(asks_who || server.listen_http.ip().is_loopback())
+}
+
 pub(super) fn remote_write_config(server: &ServerConfig, asks_who: bool) -> RemoteWriteConfig {
     let settings = &server.config.remote_write;
-    let is_closed_to_others = asks_who || server.listen_http.ip().is_loopback();
     RemoteWriteConfig {
-        is_enabled: settings.enabled.unwrap_or(is_closed_to_others),
+        is_enabled: is_open(server, settings.enabled, asks_who),
         accepted: settings.accepted.clone(),
         zero_at_start: settings.zero_at_start,
     }
@@ -80,6 +90,8 @@ pub(super) fn api_config(server: &ServerConfig, asks_who: bool) -> ApiConfig {
     flag("web.enable-lifecycle", config.lifecycle_api.to_string());
     let receiver = remote_write_config(server, asks_who);
     flag("web.enable-remote-write-receiver", receiver.is_enabled.to_string());
+    let takes_otlp = is_open(server, config.otlp.enabled, asks_who);
+    flag("web.enable-otlp-receiver", takes_otlp.to_string());
     let messages: Vec<&str> = receiver.accepted.iter().map(|message| message.name()).collect();
     flag("web.remote-write-receiver.accepted-protobuf-messages", messages.join(","));
     if let Some(path) = server.args.as_ref().and_then(|args| args.web_config.as_ref()) {
@@ -92,6 +104,9 @@ pub(super) fn api_config(server: &ServerConfig, asks_who: bool) -> ApiConfig {
     flag("query.lookback-delta", config.query.lookback.to_string());
     flag("query.max-samples", config.query.samples_max.to_string());
     flag("query.max-concurrency", config.query.concurrency_max.to_string());
+    let remote = config.query;
+    flag("storage.remote.read-sample-limit", remote.remote_read_samples_max.to_string());
+    flag("storage.remote.read-concurrent-limit", remote.remote_reads_max.to_string());
     ApiConfig {
         lookback: config.query.lookback,
         timeout: config.query.timeout,
@@ -101,6 +116,9 @@ pub(super) fn api_config(server: &ServerConfig, asks_who: bool) -> ApiConfig {
         retention: config.storage.retention_time.to_string(),
         hostname: node::node_name(None),
         admin_api: config.admin_api,
+        sums_deltas: config.otlp_delta,
+        remote_read_samples_max: config.query.remote_read_samples_max,
+        remote_reads_max: config.query.remote_reads_max,
         features: config.features,
     }
 }

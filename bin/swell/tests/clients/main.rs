@@ -1,8 +1,10 @@
-//! Programs that users have already, against the real binary: kubectl, promtool, Prometheus.
+//! Programs that users have already, against the real binary: kubectl, promtool, Prometheus, OpenTelemetry.
 #![expect(clippy::disallowed_methods, reason = "tests of the binary measure real time")]
 
 #[path = "../harness/mod.rs"]
 mod harness;
 
 mod kubectl;
+mod opentelemetry;
 mod prometheus;
+mod push;

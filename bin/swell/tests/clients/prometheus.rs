@@ -130,3 +130,61 @@ fn prometheus_scrapes_our_own_metrics() {
     assert_eq!(scraper.stop(), 0);
     assert_eq!(server.stop(), 0);
 }
+
+/// What Prometheus has not itself it reads from here, and knows as much as we do.
+#[test]
+fn prometheus_reads_our_samples() {
+    let Some(prometheus) = tools::program("prometheus", "prometheus") else { return };
+    let folder = Folder::new();
+    let config = folder.file("swell.yaml", "global: {external_labels: {cluster: eu}}\n");
+    let server = Server::start(&folder.join("data"), &["--config", &config]);
+    let now_ms = || -> i64 {
+        let (_, body) = server.get("/api/v1/query?query=time()*1000");
+        let answer: Value = serde_json::from_str(&body).expect("JSON");
+        let text = answer["data"]["result"][1].as_str().expect("a value");
+        text.split('.').next().and_then(|text| text.parse().ok()).expect("a time")
+    };
+    let read = format!(
+        "remote_read: [{{url: 'http://{}/api/v1/read', read_recent: true}}]\n",
+        server.http
+    );
+    let (reader, address) = start_prometheus(prometheus, &folder, &read);
+    wait_for("three samples of our own metrics", || {
+        let rows = server.query(r#"count_over_time(process_start_time_seconds{job="swell"}[1m])"#);
+        let count: f64 = rows.first()?["value"][1].as_str()?.parse().ok()?;
+        (count >= 3.0).then_some(())
+    });
+    // Rows that are still written are in neither answer.
+    let at = (now_ms() - 2000) / 1000;
+    let ask = |address: SocketAddr, query: &str| -> BTreeSet<String> {
+        let path = format!("/api/v1/query?time={at}&query={query}");
+        let (status, body) = get(address, &path);
+        assert_eq!(status, 200, "{query}: {body}");
+        let answer: Value = serde_json::from_str(&body).expect("JSON");
+        let series = answer["data"]["result"].as_array().expect("series").iter();
+        series
+            .map(|series| {
+                let mut series = series.clone();
+                // Whoever reads from afar sees whose samples they are.
+                if address != server.http {
+                    let labels = series["metric"].as_object_mut().expect("labels");
+                    assert_eq!(labels.remove("cluster"), Some(Value::from("eu")), "{query}");
+                }
+                series.to_string()
+            })
+            .collect()
+    };
+    for query in [
+        "%7Bjob%3D%22swell%22%7D%5B1m%5D",
+        "rate(swell_query_duration_seconds_bucket%5B1m%5D)",
+        "%7Bjob%3D%22swell%22%2C__name__%3D~%22process_.*%22%7D",
+    ] {
+        let (ours, theirs) = (ask(server.http, query), ask(address, query));
+        assert!(ours.len() > 2, "{query}: {ours:?}");
+        assert_eq!(ours, theirs, "{query}");
+    }
+    let cluster = "up%7Bcluster%3D%22eu%22%7D";
+    assert_eq!(ask(address, cluster), ask(server.http, "up"), "our own label selects all of ours");
+    assert_eq!(reader.stop(), 0);
+    assert_eq!(server.stop(), 0);
+}

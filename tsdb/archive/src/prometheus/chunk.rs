@@ -83,3 +83,72 @@ fn floats(data: &[u8], count: usize, into: &mut Vec<(i64, f64)>) -> Result<(), F
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use swell_model::{CounterResetHint, Span, stale_nan};
+    use swell_wire::remote_read::{Chunk, float_chunks, histogram_chunks};
+
+    use super::*;
+
+    fn read(chunks: impl Iterator<Item = Chunk>) -> Samples {
+        let mut samples = Samples::default();
+        for chunk in chunks {
+            let encoding = Encoding::of(chunk.encoding).expect("a known encoding");
+            decode(encoding, &chunk.data, &mut samples).expect("whole");
+        }
+        samples
+    }
+
+    #[test]
+    fn floats_of_a_remote_read_are_chunks_of_prometheus() {
+        let times: Vec<i64> = (0..500).map(|nr| 1_700_000_000_000 + nr * 15_000 + nr % 7).collect();
+        let values: Vec<f64> = (0..500_i32)
+            .map(|nr| if nr % 100 == 99 { stale_nan() } else { f64::from(nr % 13) * 0.1 })
+            .collect();
+        let found = read(float_chunks(&times, &values)).floats;
+        let bits = |(at, value): (i64, f64)| (at, value.to_bits());
+        let expected = times.iter().copied().zip(values.iter().copied());
+        assert_eq!(
+            found.into_iter().map(bits).collect::<Vec<_>>(),
+            expected.map(bits).collect::<Vec<_>>()
+        );
+    }
+
+    #[test]
+    fn histograms_of_a_remote_read_are_chunks_of_prometheus() {
+        let exponential = NativeHistogram {
+            schema: 3,
+            reset_hint: CounterResetHint::Unknown,
+            zero_threshold: 1e-128,
+            zero_count: 2.0,
+            count: 12.5,
+            sum: -7.25,
+            positive_spans: vec![Span { offset: -3, length: 2 }, Span { offset: 40, length: 1 }],
+            positive_buckets: vec![1.0, 2.5, 3.0],
+            negative_spans: vec![Span { offset: 100, length: 1 }],
+            negative_buckets: vec![4.0],
+            ..NativeHistogram::default()
+        };
+        let power = NativeHistogram {
+            zero_threshold: (-128_f64).exp2(),
+            reset_hint: CounterResetHint::Gauge,
+            ..exponential.clone()
+        };
+        let custom = NativeHistogram {
+            schema: NativeHistogram::CUSTOM_SCHEMA,
+            count: 3.0,
+            sum: 1.5,
+            positive_spans: vec![Span { offset: 1, length: 2 }],
+            positive_buckets: vec![1.0, 2.0],
+            custom_bounds: vec![-0.5, 0.0, 0.005, 2.5, 1.0 / 3.0, 1e300],
+            ..NativeHistogram::default()
+        };
+        let samples =
+            [(-5, &exponential), (1_700_000_000_000, &power), (1_700_000_000_001, &custom)];
+        let found = read(histogram_chunks(samples.into_iter())).histograms;
+        let found: Vec<(i64, &NativeHistogram)> =
+            found.iter().map(|(at, value)| (*at, &**value)).collect();
+        assert_eq!(found, samples);
+    }
+}

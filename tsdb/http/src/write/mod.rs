@@ -24,15 +24,13 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
-use bytes::Bytes;
-use http_body_util::BodyExt as _;
 use parking_lot::Mutex;
 use swell_env::{Clock, Monotonic, Throttle};
+use swell_http::{Intake, IntakeConfig, IntakeError, plain_text};
 use swell_model::{AppendError, SampleSink};
 use swell_telemetry::{Registry, chain};
 pub use swell_wire::remote_write::Message;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tracing::{error, warn};
+use tracing::warn;
 
 use crate::health::{Readiness, refusal};
 use content::message_of;
@@ -40,18 +38,13 @@ use gather::GatherError;
 use metrics::WriteMetrics;
 use receive::{Receipt, ReceiveError, Receiver, Written};
 use refusals::Why;
-use unpack::{REQUEST_BYTES_MAX, UnpackError, unpack};
+pub(crate) use unpack::unpack;
+use unpack::{REQUEST_BYTES_MAX, UnpackError};
 
 /// Bytes of bodies that may wait or be worked on; a request holds as much as of it has arrived.
 const IN_FLIGHT_BYTES_MAX: usize = 256 << 20;
-/// Unit of that budget.
-const BUDGET_UNIT_BYTES: usize = 64 << 10;
 /// Requests that are stored at once: appends take turns, so more would only hold memory.
 const SLOTS: usize = 4;
-/// A request waits so long for its turn.
-const TURN_DEADLINE: Duration = Duration::from_secs(30);
-/// When a sender that was turned away shall come again.
-const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
 /// Buffers for unpacking that are kept, and how large they may be.
 const BUFFERS_KEPT_MAX: usize = SLOTS;
 const BUFFER_KEPT_BYTES_MAX: usize = 4 << 20;
@@ -87,8 +80,7 @@ pub struct RemoteWrite {
     clock: Arc<dyn Clock>,
     readiness: Readiness,
     metrics: WriteMetrics,
-    budget: Arc<Semaphore>,
-    slots: Arc<Semaphore>,
+    intake: Intake,
     buffers: Mutex<Vec<Vec<u8>>>,
     aged: Mutex<Monotonic>,
     /// Lines about requests that failed, and about parts that were refused.
@@ -120,8 +112,11 @@ impl RemoteWrite {
             clock,
             readiness,
             metrics: WriteMetrics::register(registry)?,
-            budget: Arc::new(Semaphore::new(IN_FLIGHT_BYTES_MAX / BUDGET_UNIT_BYTES)),
-            slots: Arc::new(Semaphore::new(SLOTS)),
+            intake: Intake::new(IntakeConfig {
+                body_bytes_max: REQUEST_BYTES_MAX,
+                in_flight_bytes_max: IN_FLIGHT_BYTES_MAX,
+                slots: SLOTS,
+            }),
             buffers: Mutex::default(),
             aged,
             log: Throttle::new(LOG_INTERVAL),
@@ -176,14 +171,18 @@ impl Failure {
     }
 
     fn into_response(self, message: Message) -> Response {
-        let mut response = plain(self.code, format!("{}\n", self.text));
-        if matches!(self.code, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
-            response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
-        }
+        let mut response = plain_text(self.code, self.text);
         if self.was_read && message == Message::V2 {
             tell_written(response.headers_mut(), Written::default());
         }
         response
+    }
+}
+
+impl From<IntakeError> for Failure {
+    fn from(error: IntakeError) -> Self {
+        let was_read = error == IntakeError::Fault;
+        Self { was_read, ..Self::new(error.code(), error.to_string()) }
     }
 }
 
@@ -221,7 +220,7 @@ async fn write(State(state): State<Arc<RemoteWrite>>, request: Request) -> Respo
     if !state.config.is_enabled {
         let text = "the remote write receiver is off: start the server with \
                     --web.enable-remote-write-receiver, or set swell.remote_write_receiver.enabled\n";
-        return plain(StatusCode::NOT_FOUND, text.to_owned());
+        return plain_text(StatusCode::NOT_FOUND, text);
     }
     if !state.readiness.is_ready() {
         return refusal(&state.readiness);
@@ -229,12 +228,11 @@ async fn write(State(state): State<Arc<RemoteWrite>>, request: Request) -> Respo
     let (parts, body) = request.into_parts();
     if parts.headers.contains_key(header::ORIGIN) {
         // A page in somebody's browser, and this changes state.
-        let text = "samples are not taken from web pages\n".to_owned();
-        return plain(StatusCode::FORBIDDEN, text);
+        return plain_text(StatusCode::FORBIDDEN, "samples are not taken from web pages");
     }
     let message = match message_of(&parts.headers, &state.config.accepted) {
         Ok(message) => message,
-        Err(error) => return plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, format!("{error}\n")),
+        Err(error) => return plain_text(StatusCode::UNSUPPORTED_MEDIA_TYPE, error.to_string()),
     };
     match receive(&state, body, message).await {
         Ok(receipt) => answer(&state, &receipt, message),
@@ -254,92 +252,10 @@ async fn receive(
     body: Body,
     message: Message,
 ) -> Result<Receipt, Failure> {
-    let (packed, held) = read_body(state, body).await?;
-    let turn = tokio::time::timeout(TURN_DEADLINE, state.slots.clone().acquire_owned()).await;
-    let busy = "too many requests wait to be stored: send less, or again later";
-    let slot = match turn {
-        Ok(Ok(slot)) => slot,
-        Ok(Err(_)) | Err(_) => return Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, busy)),
-    };
+    let body = state.intake.take(body).await?;
     let state = state.clone();
-    let stored = tokio::task::spawn_blocking(move || {
-        let outcome = state.store(&packed, message);
-        drop((packed, held, slot));
-        outcome
-    });
-    stored.await.unwrap_or_else(|failure| {
-        error!(%failure, "storing a remote write request failed inside");
-        let text = "the request ran into a fault of the server; its log has the details";
-        Err(Failure { was_read: true, ..Failure::new(StatusCode::INTERNAL_SERVER_ERROR, text) })
-    })
-}
-
-/// The body with its share of the budget.
-async fn read_body(
-    state: &RemoteWrite,
-    mut body: Body,
-) -> Result<(Bytes, Option<OwnedSemaphorePermit>), Failure> {
-    let too_large = || {
-        let text = format!(
-            "the body is larger than the {REQUEST_BYTES_MAX} bytes that are read: send smaller requests"
-        );
-        Failure::new(StatusCode::PAYLOAD_TOO_LARGE, text)
-    };
-    let mut packed = Vec::new();
-    let mut held: Option<OwnedSemaphorePermit> = None;
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| {
-            let text = format!("the body did not arrive whole: {}", chain(&error));
-            let code = if is_length_limit(&error) {
-                StatusCode::PAYLOAD_TOO_LARGE
-            } else {
-                StatusCode::BAD_REQUEST
-            };
-            Failure::new(code, text)
-        })?;
-        let Ok(data) = frame.into_data() else { continue };
-        let len = packed.len() + data.len();
-        if len > REQUEST_BYTES_MAX {
-            return Err(too_large());
-        }
-        let wanted =
-            len.div_ceil(BUDGET_UNIT_BYTES) - held.as_ref().map_or(0, |held| held.num_permits());
-        if wanted > 0 {
-            let wanted = u32::try_from(wanted).expect("a body is bounded");
-            let Ok(more) = state.budget.clone().try_acquire_many_owned(wanted) else {
-                let text = "too many bytes wait to be stored: send less, or again later";
-                return Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, text));
-            };
-            match &mut held {
-                Some(held) => held.merge(more),
-                None => held = Some(more),
-            }
-        }
-        if packed.is_empty() && body_ends(&body) {
-            return Ok((data, held));
-        }
-        if packed.is_empty() {
-            let rest = usize::try_from(http_body::Body::size_hint(&body).lower()).unwrap_or(0);
-            packed.reserve(len + rest.min(BUFFER_KEPT_BYTES_MAX));
-        }
-        packed.extend_from_slice(&data);
-    }
-    Ok((packed.into(), held))
-}
-
-fn body_ends(body: &Body) -> bool {
-    http_body::Body::is_end_stream(body)
-}
-
-fn is_length_limit(error: &(dyn std::error::Error + 'static)) -> bool {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if error.is::<http_body_util::LengthLimitError>() {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
+    let intake = state.intake.clone();
+    intake.work(body, move |packed| state.store(packed, message)).await?
 }
 
 fn answer(state: &RemoteWrite, receipt: &Receipt, message: Message) -> Response {
@@ -362,7 +278,7 @@ fn answer(state: &RemoteWrite, receipt: &Receipt, message: Message) -> Response 
             let reason = text.trim_end();
             warn!(unsaid_count, reason, "parts of a remote write request are not stored");
         }
-        plain(StatusCode::BAD_REQUEST, text)
+        plain_text(StatusCode::BAD_REQUEST, text)
     };
     if message == Message::V2 {
         tell_written(response.headers_mut(), receipt.written);
@@ -378,12 +294,4 @@ fn tell_written(headers: &mut HeaderMap, written: Written) {
     ] {
         headers.insert(name, HeaderValue::from(count));
     }
-}
-
-fn plain(code: StatusCode, text: String) -> Response {
-    let headers = [
-        (header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8")),
-        (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
-    ];
-    (code, headers, text).into_response()
 }

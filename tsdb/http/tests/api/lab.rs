@@ -103,6 +103,9 @@ pub(crate) fn config() -> ApiConfig {
         retention: "15d".to_owned(),
         hostname: "lab".to_owned(),
         admin_api: false,
+        sums_deltas: false,
+        remote_read_samples_max: 50_000_000,
+        remote_reads_max: 10,
     }
 }
 

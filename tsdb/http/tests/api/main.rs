@@ -9,5 +9,6 @@ mod labels;
 mod lifecycle;
 mod limits;
 mod query;
+mod remote_read;
 mod status;
 mod tree;

@@ -1,4 +1,4 @@
-//! Protocol buffers as far as remote write needs them: a cursor over borrowed bytes.
+//! Protocol buffers as far as remote write and remote read need them: a cursor over borrowed bytes, and fields appended.
 
 use std::ops::Range;
 
@@ -14,7 +14,7 @@ pub struct WireError {
 
 /// A stretch of a message, read from its start; offsets are those of the whole message.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Cursor<'a> {
+pub(crate) struct Cursor<'a> {
     whole: &'a [u8],
     at: usize,
     end: usize,
@@ -22,7 +22,7 @@ pub(super) struct Cursor<'a> {
 
 /// A field's value by its wire type.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Value<'a> {
+pub(crate) enum Value<'a> {
     Varint(u64),
     Fixed64(u64),
     Bytes(Cursor<'a>),
@@ -35,29 +35,29 @@ const BYTES: u64 = 2;
 const FIXED32: u64 = 5;
 
 impl<'a> Cursor<'a> {
-    pub(super) const fn new(whole: &'a [u8]) -> Self {
+    pub(crate) const fn new(whole: &'a [u8]) -> Self {
         Self { whole, at: 0, end: whole.len() }
     }
 
-    pub(super) fn at(whole: &'a [u8], range: Range<usize>) -> Self {
+    pub(crate) fn at(whole: &'a [u8], range: Range<usize>) -> Self {
         assert!(range.start <= range.end && range.end <= whole.len(), "a range of the message");
         Self { whole, at: range.start, end: range.end }
     }
 
-    pub(super) const fn range(&self) -> Range<usize> {
+    pub(crate) const fn range(&self) -> Range<usize> {
         self.at..self.end
     }
 
     /// What is left.
-    pub(super) fn bytes(&self) -> &'a [u8] {
+    pub(crate) fn bytes(&self) -> &'a [u8] {
         &self.whole[self.at..self.end]
     }
 
-    pub(super) const fn len(&self) -> usize {
+    pub(crate) const fn len(&self) -> usize {
         self.end - self.at
     }
 
-    pub(super) const fn is_empty(&self) -> bool {
+    pub(crate) const fn is_empty(&self) -> bool {
         self.at == self.end
     }
 
@@ -65,18 +65,18 @@ impl<'a> Cursor<'a> {
     ///
     /// # Panics
     /// When it has fewer.
-    pub(super) fn skipped(mut self, len: usize) -> Self {
+    pub(crate) fn skipped(mut self, len: usize) -> Self {
         assert!(len <= self.len(), "skips what is there");
         self.at += len;
         self
     }
 
-    pub(super) const fn fault(&self, what: &'static str) -> WireError {
+    pub(crate) const fn fault(&self, what: &'static str) -> WireError {
         WireError { offset: self.at, what }
     }
 
     #[inline]
-    pub(super) fn varint(&mut self) -> Result<u64, WireError> {
+    pub(crate) fn varint(&mut self) -> Result<u64, WireError> {
         let bytes = self.bytes();
         if let Some(first) = bytes.first()
             && *first < 0x80
@@ -100,7 +100,7 @@ impl<'a> Cursor<'a> {
     }
 
     #[inline]
-    pub(super) fn fixed64(&mut self) -> Result<u64, WireError> {
+    pub(crate) fn fixed64(&mut self) -> Result<u64, WireError> {
         let Some(bytes) = self.bytes().first_chunk::<8>() else {
             return Err(self.fault("eight bytes are cut short"));
         };
@@ -124,7 +124,7 @@ impl<'a> Cursor<'a> {
     /// The next field with its number; `None` at the end, which is also behind a fault: what follows one cannot be told
     /// apart, and who passes over faults must come to an end.
     #[inline]
-    pub(super) fn field(&mut self) -> Result<Option<(u64, Value<'a>)>, WireError> {
+    pub(crate) fn field(&mut self) -> Result<Option<(u64, Value<'a>)>, WireError> {
         let field = self.read_field();
         if field.is_err() {
             self.at = self.end;
@@ -159,7 +159,7 @@ impl<'a> Cursor<'a> {
 }
 
 /// Calls `each` with every field; what it does not know it passes over.
-pub(super) fn each_field<'a>(
+pub(crate) fn each_field<'a>(
     mut cursor: Cursor<'a>,
     mut each: impl FnMut(u64, Value<'a>, &Cursor<'a>) -> Result<(), WireError>,
 ) -> Result<(), WireError> {
@@ -170,14 +170,14 @@ pub(super) fn each_field<'a>(
 }
 
 impl<'a> Value<'a> {
-    pub(super) fn stretch(self, at: &Cursor<'a>) -> Result<Cursor<'a>, WireError> {
+    pub(crate) fn stretch(self, at: &Cursor<'a>) -> Result<Cursor<'a>, WireError> {
         match self {
             Self::Bytes(stretch) => Ok(stretch),
             _ => Err(at.fault("a field that has bytes comes as a number")),
         }
     }
 
-    pub(super) fn number(self, at: &Cursor<'a>) -> Result<u64, WireError> {
+    pub(crate) fn number(self, at: &Cursor<'a>) -> Result<u64, WireError> {
         match self {
             Self::Varint(value) => Ok(value),
             _ => Err(at.fault("a field that is a varint has another wire type")),
@@ -185,11 +185,11 @@ impl<'a> Value<'a> {
     }
 
     /// An `int64`, as varint in two's complement.
-    pub(super) fn signed(self, at: &Cursor<'a>) -> Result<i64, WireError> {
+    pub(crate) fn signed(self, at: &Cursor<'a>) -> Result<i64, WireError> {
         self.number(at).map(u64::cast_signed)
     }
 
-    pub(super) fn float(self, at: &Cursor<'a>) -> Result<f64, WireError> {
+    pub(crate) fn float(self, at: &Cursor<'a>) -> Result<f64, WireError> {
         match self {
             Self::Fixed64(bits) => Ok(f64::from_bits(bits)),
             _ => Err(at.fault("a field that is a double has another wire type")),
@@ -197,23 +197,23 @@ impl<'a> Value<'a> {
     }
 
     /// A `uint32`; larger values lose their upper bits, as they do in other readers.
-    pub(super) fn u32(self, at: &Cursor<'a>) -> Result<u32, WireError> {
+    pub(crate) fn u32(self, at: &Cursor<'a>) -> Result<u32, WireError> {
         self.number(at).map(low_u32)
     }
 }
 
 /// The lower half.
-pub(super) fn low_u32(value: u64) -> u32 {
+pub(crate) fn low_u32(value: u64) -> u32 {
     u32::try_from(value & u64::from(u32::MAX)).expect("masked to 32 bits")
 }
 
 /// A `sint64`.
-pub(super) const fn unzigzag(value: u64) -> i64 {
+pub(crate) const fn unzigzag(value: u64) -> i64 {
     (value >> 1).cast_signed() ^ -(value & 1).cast_signed()
 }
 
 /// Appends a repeated scalar, packed or one by one.
-pub(super) fn repeated<'a, T>(
+pub(crate) fn repeated<'a, T>(
     value: Value<'a>,
     at: &Cursor<'a>,
     out: &mut Vec<T>,
@@ -230,4 +230,38 @@ pub(super) fn repeated<'a, T>(
         );
     }
     Ok(())
+}
+
+/// Wire types of fields that are appended.
+pub(crate) const fn varint_tag(field: u8) -> u8 {
+    field << 3
+}
+
+pub(crate) const fn fixed64_tag(field: u8) -> u8 {
+    field << 3 | 1
+}
+
+pub(crate) const fn bytes_tag(field: u8) -> u8 {
+    field << 3 | 2
+}
+
+/// Appends a number without a tag.
+pub(crate) fn put_varint(mut value: u64, out: &mut Vec<u8>) {
+    while value >= 0x80 {
+        out.push(u8::try_from(value & 0x7f).expect("seven bits") | 0x80);
+        value >>= 7;
+    }
+    out.push(u8::try_from(value).expect("seven bits"));
+}
+
+/// Appends a field of bytes.
+pub(crate) fn put_bytes(tag: u8, bytes: &[u8], out: &mut Vec<u8>) {
+    out.push(tag);
+    put_varint(bytes.len() as u64, out);
+    out.extend_from_slice(bytes);
+}
+
+/// A `sint64` as varint.
+pub(crate) const fn zigzag(value: i64) -> u64 {
+    (value << 1 ^ value >> 63).cast_unsigned()
 }

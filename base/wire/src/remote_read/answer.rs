@@ -1,0 +1,177 @@
+//! `prometheus.ReadResponse`, and `prometheus.ChunkedReadResponse` with one series.
+
+use swell_model::{CounterResetHint, Labels, NativeHistogram, Span};
+
+use super::chunks::Chunk;
+use crate::protobuf::{bytes_tag, fixed64_tag, put_bytes, put_varint, varint_tag, zigzag};
+use crate::remote_write::{encode_labels, put_samples};
+
+/// A series in an answer of samples.
+#[derive(Clone, Debug, Default)]
+pub struct ReadAnswer<'a> {
+    /// Its labels.
+    pub labels: Labels,
+    /// Floats: time in milliseconds and value.
+    pub floats: &'a [(i64, f64)],
+    /// Histograms.
+    pub histograms: Vec<(i64, &'a NativeHistogram)>,
+}
+
+/// A whole answer: the series of each query, in its order.
+#[must_use]
+pub fn samples_message(results: &[Vec<ReadAnswer<'_>>]) -> Vec<u8> {
+    let (mut message, mut result, mut series) = (Vec::new(), Vec::new(), Vec::new());
+    let mut histogram = Vec::new();
+    for answers in results {
+        result.clear();
+        for answer in answers {
+            series.clear();
+            series.extend_from_slice(&encode_labels(&answer.labels));
+            put_samples(answer.floats, &mut series);
+            for (at_ms, value) in &answer.histograms {
+                histogram.clear();
+                put_histogram(*at_ms, value, &mut histogram);
+                put_bytes(bytes_tag(4), &histogram, &mut series);
+            }
+            put_bytes(bytes_tag(1), &series, &mut result);
+        }
+        put_bytes(bytes_tag(1), &result, &mut message);
+    }
+    message
+}
+
+fn put_float(tag: u8, value: f64, out: &mut Vec<u8>) {
+    out.push(tag);
+    out.extend_from_slice(&value.to_bits().to_le_bytes());
+}
+
+/// `prometheus.Histogram` with float counts.
+fn put_histogram(at_ms: i64, value: &NativeHistogram, out: &mut Vec<u8>) {
+    put_float(fixed64_tag(2), value.count, out);
+    put_float(fixed64_tag(3), value.sum, out);
+    out.push(varint_tag(4));
+    put_varint(zigzag(i64::from(value.schema)), out);
+    put_float(fixed64_tag(5), value.zero_threshold, out);
+    put_float(fixed64_tag(7), value.zero_count, out);
+    put_side(8, 10, &value.negative_spans, &value.negative_buckets, out);
+    put_side(11, 13, &value.positive_spans, &value.positive_buckets, out);
+    out.push(varint_tag(14));
+    out.push(match value.reset_hint {
+        CounterResetHint::Unknown => 0,
+        CounterResetHint::Reset => 1,
+        CounterResetHint::NotReset => 2,
+        CounterResetHint::Gauge => 3,
+    });
+    out.push(varint_tag(15));
+    put_varint(at_ms.cast_unsigned(), out);
+    if !value.custom_bounds.is_empty() {
+        // The tag of field 16 has two bytes.
+        out.push(0x82);
+        put_bytes(0x01, &packed(&value.custom_bounds), out);
+    }
+}
+
+fn put_side(spans_field: u8, counts_field: u8, spans: &[Span], counts: &[f64], out: &mut Vec<u8>) {
+    let mut span_message = Vec::new();
+    for span in spans {
+        span_message.clear();
+        span_message.push(varint_tag(1));
+        put_varint(zigzag(i64::from(span.offset)), &mut span_message);
+        span_message.push(varint_tag(2));
+        put_varint(u64::from(span.length), &mut span_message);
+        put_bytes(bytes_tag(spans_field), &span_message, out);
+    }
+    if !counts.is_empty() {
+        put_bytes(bytes_tag(counts_field), &packed(counts), out);
+    }
+}
+
+fn packed(values: &[f64]) -> Vec<u8> {
+    values.iter().flat_map(|value| value.to_bits().to_le_bytes()).collect()
+}
+
+/// A message with one series: its labels by [`encode_labels`], and some of its chunks.
+#[must_use]
+pub fn chunked_series(labels: &[u8], chunks: &[Chunk], query_idx: usize) -> Vec<u8> {
+    let (mut series, mut message) = (labels.to_vec(), Vec::new());
+    let mut encoded = Vec::new();
+    for chunk in chunks {
+        encoded.clear();
+        for (field, number) in
+            [(1, chunk.first_ms), (2, chunk.last_ms), (3, i64::from(chunk.encoding))]
+        {
+            encoded.push(varint_tag(field));
+            put_varint(number.cast_unsigned(), &mut encoded);
+        }
+        put_bytes(bytes_tag(4), &chunk.data, &mut encoded);
+        put_bytes(bytes_tag(2), &encoded, &mut series);
+    }
+    put_bytes(bytes_tag(1), &series, &mut message);
+    message.push(varint_tag(2));
+    put_varint(query_idx as u64, &mut message);
+    message
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::remote_write::{Item, Message, Part, items};
+
+    /// A result has its series where a request of remote write has them, so its reader reads both.
+    #[test]
+    fn what_is_answered_is_read_as_it_would_be_received() {
+        let native = NativeHistogram {
+            schema: 2,
+            reset_hint: CounterResetHint::Gauge,
+            zero_threshold: 1e-128,
+            zero_count: 1.5,
+            count: 8.5,
+            sum: -7.25,
+            positive_spans: vec![Span { offset: -3, length: 2 }, Span { offset: 4, length: 1 }],
+            positive_buckets: vec![1.0, 2.0, 3.0],
+            negative_spans: vec![Span { offset: 1, length: 1 }],
+            negative_buckets: vec![1.0],
+            ..NativeHistogram::default()
+        };
+        let custom = NativeHistogram {
+            schema: NativeHistogram::CUSTOM_SCHEMA,
+            count: 3.0,
+            sum: 1.5,
+            positive_spans: vec![Span { offset: 0, length: 2 }],
+            positive_buckets: vec![1.0, 2.0],
+            custom_bounds: vec![0.5, 2.5],
+            ..NativeHistogram::default()
+        };
+        let labels = Labels::from_pairs([("__name__", "m"), ("a", "b")]);
+        let histograms = vec![(3, &native), (4, &custom)];
+        let answer =
+            ReadAnswer { labels: labels.clone(), floats: &[(1, 0.5), (2, -1.0)], histograms };
+        let message = samples_message(&[Vec::new(), vec![answer]]);
+        // No series, then all the rest.
+        assert_eq!(message[..2], [bytes_tag(1), 0]);
+        let mut rest = crate::protobuf::Cursor::new(&message[3..]);
+        let len = usize::try_from(rest.varint().expect("a length")).expect("small");
+        let result = rest.bytes();
+        assert_eq!(result.len(), len);
+        let Some(Ok(Item::Series(series))) = items(result, Message::V1).next() else {
+            panic!("a series")
+        };
+        let mut pairs = Vec::new();
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("UTF-8");
+        series.each_label(|name, value| pairs.push((text(name), text(value)))).expect("good");
+        assert_eq!(Labels::from_pairs(pairs), labels);
+        let (mut floats, mut found) = (Vec::new(), Vec::new());
+        for part in series.parts(series.labels_len().expect("good")) {
+            match part.expect("good") {
+                Part::Sample(sample) => floats.push((sample.timestamp_ms, sample.value)),
+                Part::Histogram(histogram) => {
+                    let read = histogram.read().expect("a good histogram");
+                    found.push((read.timestamp_ms, read.value));
+                }
+                _ => panic!("neither exemplars nor metadata"),
+            }
+        }
+        assert_eq!(floats, [(1, 0.5), (2, -1.0)]);
+        assert_eq!(found, [(3, native), (4, custom)]);
+    }
+}

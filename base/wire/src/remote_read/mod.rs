@@ -1,0 +1,15 @@
+//! Remote read: requests as a Prometheus sends them, and the two forms of answers: all samples in one message, or frames
+//! of chunks as Prometheus stores them.
+//!
+//! Packing (snappy) and sending are the caller's.
+
+mod answer;
+mod bits;
+mod chunks;
+mod frame;
+mod request;
+
+pub use answer::{ReadAnswer, chunked_series, samples_message};
+pub use chunks::{Chunk, float_chunks, histogram_chunks};
+pub use frame::{crc32c, put_frame};
+pub use request::{Query, ReadRequest, ReadRequestError, ResponseType, read_request};

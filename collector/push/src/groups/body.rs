@@ -1,0 +1,198 @@
+//! What is pushed: families of samples without times, in the text format or in protobuf.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use swell_exposition::{BodyFault, BodyFormat, Entry, Format, HistogramOptions, visit_body};
+use swell_model::{Labels, METRIC_NAME, MetricKind};
+
+use super::key::GroupKey;
+
+/// Names of our own in each group.
+pub(crate) const PUSH_TIME: &str = "push_time_seconds";
+pub(crate) const FAILURE_TIME: &str = "push_failure_time_seconds";
+
+/// A metric family of a group.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Family {
+    /// Its kind as the text format names it; `untyped` where nothing was said.
+    pub(crate) kind: String,
+    pub(crate) help: String,
+    /// Series by their labels; values as bits, which every value survives.
+    pub(crate) series: Vec<(Vec<(String, String)>, u64)>,
+}
+
+/// Families by name.
+pub(crate) type Families = BTreeMap<String, Family>;
+
+/// Why a body is refused.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PushFault {
+    #[error("text format parsing error: {0}")]
+    Body(#[from] BodyFault),
+    #[error("pushed metrics must not have timestamps: {0}")]
+    Timestamp(String),
+    #[error("{0}")]
+    Repeated(String),
+    #[error("{0:?} is set here, and must not be pushed")]
+    OwnName(&'static str),
+    #[error("pushed metrics are invalid or inconsistent with existing metrics: {0}")]
+    Inconsistent(String),
+    #[error("{0}")]
+    TooMuch(String),
+}
+
+/// The kind of metric by its word.
+pub(crate) fn kind_of(word: &str) -> MetricKind {
+    match word {
+        "counter" => MetricKind::Counter,
+        "gauge" => MetricKind::Gauge,
+        "histogram" => MetricKind::Histogram,
+        "gaugehistogram" => MetricKind::GaugeHistogram,
+        "summary" => MetricKind::Summary,
+        "info" => MetricKind::Info,
+        "stateset" => MetricKind::StateSet,
+        _ => MetricKind::Unknown,
+    }
+}
+
+/// Reads a body; each series gets the labels of the group, which win.
+pub(crate) fn read(
+    bytes: &[u8],
+    content_type: &str,
+    key: &GroupKey,
+) -> Result<Families, PushFault> {
+    // As upstream: whatever is not protobuf is text.
+    let format =
+        BodyFormat::from_content_type(content_type).unwrap_or(BodyFormat::Text(Format::Text));
+    let mut families = Families::new();
+    let mut seen = std::collections::BTreeSet::new();
+    // The family that the last comment named: samples behind it are its own while their names say so.
+    let mut current = String::new();
+    visit_body(bytes, format, &HistogramOptions::default(), &mut |entry| {
+        match entry {
+            Entry::Type { family, word, .. } => {
+                word.clone_into(&mut families.entry(family.to_string()).or_default().kind);
+                current = family.into_owned();
+            }
+            Entry::Help { family, text } => {
+                families.entry(family.to_string()).or_default().help = text.into_owned();
+                current = family.into_owned();
+            }
+            Entry::Unit { .. } => {}
+            // Without the option there are none.
+            Entry::Histogram(sample) => {
+                return Err(PushFault::Inconsistent(format!(
+                    "{}: a native histogram",
+                    sample.series.raw()
+                )));
+            }
+            Entry::Sample(sample) => {
+                if sample.timestamp.is_some() {
+                    return Err(PushFault::Timestamp(sample.series.raw().to_owned()));
+                }
+                let repeated =
+                    |error: &dyn std::fmt::Display| PushFault::Repeated(error.to_string());
+                let own = sample.series.to_labels().map_err(|error| repeated(&error))?;
+                let mut builder = own.to_builder();
+                for (name, value) in key {
+                    builder.set(name, value);
+                }
+                let labels = builder.build();
+                let name = own.metric_name().unwrap_or_default();
+                if let Some(reserved) = [PUSH_TIME, FAILURE_TIME].into_iter().find(|it| *it == name)
+                {
+                    return Err(PushFault::OwnName(reserved));
+                }
+                if !seen.insert(labels.clone()) {
+                    return Err(PushFault::Inconsistent(format!(
+                        "{labels} was collected before with the same name and label values"
+                    )));
+                }
+                let family = if is_of(name, &current) { current.as_str() } else { name };
+                let pairs = labels.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+                let series = (pairs.collect(), sample.value.to_bits());
+                families.entry(family.to_owned()).or_default().series.push(series);
+            }
+        }
+        Ok(())
+    })?;
+    families.retain(|_, family| !family.series.is_empty());
+    Ok(families)
+}
+
+/// Whether a sample's name is one of a family's.
+fn is_of(name: &str, family: &str) -> bool {
+    const SUFFIXES: [&str; 7] = ["", "_bucket", "_sum", "_count", "_total", "_created", "_info"];
+    !family.is_empty() && name.strip_prefix(family).is_some_and(|suffix| SUFFIXES.contains(&suffix))
+}
+
+impl Family {
+    /// Label sets with their values.
+    pub(crate) fn samples(&self) -> impl Iterator<Item = (Labels, f64)> + '_ {
+        self.series.iter().map(|(pairs, bits)| {
+            let pairs = pairs.iter().map(|(name, value)| (name, value));
+            (Labels::from_pairs(pairs), f64::from_bits(*bits))
+        })
+    }
+}
+
+/// The labels of a metric of our own in a group.
+pub(crate) fn own_labels(name: &str, key: &GroupKey) -> Labels {
+    let pairs = key.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    Labels::from_pairs(pairs.chain([(METRIC_NAME, name)]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key() -> GroupKey {
+        super::super::key::parse("job/backup/instance@base64/=").expect("good")
+    }
+
+    fn shown(text: &str) -> Vec<String> {
+        match read(text.as_bytes(), "", &key()) {
+            Ok(families) => families
+                .iter()
+                .flat_map(|(name, family)| {
+                    let kind = family.kind.clone();
+                    family
+                        .samples()
+                        .map(move |(labels, value)| format!("{name} {kind}: {labels} {value}"))
+                })
+                .collect(),
+            Err(fault) => vec![fault.to_string()],
+        }
+    }
+
+    #[test]
+    fn series_get_the_groups_labels_and_stand_with_their_family() {
+        let text = "# TYPE took histogram\n# HELP took How long.\ntook_bucket{le=\"1\"} 2\ntook_sum 1.5\ntook_count 2\n\
+                    # TYPE done gauge\ndone{job=\"mine\",instance=\"i\"} 1\nalone NaN\n";
+        assert_eq!(
+            shown(text),
+            [
+                r#"alone : alone{job="backup"} NaN"#,
+                r#"done gauge: done{job="backup"} 1"#,
+                r#"took histogram: took_bucket{job="backup", le="1.0"} 2"#,
+                r#"took histogram: took_sum{job="backup"} 1.5"#,
+                r#"took histogram: took_count{job="backup"} 2"#,
+            ]
+        );
+    }
+
+    #[test]
+    fn what_upstream_refuses_is_refused() {
+        for (text, part) in [
+            ("a 1 1700000000000\n", "must not have timestamps: a"),
+            ("a{\n", "text format parsing error"),
+            ("a{job=\"x\"} 1\na{job=\"y\"} 2\n", "was collected before"),
+            ("a{b=\"1\",b=\"2\"} 1\n", "more than once"),
+            ("push_time_seconds 1\n", "must not be pushed"),
+        ] {
+            assert!(shown(text)[0].contains(part), "{text}: {:?}", shown(text));
+        }
+        assert!(shown("").is_empty());
+    }
+}
