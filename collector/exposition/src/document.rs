@@ -1,5 +1,6 @@
 //! A body in any of the formats, gone through entry by entry.
 
+use crate::custom;
 use crate::fault::LineError;
 use crate::parser::{Entry, Format, Parser};
 use crate::protobuf::{self, ProtobufFault};
@@ -25,12 +26,12 @@ impl BodyFormat {
     }
 }
 
-/// What becomes of histograms in a protobuf body; the text formats have only classic ones.
+/// What becomes of histograms; the text formats have only classic ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HistogramOptions {
     /// Native histograms are taken; else their classic buckets stand for them.
     pub native: bool,
-    /// Classic buckets are taken beside the native histogram that they belong to.
+    /// Classic buckets are taken beside the native histogram that they belong to, or that is made of them.
     pub always_classic: bool,
     /// Classic histograms become native ones with the same bounds.
     pub classic_as_custom: bool,
@@ -58,6 +59,9 @@ pub fn visit_body<E: From<BodyFault>>(
     visit: &mut impl FnMut(Entry<'_>) -> Result<(), E>,
 ) -> Result<(), E> {
     match format {
+        BodyFormat::Text(format) if options.classic_as_custom => {
+            custom::visit(body, format, options.always_classic, visit)
+        }
         BodyFormat::Text(format) => {
             for entry in Parser::new(body, format) {
                 visit(entry.map_err(BodyFault::from)?)?;

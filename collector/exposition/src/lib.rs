@@ -5,12 +5,14 @@
 //! is checked but not taken apart; a caller that knows the text already never builds its labels.
 //! The rules are those of Prometheus' `model/textparse`.
 
+mod custom;
 mod document;
 mod fault;
 mod float;
 mod parser;
 mod protobuf;
 mod series;
+mod writer;
 
 pub use document::{BodyFault, BodyFormat, HistogramOptions, visit_body};
 pub use fault::{Fault, LineError};

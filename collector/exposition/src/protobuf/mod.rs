@@ -19,6 +19,7 @@ use swell_model::{InvalidHistogram, MetricKind, TimestampMs};
 use crate::document::{BodyFault, HistogramOptions};
 use crate::parser::{Entry, Exemplar, Sample};
 use crate::series::SeriesText;
+use crate::writer::{write_pairs, write_series};
 use messages::{FAMILY_METRIC, FamilyHead, LabelPair, Metric, MetricType, Timestamp};
 
 /// A single metric beyond this is none: the largest histograms have a tenth of it. An empty bucket of two bytes takes
@@ -251,22 +252,8 @@ impl<'a> Lines<'a> {
     /// The family's name with a suffix, the metric's labels, and one more.
     fn write_series(&mut self, suffix: &str, more: Option<(&str, &str)>) {
         self.series.clear();
-        let name = &self.head.name;
-        let bare = is_bare(name) && is_bare_rest(suffix);
-        if bare {
-            self.series.push_str(name);
-            self.series.push_str(suffix);
-        }
-        self.series.push('{');
-        if !bare {
-            write_quoted(&mut self.series, name);
-            // Behind the quote that closes the name.
-            self.series.pop();
-            self.series.push_str(suffix);
-            self.series.push('"');
-        }
         let own = self.metric.labels.iter().map(|pair| (pair.name.as_str(), pair.value.as_str()));
-        write_pairs(&mut self.series, own.chain(more));
+        write_series(&mut self.series, &self.head.name, suffix, own.chain(more));
     }
 
     fn sample<E>(
@@ -300,47 +287,6 @@ fn write_exemplar(out: &mut String, exemplar: &messages::Exemplar) -> (f64, Opti
     let pairs = exemplar.labels.iter();
     write_pairs(out, pairs.map(|LabelPair { name, value }| (name.as_str(), value.as_str())));
     (exemplar.value, exemplar.timestamp.map(millis))
-}
-
-/// Labels up to the closing brace, behind an opening one or a name in it.
-fn write_pairs<'p>(out: &mut String, pairs: impl Iterator<Item = (&'p str, &'p str)>) {
-    for (name, value) in pairs {
-        if !out.ends_with('{') {
-            out.push(',');
-        }
-        if is_bare(name) && !name.contains(':') {
-            out.push_str(name);
-        } else {
-            write_quoted(out, name);
-        }
-        out.push('=');
-        write_quoted(out, value);
-    }
-    out.push('}');
-}
-
-fn write_quoted(out: &mut String, text: &str) {
-    out.push('"');
-    for character in text.chars() {
-        match character {
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '"' => out.push_str("\\\""),
-            other => out.push(other),
-        }
-    }
-    out.push('"');
-}
-
-/// Whether a name needs no quotes.
-fn is_bare(name: &str) -> bool {
-    !name.is_empty()
-        && !name.starts_with(|first: char| first.is_ascii_digit())
-        && is_bare_rest(name)
-}
-
-fn is_bare_rest(text: &str) -> bool {
-    text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b':'))
 }
 
 /// Nanoseconds below a millisecond are cut off.
