@@ -464,3 +464,35 @@ async fn a_damaged_state_file_is_named() {
     .expect_err("damaged");
     assert!(error.to_string().contains("rules is damaged"), "{error}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn groups_come_by_pages() {
+    let world = World::new().await;
+    let running = world.start();
+    let text =
+        |name: &str| format!("groups: [{{name: {name}, rules: [{{record: r, expr: '1'}}]}}]");
+    let rules = ["a", "b", "c"]
+        .map(|name| load_rules(format!("{name}.yml"), &text(name)).expect("the rules are valid"));
+    let settings = RuleSettings::new(rules.into_iter().collect());
+    running.handle.reload_rules(settings).await.expect("running");
+    let (mut path, mut names) = ("/api/v1/rules?group_limit=2".to_owned(), Vec::new());
+    for pages_left in [1, 0] {
+        let (_, page) = running.get(&path).await;
+        let groups = page["data"]["groups"].as_array().expect("groups").clone();
+        names.extend(groups.iter().map(|group| group["name"].as_str().expect("a name").to_owned()));
+        let token = page["data"].get("groupNextToken").and_then(Value::as_str);
+        assert_eq!(token.is_some(), pages_left > 0);
+        path =
+            format!("/api/v1/rules?group_limit=2&group_next_token={}", token.unwrap_or_default());
+    }
+    assert_eq!(names, ["a", "b", "c"]);
+    for odd in [
+        "group_limit=0",
+        "group_limit=x",
+        "group_next_token=ab",
+        "group_limit=1&group_next_token=ab",
+    ] {
+        assert_eq!(running.get(&format!("/api/v1/rules?{odd}")).await.0, 400, "{odd}");
+    }
+    running.stop().await;
+}

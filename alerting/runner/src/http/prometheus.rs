@@ -1,9 +1,12 @@
 //! `/api/v1/rules`, `/api/v1/alerts` and `/api/v1/alertmanagers`.
 
+use std::sync::Arc;
+
 use axum::extract::{RawQuery, State};
 use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use swell_http::ErrorBody;
 use swell_route::matches_all;
 use swell_rules::{AlertInstance, AlertState, Rule};
@@ -56,8 +59,12 @@ async fn rules(
             && (selectors.is_empty()
                 || selectors.iter().any(|matchers| matches_all(matchers, &labels)))
     };
-    let mut groups = Vec::new();
-    for group in handle.groups() {
+    let page = Page::parse(&parameters).map_err(ErrorBody::bad_data)?;
+    let (mut groups, mut next) = (Vec::new(), None);
+    let mut all = handle.groups();
+    all.sort_by(|one, other| (&one.file, &one.name).cmp(&(&other.file, &other.name)));
+    let start = page.start(&all).map_err(ErrorBody::bad_data)?;
+    for group in &all[start..] {
         if !parameters.admits("rule_group", &group.name) || !parameters.admits("file", &group.file)
         {
             continue;
@@ -68,11 +75,63 @@ async fn rules(
             .filter(|rule| chosen(rule))
             .map(|rule| rule_json(rule, exclude_alerts))
             .collect();
-        if !rules.is_empty() {
-            groups.push(group_json(&group, rules));
+        if rules.is_empty() {
+            continue;
         }
+        if page.limit.is_some_and(|limit| groups.len() >= limit) {
+            next = Some(token(group));
+            break;
+        }
+        groups.push(group_json(group, rules));
     }
-    Ok(success(json!({ "groups": groups })))
+    let mut data = json!({ "groups": groups });
+    if let Some(next) = next {
+        data["groupNextToken"] = json!(next);
+    }
+    Ok(success(data))
+}
+
+/// Which part of the groups is wanted.
+struct Page<'a> {
+    /// Groups at most.
+    limit: Option<usize>,
+    /// The group that the page begins with.
+    token: Option<&'a str>,
+}
+
+impl<'a> Page<'a> {
+    fn parse(parameters: &'a Parameters) -> Result<Self, String> {
+        let given = |name| parameters.one(name).filter(|text: &&str| !text.is_empty());
+        let limit = given("group_limit").map(|text| {
+            let limit = text.parse().ok().filter(|limit| *limit > 0_usize);
+            limit.ok_or_else(|| format!("group_limit must be a number above 0, not {text:?}"))
+        });
+        let (limit, token) = (limit.transpose()?, given("group_next_token"));
+        if token.is_some() && limit.is_none() {
+            return Err("group_next_token is of use with a group_limit only".to_owned());
+        }
+        Ok(Self { limit, token })
+    }
+
+    /// Position of the first group.
+    fn start(&self, groups: &[Arc<GroupView>]) -> Result<usize, String> {
+        let Some(wanted) = self.token else { return Ok(0) };
+        let found = groups.iter().position(|group| token(group) == wanted);
+        found.ok_or_else(|| {
+            format!("invalid group_next_token {wanted:?}: there is no such group now, begin again without it")
+        })
+    }
+}
+
+/// Names a group for the next page.
+fn token(group: &GroupView) -> String {
+    use std::fmt::Write as _;
+    let digest = Sha256::digest(format!("{};{}", group.file, group.name));
+    let mut text = String::with_capacity(digest.len() * 2);
+    for byte in digest {
+        write!(text, "{byte:02x}").expect("strings take all");
+    }
+    text
 }
 
 fn group_json(group: &GroupView, rules: Vec<Value>) -> Value {
