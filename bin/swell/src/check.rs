@@ -18,6 +18,7 @@ pub(crate) fn run(verb: &CheckVerb) -> bool {
             remarks.extend(config.unsupported_discoveries.iter().map(|(job, kind)| {
                 format!("job {job:?}: {kind} is not supported yet, it gives no targets")
             }));
+            remarks.extend(config.remarks.iter().cloned());
             let mut faults = Vec::new();
             for rules in &config.rule_files {
                 match fs::read_to_string(rules) {

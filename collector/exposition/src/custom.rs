@@ -212,8 +212,8 @@ h_count 4
 
     #[test]
     fn lines_of_a_histogram_become_one() {
-        let x = r#"{__name__="h", a="x"} [0.5, 1.0] [2.0, 5.0] sum 12.5"#;
-        let y = r#"{__name__="h", a="y"} [1.0] [1.0, 2.0] sum 0.5"#;
+        let x = r#"h{a="x"} [0.5, 1.0] [2.0, 5.0] sum 12.5"#;
+        let y = r#"h{a="y"} [1.0] [1.0, 2.0] sum 0.5"#;
         assert_eq!(shown(BODY, false), [x, y, "c 1", "h_count 4"]);
         let kept = shown(BODY, true);
         assert_eq!(kept.len(), 8 + 4);

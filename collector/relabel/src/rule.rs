@@ -33,6 +33,24 @@ pub enum Action {
 }
 
 impl Action {
+    /// The configuration's word.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Replace => "replace",
+            Self::Keep => "keep",
+            Self::Drop => "drop",
+            Self::KeepEqual => "keepequal",
+            Self::DropEqual => "dropequal",
+            Self::HashMod => "hashmod",
+            Self::LabelMap => "labelmap",
+            Self::LabelDrop => "labeldrop",
+            Self::LabelKeep => "labelkeep",
+            Self::Lowercase => "lowercase",
+            Self::Uppercase => "uppercase",
+        }
+    }
+
     /// Reads the configuration's word, in any case.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
@@ -110,6 +128,8 @@ pub struct Rule {
     action: Action,
     source_labels: Vec<String>,
     separator: String,
+    /// As written, without the anchors.
+    regex: String,
     pattern: Regex,
     modulus: u64,
     target_label: String,
@@ -177,11 +197,27 @@ impl Rule {
             action,
             source_labels: spec.source_labels.unwrap_or_default(),
             separator: spec.separator.unwrap_or_else(|| ";".to_owned()),
+            regex: text,
             pattern,
             modulus: spec.modulus.unwrap_or(1),
             target_label: target,
             replacement: spec.replacement.unwrap_or_else(|| "$1".to_owned()),
         })
+    }
+
+    /// The rule as it could be written, with the defaults that it has.
+    #[must_use]
+    pub fn spec(&self) -> RuleSpec {
+        let modulus = (self.action == Action::HashMod).then_some(self.modulus);
+        RuleSpec {
+            source_labels: Some(self.source_labels.clone()),
+            separator: Some(self.separator.clone()),
+            regex: Some(self.regex.clone()),
+            modulus,
+            target_label: Some(self.target_label.clone()),
+            replacement: Some(self.replacement.clone()),
+            action: self.action,
+        }
     }
 
     /// Applies the rule; `false` when it dropped the labels.

@@ -1,10 +1,11 @@
 //! What is scraped and how: checked values, one [`ScrapeConfig`] per job.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::PathBuf;
 
+use swell_discovery::{DiscoveryConfig, TargetGroup};
 use swell_exposition::HistogramOptions;
+use swell_http_client::ClientOptions;
 use swell_model::DurationMs;
 use swell_relabel::Rule;
 
@@ -30,95 +31,6 @@ impl Scheme {
     }
 }
 
-/// Targets with common labels.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TargetGroup {
-    /// Addresses, `host:port`.
-    pub targets: Vec<String>,
-    /// Labels of all of them.
-    pub labels: BTreeMap<String, String>,
-}
-
-/// Target groups that stand in files (`file_sd_configs`).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FileDiscovery {
-    /// Paths to `.json`, `.yml` or `.yaml`; the last part may hold `*` and `?`.
-    pub patterns: Vec<PathBuf>,
-    /// Files are read again at least this often; changes are noticed sooner.
-    pub refresh: DurationMs,
-}
-
-/// A secret, or where it stands. A file is read for each scrape, so that it can be rotated.
-#[derive(Clone, PartialEq, Eq)]
-pub enum Secret {
-    /// The secret itself.
-    Text(String),
-    /// A file that holds it; blanks at both ends do not count.
-    File(PathBuf),
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Text(_) => f.write_str("Text(<secret>)"),
-            Self::File(path) => f.debug_tuple("File").field(path).finish(),
-        }
-    }
-}
-
-/// How a scrape shows who asks.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Auth {
-    /// Not at all.
-    #[default]
-    None,
-    /// User and password.
-    Basic {
-        /// User.
-        username: Secret,
-        /// Password.
-        password: Secret,
-    },
-    /// An `Authorization` header.
-    Header {
-        /// First word of the header, `Bearer` as a rule.
-        scheme: String,
-        /// What follows it.
-        credentials: Secret,
-    },
-}
-
-/// PEM text, or where it stands.
-#[derive(Clone, PartialEq, Eq)]
-pub enum Pem {
-    /// The text itself.
-    Text(String),
-    /// A file that holds it; read when the job is set up.
-    File(PathBuf),
-}
-
-impl fmt::Debug for Pem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Text(_) => f.write_str("Text(<pem>)"),
-            Self::File(path) => f.debug_tuple("File").field(path).finish(),
-        }
-    }
-}
-
-/// The TLS side of a scrape.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TlsOptions {
-    /// Authorities that vouch for targets; those of the system when absent.
-    pub ca: Option<Pem>,
-    /// Certificate that we show, with its key.
-    pub identity: Option<(Pem, Pem)>,
-    /// Name that the target's certificate must carry, when it is not the address.
-    pub server_name: Option<String>,
-    /// Whether any certificate will do.
-    pub insecure_skip_verify: bool,
-}
-
 /// A scrape that exceeds one of these fails as a whole; `None` is no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
@@ -136,6 +48,49 @@ pub struct Limits {
     pub body_bytes_max: Option<u64>,
     /// Dropped targets that are remembered for display.
     pub dropped_targets_max: Option<usize>,
+    /// Buckets of a native histogram: one with more is stored at a lower resolution.
+    pub histogram_buckets_max: Option<usize>,
+    /// Highest schema of a native histogram, from the smallest growth of its buckets that is of use.
+    pub histogram_schema_max: Option<i32>,
+}
+
+/// How names that are not of classic form travel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Escaping {
+    /// As they are.
+    #[default]
+    AllowUtf8,
+    /// Odd characters as underscores.
+    Underscores,
+    /// Dots as `_dot_`, underscores doubled, other odd characters as an underscore.
+    Dots,
+    /// With a prefix, odd characters by their number.
+    Values,
+}
+
+impl Escaping {
+    /// All schemes.
+    pub const ALL: [Self; 4] = [Self::AllowUtf8, Self::Underscores, Self::Dots, Self::Values];
+
+    /// As configurations and headers have it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::AllowUtf8 => "allow-utf-8",
+            Self::Underscores => "underscores",
+            Self::Dots => "dots",
+            Self::Values => "values",
+        }
+    }
+}
+
+/// Which names of metrics and labels are good, and how others are asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NameRules {
+    /// Whether only names of classic form are good: a scrape with others fails.
+    pub classic_only: bool,
+    /// How the target is asked to write names.
+    pub escaping: Escaping,
 }
 
 /// One job.
@@ -155,8 +110,8 @@ pub struct ScrapeConfig {
     pub params: BTreeMap<String, Vec<String>>,
     /// Targets that stand in the configuration.
     pub static_groups: Vec<TargetGroup>,
-    /// Targets that stand in files.
-    pub file_discoveries: Vec<FileDiscovery>,
+    /// Sources of further targets.
+    pub discoveries: Vec<DiscoveryConfig>,
     /// Applied to targets.
     pub relabel: Vec<Rule>,
     /// Applied to series.
@@ -173,14 +128,18 @@ pub struct ScrapeConfig {
     pub fallback_protocol: Option<ScrapeProtocol>,
     /// Limits.
     pub limits: Limits,
-    /// Who asks.
-    pub auth: Auth,
-    /// TLS.
-    pub tls: TlsOptions,
+    /// How targets are asked.
+    pub client: ClientOptions,
     /// Whether bodies may come compressed.
     pub compression: bool,
-    /// Whether redirects are followed.
-    pub follow_redirects: bool,
+    /// Whether series whose samples have a timestamp of their own end when they vanish, too.
+    pub track_timestamps_staleness: bool,
+    /// Whether timeout, limit and size of a scrape are stored beside its outcome.
+    pub extra_metrics: bool,
+    /// Which names of metrics and labels are good.
+    pub names: NameRules,
+    /// File to which failed scrapes are written, one JSON object a line.
+    pub failure_log: Option<PathBuf>,
 }
 
 impl ScrapeConfig {
@@ -195,7 +154,7 @@ impl ScrapeConfig {
             scheme: Scheme::Http,
             params: BTreeMap::new(),
             static_groups: Vec::new(),
-            file_discoveries: Vec::new(),
+            discoveries: Vec::new(),
             relabel: Vec::new(),
             metric_relabel: Vec::new(),
             honor_labels: false,
@@ -204,10 +163,12 @@ impl ScrapeConfig {
             protocols: Vec::new(),
             fallback_protocol: None,
             limits: Limits::default(),
-            auth: Auth::None,
-            tls: TlsOptions::default(),
+            client: ClientOptions::default(),
             compression: true,
-            follow_redirects: true,
+            track_timestamps_staleness: false,
+            extra_metrics: false,
+            names: NameRules::default(),
+            failure_log: None,
         }
     }
 }

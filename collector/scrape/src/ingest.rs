@@ -10,20 +10,14 @@ use rustc_hash::{FxHashMap, FxHasher};
 use swell_exposition::{BodyFault, BodyFormat, Entry, RepeatedLabel, SeriesText, visit_body};
 use swell_model::{
     AppendError, AppendReport, Batch, Exemplar, ExemplarSample, HistogramSample, Labels,
-    METRIC_NAME, MetricDescription, MetricMetadata, NativeHistogram, Row, SampleSink, SeriesRef,
-    TimestampMs, stale_nan,
+    MetricDescription, MetricMetadata, NativeHistogram, Row, SampleSink, SeriesRef, TimestampMs,
+    stale_nan,
 };
 
 use crate::config::ScrapeConfig;
+use crate::limits::{self, check_label_limits};
+use crate::report::{ReportSeries, ScrapeReport};
 
-/// Series that tell about a scrape, in the order of [`ScrapeReport::values`].
-const REPORT_NAMES: [&str; 5] = [
-    "up",
-    "scrape_duration_seconds",
-    "scrape_samples_scraped",
-    "scrape_samples_post_metric_relabeling",
-    "scrape_series_added",
-];
 /// A series that the storage had no room for is offered again after this many scrapes.
 const SHED_RETRY_SCRAPES: u64 = 10;
 /// Put before a label of the target's own whose name we use.
@@ -42,6 +36,14 @@ pub(crate) enum IngestError {
     SampleLimit { count: usize, limit: usize },
     #[error("series {series} has {what} of {found}, more than the limit of {limit}")]
     LabelLimit { series: String, what: &'static str, found: usize, limit: usize },
+    #[error(
+        "series {series} has the {what} {name:?}, which is not of classic form: metric_name_validation_scheme is legacy"
+    )]
+    NameNotClassic { series: String, what: &'static str, name: String },
+    #[error(
+        "a native histogram has {found} buckets at the lowest resolution, more than the limit of {limit}"
+    )]
+    BucketLimit { found: usize, limit: usize },
     #[error("store the samples")]
     Append(#[from] AppendError),
 }
@@ -61,23 +63,6 @@ pub(crate) struct Ingested {
     pub(crate) shed: usize,
     /// What the storage made of them.
     pub(crate) report: AppendReport,
-}
-
-/// A scrape as its own series tell it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ScrapeReport {
-    pub(crate) up: bool,
-    pub(crate) duration_seconds: f64,
-    pub(crate) ingested: Ingested,
-}
-
-impl ScrapeReport {
-    #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
-    fn values(&self) -> [f64; 5] {
-        let Ingested { scraped, kept, added, .. } = self.ingested;
-        let up = if self.up { 1.0 } else { 0.0 };
-        [up, self.duration_seconds, scraped as f64, kept as f64, added as f64]
-    }
 }
 
 /// A series of the target.
@@ -122,7 +107,7 @@ pub(crate) struct TargetSeries {
     free: Vec<u32>,
     /// Index by reference: several texts may name one series.
     by_series: FxHashMap<SeriesRef, u32>,
-    reports: Option<[SeriesRef; 5]>,
+    reports: ReportSeries,
     /// Scrapes so far.
     scrape: u64,
     /// Of all metadata in the last body.
@@ -171,7 +156,7 @@ impl TargetSeries {
             known: Vec::new(),
             free: Vec::new(),
             by_series: FxHashMap::default(),
-            reports: None,
+            reports: ReportSeries::default(),
             scrape: 0,
             metadata_hash: 0,
             shed_reason: None,
@@ -220,7 +205,7 @@ impl TargetSeries {
         let mut rows = Rows::new();
         let mut ingested = Ingested::default();
         let mut metadata = FxHasher::default();
-        let samples_max = limit(config.limits.samples_max).unwrap_or(usize::MAX);
+        let samples_max = limits::given(config.limits.samples_max).unwrap_or(usize::MAX);
         visit_body(body, format, &config.histograms, &mut |entry| {
             let sample = match entry {
                 Entry::Type { family, word, .. } => {
@@ -303,7 +288,7 @@ impl TargetSeries {
         }
         known.scrape = self.scrape;
         known.last = time;
-        known.live_next = own_time.is_none();
+        known.live_next = own_time.is_none() || config.track_timestamps_staleness;
         // A start that is not before the sample is none, as for remote write.
         let start = sample.start.filter(|start| start.0 > 0 && *start <= time);
         let (series, start_ms) = (known.series, start.map_or(0, |start| start.0));
@@ -312,7 +297,7 @@ impl TargetSeries {
             TakenValue::Histogram(value) => rows.batch.histograms.push(HistogramSample {
                 series,
                 timestamp: time,
-                value: Arc::clone(value),
+                value: limits::histogram(value, &config.limits)?,
                 start_ms,
             }),
         }
@@ -409,6 +394,9 @@ impl TargetSeries {
         if labels.metric_name().is_none() {
             return Err(IngestError::NameMissing { series: series.raw().to_owned() });
         }
+        if config.names.classic_only {
+            limits::check_names(&labels)?;
+        }
         check_label_limits(&labels, config)?;
         Ok(Some(labels))
     }
@@ -469,13 +457,7 @@ impl TargetSeries {
         report: &ScrapeReport,
         sink: &dyn SampleSink,
     ) -> Result<(), AppendError> {
-        match self.store_reports(at, report.values(), sink) {
-            Err(AppendError::UnknownSeries(_)) => {
-                self.reports = None;
-                self.store_reports(at, report.values(), sink)
-            }
-            outcome => outcome,
-        }
+        self.reports.store(&self.labels, at, report, sink)
     }
 
     /// Ends the series that tell about scrapes: the target is gone.
@@ -484,63 +466,8 @@ impl TargetSeries {
         at: TimestampMs,
         sink: &dyn SampleSink,
     ) -> Result<(), AppendError> {
-        if self.reports.is_none() {
-            return Ok(());
-        }
-        self.store_reports(at, [stale_nan(); 5], sink)
+        self.reports.end(at, sink)
     }
-
-    fn store_reports(
-        &mut self,
-        at: TimestampMs,
-        values: [f64; 5],
-        sink: &dyn SampleSink,
-    ) -> Result<(), AppendError> {
-        let series = match self.reports {
-            Some(series) => series,
-            None => {
-                let mut series = [SeriesRef(0); 5];
-                for (slot, name) in series.iter_mut().zip(REPORT_NAMES) {
-                    let mut labels = self.labels.to_builder();
-                    *slot = sink.resolve(&labels.set(METRIC_NAME, name).build())?;
-                }
-                *self.reports.insert(series)
-            }
-        };
-        let row = Row::new(at, series.to_vec(), values.to_vec());
-        sink.append(&Batch::of_rows(vec![row]))?;
-        Ok(())
-    }
-}
-
-/// Zero is no limit, as upstream.
-fn limit(given: Option<usize>) -> Option<usize> {
-    given.filter(|limit| *limit > 0)
-}
-
-fn check_label_limits(labels: &Labels, config: &ScrapeConfig) -> Result<(), IngestError> {
-    let limits = &config.limits;
-    let longest = |lengths: &mut dyn Iterator<Item = usize>| lengths.max().unwrap_or(0);
-    for (what, max, found) in [
-        ("a number of labels", limits.labels_max, labels.len()),
-        (
-            "a label name length",
-            limits.label_name_bytes_max,
-            longest(&mut labels.iter().map(|(name, _)| name.len())),
-        ),
-        (
-            "a label value length",
-            limits.label_value_bytes_max,
-            longest(&mut labels.iter().map(|(_, value)| value.len())),
-        ),
-    ] {
-        if let Some(limit) = limit(max)
-            && found > limit
-        {
-            return Err(IngestError::LabelLimit { series: labels.to_string(), what, found, limit });
-        }
-    }
-    Ok(())
 }
 
 /// A sample of a body, in whatever format it came.

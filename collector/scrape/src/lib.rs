@@ -5,21 +5,23 @@
 //! series that vanish get a staleness marker.
 
 mod config;
-mod discovery;
+mod failure_log;
 mod fetch;
 mod ingest;
+mod limits;
 mod metrics;
+mod pool;
 mod protocol;
+mod report;
 mod schedule;
 mod scrape_loop;
 mod scraper;
 mod status;
 mod target;
+#[cfg(feature = "testing")]
+pub mod testing;
 
-pub use config::{
-    Auth, FileDiscovery, Limits, Pem, Scheme, ScrapeConfig, Secret, TargetGroup, TlsOptions,
-};
-pub use fetch::TlsError;
+pub use config::{Escaping, Limits, NameRules, Scheme, ScrapeConfig};
 pub use protocol::ScrapeProtocol;
 pub use scraper::{ScrapeError, ScrapeHandle, Scraper};
 pub use status::{Health, TargetState};

@@ -15,8 +15,8 @@ pub(crate) struct ScrapeMetrics {
     pub(crate) samples_total: IntCounter,
     /// Samples that the storage did not take, by reason.
     pub(crate) dropped_samples_total: IntCounterVec,
-    /// Target files that could not be used.
-    pub(crate) file_failures_total: IntCounter,
+    /// Lines that could not be written to a log of failed scrapes.
+    pub(crate) failure_log_errors_total: IntCounter,
 }
 
 impl ScrapeMetrics {
@@ -38,16 +38,16 @@ impl ScrapeMetrics {
                 ),
                 &["reason"],
             )?,
-            file_failures_total: IntCounter::new(
-                "swell_scrape_target_file_failures_total",
-                "Target files that could not be read or understood.",
+            failure_log_errors_total: IntCounter::new(
+                "swell_scrape_failure_log_errors_total",
+                "Failed scrapes that could not be written to the log of failed scrapes.",
             )?,
         };
         registry.register(Box::new(metrics.targets.clone()))?;
         registry.register(Box::new(metrics.scrapes_total.clone()))?;
         registry.register(Box::new(metrics.samples_total.clone()))?;
         registry.register(Box::new(metrics.dropped_samples_total.clone()))?;
-        registry.register(Box::new(metrics.file_failures_total.clone()))?;
+        registry.register(Box::new(metrics.failure_log_errors_total.clone()))?;
         Ok(metrics)
     }
 

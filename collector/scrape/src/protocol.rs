@@ -42,15 +42,17 @@ impl ScrapeProtocol {
         }
     }
 
-    const fn media_type(self) -> &'static str {
+    /// Without how names are to be written; whether they may be in more than one way.
+    const fn media_type(self) -> (&'static str, bool) {
         match self {
-            Self::Protobuf => {
-                "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited"
-            }
-            Self::Text0 => "text/plain;version=0.0.4",
-            Self::Text1 => "text/plain;version=1.0.0;escaping=allow-utf-8",
-            Self::OpenMetrics0 => "application/openmetrics-text;version=0.0.1",
-            Self::OpenMetrics1 => "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8",
+            Self::Protobuf => (
+                "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited",
+                false,
+            ),
+            Self::Text0 => ("text/plain;version=0.0.4", false),
+            Self::Text1 => ("text/plain;version=1.0.0", true),
+            Self::OpenMetrics0 => ("application/openmetrics-text;version=0.0.1", false),
+            Self::OpenMetrics1 => ("application/openmetrics-text;version=1.0.0", true),
         }
     }
 
@@ -71,7 +73,12 @@ pub(crate) fn accept(config: &ScrapeConfig) -> String {
     let mut accept = String::new();
     for (idx, protocol) in wanted.iter().enumerate() {
         let weight = WEIGHT_MAX.saturating_sub(idx).max(1);
-        write!(accept, "{};q=0.{weight},", protocol.media_type()).expect("strings take all");
+        let (media_type, has_escaping) = protocol.media_type();
+        accept.push_str(media_type);
+        if has_escaping {
+            write!(accept, ";escaping={}", config.names.escaping.name()).expect("strings take all");
+        }
+        write!(accept, ";q=0.{weight},").expect("strings take all");
     }
     let rest = WEIGHT_MAX.saturating_sub(wanted.len()).max(1);
     accept + &format!("*/*;q=0.{rest}")
@@ -82,6 +89,7 @@ mod tests {
     use swell_model::DurationMs;
 
     use super::*;
+    use crate::config::Escaping;
 
     #[test]
     fn formats_are_asked_for_with_falling_weight() {
@@ -98,5 +106,8 @@ mod tests {
         assert!(accept(&config).ends_with("text/plain;version=0.0.4;q=0.2,*/*;q=0.1"));
         config.protocols = vec![ScrapeProtocol::Text0];
         assert_eq!(accept(&config), "text/plain;version=0.0.4;q=0.6,*/*;q=0.5");
+        config.protocols = vec![ScrapeProtocol::Text1];
+        config.names.escaping = Escaping::Dots;
+        assert_eq!(accept(&config), "text/plain;version=1.0.0;escaping=dots;q=0.6,*/*;q=0.5");
     }
 }

@@ -10,9 +10,12 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use crate::failure_log::FailureLog;
 use crate::fetch::{FetchError, Fetcher, Page};
-use crate::ingest::{IngestError, Ingested, ScrapeReport, TargetSeries};
+use crate::ingest::{IngestError, Ingested, TargetSeries};
+use crate::limits;
 use crate::metrics::ScrapeMetrics;
+use crate::report::{ExtraReport, ScrapeReport};
 use crate::schedule;
 use crate::status::{Card, Health, LastScrape};
 
@@ -45,6 +48,8 @@ pub(crate) struct ScrapeLoop {
     pub(crate) series: TargetSeries,
     /// Targets of the job, when they are more than allowed: all scrapes fail then.
     pub(crate) crowd: Option<(usize, usize)>,
+    /// Where failed scrapes are written, if anywhere.
+    pub(crate) failure_log: Option<Arc<FailureLog>>,
 }
 
 /// How a scrape ended.
@@ -135,6 +140,11 @@ impl ScrapeLoop {
     fn store_blocking(&mut self, page: Result<Page, FetchError>, at: TimestampMs, took: Duration) {
         let sink = self.shared.sink.as_ref();
         let config = self.fetcher.config();
+        let body_bytes = match &page {
+            Ok(page) => Some(page.body.len()),
+            Err(FetchError::TooLarge(_)) => None,
+            Err(_) => Some(0),
+        };
         let outcome = match page {
             Err(error) => Outcome::NotFetched(error),
             Ok(page) => match self.series.ingest(&page.body, page.format, at, config, sink) {
@@ -149,6 +159,11 @@ impl ScrapeLoop {
             up: false,
             duration_seconds: took.as_secs_f64(),
             ingested: Ingested::default(),
+            extra: config.extra_metrics.then_some(ExtraReport {
+                timeout: target.timeout,
+                samples_max: limits::given(config.limits.samples_max).unwrap_or(0),
+                body_bytes,
+            }),
         };
         match &outcome {
             Outcome::Stored(ingested) => {
@@ -176,6 +191,7 @@ impl ScrapeLoop {
         let error = outcome.error().unwrap_or_default();
         if !error.is_empty() {
             debug!(job = %self.card.job, url = %target.url, error, "scrape failed");
+            self.note_failure(at, &error);
         }
         *self.card.last.lock() = LastScrape {
             health: if report.up { Health::Up } else { Health::Down },
@@ -183,5 +199,13 @@ impl ScrapeLoop {
             at: Some(at),
             duration: took,
         };
+    }
+    fn note_failure(&self, at: TimestampMs, why: &str) {
+        let Some(log) = &self.failure_log else { return };
+        if let Err(error) = log.note(at, &self.card.job, self.card.target.url.as_str(), why) {
+            self.shared.metrics.failure_log_errors_total.inc();
+            let path = log.path().display().to_string();
+            debug!(path, error = chain(&error), "a failed scrape could not be written to its log");
+        }
     }
 }

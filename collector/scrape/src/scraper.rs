@@ -1,30 +1,34 @@
-//! The task that owns all targets: starts and stops their loops as configuration and files change.
+//! The task that owns all targets: starts and stops their loops as configuration and sources change.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use swell_env::{Clock, Monotonic};
+use swell_client::Client;
+use swell_discovery::{Discovery, DiscoveryDeps, DiscoveryMetrics, StartError};
+use swell_env::Clock;
+use swell_http_client::TlsError;
 use swell_model::SampleSink;
 use swell_telemetry::chain;
-use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
-use crate::config::{ScrapeConfig, TargetGroup};
-use crate::discovery::{self, Stamp};
-use crate::fetch::{Fetcher, TlsError};
+use crate::config::ScrapeConfig;
+use crate::failure_log::FailureLog;
+use crate::fetch::Fetcher;
 use crate::ingest::TargetSeries;
 use crate::metrics::ScrapeMetrics;
+use crate::pool::{Job, Running, ScrapePool};
 use crate::scrape_loop::{ScrapeLoop, Shared};
-use crate::status::{Card, Health, LastScrape, TargetState};
-use crate::target::{self, Identity, Outcome, Target};
+use crate::status::{Card, LastScrape, TargetState};
+use crate::target::Target;
 
-/// Target files are looked at this often; they are read when they changed.
-const FILE_LOOK_INTERVAL: Duration = Duration::from_secs(2);
+/// Sources that tell more often than this are listened to this often.
+const DISCOVERY_PAUSE: Duration = Duration::from_millis(250);
 /// A reload waits for the one before it.
 const RELOAD_QUEUE_LEN: usize = 1;
 
@@ -39,6 +43,26 @@ pub enum ScrapeError {
         /// Why.
         #[source]
         source: TlsError,
+    },
+    /// A source of a job's targets cannot be set up.
+    #[error("job {job:?}")]
+    Discovery {
+        /// The job.
+        job: String,
+        /// Why.
+        #[source]
+        source: StartError,
+    },
+    /// The log of failed scrapes cannot be written.
+    #[error("job {job:?}: open scrape_failure_log_file {}", path.display())]
+    FailureLog {
+        /// The job.
+        job: String,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
     },
     /// Two jobs have the same name.
     #[error("job {job:?} is configured twice")]
@@ -55,7 +79,7 @@ pub enum ScrapeError {
 }
 
 struct Reload {
-    fetchers: Vec<Arc<Fetcher>>,
+    jobs: Vec<Job>,
     done: oneshot::Sender<()>,
 }
 
@@ -64,12 +88,15 @@ struct Reload {
 struct Board {
     active: Vec<Card>,
     inactive: Vec<TargetState>,
+    /// Targets that are not scraped, also those that are not remembered, by job.
+    inactive_counts: BTreeMap<String, usize>,
 }
 
 /// Asks a running [`Scraper`] about its targets and gives it a new configuration.
 #[derive(Clone, Debug)]
 pub struct ScrapeHandle {
     board: Arc<Mutex<Board>>,
+    deps: DiscoveryDeps,
     reloads: mpsc::Sender<Reload>,
 }
 
@@ -81,14 +108,20 @@ impl ScrapeHandle {
         board.active.iter().map(Card::state).chain(board.inactive.iter().cloned()).collect()
     }
 
+    /// How many targets of each job are not scraped, whether they are remembered or not.
+    #[must_use]
+    pub fn dropped_counts(&self) -> BTreeMap<String, usize> {
+        self.board.lock().inactive_counts.clone()
+    }
+
     /// Puts another configuration in force: targets that stay keep their series, those that go end them.
     ///
     /// # Errors
     /// [`ScrapeError`] when the configuration is refused or the scraper has ended.
     pub async fn reload(&self, configs: Vec<ScrapeConfig>) -> Result<(), ScrapeError> {
-        let fetchers = fetchers(configs)?;
+        let jobs = jobs(configs, &self.deps)?;
         let (done, applied) = oneshot::channel();
-        self.reloads.send(Reload { fetchers, done }).await.map_err(|_| ScrapeError::Ended)?;
+        self.reloads.send(Reload { jobs, done }).await.map_err(|_| ScrapeError::Ended)?;
         applied.await.map_err(|_| ScrapeError::Ended)
     }
 }
@@ -100,6 +133,9 @@ pub struct Scraper {
     /// Names of the jobs, in the order of the configuration.
     order: Vec<String>,
     board: Arc<Mutex<Board>>,
+    /// Rung by sources whose targets changed.
+    changed: Arc<Notify>,
+    deps: DiscoveryDeps,
     reloads: mpsc::Receiver<Reload>,
     handle: ScrapeHandle,
 }
@@ -110,30 +146,8 @@ impl std::fmt::Debug for Scraper {
     }
 }
 
-/// Targets of one job.
-struct ScrapePool {
-    fetcher: Arc<Fetcher>,
-    loops: BTreeMap<Identity, Running>,
-    files: Files,
-}
-
-struct Running {
-    card: Card,
-    crowd: Option<(usize, usize)>,
-    stop: CancellationToken,
-    task: JoinHandle<TargetSeries>,
-}
-
-/// Target files of a job as they were last read.
-#[derive(Default)]
-struct Files {
-    stamps: BTreeMap<PathBuf, Stamp>,
-    groups: BTreeMap<PathBuf, Vec<TargetGroup>>,
-    read_at: Option<Monotonic>,
-}
-
 impl Scraper {
-    /// A scraper with its targets not started yet.
+    /// A scraper with its targets not started yet. `own_cluster` is the API server of this process, if it has one.
     ///
     /// # Errors
     /// [`ScrapeError`] when the configuration or the registry refuses.
@@ -142,8 +156,10 @@ impl Scraper {
         sink: Arc<dyn SampleSink>,
         clock: Arc<dyn Clock>,
         registry: &prometheus::Registry,
+        own_cluster: Option<Client>,
     ) -> Result<Self, ScrapeError> {
-        let fetchers = fetchers(configs)?;
+        let deps = DiscoveryDeps { metrics: DiscoveryMetrics::register(registry)?, own_cluster };
+        let jobs = jobs(configs, &deps)?;
         let metrics = ScrapeMetrics::register(registry)?;
         let (sender, reloads) = mpsc::channel(RELOAD_QUEUE_LEN);
         let board = Arc::new(Mutex::new(Board::default()));
@@ -151,11 +167,13 @@ impl Scraper {
             shared: Arc::new(Shared::new(sink, clock, metrics)),
             pools: BTreeMap::new(),
             order: Vec::new(),
-            handle: ScrapeHandle { board: Arc::clone(&board), reloads: sender },
+            handle: ScrapeHandle { board: Arc::clone(&board), deps: deps.clone(), reloads: sender },
             board,
+            changed: Arc::new(Notify::new()),
+            deps,
             reloads,
         };
-        scraper.adopt(fetchers);
+        scraper.adopt(jobs);
         Ok(scraper)
     }
 
@@ -168,21 +186,18 @@ impl Scraper {
     /// Scrapes until `shutdown`; loops have ended when this returns. Series are not ended then: the next
     /// process goes on with them.
     pub async fn run(mut self, shutdown: CancellationToken) {
-        self.look_at_files(true).await;
+        self.pools.values_mut().for_each(ScrapePool::discover);
         self.sync(false).await;
         loop {
-            let has_files =
-                self.pools.values().any(|pool| !pool.fetcher.config().file_discoveries.is_empty());
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 reload = self.reloads.recv() => {
                     let Some(reload) = reload else { break };
                     self.reload(reload).await;
                 }
-                () = tokio::time::sleep(FILE_LOOK_INTERVAL), if has_files => {
-                    if self.look_at_files(false).await {
-                        self.sync(false).await;
-                    }
+                () = self.changed.notified() => {
+                    self.sync(false).await;
+                    tokio::time::sleep(DISCOVERY_PAUSE).await;
                 }
             }
         }
@@ -193,23 +208,30 @@ impl Scraper {
         }
     }
 
-    fn adopt(&mut self, fetchers: Vec<Arc<Fetcher>>) -> Vec<ScrapePool> {
+    /// Takes jobs over; those that were there before go on. Those that are gone are returned.
+    fn adopt(&mut self, jobs: Vec<Job>) -> Vec<ScrapePool> {
         let mut old = std::mem::take(&mut self.pools);
-        self.order = fetchers.iter().map(|it| it.config().job_name.clone()).collect();
-        for fetcher in fetchers {
-            let name = fetcher.config().job_name.clone();
-            let loops = old.remove(&name).map(|pool| pool.loops).unwrap_or_default();
-            self.pools.insert(name, ScrapePool { fetcher, loops, files: Files::default() });
+        self.order = jobs.iter().map(|job| job.config().job_name.clone()).collect();
+        for job in jobs {
+            let name = job.config().job_name.clone();
+            let pool = match old.remove(&name) {
+                Some(mut pool) => {
+                    pool.adopt(job);
+                    pool
+                }
+                None => ScrapePool::new(job, self.deps.clone(), Arc::clone(&self.changed)),
+            };
+            self.pools.insert(name, pool);
         }
         old.into_values().collect()
     }
 
     async fn reload(&mut self, reload: Reload) {
-        let gone = self.adopt(reload.fetchers);
+        let gone = self.adopt(reload.jobs);
         for running in gone.into_iter().flat_map(|pool| pool.loops.into_values()) {
             self.retire(running).await;
         }
-        self.look_at_files(true).await;
+        self.pools.values_mut().for_each(ScrapePool::discover);
         self.sync(true).await;
         info!(jobs = self.order.len(), "the scrape configuration was reloaded");
         if reload.done.send(()).is_err() {
@@ -217,85 +239,55 @@ impl Scraper {
         }
     }
 
-    /// Reads target files that changed or are due; whether targets may differ now.
-    async fn look_at_files(&mut self, force: bool) -> bool {
-        let mut changed = false;
-        for pool in self.pools.values_mut() {
-            let discoveries = pool.fetcher.config().file_discoveries.clone();
-            if discoveries.is_empty() {
-                continue;
-            }
-            let now = self.shared.clock.monotonic();
-            let due = pool.files.read_at.is_none_or(|read_at| {
-                discoveries.iter().any(|it| now.since(read_at) >= it.refresh.to_std())
-            });
-            let patterns: Vec<PathBuf> =
-                discoveries.into_iter().flat_map(|it| it.patterns).collect();
-            let before = std::mem::take(&mut pool.files);
-            let looked = tokio::task::spawn_blocking(move || before.look(&patterns, force || due));
-            let (files, read, failures) = match looked.await {
-                Ok(looked) => looked,
-                Err(panic) => std::panic::resume_unwind(panic.into_panic()),
-            };
-            pool.files = files;
-            if read {
-                pool.files.read_at = Some(now);
-                changed = true;
-            }
-            for failure in failures {
-                self.shared.metrics.file_failures_total.inc();
-                warn!(
-                    job = pool.fetcher.config().job_name,
-                    error = chain(&failure),
-                    "a target file was not used"
-                );
-            }
-        }
-        changed
-    }
-
     /// Brings the loops in line with the targets. `renewed`: rules may have changed, so all loops start again.
     async fn sync(&mut self, renewed: bool) {
-        let mut inactive = Vec::new();
-        let mut cards = Vec::new();
+        let mut board = Board::default();
         for name in self.order.clone() {
-            let Some(pool) = self.pools.get_mut(&name) else { continue };
-            let (wanted, dropped) = pool.targets();
-            inactive.extend(dropped);
-            let limit = pool.fetcher.config().limits.targets_max.filter(|limit| *limit > 0);
-            let crowd = limit.filter(|limit| wanted.len() > *limit).map(|it| (wanted.len(), it));
-            let fetcher = Arc::clone(&pool.fetcher);
-            let mut old = std::mem::take(&mut pool.loops);
-            let mut loops = BTreeMap::new();
-            let mut starts = Vec::new();
-            for (identity, target) in wanted {
-                match old.remove(&identity) {
-                    Some(running) if !renewed && running.crowd == crowd => {
-                        loops.insert(identity, running);
-                    }
-                    other => starts.push((identity, target, other)),
-                }
-            }
-            // Series of targets that go end before others may go on with them.
-            for running in old.into_values() {
-                self.retire(running).await;
-            }
-            for (identity, target, before) in starts {
-                let running = self.start(&fetcher, target, crowd, before).await;
-                loops.insert(identity, running);
-            }
-            cards.extend(loops.values().map(|running| running.card.clone()));
-            if let Some(pool) = self.pools.get_mut(&name) {
-                pool.loops = loops;
+            self.sync_job(&name, renewed).await;
+            let Some(pool) = self.pools.get(&name) else { continue };
+            board.active.extend(pool.loops.values().map(|running| running.card.clone()));
+            board.inactive.extend(pool.inactive.iter().cloned());
+            if pool.inactive_count > 0 {
+                board.inactive_counts.insert(name, pool.inactive_count);
             }
         }
-        self.shared.metrics.targets.set(i64::try_from(cards.len()).unwrap_or(i64::MAX));
-        *self.board.lock() = Board { active: cards, inactive };
+        self.shared.metrics.targets.set(i64::try_from(board.active.len()).unwrap_or(i64::MAX));
+        *self.board.lock() = board;
+    }
+
+    async fn sync_job(&mut self, name: &str, renewed: bool) {
+        let Some(pool) = self.pools.get_mut(name) else { return };
+        let Some(wanted) = pool.changed_targets() else { return };
+        let limit = pool.job.config().limits.targets_max.filter(|limit| *limit > 0);
+        let crowd = limit.filter(|limit| wanted.len() > *limit).map(|it| (wanted.len(), it));
+        let job = pool.job.clone();
+        let mut old = std::mem::take(&mut pool.loops);
+        let mut loops = BTreeMap::new();
+        let mut starts = Vec::new();
+        for (identity, target) in wanted {
+            match old.remove(&identity) {
+                Some(running) if !renewed && running.crowd == crowd => {
+                    loops.insert(identity, running);
+                }
+                other => starts.push((identity, target, other)),
+            }
+        }
+        // Series of targets that go end before others may go on with them.
+        for running in old.into_values() {
+            self.retire(running).await;
+        }
+        for (identity, target, before) in starts {
+            let running = self.start(&job, target, crowd, before).await;
+            loops.insert(identity, running);
+        }
+        if let Some(pool) = self.pools.get_mut(name) {
+            pool.loops = loops;
+        }
     }
 
     async fn start(
         &self,
-        fetcher: &Arc<Fetcher>,
+        job: &Job,
         target: Target,
         crowd: Option<(usize, usize)>,
         before: Option<Running>,
@@ -313,14 +305,15 @@ impl Scraper {
         };
         let series = series.unwrap_or_else(|| TargetSeries::new(target.labels.clone()));
         let card =
-            Card { job: fetcher.config().job_name.as_str().into(), target: Arc::new(target), last };
+            Card { job: job.config().job_name.as_str().into(), target: Arc::new(target), last };
         let stop = CancellationToken::new();
         let one = ScrapeLoop {
             shared: Arc::clone(&self.shared),
-            fetcher: Arc::clone(fetcher),
+            fetcher: Arc::clone(&job.fetcher),
             card: card.clone(),
             series,
             crowd,
+            failure_log: job.failure_log.clone(),
         };
         let task = tokio::spawn(one.run(stop.clone()));
         Running { card, crowd, stop, task }
@@ -347,102 +340,33 @@ impl Scraper {
     }
 }
 
-impl Running {
-    /// Stops the loop; `None` when it had failed inside.
-    async fn end(self) -> Option<TargetSeries> {
-        self.stop.cancel();
-        match self.task.await {
-            Ok(series) => Some(series),
-            Err(failure) => {
-                error!(url = %self.card.target.url, error = chain(&failure), "a scrape loop failed inside");
-                None
-            }
-        }
-    }
-}
-
-impl ScrapePool {
-    /// Targets to scrape, and those that are not.
-    fn targets(&self) -> (BTreeMap<Identity, Target>, Vec<TargetState>) {
-        let config = self.fetcher.config();
-        let dropped_max = config.limits.dropped_targets_max.filter(|max| *max > 0);
-        let mut wanted = BTreeMap::new();
-        let mut inactive = Vec::new();
-        let groups = config.static_groups.iter().chain(self.files.groups.values().flatten());
-        for outcome in groups.flat_map(|group| target::targets(config, group)) {
-            match outcome {
-                Outcome::Active(target) => {
-                    wanted.insert(target.identity(), target);
-                }
-                Outcome::Dropped(labels) => inactive.push(not_scraped(config, labels, "")),
-                Outcome::Faulty(labels, why) => {
-                    warn!(job = config.job_name, target = %labels, why, "a target cannot be scraped");
-                    inactive.push(not_scraped(config, labels, &why));
-                }
-            }
-        }
-        inactive.truncate(dropped_max.unwrap_or(usize::MAX));
-        (wanted, inactive)
-    }
-}
-
-fn not_scraped(config: &ScrapeConfig, discovered: swell_model::Labels, why: &str) -> TargetState {
-    TargetState {
-        job: config.job_name.clone(),
-        discovered,
-        labels: swell_model::Labels::empty(),
-        url: String::new(),
-        health: Health::Unknown,
-        last_error: why.to_owned(),
-        last_scrape: None,
-        last_duration: Duration::ZERO,
-        interval: config.interval,
-        timeout: config.timeout,
-        dropped: true,
-    }
-}
-
-impl Files {
-    /// Reads the files when one of them changed, or in any case; what a file gave before stays when it
-    /// cannot be used now. Tells whether files were read, and which failed.
-    fn look(
-        mut self,
-        patterns: &[PathBuf],
-        in_any_case: bool,
-    ) -> (Self, bool, Vec<discovery::FileError>) {
-        let stamps = discovery::files(patterns);
-        if !in_any_case && stamps == self.stamps {
-            return (self, false, Vec::new());
-        }
-        let mut failures = Vec::new();
-        let mut groups = BTreeMap::new();
-        for path in stamps.keys() {
-            match discovery::read(path) {
-                Ok(read) => {
-                    groups.insert(path.clone(), read);
-                }
-                Err(failure) => {
-                    failures.push(failure);
-                    if let Some(before) = self.groups.remove(path) {
-                        groups.insert(path.clone(), before);
-                    }
-                }
-            }
-        }
-        (Self { stamps, groups, read_at: self.read_at }, true, failures)
-    }
-}
-
-fn fetchers(configs: Vec<ScrapeConfig>) -> Result<Vec<Arc<Fetcher>>, ScrapeError> {
+/// Jobs that can be scraped as they say; logs of failed scrapes are shared by those that name the same file.
+fn jobs(configs: Vec<ScrapeConfig>, deps: &DiscoveryDeps) -> Result<Vec<Job>, ScrapeError> {
+    let mut logs: BTreeMap<PathBuf, Arc<FailureLog>> = BTreeMap::new();
     let mut names = BTreeSet::new();
-    let mut fetchers = Vec::with_capacity(configs.len());
+    let mut ready = Vec::with_capacity(configs.len());
     for config in configs {
         let job = config.job_name.clone();
         if !names.insert(job.clone()) {
             return Err(ScrapeError::RepeatedJob { job });
         }
+        let refused = |source| ScrapeError::Discovery { job: job.clone(), source };
+        Discovery::check(&config.discoveries, deps).map_err(refused)?;
+        let failure_log =
+            match &config.failure_log {
+                None => None,
+                Some(path) if logs.contains_key(path) => logs.get(path).cloned(),
+                Some(path) => {
+                    let opened = FailureLog::open(path).map_err(|source| {
+                        ScrapeError::FailureLog { job: job.clone(), path: path.clone(), source }
+                    })?;
+                    let opened = Arc::new(opened);
+                    logs.insert(path.clone(), Arc::clone(&opened));
+                    Some(opened)
+                }
+            };
         let fetcher = Fetcher::new(config).map_err(|source| ScrapeError::Tls { job, source })?;
-        fetchers.push(Arc::new(fetcher));
+        ready.push(Job { fetcher: Arc::new(fetcher), failure_log });
     }
-    Ok(fetchers)
+    Ok(ready)
 }

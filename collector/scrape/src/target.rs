@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use swell_discovery::TargetGroup;
 use swell_model::{DurationMs, Labels, LabelsBuilder};
 use url::Url;
 
-use crate::config::{ScrapeConfig, TargetGroup};
+use crate::config::ScrapeConfig;
 
 const ADDRESS: &str = "__address__";
 const SCHEME: &str = "__scheme__";

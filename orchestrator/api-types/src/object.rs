@@ -2,10 +2,13 @@
 
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{
     ConfigMap, Endpoints, Event, Namespace, Node, Pod, Secret, Service,
 };
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::networking::v1::Ingress;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::{Deserialize as _, Serialize as _};
 use serde_json::Value;
@@ -47,9 +50,12 @@ macro_rules! objects {
 objects!(
     ConfigMap,
     Deployment,
+    EndpointSlice,
     Endpoints,
     Event,
     HorizontalPodAutoscaler,
+    Ingress,
+    Job,
     Lease,
     Namespace,
     Node,

@@ -83,10 +83,18 @@ fn listed(api: &Api) -> Value {
             "query_offset": true,
         },
         "scrape": {
-            "extra_scrape_metrics": false,
+            "extra_scrape_metrics": true,
             "start_timestamp_zero_ingestion": false,
         },
-        "service_discovery_providers": {"file": true, "static": true},
+        "service_discovery_providers": {
+            "consul": true,
+            "dns": true,
+            "docker": true,
+            "file": true,
+            "http": true,
+            "kubernetes": true,
+            "static": true,
+        },
         "templating_functions": {},
         "tsdb": {
             "delayed_compaction": false,

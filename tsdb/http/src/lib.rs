@@ -24,6 +24,7 @@ mod params;
 mod privileged;
 mod query;
 mod remote_read;
+mod self_metrics;
 mod service;
 mod status;
 mod targets;
@@ -39,7 +40,9 @@ pub use in_force::{ConfigState, InForce};
 pub use lifecycle::{Lifecycle, LifecycleCommand, ReloadRefusal};
 pub use notices::Notices;
 pub use service::{Api, ApiConfig, ApiDeps};
-pub use targets::{TargetHealth, TargetReport, TargetStatusSource, UnsupportedDiscovery};
+pub use targets::{
+    RelabelStep, TargetHealth, TargetReport, TargetStatusSource, UnsupportedDiscovery,
+};
 pub use write::{Message, RemoteWrite, RemoteWriteConfig, write_router};
 
 use axum::Router;
@@ -61,12 +64,15 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/api/v1/metadata", get(labels::metadata))
         .route("/api/v1/targets", get(targets::targets))
         .route("/api/v1/targets/metadata", get(labels::target_metadata))
+        .route("/api/v1/targets/relabel_steps", get(targets::relabel_steps))
         .route("/api/v1/features", get(features::features))
         .route("/api/v1/scrape_pools", get(targets::scrape_pools))
+        .route("/api/v1/scrape_pools/config", get(targets::scrape_pool_config))
         .route("/api/v1/status/buildinfo", get(status::build_info))
         .route("/api/v1/status/config", get(status::config))
         .route("/api/v1/status/flags", get(status::flags))
         .route("/api/v1/status/runtimeinfo", get(status::runtime_info))
+        .route("/api/v1/status/self_metrics", get(self_metrics::self_metrics))
         .route("/api/v1/status/tsdb", get(status::tsdb))
         .route("/api/v1/status/walreplay", get(status::wal_replay))
         .route("/api/v1/notifications", get(notices::list))

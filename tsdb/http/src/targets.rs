@@ -62,13 +62,39 @@ pub struct UnsupportedDiscovery {
     pub discovery: String,
 }
 
-/// Knows the targets. Implemented by the composition root over the collectors.
+/// Knows the targets. Implemented by the composition root over the collectors; one without pools need not say so.
 pub trait TargetStatusSource: Send + Sync {
     /// All targets, the dropped ones too.
     fn targets(&self) -> Vec<TargetReport>;
 
     /// What the configuration asks for in vain.
     fn unsupported(&self) -> Vec<UnsupportedDiscovery>;
+
+    /// How many targets of each pool are dropped, also those that [`Self::targets`] does not remember.
+    fn dropped_counts(&self) -> BTreeMap<String, usize> {
+        BTreeMap::new()
+    }
+
+    /// Pools that the configuration names, each with its part of it as YAML, without secrets.
+    fn pool_configs(&self) -> BTreeMap<String, String> {
+        BTreeMap::new()
+    }
+
+    /// What each relabelling rule of a pool does to these labels, in order; `None` when there is no such pool.
+    fn relabel_steps(&self, _pool: &str, _labels: &Labels) -> Option<Vec<RelabelStep>> {
+        None
+    }
+}
+
+/// What one relabelling rule did.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RelabelStep {
+    /// The rule as configured, its defaults filled in.
+    pub rule: BTreeMap<&'static str, serde_json::Value>,
+    /// The labels after it; empty once they are dropped.
+    pub output: Labels,
+    /// Whether they are kept so far.
+    pub keep: bool,
 }
 
 #[derive(Serialize)]
@@ -117,10 +143,7 @@ pub(crate) async fn targets(
             })
         })
         .collect();
-    let mut dropped_counts: BTreeMap<String, usize> = BTreeMap::new();
-    for report in all.iter().filter(|report| report.dropped) {
-        *dropped_counts.entry(report.scrape_pool.clone()).or_default() += 1;
-    }
+    let dropped_counts = api.targets.dropped_counts();
     let unsupported: Vec<_> = api
         .targets
         .unsupported()
@@ -140,9 +163,47 @@ pub(crate) async fn targets(
 
 /// Names of all jobs.
 pub(crate) async fn scrape_pools(State(api): State<Arc<Api>>) -> Response {
-    let pools: BTreeSet<String> =
-        api.targets.targets().into_iter().map(|report| report.scrape_pool).collect();
+    let seen = api.targets.targets().into_iter().map(|report| report.scrape_pool);
+    let pools: BTreeSet<String> = seen.chain(api.targets.pool_configs().into_keys()).collect();
     success(&json!({"scrapePools": pools}))
+}
+
+/// The configuration of one job.
+pub(crate) async fn scrape_pool_config(
+    State(api): State<Arc<Api>>,
+    params: Params,
+) -> Result<Response, ApiError> {
+    let pool = required_pool(&params)?;
+    match api.targets.pool_configs().remove(pool) {
+        Some(yaml) => Ok(success(&json!({ "yaml": yaml }))),
+        None => Err(ApiError::not_found(format!("there is no scrape pool {pool:?}"))),
+    }
+}
+
+/// What relabelling does to labels that a source could tell.
+pub(crate) async fn relabel_steps(
+    State(api): State<Arc<Api>>,
+    params: Params,
+) -> Result<Response, ApiError> {
+    let pool = required_pool(&params)?;
+    let text = params.get("labels").filter(|text| !text.is_empty());
+    let text = text.ok_or_else(|| ApiError::bad_param("labels", "it is missing".to_owned()))?;
+    let labels: BTreeMap<String, String> = serde_json::from_str(text).map_err(|error| {
+        ApiError::bad_param("labels", format!("not a JSON object of texts: {error}"))
+    })?;
+    let steps = api.targets.relabel_steps(pool, &Labels::from_pairs(&labels));
+    let steps =
+        steps.ok_or_else(|| ApiError::not_found(format!("there is no scrape pool {pool:?}")))?;
+    let steps: Vec<_> = steps
+        .iter()
+        .map(|step| json!({"rule": step.rule, "output": map(&step.output), "keep": step.keep}))
+        .collect();
+    Ok(success(&json!({ "steps": steps })))
+}
+
+fn required_pool(params: &Params) -> Result<&str, ApiError> {
+    let pool = params.get("scrapePool").filter(|pool| !pool.is_empty());
+    pool.ok_or_else(|| ApiError::bad_param("scrapePool", "it is missing".to_owned()))
 }
 
 fn active_target(report: &TargetReport) -> ActiveTarget {

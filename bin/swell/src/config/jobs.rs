@@ -2,20 +2,20 @@
 
 use std::path::Path;
 
+use swell_discovery::TargetGroup;
 use swell_model::DurationMs;
 use swell_relabel::{Action, Rule, RuleSpec};
 use swell_scrape::{
-    Auth, FileDiscovery, HistogramOptions, Limits, Pem, Scheme, ScrapeConfig, ScrapeProtocol,
-    Secret, TargetGroup, TlsOptions,
+    Escaping, HistogramOptions, Limits, NameRules, Scheme, ScrapeConfig, ScrapeProtocol,
 };
 
-use super::raw::{
-    RawAuthorization, RawBasicAuth, RawFileSd, RawGlobal, RawRelabel, RawScrapeConfig, RawTls,
-};
+use super::client::{self, ClientContext};
+use super::discoveries::discoveries;
+use super::environment::Environment;
+use super::faults::Faults;
+use super::raw::RawGlobal;
+use super::raw_scrape::{RawRelabel, RawScrapeConfig};
 use super::set;
-
-/// Target files are read again this often unless a job says otherwise.
-const FILE_REFRESH_DEFAULT: DurationMs = DurationMs::from_secs(300);
 
 /// What jobs take over where they say nothing themselves.
 pub(super) struct JobDefaults<'a> {
@@ -24,26 +24,10 @@ pub(super) struct JobDefaults<'a> {
     pub(super) timeout: DurationMs,
     /// Relative paths start here.
     pub(super) folder: &'a Path,
-}
-
-/// Collects the faults of one job under its name.
-struct Faults<'a> {
-    job: &'a str,
-    all: &'a mut Vec<String>,
-}
-
-impl Faults<'_> {
-    fn push(&mut self, fault: impl std::fmt::Display) {
-        self.all.push(format!("scrape_configs job {:?}: {fault}", self.job));
-    }
-
-    /// At most one of two ways to give a value.
-    fn one_of<T>(&mut self, names: (&str, &str), text: Option<T>, file: Option<T>) -> Option<T> {
-        if text.is_some() && file.is_some() {
-            self.push(format!("give {} or {}, not both", names.0, names.1));
-        }
-        text.or(file)
-    }
+    /// Relative paths of the global section start here.
+    pub(super) global_folder: &'a Path,
+    /// Where proxies and the cluster of this process may be named.
+    pub(super) environment: &'a dyn Environment,
 }
 
 /// The job that a raw one describes; faults go to `all`.
@@ -66,17 +50,14 @@ pub(super) fn job(
             Scheme::Http
         }
     };
+    let context = ClientContext { folder: defaults.folder, environment: defaults.environment };
     let standard = ScrapeConfig::new(raw.job_name.as_str(), interval, timeout);
     ScrapeConfig {
         metrics_path: raw.metrics_path.clone().unwrap_or_else(|| standard.metrics_path.clone()),
         scheme,
         params: raw.params.clone(),
         static_groups: static_groups(raw, &mut faults),
-        file_discoveries: raw
-            .file_sd_configs
-            .iter()
-            .map(|it| file_discovery(it, defaults.folder, &mut faults))
-            .collect(),
+        discoveries: discoveries(raw, context, &mut faults),
         relabel: rules("relabel_configs", &raw.relabel_configs, &mut faults),
         metric_relabel: rules("metric_relabel_configs", &raw.metric_relabel_configs, &mut faults),
         honor_labels: raw.honor_labels,
@@ -87,15 +68,23 @@ pub(super) fn job(
             .fallback_scrape_protocol
             .as_deref()
             .and_then(|name| protocol("fallback_scrape_protocol", name, &mut faults)),
-        limits: limits(raw, defaults.global),
-        auth: auth(raw, defaults.folder, &mut faults),
-        tls: raw
-            .tls_config
-            .as_ref()
-            .map(|it| tls(it, defaults.folder, &mut faults))
-            .unwrap_or_default(),
+        limits: limits(raw, defaults.global, &mut faults),
+        client: client::options(raw.client(), context, &mut faults),
         compression: raw.enable_compression.unwrap_or(standard.compression),
-        follow_redirects: raw.follow_redirects.unwrap_or(standard.follow_redirects),
+        track_timestamps_staleness: raw
+            .track_timestamps_staleness
+            .unwrap_or(standard.track_timestamps_staleness),
+        extra_metrics: raw
+            .extra_scrape_metrics
+            .or(defaults.global.extra_scrape_metrics)
+            .unwrap_or(standard.extra_metrics),
+        names: name_rules(raw, defaults.global, &mut faults),
+        failure_log: match (&raw.scrape_failure_log_file, &defaults.global.scrape_failure_log_file)
+        {
+            (Some(own), _) => Some(defaults.folder.join(own)),
+            (None, Some(global)) => Some(defaults.global_folder.join(global)),
+            (None, None) => None,
+        },
         ..standard
     }
 }
@@ -152,26 +141,6 @@ fn static_groups(raw: &RawScrapeConfig, faults: &mut Faults<'_>) -> Vec<TargetGr
     groups
 }
 
-fn file_discovery(raw: &RawFileSd, folder: &Path, faults: &mut Faults<'_>) -> FileDiscovery {
-    if raw.files.is_empty() {
-        faults.push("file_sd_configs: files is empty");
-    }
-    for pattern in &raw.files {
-        let extension = Path::new(pattern).extension().and_then(|extension| extension.to_str());
-        if !matches!(extension, Some("json" | "yml" | "yaml")) {
-            faults.push(format!("file_sd_configs: {pattern:?} ends in none of .json, .yml, .yaml"));
-        }
-        let (parents, _) = pattern.rsplit_once('/').unwrap_or_default();
-        if parents.contains(['*', '?']) {
-            faults.push(format!("file_sd_configs: {pattern:?} may hold * in its last part only"));
-        }
-    }
-    FileDiscovery {
-        patterns: raw.files.iter().map(|pattern| folder.join(pattern)).collect(),
-        refresh: set(raw.refresh_interval, FILE_REFRESH_DEFAULT),
-    }
-}
-
 fn rules(key: &str, raw: &[RawRelabel], faults: &mut Faults<'_>) -> Vec<Rule> {
     let mut rules = Vec::with_capacity(raw.len());
     for (idx, rule) in raw.iter().enumerate() {
@@ -201,7 +170,11 @@ fn rules(key: &str, raw: &[RawRelabel], faults: &mut Faults<'_>) -> Vec<Rule> {
     rules
 }
 
-fn limits(raw: &RawScrapeConfig, global: &RawGlobal) -> Limits {
+fn limits(raw: &RawScrapeConfig, global: &RawGlobal, faults: &mut Faults<'_>) -> Limits {
+    let factor = raw.native_histogram_min_bucket_factor.unwrap_or(0.0);
+    if !factor.is_finite() || factor < 0.0 {
+        faults.push(format!("native_histogram_min_bucket_factor {factor} is below 0"));
+    }
     Limits {
         samples_max: raw.sample_limit.or(global.sample_limit),
         targets_max: raw.target_limit.or(global.target_limit),
@@ -210,82 +183,71 @@ fn limits(raw: &RawScrapeConfig, global: &RawGlobal) -> Limits {
         label_value_bytes_max: raw.label_value_length_limit.or(global.label_value_length_limit),
         body_bytes_max: raw.body_size_limit.or(global.body_size_limit).map(|size| size.0),
         dropped_targets_max: raw.keep_dropped_targets.or(global.keep_dropped_targets),
+        histogram_buckets_max: raw.native_histogram_bucket_limit,
+        histogram_schema_max: schema_max(factor),
     }
 }
 
-fn auth(raw: &RawScrapeConfig, folder: &Path, faults: &mut Faults<'_>) -> Auth {
-    let bearer_text = raw.bearer_token.as_ref().map(|token| Secret::Text(token.clone()));
-    let bearer_file = raw.bearer_token_file.as_ref().map(|file| Secret::File(folder.join(file)));
-    let bearer = faults.one_of(("bearer_token", "bearer_token_file"), bearer_text, bearer_file);
-    let given = [raw.basic_auth.is_some(), raw.authorization.is_some(), bearer.is_some()];
-    if given.into_iter().filter(|given| *given).count() > 1 {
-        faults.push("give one of basic_auth, authorization and bearer_token");
+/// The highest schema whose buckets grow by at least this factor, as Prometheus' clients choose it; none for a
+/// factor that every schema has.
+fn schema_max(factor: f64) -> Option<i32> {
+    if factor.is_nan() || factor <= 1.0 {
+        return None;
     }
-    if let Some(basic) = &raw.basic_auth {
-        return basic_auth(basic, folder, faults);
-    }
-    if let Some(authorization) = &raw.authorization {
-        return header_auth(authorization, folder, faults);
-    }
-    bearer
-        .map_or(Auth::None, |credentials| Auth::Header { scheme: "Bearer".to_owned(), credentials })
+    let schema = -factor.log2().log2().floor();
+    #[expect(clippy::cast_possible_truncation, reason = "within the bounds")]
+    let schema = schema.clamp(-4.0, 8.0) as i32;
+    Some(schema)
 }
 
-fn basic_auth(raw: &RawBasicAuth, folder: &Path, faults: &mut Faults<'_>) -> Auth {
-    let file = |path: &std::path::PathBuf| Secret::File(folder.join(path));
-    let name = Some(&raw.username).filter(|name| !name.is_empty());
-    let username = faults.one_of(
-        ("basic_auth.username", "username_file"),
-        name.cloned().map(Secret::Text),
-        raw.username_file.as_ref().map(file),
-    );
-    let password = faults.one_of(
-        ("basic_auth.password", "password_file"),
-        raw.password.clone().map(Secret::Text),
-        raw.password_file.as_ref().map(file),
-    );
-    let nothing = || Secret::Text(String::new());
-    Auth::Basic {
-        username: username.unwrap_or_else(nothing),
-        password: password.unwrap_or_else(nothing),
-    }
-}
-
-fn header_auth(raw: &RawAuthorization, folder: &Path, faults: &mut Faults<'_>) -> Auth {
-    let scheme = raw.type_.as_deref().map(str::trim).filter(|scheme| !scheme.is_empty());
-    let scheme = scheme.unwrap_or("Bearer");
-    if scheme.eq_ignore_ascii_case("basic") {
-        faults.push("authorization.type cannot be Basic: use basic_auth");
-    }
-    let credentials = faults.one_of(
-        ("authorization.credentials", "credentials_file"),
-        raw.credentials.clone().map(Secret::Text),
-        raw.credentials_file.as_ref().map(|file| Secret::File(folder.join(file))),
-    );
-    if credentials.is_none() {
-        faults.push("authorization has no credentials and no credentials_file");
-    }
-    Auth::Header {
-        scheme: scheme.to_owned(),
-        credentials: credentials.unwrap_or(Secret::Text(String::new())),
-    }
-}
-
-fn tls(raw: &RawTls, folder: &Path, faults: &mut Faults<'_>) -> TlsOptions {
-    let file = |path: &std::path::PathBuf| Pem::File(folder.join(path));
-    let mut part = |names, text: &Option<String>, path: &Option<std::path::PathBuf>| {
-        faults.one_of(names, text.clone().map(Pem::Text), path.as_ref().map(file))
+fn name_rules(raw: &RawScrapeConfig, global: &RawGlobal, faults: &mut Faults<'_>) -> NameRules {
+    let said = |own: &Option<String>, global: &Option<String>| {
+        own.clone().or(global.clone()).filter(|it| !it.is_empty())
     };
-    let ca = part(("tls_config.ca", "ca_file"), &raw.ca, &raw.ca_file);
-    let certificate = part(("tls_config.cert", "cert_file"), &raw.cert, &raw.cert_file);
-    let key = part(("tls_config.key", "key_file"), &raw.key, &raw.key_file);
-    if certificate.is_some() != key.is_some() {
-        faults.push("tls_config: a certificate and its key go together");
+    let validation =
+        said(&raw.metric_name_validation_scheme, &global.metric_name_validation_scheme);
+    let classic_only = match validation.as_deref() {
+        None | Some("utf8") => false,
+        Some("legacy") => true,
+        Some(other) => {
+            faults.push(format!(
+                "metric_name_validation_scheme {other:?} is neither utf8 nor legacy"
+            ));
+            false
+        }
+    };
+    let escaping = said(&raw.metric_name_escaping_scheme, &global.metric_name_escaping_scheme);
+    let escaping = match escaping.as_deref() {
+        None if classic_only => Escaping::Underscores,
+        None => Escaping::AllowUtf8,
+        Some(name) => Escaping::ALL.into_iter().find(|it| it.name() == name).unwrap_or_else(|| {
+            let names = Escaping::ALL.map(Escaping::name).join(", ");
+            faults.push(format!("metric_name_escaping_scheme {name:?} is none of {names}"));
+            Escaping::AllowUtf8
+        }),
+    };
+    if classic_only && escaping == Escaping::AllowUtf8 {
+        faults.push("metric_name_escaping_scheme allow-utf-8 asks for names that metric_name_validation_scheme legacy refuses");
     }
-    TlsOptions {
-        ca,
-        identity: certificate.zip(key),
-        server_name: raw.server_name.clone().filter(|name| !name.is_empty()),
-        insecure_skip_verify: raw.insecure_skip_verify,
+    NameRules { classic_only, escaping }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::schema_max;
+
+    #[test]
+    fn factors_choose_schemas() {
+        for (factor, expected) in [
+            (0.0, None),
+            (1.0, None),
+            (1.0001, Some(8)),
+            (1.1, Some(3)),
+            (2.0, Some(0)),
+            (4.0, Some(-1)),
+            (1e30, Some(-4)),
+        ] {
+            assert_eq!(schema_max(factor), expected, "{factor}");
+        }
     }
 }

@@ -1,12 +1,22 @@
 //! From a configuration file to checked settings. Every fault is reported at once, with file and line.
 
 mod archive;
+mod client;
+mod discoveries;
 pub(crate) mod downsample;
+mod environment;
+mod faults;
 mod features;
 mod jobs;
 mod query;
 mod raw;
+mod raw_client;
+mod raw_discovery;
+mod raw_scrape;
 mod receivers;
+mod scrape_files;
+mod shown;
+mod unsupported;
 mod web;
 
 use std::collections::BTreeMap;
@@ -21,10 +31,12 @@ use swell_promql::Features;
 use swell_scrape::ScrapeConfig;
 
 pub(crate) use archive::ArchiveSettings;
+use environment::{Environment, ProcessEnvironment};
 pub(crate) use features::features;
 use jobs::JobDefaults;
 pub(crate) use query::QueryLimits;
-use raw::{Opaque, RawBackground, RawConfig, RawScrapeConfig, Span};
+use raw::{RawBackground, RawConfig, Span};
+use raw_scrape::RawScrapeConfig;
 
 pub(crate) use raw::parse_size;
 pub(crate) use receivers::parse_message;
@@ -81,8 +93,12 @@ pub(crate) struct Config {
     pub(crate) self_metrics: bool,
     /// The file's text, for `status/config`; secrets hidden.
     pub(crate) shown_yaml: String,
+    /// The text of each job, secrets hidden.
+    pub(crate) job_texts: BTreeMap<String, String>,
     /// What the file asks for and Swell does not do yet, in words.
     pub(crate) unsupported: Vec<String>,
+    /// What may not be meant as it is written.
+    pub(crate) remarks: Vec<String>,
     /// Discoveries that the file asks for and Swell does not have, by job.
     pub(crate) unsupported_discoveries: Vec<(String, String)>,
 }
@@ -193,37 +209,41 @@ impl Config {
                 "swell.collection_interval {collection_interval} is shorter than 100ms"
             ));
         }
-        let mut job_names = BTreeMap::new();
-        for (idx, job) in raw.scrape_configs.iter().enumerate() {
-            if job.job_name.is_empty() {
-                faults.push(format!("scrape_configs[{idx}]: job_name is missing"));
-            } else if let Some(other) = job_names.insert(job.job_name.clone(), idx) {
-                faults.push(format!(
-                    "scrape_configs[{idx}]: job_name {:?} is taken by scrape_configs[{other}]",
-                    job.job_name
-                ));
-            }
-        }
-        let defaults = JobDefaults {
+        let environment = ProcessEnvironment;
+        let files =
+            expand_globs("scrape_config_files", &raw.scrape_config_files, folder, &mut faults);
+        let files = scrape_files::read(&files, &mut faults);
+        let mut job_texts = shown::jobs(text);
+        files.iter().for_each(|file| job_texts.append(&mut shown::jobs(&file.text)));
+        let own_jobs = raw.scrape_configs.iter().map(|job| (folder, job));
+        let further =
+            files.iter().flat_map(|it| it.jobs.iter().map(|job| (it.folder.as_path(), job)));
+        let raw_jobs: Vec<(&Path, &RawScrapeConfig)> = own_jobs.chain(further).collect();
+        check_job_names(&raw_jobs, &mut faults);
+        let defaults = |job_folder| JobDefaults {
             global: &raw.global,
             interval: scrape_interval,
             timeout: scrape_timeout,
-            folder,
+            folder: job_folder,
+            global_folder: folder,
+            environment: &environment,
         };
-        let jobs =
-            raw.scrape_configs.iter().map(|it| jobs::job(it, &defaults, &mut faults)).collect();
+        let jobs = raw_jobs.iter();
+        let jobs = jobs.map(|(at, job)| jobs::job(job, &defaults(at), &mut faults)).collect();
         let storage = storage(&raw, &mut faults);
-        let rule_files = expand_globs(&raw.rule_files, folder, &mut faults);
+        let rule_files = expand_globs("rule_files", &raw.rule_files, folder, &mut faults);
         let alertmanager = alertmanager(&raw, folder, path, &mut faults);
-        let mut unsupported = unsupported(&raw);
-        let unsupported_discoveries = raw
-            .scrape_configs
+        let mut unsupported = unsupported::unsupported(&raw);
+        let mut remarks = Vec::new();
+        let unsupported_discoveries = raw_jobs
             .iter()
-            .flat_map(|job| {
-                discoveries(job).into_iter().map(|kind| (job.job_name.clone(), kind.to_owned()))
+            .flat_map(|(_, job)| {
+                let kinds = unsupported::discoveries(job).into_iter();
+                kinds.map(|kind| (job.job_name.clone(), kind.to_owned()))
             })
             .collect();
         let limits = query::limits(&raw.swell.query, &mut faults);
+        let external_labels = external_labels(&raw, &environment, &mut remarks);
         let scaler = &raw.swell.autoscaler;
         let autoscaler = AutoscalerSettings {
             cpu_initialization_period: set(
@@ -253,7 +273,7 @@ impl Config {
         Ok(Self {
             evaluation_interval,
             rule_query_offset: set(raw.global.rule_query_offset, DurationMs::ZERO),
-            external_labels: Labels::from_pairs(&raw.global.external_labels),
+            external_labels,
             external_url: raw.swell.external_url,
             rule_files,
             jobs,
@@ -272,11 +292,45 @@ impl Config {
             pushgateway,
             otlp_delta,
             self_metrics: raw.swell.self_metrics.unwrap_or(true),
-            shown_yaml: hide_secrets(text),
+            shown_yaml: shown::hide_secrets(text),
+            job_texts,
             unsupported,
+            remarks,
             unsupported_discoveries,
         })
     }
+}
+
+/// Each job needs a name of its own.
+fn check_job_names(jobs: &[(&Path, &RawScrapeConfig)], faults: &mut Vec<String>) {
+    let mut names = BTreeMap::new();
+    for (idx, (_, job)) in jobs.iter().enumerate() {
+        if job.job_name.is_empty() {
+            faults.push(format!("scrape_configs[{idx}]: job_name is missing"));
+        } else if let Some(other) = names.insert(job.job_name.as_str(), idx) {
+            faults.push(format!(
+                "scrape_configs[{idx}]: job_name {:?} is taken by scrape_configs[{other}]",
+                job.job_name
+            ));
+        }
+    }
+}
+
+/// Labels of this server, with variables of the environment replaced; those that are not set are told.
+fn external_labels(
+    raw: &RawConfig,
+    environment: &dyn Environment,
+    told: &mut Vec<String>,
+) -> Labels {
+    let mut missing = Vec::new();
+    let labels = raw.global.external_labels.iter().map(|(name, value)| {
+        (name.clone(), environment::expanded(value, environment, &mut missing))
+    });
+    let labels: BTreeMap<String, String> = labels.collect();
+    told.extend(missing.into_iter().map(|name| {
+        format!("global.external_labels: ${name} is not in the environment and stands for nothing")
+    }));
+    Labels::from_pairs(&labels)
 }
 
 /// The given span; Prometheus reads zero as "not given".
@@ -400,8 +454,13 @@ fn alertmanager(
     }
 }
 
-/// Files that match the patterns; one without a wildcard must exist.
-fn expand_globs(patterns: &[String], folder: &Path, faults: &mut Vec<String>) -> Vec<PathBuf> {
+/// Files that match the patterns of a key; one without a wildcard must exist.
+fn expand_globs(
+    key: &str,
+    patterns: &[String],
+    folder: &Path,
+    faults: &mut Vec<String>,
+) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for pattern in patterns {
         let path = folder.join(pattern);
@@ -409,149 +468,17 @@ fn expand_globs(patterns: &[String], folder: &Path, faults: &mut Vec<String>) ->
             if path.is_file() {
                 files.push(path);
             } else {
-                faults.push(format!("rule_files: there is no file {}", path.display()));
+                faults.push(format!("{key}: there is no file {}", path.display()));
             }
             continue;
         }
         match glob::glob(&path.to_string_lossy()) {
-            // As Prometheus: a folder that is not there, or cannot be read, holds no rule files.
+            // As Prometheus: a folder that is not there, or cannot be read, holds no files.
             Ok(found) => files.extend(found.filter_map(Result::ok)),
-            Err(error) => faults.push(format!("rule_files: {pattern:?}: {error}")),
+            Err(error) => faults.push(format!("{key}: {pattern:?}: {error}")),
         }
     }
     files
-}
-
-/// What is accepted and not acted on, by its path in the file.
-fn unsupported(raw: &RawConfig) -> Vec<String> {
-    let mut found = Vec::new();
-    let mut note = |path: String, value: &Option<Opaque>| {
-        if value.as_ref().is_some_and(|value| !value.is_null()) {
-            found.push(path);
-        }
-    };
-    note("runtime".to_owned(), &raw.runtime);
-    note("alerting".to_owned(), &raw.alerting);
-    note("tracing".to_owned(), &raw.tracing);
-    let tsdb = &raw.storage.tsdb;
-    note("storage.tsdb.retention.percentage".to_owned(), &tsdb.retention.percentage);
-    note(
-        "storage.tsdb.stale_series_compaction_threshold".to_owned(),
-        &tsdb.stale_series_compaction_threshold,
-    );
-    note("storage.tsdb.chunk_encoding".to_owned(), &tsdb.chunk_encoding);
-    let global = &raw.global;
-    for (key, value) in [
-        ("query_log_file", &global.query_log_file),
-        ("scrape_failure_log_file", &global.scrape_failure_log_file),
-        ("metric_name_validation_scheme", &global.metric_name_validation_scheme),
-        ("metric_name_escaping_scheme", &global.metric_name_escaping_scheme),
-        ("extra_scrape_metrics", &global.extra_scrape_metrics),
-    ] {
-        note(format!("global.{key}"), value);
-    }
-    for job in &raw.scrape_configs {
-        for (key, value) in job_extras(job) {
-            note(format!("scrape_configs job {:?}: {key}", job.job_name), value);
-        }
-    }
-    for (key, entries) in [("remote_write", &raw.remote_write), ("remote_read", &raw.remote_read)] {
-        if !entries.is_empty() {
-            found.push(key.to_owned());
-        }
-    }
-    if !raw.scrape_config_files.is_empty() {
-        found.push("scrape_config_files".to_owned());
-    }
-    found
-}
-
-fn job_extras(job: &RawScrapeConfig) -> Vec<(&'static str, &Option<Opaque>)> {
-    vec![
-        ("track_timestamps_staleness", &job.track_timestamps_staleness),
-        ("enable_http2", &job.enable_http2),
-        ("native_histogram_bucket_limit", &job.native_histogram_bucket_limit),
-        ("native_histogram_min_bucket_factor", &job.native_histogram_min_bucket_factor),
-        ("metric_name_validation_scheme", &job.metric_name_validation_scheme),
-        ("metric_name_escaping_scheme", &job.metric_name_escaping_scheme),
-        ("scrape_failure_log_file", &job.scrape_failure_log_file),
-        ("extra_scrape_metrics", &job.extra_scrape_metrics),
-        ("oauth2", &job.oauth2),
-        ("proxy_url", &job.proxy_url),
-        ("no_proxy", &job.no_proxy),
-        ("proxy_from_environment", &job.proxy_from_environment),
-        ("proxy_connect_header", &job.proxy_connect_header),
-        ("http_headers", &job.http_headers),
-    ]
-}
-
-/// Discoveries that a job asks for and Swell does not have.
-fn discoveries(job: &RawScrapeConfig) -> Vec<&'static str> {
-    [
-        ("aws_sd_configs", &job.aws_sd_configs),
-        ("azure_sd_configs", &job.azure_sd_configs),
-        ("consul_sd_configs", &job.consul_sd_configs),
-        ("digitalocean_sd_configs", &job.digitalocean_sd_configs),
-        ("dns_sd_configs", &job.dns_sd_configs),
-        ("docker_sd_configs", &job.docker_sd_configs),
-        ("dockerswarm_sd_configs", &job.dockerswarm_sd_configs),
-        ("ec2_sd_configs", &job.ec2_sd_configs),
-        ("eureka_sd_configs", &job.eureka_sd_configs),
-        ("gce_sd_configs", &job.gce_sd_configs),
-        ("hetzner_sd_configs", &job.hetzner_sd_configs),
-        ("http_sd_configs", &job.http_sd_configs),
-        ("ionos_sd_configs", &job.ionos_sd_configs),
-        ("kubernetes_sd_configs", &job.kubernetes_sd_configs),
-        ("kuma_sd_configs", &job.kuma_sd_configs),
-        ("lightsail_sd_configs", &job.lightsail_sd_configs),
-        ("linode_sd_configs", &job.linode_sd_configs),
-        ("marathon_sd_configs", &job.marathon_sd_configs),
-        ("nerve_sd_configs", &job.nerve_sd_configs),
-        ("nomad_sd_configs", &job.nomad_sd_configs),
-        ("openstack_sd_configs", &job.openstack_sd_configs),
-        ("outscale_sd_configs", &job.outscale_sd_configs),
-        ("ovhcloud_sd_configs", &job.ovhcloud_sd_configs),
-        ("puppetdb_sd_configs", &job.puppetdb_sd_configs),
-        ("scaleway_sd_configs", &job.scaleway_sd_configs),
-        ("serverset_sd_configs", &job.serverset_sd_configs),
-        ("stackit_sd_configs", &job.stackit_sd_configs),
-        ("triton_sd_configs", &job.triton_sd_configs),
-        ("uyuni_sd_configs", &job.uyuni_sd_configs),
-        ("vultr_sd_configs", &job.vultr_sd_configs),
-    ]
-    .into_iter()
-    .filter(|(_, value)| value.as_ref().is_some_and(|value| !value.is_null()))
-    .map(|(name, _)| name)
-    .collect()
-}
-
-/// Keys whose values are not shown.
-const SECRET_KEYS: [&str; 10] = [
-    "secret_access_key",
-    "password",
-    "credentials",
-    "bearer_token",
-    "client_secret",
-    "routing_key",
-    "service_key",
-    "api_url",
-    "secret",
-    "key",
-];
-
-/// The text with the values of secret keys replaced, line by line.
-fn hide_secrets(text: &str) -> String {
-    let hide = |line: &str| -> String {
-        let Some((head, value)) = line.split_once(':') else { return line.to_owned() };
-        let key = head.trim().trim_start_matches("- ").trim_matches(['"', '\'', '{', ' ']);
-        let secret = SECRET_KEYS.contains(&key.rsplit([' ', ',', '{']).next().unwrap_or(key));
-        if secret && !value.trim().is_empty() {
-            format!("{head}: <secret>")
-        } else {
-            line.to_owned()
-        }
-    };
-    text.lines().map(hide).collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]

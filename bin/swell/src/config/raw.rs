@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Deserializer};
 use swell_model::DurationMs;
 
+use super::raw_scrape::RawScrapeConfig;
 use super::receivers::{
     RawInfluxReceiver, RawOtlp, RawOtlpReceiver, RawPushgateway, RawRemoteWriteReceiver,
 };
@@ -85,7 +86,7 @@ pub(crate) struct RawGlobal {
     pub(crate) evaluation_interval: Option<Span>,
     pub(crate) rule_query_offset: Option<Span>,
     pub(crate) query_log_file: Option<Opaque>,
-    pub(crate) scrape_failure_log_file: Option<Opaque>,
+    pub(crate) scrape_failure_log_file: Option<PathBuf>,
     pub(crate) external_labels: BTreeMap<String, String>,
     pub(crate) body_size_limit: Option<Size>,
     pub(crate) sample_limit: Option<usize>,
@@ -94,12 +95,12 @@ pub(crate) struct RawGlobal {
     pub(crate) label_name_length_limit: Option<usize>,
     pub(crate) label_value_length_limit: Option<usize>,
     pub(crate) keep_dropped_targets: Option<usize>,
-    pub(crate) metric_name_validation_scheme: Option<Opaque>,
-    pub(crate) metric_name_escaping_scheme: Option<Opaque>,
+    pub(crate) metric_name_validation_scheme: Option<String>,
+    pub(crate) metric_name_escaping_scheme: Option<String>,
     pub(crate) scrape_native_histograms: Option<bool>,
     pub(crate) convert_classic_histograms_to_nhcb: Option<bool>,
     pub(crate) always_scrape_classic_histograms: Option<bool>,
-    pub(crate) extra_scrape_metrics: Option<Opaque>,
+    pub(crate) extra_scrape_metrics: Option<bool>,
 }
 
 /// `storage:`
@@ -134,167 +135,6 @@ pub(crate) struct RawRetention {
     pub(crate) time: Option<Span>,
     pub(crate) size: Option<Size>,
     pub(crate) percentage: Option<Opaque>,
-}
-
-/// One of `scrape_configs:`
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct RawScrapeConfig {
-    pub(crate) job_name: String,
-    pub(crate) scrape_interval: Option<Span>,
-    pub(crate) scrape_timeout: Option<Span>,
-    pub(crate) metrics_path: Option<String>,
-    pub(crate) scheme: Option<String>,
-    pub(crate) params: BTreeMap<String, Vec<String>>,
-    pub(crate) honor_labels: bool,
-    pub(crate) honor_timestamps: Option<bool>,
-    pub(crate) track_timestamps_staleness: Option<Opaque>,
-    pub(crate) static_configs: Vec<RawTargetGroup>,
-    pub(crate) file_sd_configs: Vec<RawFileSd>,
-    pub(crate) relabel_configs: Vec<RawRelabel>,
-    pub(crate) metric_relabel_configs: Vec<RawRelabel>,
-    pub(crate) basic_auth: Option<RawBasicAuth>,
-    pub(crate) authorization: Option<RawAuthorization>,
-    pub(crate) bearer_token: Option<String>,
-    pub(crate) bearer_token_file: Option<PathBuf>,
-    pub(crate) tls_config: Option<RawTls>,
-    pub(crate) sample_limit: Option<usize>,
-    pub(crate) target_limit: Option<usize>,
-    pub(crate) label_limit: Option<usize>,
-    pub(crate) label_name_length_limit: Option<usize>,
-    pub(crate) label_value_length_limit: Option<usize>,
-    pub(crate) body_size_limit: Option<Size>,
-    pub(crate) keep_dropped_targets: Option<usize>,
-    pub(crate) enable_compression: Option<bool>,
-    pub(crate) follow_redirects: Option<bool>,
-    pub(crate) scrape_protocols: Option<Vec<String>>,
-    pub(crate) fallback_scrape_protocol: Option<String>,
-    pub(crate) scrape_native_histograms: Option<bool>,
-    pub(crate) always_scrape_classic_histograms: Option<bool>,
-    pub(crate) scrape_classic_histograms: Option<bool>,
-    pub(crate) convert_classic_histograms_to_nhcb: Option<bool>,
-    // accepted, reported, not acted on
-    pub(crate) enable_http2: Option<Opaque>,
-    pub(crate) native_histogram_bucket_limit: Option<Opaque>,
-    pub(crate) native_histogram_min_bucket_factor: Option<Opaque>,
-    pub(crate) metric_name_validation_scheme: Option<Opaque>,
-    pub(crate) metric_name_escaping_scheme: Option<Opaque>,
-    pub(crate) scrape_failure_log_file: Option<Opaque>,
-    pub(crate) extra_scrape_metrics: Option<Opaque>,
-    pub(crate) oauth2: Option<Opaque>,
-    pub(crate) proxy_url: Option<Opaque>,
-    pub(crate) no_proxy: Option<Opaque>,
-    pub(crate) proxy_from_environment: Option<Opaque>,
-    pub(crate) proxy_connect_header: Option<Opaque>,
-    pub(crate) http_headers: Option<Opaque>,
-    pub(crate) aws_sd_configs: Option<Opaque>,
-    pub(crate) azure_sd_configs: Option<Opaque>,
-    pub(crate) consul_sd_configs: Option<Opaque>,
-    pub(crate) digitalocean_sd_configs: Option<Opaque>,
-    pub(crate) dns_sd_configs: Option<Opaque>,
-    pub(crate) docker_sd_configs: Option<Opaque>,
-    pub(crate) dockerswarm_sd_configs: Option<Opaque>,
-    pub(crate) ec2_sd_configs: Option<Opaque>,
-    pub(crate) eureka_sd_configs: Option<Opaque>,
-    pub(crate) gce_sd_configs: Option<Opaque>,
-    pub(crate) hetzner_sd_configs: Option<Opaque>,
-    pub(crate) http_sd_configs: Option<Opaque>,
-    pub(crate) ionos_sd_configs: Option<Opaque>,
-    pub(crate) kubernetes_sd_configs: Option<Opaque>,
-    pub(crate) kuma_sd_configs: Option<Opaque>,
-    pub(crate) lightsail_sd_configs: Option<Opaque>,
-    pub(crate) linode_sd_configs: Option<Opaque>,
-    pub(crate) marathon_sd_configs: Option<Opaque>,
-    pub(crate) nerve_sd_configs: Option<Opaque>,
-    pub(crate) nomad_sd_configs: Option<Opaque>,
-    pub(crate) openstack_sd_configs: Option<Opaque>,
-    pub(crate) outscale_sd_configs: Option<Opaque>,
-    pub(crate) ovhcloud_sd_configs: Option<Opaque>,
-    pub(crate) puppetdb_sd_configs: Option<Opaque>,
-    pub(crate) scaleway_sd_configs: Option<Opaque>,
-    pub(crate) serverset_sd_configs: Option<Opaque>,
-    pub(crate) stackit_sd_configs: Option<Opaque>,
-    pub(crate) triton_sd_configs: Option<Opaque>,
-    pub(crate) uyuni_sd_configs: Option<Opaque>,
-    pub(crate) vultr_sd_configs: Option<Opaque>,
-}
-
-/// Targets with common labels.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct RawTargetGroup {
-    pub(crate) targets: Vec<String>,
-    pub(crate) labels: BTreeMap<String, String>,
-}
-
-/// One of `file_sd_configs:`
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct RawFileSd {
-    pub(crate) files: Vec<String>,
-    pub(crate) refresh_interval: Option<Span>,
-}
-
-/// One relabelling step.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct RawRelabel {
-    pub(crate) source_labels: Option<Vec<String>>,
-    pub(crate) separator: Option<String>,
-    pub(crate) regex: Option<String>,
-    pub(crate) modulus: Option<u64>,
-    pub(crate) target_label: Option<String>,
-    pub(crate) replacement: Option<String>,
-    pub(crate) action: Option<String>,
-}
-
-/// `basic_auth:`
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct RawBasicAuth {
-    #[serde(default)]
-    pub(crate) username: String,
-    pub(crate) username_file: Option<PathBuf>,
-    pub(crate) password: Option<String>,
-    pub(crate) password_file: Option<PathBuf>,
-}
-
-impl std::fmt::Debug for RawBasicAuth {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("RawBasicAuth(<secret>)")
-    }
-}
-
-/// `authorization:`
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct RawAuthorization {
-    #[serde(rename = "type")]
-    pub(crate) type_: Option<String>,
-    pub(crate) credentials: Option<String>,
-    pub(crate) credentials_file: Option<PathBuf>,
-}
-
-impl std::fmt::Debug for RawAuthorization {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("RawAuthorization(<secret>)")
-    }
-}
-
-/// `tls_config:`
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct RawTls {
-    pub(crate) ca: Option<String>,
-    pub(crate) ca_file: Option<PathBuf>,
-    pub(crate) cert: Option<String>,
-    pub(crate) cert_file: Option<PathBuf>,
-    pub(crate) key: Option<String>,
-    pub(crate) key_file: Option<PathBuf>,
-    pub(crate) server_name: Option<String>,
-    pub(crate) insecure_skip_verify: bool,
-    pub(crate) min_version: Option<Opaque>,
-    pub(crate) max_version: Option<Opaque>,
 }
 
 /// `swell:`

@@ -1,4 +1,7 @@
+use swell_discovery::{DiscoveryConfig, DockerHost, KubernetesServer, Role};
+use swell_http_client::Auth;
 use swell_otlp::{Promotion, Strategy};
+use swell_scrape::Escaping;
 use swell_tsdb_http::Message;
 
 use super::*;
@@ -23,8 +26,8 @@ scrape_configs:
   - job_name: app
     static_configs: [{targets: ['localhost:8080']}]
     relabel_configs: [{source_labels: [a], target_label: b}]
-  - job_name: pods
-    kubernetes_sd_configs: [{role: pod}]
+  - job_name: machines
+    ec2_sd_configs: [{region: eu-west-1}]
 remote_write: [{url: 'http://localhost:9009'}]
 storage:
   tsdb: {retention: {time: 30d, size: 10GB}, out_of_order_time_window: 30m}
@@ -53,7 +56,7 @@ swell:
     assert_eq!(config.unsupported, ["remote_write"]);
     assert_eq!(
         config.unsupported_discoveries,
-        [("pods".to_owned(), "kubernetes_sd_configs".to_owned())]
+        [("machines".to_owned(), "ec2_sd_configs".to_owned())]
     );
 }
 
@@ -104,21 +107,18 @@ fn rule_files_may_have_wildcards() {
         ("a.yml", vec!["a.yml"]),
     ] {
         let mut faults = Vec::new();
-        let found = expand_globs(&[pattern.to_owned()], folder.path(), &mut faults);
+        let found = expand_globs("rule_files", &[pattern.to_owned()], folder.path(), &mut faults);
         let expected: Vec<_> = expected.iter().map(|name| folder.path().join(name)).collect();
         assert_eq!((found, faults), (expected, Vec::new()), "{pattern}");
     }
     let mut faults = Vec::new();
-    expand_globs(&["missing.yml".to_owned(), "[".to_owned()], folder.path(), &mut faults);
+    expand_globs(
+        "rule_files",
+        &["missing.yml".to_owned(), "[".to_owned()],
+        folder.path(),
+        &mut faults,
+    );
     assert_eq!(faults.len(), 2, "{faults:?}");
-}
-
-#[test]
-fn secrets_are_not_shown() {
-    let shown =
-        hide_secrets("basic_auth:\n  username: u\n  password: hunter2\n  - bearer_token: t\n");
-    assert!(!shown.contains("hunter2") && !shown.contains(": t"), "{shown}");
-    assert!(shown.contains("username: u"));
 }
 
 #[test]
@@ -144,9 +144,10 @@ scrape_configs:
     assert_eq!((files.interval, files.timeout), (DurationMs(20_000), DurationMs(15_000)));
     assert_eq!(files.limits.samples_max, Some(9));
     assert_eq!(files.scheme, swell_scrape::Scheme::Https);
-    assert_eq!(files.file_discoveries[0].patterns, [Path::new("./targets/*.yml")]);
-    assert_eq!(files.file_discoveries[0].refresh, DurationMs::from_secs(300));
-    let shown = format!("{:?} {:?}", files.auth, files.tls);
+    let DiscoveryConfig::File(found) = &files.discoveries[0] else { panic!("files") };
+    assert_eq!(found.patterns, [Path::new("./targets/*.yml")]);
+    assert_eq!(found.refresh, DurationMs::from_secs(300));
+    let shown = format!("{:?} {:?}", files.client.auth, files.client.tls);
     assert!(shown.contains("./pw") && shown.contains("./ca.pem"), "{shown}");
     assert!(!shown.contains("\"u\""), "{shown}");
 }
@@ -302,5 +303,211 @@ fn otlp_has_prometheus_keys() {
     ] {
         let faults = refused(text);
         assert!(faults.contains(part), "{text}: {faults}");
+    }
+}
+
+#[test]
+fn sources_of_targets_are_checked() {
+    let config = parse(
+        r"
+scrape_configs:
+  - job_name: all
+    http_sd_configs: [{url: 'https://cmdb/targets', authorization: {credentials_file: t}}]
+    dns_sd_configs: [{names: [_m._tcp.example.org]}, {names: [a.example.org], type: A, port: 9100}]
+    docker_sd_configs:
+      - {host: 'unix:///var/run/docker.sock', filters: [{name: label, values: [scrape]}]}
+      - {host: 'tcp://10.0.0.1:2376', tls_config: {ca_file: ca.pem}}
+    consul_sd_configs: [{server: 'c:8501', scheme: https, path_prefix: /consul, tags: [a]}]
+    kubernetes_sd_configs:
+      - {role: pod, namespaces: {names: [shop]}, selectors: [{role: pod, label: app=web}], attach_metadata: {node: true}}
+      - {role: node, kubeconfig_file: k.yaml}
+      - {role: ingress, api_server: 'https://k:6443', bearer_token_file: t}
+",
+    )
+    .expect("valid");
+    assert_eq!(config.unsupported_discoveries, []);
+    let found = &config.jobs[0].discoveries;
+    let kinds: Vec<&str> = found.iter().map(DiscoveryConfig::mechanism).collect();
+    let expected = "http dns dns kubernetes kubernetes kubernetes docker docker consul";
+    assert_eq!(kinds.join(" "), expected);
+    let [
+        ..,
+        DiscoveryConfig::Docker(near),
+        DiscoveryConfig::Docker(far),
+        DiscoveryConfig::Consul(consul),
+    ] = found.as_slice()
+    else {
+        panic!("docker and consul")
+    };
+    assert_eq!(near.host, DockerHost::Socket("/var/run/docker.sock".into()));
+    let DockerHost::Url(url) = &far.host else { panic!("an address") };
+    assert_eq!(url.as_str(), "https://10.0.0.1:2376/");
+    assert_eq!(consul.url.as_str(), "https://c:8501/consul");
+    assert!(consul.allow_stale && consul.tag_separator == ",");
+    let [_, _, _, DiscoveryConfig::Kubernetes(pods), DiscoveryConfig::Kubernetes(nodes), ..] =
+        found.as_slice()
+    else {
+        panic!("kubernetes")
+    };
+    assert_eq!((pods.role, &pods.server), (Role::Pod, &KubernetesServer::Own));
+    assert_eq!(nodes.server, KubernetesServer::Kubeconfig("./k.yaml".into()));
+    let error = refused(
+        r"
+scrape_configs:
+  - job_name: wrong
+    http_sd_configs: [{url: 'ftp://x'}, {}]
+    dns_sd_configs: [{names: [a], type: A}, {names: [], type: TXT, port: 1}]
+    docker_sd_configs: [{host: 'npipe:////./pipe/docker'}]
+    consul_sd_configs: [{username: u, basic_auth: {username: v}}]
+    kubernetes_sd_configs:
+      - {role: planet}
+      - {role: node, selectors: [{role: pod}]}
+      - {role: pod, api_server: 'https://k', kubeconfig_file: f}
+      - {role: pod, namespaces: {own_namespace: true}}
+      - {role: pod, bearer_token: t}
+",
+    );
+    for part in [
+        "http_sd_configs.url must begin with http",
+        "http_sd_configs.url is missing",
+        "port is missing",
+        "\"TXT\" is none of SRV",
+        "names is empty",
+        "docker_sd_configs.host",
+        "username and password or basic_auth",
+        "role \"planet\"",
+        "role node selects from node, not from pod",
+        "api_server or kubeconfig_file",
+        "own_namespace",
+        "need an api_server",
+    ] {
+        assert!(error.contains(part), "{part} in {error}");
+    }
+}
+
+#[test]
+fn clients_are_as_the_keys_say() {
+    let config = parse(
+        r"
+global: {extra_scrape_metrics: true, scrape_failure_log_file: failed.log}
+scrape_configs:
+  - job_name: a
+    oauth2: {client_id: me, client_secret_file: s, token_url: 'https://t/token', scopes: [x]}
+    proxy_url: http://proxy:3128
+    no_proxy: 10.0.0.0/8
+    http_headers: {X-Tenant: {values: [one], secrets: [two], files: [three]}}
+    enable_http2: false
+    tls_config: {min_version: TLS13}
+    track_timestamps_staleness: true
+    native_histogram_bucket_limit: 160
+    native_histogram_min_bucket_factor: 1.1
+    metric_name_escaping_scheme: values
+  - job_name: b
+    metric_name_validation_scheme: legacy
+    extra_scrape_metrics: false
+    scrape_failure_log_file: own.log
+",
+    )
+    .expect("valid");
+    assert_eq!(config.unsupported, Vec::<String>::new());
+    let [a, b] = config.jobs.as_slice() else { panic!("two jobs") };
+    let Auth::OAuth2(oauth2) = &a.client.auth else { panic!("oauth2") };
+    assert_eq!((oauth2.client_id.as_str(), oauth2.scopes.len()), ("me", 1));
+    assert!(a.client.proxy.http.is_some() && a.client.proxy.https.is_some());
+    assert_eq!(a.client.headers[0].values.len(), 3);
+    assert!(!a.client.http2 && a.track_timestamps_staleness && a.extra_metrics);
+    assert_eq!(a.limits.histogram_buckets_max, Some(160));
+    assert_eq!(a.limits.histogram_schema_max, Some(3));
+    assert_eq!(a.names.escaping, Escaping::Values);
+    assert_eq!(a.failure_log.as_deref(), Some(Path::new("./failed.log")));
+    assert!(b.names.classic_only && b.names.escaping == Escaping::Underscores);
+    assert!(!b.extra_metrics);
+    assert_eq!(b.failure_log.as_deref(), Some(Path::new("./own.log")));
+    let error = refused(
+        r"
+scrape_configs:
+  - job_name: wrong
+    oauth2: {client_secret: a, client_secret_file: b, grant_type: 'urn:x'}
+    proxy_url: socks5://p
+    http_headers: {Authorization: {values: [a]}}
+    tls_config: {min_version: SSL3, max_version: TLS11}
+    metric_name_validation_scheme: legacy
+    metric_name_escaping_scheme: allow-utf-8
+    native_histogram_min_bucket_factor: -1
+  - job_name: lonely
+    no_proxy: a
+  - job_name: double
+    oauth2: {client_id: a, token_url: 'http://t'}
+    basic_auth: {username: u}
+",
+    );
+    for part in [
+        "client_credentials",
+        "client_id is missing",
+        "token_url is missing",
+        "client_secret or client_secret_file",
+        "one of basic_auth, authorization, oauth2",
+        "\"socks5\"",
+        "\"Authorization\"",
+        "\"SSL3\"",
+        "TLS11 is not spoken",
+        "allow-utf-8 asks for names",
+        "min_bucket_factor -1",
+        "job \"lonely\": no_proxy",
+    ] {
+        assert!(error.contains(part), "{part} in {error}");
+    }
+}
+
+#[test]
+fn jobs_may_stand_in_files_of_their_own() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let jobs = folder.path().join("jobs");
+    fs::create_dir(&jobs).expect("made");
+    let write = |name: &str, text: &str| fs::write(jobs.join(name), text).expect("written");
+    write("a.yml", "scrape_configs: [{job_name: a, file_sd_configs: [{files: [t.yml]}]}]");
+    write("b.yml", "");
+    let whole = "scrape_config_files: ['jobs/*.yml']\nscrape_configs: [{job_name: own}]";
+    let parse = || Config::parse(whole, folder.path(), Path::new("swell.yaml"));
+    let config = parse().expect("valid");
+    let names: Vec<&str> = config.jobs.iter().map(|job| job.job_name.as_str()).collect();
+    assert_eq!(names, ["own", "a"]);
+    let DiscoveryConfig::File(found) = &config.jobs[1].discoveries[0] else { panic!("files") };
+    assert_eq!(found.patterns, [jobs.join("t.yml")], "paths start at the file's folder");
+    assert_eq!(config.job_texts.keys().collect::<Vec<_>>(), ["a", "own"]);
+    write("b.yml", "scrape_configs: [{job_name: own}]");
+    write("c.yml", "scrape_configs: [{jobname: x}]");
+    let error = format!("{:#}", parse().expect_err("refused"));
+    for part in ["\"own\" is taken", "c.yml", "jobname"] {
+        assert!(error.contains(part), "{part} in {error}");
+    }
+}
+
+/// YAML blocks of a page that are whole configurations.
+fn examples(page: &str) -> Vec<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(page);
+    let text = fs::read_to_string(&path).expect("a page");
+    let blocks = text.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let keys = ["global:", "scrape_configs:", "rule_files:", "storage:", "swell:"];
+    let is_whole = |block: &&str| {
+        block.lines().any(|line| keys.iter().any(|key| line.starts_with(key)))
+            && !block.starts_with("# rules/")
+    };
+    blocks.filter(is_whole).map(str::to_owned).collect()
+}
+
+#[test]
+fn examples_of_the_docs_are_good() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let dir = folder.path();
+    for (page, count) in [("scraping.md", 3), ("configuration.md", 1), ("prometheus.md", 2)] {
+        let examples = examples(page);
+        assert!(examples.len() >= count, "{page}: {} examples", examples.len());
+        for example in examples {
+            let config = Config::parse(&example, dir, Path::new(page));
+            let config = config.unwrap_or_else(|error| panic!("{page}: {error:#}\n{example}"));
+            assert_eq!(config.unsupported, Vec::<String>::new(), "{page}");
+            assert_eq!(config.unsupported_discoveries, [], "{page}");
+        }
     }
 }

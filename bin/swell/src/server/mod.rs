@@ -277,7 +277,8 @@ pub(crate) async fn start(server: ServerConfig) -> anyhow::Result<Running> {
             tasks,
         )?;
     }
-    let targets = targets::start(&server.config, &sink, &clock, &registry, tasks)?;
+    let discoverer = kube.client_as("target-discovery");
+    let targets = targets::start(&server.config, &sink, &clock, &registry, discoverer, tasks)?;
 
     #[cfg(feature = "archive")]
     let source = archive::start(&server.config, &db, &clock, &registry, tasks)?;

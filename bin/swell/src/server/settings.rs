@@ -52,6 +52,9 @@ pub(super) fn report_unsupported(config: &Config) {
     for what in &config.unsupported {
         warn!(key = %what, "the configuration has a part that is not supported yet and has no effect");
     }
+    for remark in &config.remarks {
+        warn!("{remark}");
+    }
     for (job, kind) in &config.unsupported_discoveries {
         warn!(job, discovery = %kind, "this discovery is not supported yet: the job has no targets from it");
     }

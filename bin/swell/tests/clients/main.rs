@@ -4,6 +4,7 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod discovery;
 mod kubectl;
 mod opentelemetry;
 mod prometheus;

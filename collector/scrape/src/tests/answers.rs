@@ -77,7 +77,7 @@ async fn a_target_that_is_not_there_is_down() {
     let mut config = job(&[&target]);
     config.static_groups[0].targets = vec!["127.0.0.1:1".to_owned()];
     let lab = Lab::start(vec![config]);
-    lab.until_error("ask the target").await;
+    lab.until_error("ask 127.0.0.1:1").await;
     assert!(lab.target().last_error.contains("refused"), "{}", lab.target().last_error);
 }
 
@@ -137,7 +137,7 @@ async fn redirects_are_followed_unless_switched_off() {
     assert_eq!(other.request().0, "/x?y=1");
     lab.stop().await;
     let mut config = job(&[&target]);
-    config.follow_redirects = false;
+    config.client.follow_redirects = false;
     let lab = Lab::start(vec![config]);
     lab.until_error("server returned HTTP status 302 Found").await;
     lab.stop().await;

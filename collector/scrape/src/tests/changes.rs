@@ -2,11 +2,12 @@
 
 use std::fs;
 
+use swell_discovery::{DiscoveryConfig, FileConfig};
 use swell_model::DurationMs;
 use swell_relabel::{Action, Rule, RuleSpec};
 
 use super::lab::{Answer, Lab, Target, job};
-use crate::{FileDiscovery, Limits, ScrapeError};
+use crate::{Limits, ScrapeError};
 
 #[tokio::test]
 async fn a_removed_target_ends_all_its_series() {
@@ -62,10 +63,10 @@ async fn target_files_are_followed() {
     let dir = tempfile::tempdir().expect("a folder");
     let target = Target::text("a 1\n").await;
     let mut config = job(&[]);
-    config.file_discoveries = vec![FileDiscovery {
+    config.discoveries = vec![DiscoveryConfig::File(FileConfig {
         patterns: vec![dir.path().join("*.json")],
         refresh: DurationMs::from_secs(300),
-    }];
+    })];
     let lab = Lab::start(vec![config]);
     let file = dir.path().join("t.json");
     let list = format!(r#"[{{"targets": ["{}"], "labels": {{"instance": "i"}}}}]"#, target.addr);
@@ -78,9 +79,8 @@ async fn target_files_are_followed() {
     fs::write(&file, "[{").expect("written");
     lab.until("a failure", |lab| {
         let families = lab.registry.gather();
-        let failures = families
-            .iter()
-            .find(|family| family.name() == "swell_scrape_target_file_failures_total");
+        let failures =
+            families.iter().find(|family| family.name() == "prometheus_sd_file_read_errors_total");
         failures.is_some_and(|family| family.get_metric()[0].get_counter().get_value() > 0.0)
     })
     .await;

@@ -14,6 +14,7 @@ use axum::response::Response;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use parking_lot::Mutex;
+use swell_discovery::TargetGroup;
 use swell_env::SystemClock;
 use swell_http::{HttpMetrics, Server, bind};
 use swell_model::DurationMs;
@@ -21,7 +22,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::memory::Memory;
-use crate::{ScrapeConfig, ScrapeError, ScrapeHandle, Scraper, TargetGroup, TargetState};
+use crate::{ScrapeConfig, ScrapeError, ScrapeHandle, Scraper, TargetState};
 
 /// Text 0.0.4.
 pub(super) const TEXT: &str = "text/plain; version=0.0.4";
@@ -167,7 +168,7 @@ impl Lab {
         let memory = Arc::new(Memory::default());
         let registry = prometheus::Registry::new();
         let clock = Arc::new(SystemClock::new());
-        let scraper = Scraper::new(configs, memory.clone(), clock, &registry)?;
+        let scraper = Scraper::new(configs, memory.clone(), clock, &registry, None)?;
         let handle = scraper.handle();
         let shutdown = CancellationToken::new();
         let task = tokio::spawn(scraper.run(shutdown.clone()));

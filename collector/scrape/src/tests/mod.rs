@@ -4,5 +4,6 @@ mod answers;
 mod changes;
 mod lab;
 mod memory;
+mod options;
 mod security;
 mod series;

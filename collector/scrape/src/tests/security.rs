@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use swell_env::{Clock as _, SystemClock};
 use swell_http::pki::{Authority, ClientAuth, server_config};
+use swell_http_client::{Auth, Pem, Secret, TlsOptions};
 
 use super::lab::{Answer, Lab, TEXT, Target, job};
-use crate::{Auth, Pem, Scheme, Secret, TlsOptions};
+use crate::Scheme;
 
 fn text(secret: &str) -> Secret {
     Secret::Text(secret.to_owned())
@@ -19,7 +20,7 @@ async fn credentials_are_shown_and_read_anew_from_files() {
     std::fs::write(&file, "first\n").expect("written");
     let target = Target::text("a 1\n").await;
     let mut config = job(&[&target]);
-    config.auth =
+    config.client.auth =
         Auth::Header { scheme: "Bearer".to_owned(), credentials: Secret::File(file.clone()) };
     let lab = Lab::start(vec![config.clone()]);
     let shows = |text: &str| target.asked() && target.request().1["authorization"] == text;
@@ -29,7 +30,7 @@ async fn credentials_are_shown_and_read_anew_from_files() {
     std::fs::remove_file(&file).expect("removed");
     lab.until_error("read the secret file").await;
     lab.stop().await;
-    config.auth = Auth::Basic { username: text("u"), password: text("p") };
+    config.client.auth = Auth::Basic { username: text("u"), password: text("p") };
     let lab = Lab::start(vec![config]);
     lab.until("basic", |_| shows("Basic dTpw")).await;
 }
@@ -39,7 +40,7 @@ async fn credentials_do_not_follow_a_redirect_to_another_host() {
     let other = Target::text("a 1\n").await;
     let target = Target::start(Answer::Redirect(format!("http://{}/", other.addr))).await;
     let mut config = job(&[&target]);
-    config.auth = Auth::Header { scheme: "Bearer".to_owned(), credentials: text("t") };
+    config.client.auth = Auth::Header { scheme: "Bearer".to_owned(), credentials: text("t") };
     let lab = Lab::start(vec![config]);
     lab.until_last("a", "1").await;
     assert_eq!(target.request().1["authorization"], "Bearer t");
@@ -81,7 +82,7 @@ async fn certificates_are_checked_and_shown() {
         // A handshake takes longer than a plain scrape in a debug build.
         config.interval.0 = 1000;
         config.timeout.0 = 1000;
-        config.tls = tls;
+        config.client.tls = tls;
         Lab::start(vec![config])
     };
     for good in [
@@ -126,7 +127,7 @@ async fn tls_options_that_cannot_be_used_are_told_at_once() {
         ),
     ] {
         let mut config = job(&[&target]);
-        config.tls = tls;
+        config.client.tls = tls;
         let Err(error) = Lab::try_start(vec![config]) else { panic!("{part}: refused") };
         let text = swell_telemetry::chain(&error);
         assert!(text.contains("job \"j\"") && text.contains(part), "{text}");

@@ -19,7 +19,7 @@ use swell_promql::Features;
 use swell_telemetry::Registry;
 use swell_tsdb_http::{
     Api, ApiConfig, ApiDeps, ConfigState, InForce, Lifecycle, LifecycleCommand, Notices, Readiness,
-    TargetReport, TargetStatusSource, UnsupportedDiscovery,
+    RelabelStep, TargetReport, TargetStatusSource, UnsupportedDiscovery,
 };
 use tokio::sync::mpsc;
 use tower::ServiceExt as _;
@@ -34,6 +34,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) struct Targets {
     pub(crate) reports: Mutex<Vec<TargetReport>>,
     pub(crate) unsupported: Mutex<Vec<UnsupportedDiscovery>>,
+    pub(crate) pools: Mutex<Vec<String>>,
 }
 
 impl TargetStatusSource for Targets {
@@ -43,6 +44,26 @@ impl TargetStatusSource for Targets {
 
     fn unsupported(&self) -> Vec<UnsupportedDiscovery> {
         self.unsupported.lock().clone()
+    }
+
+    fn dropped_counts(&self) -> BTreeMap<String, usize> {
+        let mut counts = BTreeMap::new();
+        for report in self.reports.lock().iter().filter(|report| report.dropped) {
+            *counts.entry(report.scrape_pool.clone()).or_default() += 1;
+        }
+        counts
+    }
+
+    fn pool_configs(&self) -> BTreeMap<String, String> {
+        self.pools.lock().iter().map(|pool| (pool.clone(), format!("job_name: {pool}\n"))).collect()
+    }
+
+    fn relabel_steps(&self, pool: &str, labels: &Labels) -> Option<Vec<RelabelStep>> {
+        self.pools.lock().iter().any(|known| known == pool).then(|| {
+            let rule = BTreeMap::from([("action", "drop".into())]);
+            let kept = RelabelStep { rule: rule.clone(), output: labels.clone(), keep: true };
+            vec![kept, RelabelStep { rule, output: Labels::empty(), keep: false }]
+        })
     }
 }
 

@@ -76,6 +76,50 @@ async fn targets_are_listed_by_state_and_pool() {
     lab.get(path, &[("state", "odd")]).await.is_error(400, "bad_data", "\"odd\"");
     let pools = lab.get("/api/v1/scrape_pools", &[]).await.data();
     assert_eq!(pools, json!({"scrapePools": ["a", "b"]}));
+    // A job without targets is one, too.
+    lab.targets.pools.lock().push("idle".to_owned());
+    let pools = lab.get("/api/v1/scrape_pools", &[]).await.data();
+    assert_eq!(pools, json!({"scrapePools": ["a", "b", "idle"]}));
+}
+
+#[tokio::test]
+async fn a_pool_tells_its_configuration_and_what_relabelling_does() {
+    let lab = Lab::new();
+    lab.targets.pools.lock().push("a".to_owned());
+    let path = "/api/v1/scrape_pools/config";
+    let config = lab.get(path, &[("scrapePool", "a")]).await.data();
+    assert_eq!(config, json!({"yaml": "job_name: a\n"}));
+    lab.get(path, &[("scrapePool", "b")]).await.is_error(404, "not_found", "\"b\"");
+    lab.get(path, &[]).await.is_error(400, "bad_data", "scrapePool");
+    let path = "/api/v1/targets/relabel_steps";
+    let labels = ("labels", r#"{"__address__":"h:1"}"#);
+    let steps = lab.get(path, &[("scrapePool", "a"), labels]).await.data();
+    assert_eq!(
+        steps,
+        json!({"steps": [
+            {"rule": {"action": "drop"}, "output": {"__address__": "h:1"}, "keep": true},
+            {"rule": {"action": "drop"}, "output": {}, "keep": false},
+        ]})
+    );
+    lab.get(path, &[("scrapePool", "b"), labels]).await.is_error(404, "not_found", "\"b\"");
+    for odd in ["", "[]", r#"{"a":1}"#] {
+        let answer = lab.get(path, &[("scrapePool", "a"), ("labels", odd)]).await;
+        answer.is_error(400, "bad_data", "labels");
+    }
+}
+
+#[tokio::test]
+async fn own_metrics_are_shown_as_json() {
+    let lab = Lab::new();
+    let path = "/api/v1/status/self_metrics";
+    let all = lab.get(path, &[]).await.data();
+    assert!(all.as_array().is_some_and(|all| all.len() > 10), "{all}");
+    let one = lab.get(path, &[("metric_name_pattern", "swell_build_.*")]).await.data();
+    assert_eq!(one[0]["name"], "swell_build_info");
+    assert_eq!(one[0]["type"], "GAUGE");
+    assert_eq!(one[0]["metric"][0]["gauge"]["value"], 1.0);
+    assert_eq!(lab.get(path, &[("metric_name_pattern", "build")]).await.data(), json!([]));
+    lab.get(path, &[("metric_name_pattern", "(")]).await.is_error(400, "bad_data", "pattern");
 }
 
 #[tokio::test]

@@ -1,0 +1,322 @@
+//! Requests: who asks, further headers, redirects.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::{Bytes, BytesMut};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper_rustls::HttpsConnector;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::Connect;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use url::Url;
+
+use crate::connect::Connector;
+use crate::oauth::{TokenError, TokenSource};
+use crate::options::{Auth, ClientOptions, Secret};
+use crate::proxy;
+use crate::tls::{self, TlsError};
+
+/// A chain of redirects longer than this is a loop.
+const REDIRECTS_MAX: usize = 10;
+/// Connections stay open between requests of any usual interval.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
+/// A peer is asked few things at a time.
+const IDLE_PER_HOST_MAX: usize = 1;
+
+const USER_AGENT: &str = concat!("Swell/", env!("CARGO_PKG_VERSION"));
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum RequestError {
+    /// A secret cannot be read.
+    #[error("read the secret file {}", path.display())]
+    Secret {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A secret is none that a header can carry.
+    #[error("the credentials or a header hold characters that a header may not")]
+    Header,
+    /// TLS cannot be set up.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// There is no token.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// Connecting or talking failed.
+    #[error("ask {host}")]
+    Ask {
+        /// Host and port.
+        host: String,
+        /// Why.
+        #[source]
+        source: hyper_util::client::legacy::Error,
+    },
+    /// The address is none that can be asked.
+    #[error("{0:?} is no http or https URL")]
+    Url(String),
+    /// The peer sends us on and on.
+    #[error("more than {REDIRECTS_MAX} redirects")]
+    Redirects,
+    /// The peer sends us where we do not go.
+    #[error("a redirect to {0:?}, which is no http or https URL")]
+    RedirectTo(String),
+    /// The answer broke off.
+    #[error("read the answer")]
+    Body(#[source] hyper::Error),
+    /// The answer is too large.
+    #[error("the answer has more than {0} bytes")]
+    TooLarge(u64),
+}
+
+/// A request.
+#[derive(Clone, Debug)]
+pub struct HttpRequest {
+    /// GET or another method; redirects are followed for GET.
+    pub method: Method,
+    /// Address, `http:` or `https:`.
+    pub url: Url,
+    /// Headers; the options' own come on top.
+    pub headers: HeaderMap,
+    /// Body, empty for none.
+    pub body: Bytes,
+}
+
+impl HttpRequest {
+    /// A GET without headers of its own.
+    #[must_use]
+    pub fn get(url: Url) -> Self {
+        Self { method: Method::GET, url, headers: HeaderMap::new(), body: Bytes::new() }
+    }
+
+    /// The same with one more header.
+    #[must_use]
+    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.insert(name, value);
+        self
+    }
+}
+
+type PlainClient = Client<Connector, Full<Bytes>>;
+type TlsClient = Client<HttpsConnector<Connector>, Full<Bytes>>;
+
+/// Sends requests by the options of one peer. Deadlines are the caller's.
+#[derive(Debug)]
+pub struct HttpClient {
+    options: ClientOptions,
+    connector: Connector,
+    plain: PlainClient,
+    /// Made when the first peer asks for it: reading the system's authorities costs memory.
+    tls: OnceLock<TlsClient>,
+    tokens: Option<Box<TokenSource>>,
+}
+
+/// What a request tells of us, for the host that it is meant for.
+struct Identity {
+    authorization: Option<HeaderValue>,
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl HttpClient {
+    /// A client without connections; what the options say of TLS is checked.
+    ///
+    /// # Errors
+    /// [`TlsError`] when TLS cannot be done that way.
+    pub fn new(options: ClientOptions) -> Result<Self, TlsError> {
+        let connector = Connector::network(options.proxy.clone());
+        Self::with_connector(options, connector)
+    }
+
+    /// A client whose requests all go to a socket in the file system, whatever host they name.
+    ///
+    /// # Errors
+    /// As [`HttpClient::new`].
+    pub fn over_socket(path: PathBuf, options: ClientOptions) -> Result<Self, TlsError> {
+        Self::with_connector(options, Connector::socket(path))
+    }
+
+    fn with_connector(options: ClientOptions, connector: Connector) -> Result<Self, TlsError> {
+        let tokens = match &options.auth {
+            Auth::OAuth2(oauth) => Some(Box::new(TokenSource::new(oauth)?)),
+            Auth::None | Auth::Basic { .. } | Auth::Header { .. } => None,
+        };
+        let plain = client(connector.clone());
+        let client = Self { options, connector, plain, tls: OnceLock::new(), tokens };
+        if client.options.tls != crate::options::TlsOptions::default() {
+            client.tls()?;
+        }
+        Ok(client)
+    }
+
+    /// The options that it was made with.
+    #[must_use]
+    pub const fn options(&self) -> &ClientOptions {
+        &self.options
+    }
+
+    fn tls(&self) -> Result<&TlsClient, TlsError> {
+        if let Some(client) = self.tls.get() {
+            return Ok(client);
+        }
+        let connector =
+            tls::connector(&self.options.tls, self.options.http2, self.connector.clone())?;
+        Ok(self.tls.get_or_init(|| client(connector)))
+    }
+
+    /// Sends a request; the answer has come as far as its headers, whatever its status.
+    ///
+    /// # Errors
+    /// [`RequestError`] when there is no answer.
+    pub async fn send(&self, request: &HttpRequest) -> Result<Response<Incoming>, RequestError> {
+        let mut url = request.url.clone();
+        let mut identity = Some(self.identity().await?);
+        for _ in 0..=REDIRECTS_MAX {
+            let response = self.ask(request, &url, identity.as_ref()).await?;
+            let location = response.headers().get(header::LOCATION);
+            let follows = self.options.follow_redirects
+                && request.method == Method::GET
+                && response.status().is_redirection()
+                && response.status() != StatusCode::NOT_MODIFIED;
+            let Some(location) = location.filter(|_| follows) else { return Ok(response) };
+            let location = String::from_utf8_lossy(location.as_bytes()).into_owned();
+            let next = url
+                .join(&location)
+                .ok()
+                .filter(|next| matches!(next.scheme(), "http" | "https") && next.has_host())
+                .ok_or(RequestError::RedirectTo(location))?;
+            // Who we are is for the host that it was told for, and for nobody who listens in between.
+            if next.host() != url.host()
+                || next.port_or_known_default() != url.port_or_known_default()
+                || (url.scheme() == "https" && next.scheme() == "http")
+            {
+                identity = None;
+            }
+            url = next;
+        }
+        Err(RequestError::Redirects)
+    }
+
+    async fn ask(
+        &self,
+        request: &HttpRequest,
+        url: &Url,
+        identity: Option<&Identity>,
+    ) -> Result<Response<Incoming>, RequestError> {
+        let mut asked = Request::builder()
+            .method(request.method.clone())
+            .uri(url.as_str())
+            .body(Full::new(request.body.clone()))
+            .map_err(|_| RequestError::Url(url.to_string()))?;
+        let headers = asked.headers_mut();
+        headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
+        for (name, value) in &request.headers {
+            if identity.is_some() || name != header::AUTHORIZATION {
+                headers.append(name, value.clone());
+            }
+        }
+        if let Some(identity) = identity {
+            for (name, value) in &identity.headers {
+                headers.append(name, value.clone());
+            }
+            if let Some(authorization) = &identity.authorization {
+                headers.insert(header::AUTHORIZATION, authorization.clone());
+            }
+        }
+        let (host, port) =
+            proxy::host_and_port(url).ok_or_else(|| RequestError::Url(url.to_string()))?;
+        let answer = if url.scheme() == "https" {
+            self.tls()?.request(asked).await
+        } else {
+            if let Some(through) = self.options.proxy.of("http", &host, port)
+                && let Some(credentials) = proxy::credentials(through)
+            {
+                let value = HeaderValue::try_from(credentials);
+                let mut value = value.map_err(|_| RequestError::Header)?;
+                value.set_sensitive(true);
+                headers.insert(header::PROXY_AUTHORIZATION, value);
+            }
+            self.plain.request(asked).await
+        };
+        answer.map_err(|source| RequestError::Ask { host: format!("{host}:{port}"), source })
+    }
+
+    async fn identity(&self) -> Result<Identity, RequestError> {
+        let mut headers = Vec::new();
+        for header in &self.options.headers {
+            for value in &header.values {
+                let value = HeaderValue::try_from(reveal(value).await?);
+                let mut value = value.map_err(|_| RequestError::Header)?;
+                value.set_sensitive(true);
+                headers.push((header.name.clone(), value));
+            }
+        }
+        let text = match &self.options.auth {
+            Auth::None => return Ok(Identity { authorization: None, headers }),
+            Auth::OAuth2(_) => {
+                let tokens = self.tokens.as_ref().expect("made for these options");
+                return Ok(Identity {
+                    authorization: Some(tokens.authorization().await?),
+                    headers,
+                });
+            }
+            Auth::Basic { username, password } => {
+                let pair = format!("{}:{}", reveal(username).await?, reveal(password).await?);
+                format!("Basic {}", STANDARD.encode(pair))
+            }
+            Auth::Header { scheme, credentials } => {
+                format!("{scheme} {}", reveal(credentials).await?)
+            }
+        };
+        let mut value = HeaderValue::try_from(text).map_err(|_| RequestError::Header)?;
+        value.set_sensitive(true);
+        Ok(Identity { authorization: Some(value), headers })
+    }
+}
+
+/// Reads a body up to a limit.
+///
+/// # Errors
+/// [`RequestError::TooLarge`] beyond `bytes_max`, [`RequestError::Body`] when it breaks off.
+pub async fn read_body(
+    response: Response<Incoming>,
+    bytes_max: u64,
+) -> Result<Bytes, RequestError> {
+    let mut body = response.into_body();
+    let mut read = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        if let Ok(data) = frame.map_err(RequestError::Body)?.into_data() {
+            if (read.len() + data.len()) as u64 > bytes_max {
+                return Err(RequestError::TooLarge(bytes_max));
+            }
+            read.extend_from_slice(&data);
+        }
+    }
+    Ok(read.freeze())
+}
+
+async fn reveal(secret: &Secret) -> Result<String, RequestError> {
+    let read = secret.reveal().await;
+    read.map_err(|(path, source)| RequestError::Secret { path, source })
+}
+
+fn client<C>(connector: C) -> Client<C, Full<Bytes>>
+where
+    C: Connect + Clone,
+{
+    Client::builder(TokioExecutor::new())
+        .pool_idle_timeout(IDLE_TIMEOUT)
+        .pool_max_idle_per_host(IDLE_PER_HOST_MAX)
+        .pool_timer(TokioTimer::new())
+        .build(connector)
+}

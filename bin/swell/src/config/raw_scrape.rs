@@ -1,0 +1,103 @@
+//! `scrape_configs:` as serde reads it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use super::raw::{Opaque, Size, Span};
+use super::raw_client::with_client;
+use super::raw_discovery::{
+    RawConsulSd, RawDnsSd, RawDockerSd, RawFileSd, RawHttpSd, RawKubernetesSd,
+};
+
+with_client! {
+    /// One of `scrape_configs:`
+    struct RawScrapeConfig {
+        job_name: String,
+        scrape_interval: Option<Span>,
+        scrape_timeout: Option<Span>,
+        metrics_path: Option<String>,
+        scheme: Option<String>,
+        params: BTreeMap<String, Vec<String>>,
+        honor_labels: bool,
+        honor_timestamps: Option<bool>,
+        track_timestamps_staleness: Option<bool>,
+        static_configs: Vec<RawTargetGroup>,
+        file_sd_configs: Vec<RawFileSd>,
+        relabel_configs: Vec<RawRelabel>,
+        metric_relabel_configs: Vec<RawRelabel>,
+        sample_limit: Option<usize>,
+        target_limit: Option<usize>,
+        label_limit: Option<usize>,
+        label_name_length_limit: Option<usize>,
+        label_value_length_limit: Option<usize>,
+        body_size_limit: Option<Size>,
+        keep_dropped_targets: Option<usize>,
+        enable_compression: Option<bool>,
+        scrape_protocols: Option<Vec<String>>,
+        fallback_scrape_protocol: Option<String>,
+        scrape_native_histograms: Option<bool>,
+        always_scrape_classic_histograms: Option<bool>,
+        scrape_classic_histograms: Option<bool>,
+        convert_classic_histograms_to_nhcb: Option<bool>,
+        native_histogram_bucket_limit: Option<usize>,
+        native_histogram_min_bucket_factor: Option<f64>,
+        metric_name_validation_scheme: Option<String>,
+        metric_name_escaping_scheme: Option<String>,
+        scrape_failure_log_file: Option<PathBuf>,
+        extra_scrape_metrics: Option<bool>,
+        consul_sd_configs: Vec<RawConsulSd>,
+        dns_sd_configs: Vec<RawDnsSd>,
+        docker_sd_configs: Vec<RawDockerSd>,
+        http_sd_configs: Vec<RawHttpSd>,
+        kubernetes_sd_configs: Vec<RawKubernetesSd>,
+        // accepted, reported, not acted on
+        aws_sd_configs: Option<Opaque>,
+        azure_sd_configs: Option<Opaque>,
+        digitalocean_sd_configs: Option<Opaque>,
+        dockerswarm_sd_configs: Option<Opaque>,
+        ec2_sd_configs: Option<Opaque>,
+        eureka_sd_configs: Option<Opaque>,
+        gce_sd_configs: Option<Opaque>,
+        hetzner_sd_configs: Option<Opaque>,
+        ionos_sd_configs: Option<Opaque>,
+        kuma_sd_configs: Option<Opaque>,
+        lightsail_sd_configs: Option<Opaque>,
+        linode_sd_configs: Option<Opaque>,
+        marathon_sd_configs: Option<Opaque>,
+        nerve_sd_configs: Option<Opaque>,
+        nomad_sd_configs: Option<Opaque>,
+        openstack_sd_configs: Option<Opaque>,
+        outscale_sd_configs: Option<Opaque>,
+        ovhcloud_sd_configs: Option<Opaque>,
+        puppetdb_sd_configs: Option<Opaque>,
+        scaleway_sd_configs: Option<Opaque>,
+        serverset_sd_configs: Option<Opaque>,
+        stackit_sd_configs: Option<Opaque>,
+        triton_sd_configs: Option<Opaque>,
+        uyuni_sd_configs: Option<Opaque>,
+        vultr_sd_configs: Option<Opaque>,
+    }
+}
+
+/// Targets with common labels.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RawTargetGroup {
+    pub(crate) targets: Vec<String>,
+    pub(crate) labels: BTreeMap<String, String>,
+}
+
+/// One relabelling step.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RawRelabel {
+    pub(crate) source_labels: Option<Vec<String>>,
+    pub(crate) separator: Option<String>,
+    pub(crate) regex: Option<String>,
+    pub(crate) modulus: Option<u64>,
+    pub(crate) target_label: Option<String>,
+    pub(crate) replacement: Option<String>,
+    pub(crate) action: Option<String>,
+}

@@ -1,0 +1,251 @@
+//! The sources of one job, running.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use swell_client::Client;
+use swell_http_client::TlsError;
+use swell_telemetry::chain;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tracing::error;
+
+use crate::config::DiscoveryConfig;
+use crate::group::TargetGroup;
+use crate::metrics::DiscoveryMetrics;
+use crate::{consul, dns, docker, file, http, kubernetes};
+
+/// What sources stand on.
+#[derive(Clone, Debug)]
+pub struct DiscoveryDeps {
+    /// Where they count.
+    pub metrics: DiscoveryMetrics,
+    /// The API server of this process, if it has one.
+    pub own_cluster: Option<Client>,
+}
+
+/// Why a source cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// What its options say of TLS cannot be used.
+    #[error("set up TLS")]
+    Tls(#[from] TlsError),
+    /// The system's resolver configuration cannot be used.
+    #[error("read the configuration of the system's resolver")]
+    Resolver(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// This process has no API server.
+    #[error(
+        "kubernetes_sd_configs names no api_server and no kubeconfig_file, and this process neither has an API server nor runs in a cluster"
+    )]
+    NoCluster,
+    /// A kubeconfig file cannot be used.
+    #[error("kubeconfig file {}: {why}", path.display())]
+    Kubeconfig {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+}
+
+/// The sources of one job; they end when this is dropped.
+#[derive(Debug)]
+pub struct Discovery {
+    job: Arc<str>,
+    sources: Vec<Source>,
+    deps: DiscoveryDeps,
+    changed: Arc<Notify>,
+}
+
+#[derive(Debug)]
+struct Source {
+    config: DiscoveryConfig,
+    latest: Arc<Latest>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Source {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// What a source told last.
+#[derive(Debug)]
+struct Latest {
+    groups: Mutex<Arc<Vec<TargetGroup>>>,
+}
+
+impl Discovery {
+    /// A job without sources; `changed` is rung when what a source tells differs from before.
+    #[must_use]
+    pub fn new(job: &str, deps: DiscoveryDeps, changed: Arc<Notify>) -> Self {
+        Self { job: job.into(), sources: Vec::new(), deps, changed }
+    }
+
+    /// Checks that sources can be set up, and changes nothing.
+    ///
+    /// # Errors
+    /// [`StartError`] of the first that cannot.
+    pub fn check(configs: &[DiscoveryConfig], deps: &DiscoveryDeps) -> Result<(), StartError> {
+        configs.iter().try_for_each(|config| prepare(config, deps).map(drop))
+    }
+
+    /// Runs these sources from now on. Those that ran before go on undisturbed; one that takes the place of another
+    /// of its kind begins with the targets of that one, until it has told its own.
+    pub fn run(&mut self, configs: &[DiscoveryConfig]) {
+        let mut before: Vec<Option<Source>> =
+            std::mem::take(&mut self.sources).into_iter().map(Some).collect();
+        let mut find = |wanted: &dyn Fn(&DiscoveryConfig) -> bool| {
+            let found =
+                before.iter_mut().find(|it| it.as_ref().is_some_and(|it| wanted(&it.config)));
+            found.and_then(Option::take)
+        };
+        let kept: Vec<Option<Source>> =
+            configs.iter().map(|config| find(&|other| other == config)).collect();
+        let mut failed = 0;
+        for (config, kept) in configs.iter().zip(kept) {
+            if let Some(source) = kept {
+                self.sources.push(source);
+                continue;
+            }
+            let same_kind = find(&|other| other.mechanism() == config.mechanism());
+            let groups = same_kind.map(|it| it.latest.groups.lock().clone()).unwrap_or_default();
+            match self.start(config, groups) {
+                Ok(source) => self.sources.push(source),
+                Err(failure) => {
+                    failed += 1;
+                    let (job, mechanism) = (&*self.job, config.mechanism());
+                    error!(
+                        job,
+                        mechanism,
+                        error = chain(&failure),
+                        "a source of targets cannot be set up"
+                    );
+                }
+            }
+        }
+        self.deps.metrics.failed_configs.add(failed);
+        self.count();
+    }
+
+    fn start(
+        &self,
+        config: &DiscoveryConfig,
+        groups: Arc<Vec<TargetGroup>>,
+    ) -> Result<Source, StartError> {
+        let latest = Arc::new(Latest { groups: Mutex::new(groups) });
+        let output = Output {
+            job: Arc::clone(&self.job),
+            mechanism: config.mechanism(),
+            latest: Arc::clone(&latest),
+            metrics: self.deps.metrics.clone(),
+            changed: Arc::clone(&self.changed),
+        };
+        let task = prepare(config, &self.deps)?.spawn(output);
+        Ok(Source { config: config.clone(), latest, task })
+    }
+
+    /// The targets of all sources, in the order of their configuration.
+    #[must_use]
+    pub fn groups(&self) -> Vec<Arc<Vec<TargetGroup>>> {
+        self.count();
+        self.sources.iter().map(|source| source.latest.groups.lock().clone()).collect()
+    }
+
+    #[expect(clippy::cast_possible_wrap, reason = "counts of targets are far below 2^63")]
+    fn count(&self) {
+        let targets =
+            |groups: &[TargetGroup]| groups.iter().map(|it| it.targets.len()).sum::<usize>();
+        let sum: usize = self.sources.iter().map(|it| targets(&it.latest.groups.lock())).sum();
+        self.deps.metrics.discovered_targets.with_label_values(&[&*self.job]).set(sum as i64);
+    }
+}
+
+/// A source that is set up and does not run yet.
+enum Prepared {
+    File(file::FileSource),
+    Http(http::HttpSource),
+    Dns(dns::DnsSource),
+    Docker(docker::DockerSource),
+    Consul(consul::ConsulSource),
+    Kubernetes(Box<kubernetes::KubernetesSource>),
+}
+
+fn prepare(config: &DiscoveryConfig, deps: &DiscoveryDeps) -> Result<Prepared, StartError> {
+    let metrics = &deps.metrics;
+    Ok(match config {
+        DiscoveryConfig::File(config) => {
+            Prepared::File(file::FileSource::new(config.clone(), metrics))
+        }
+        DiscoveryConfig::Http(config) => Prepared::Http(http::HttpSource::new(config, metrics)?),
+        DiscoveryConfig::Dns(config) => Prepared::Dns(dns::DnsSource::new(config, metrics)?),
+        DiscoveryConfig::Docker(config) => Prepared::Docker(docker::DockerSource::new(config)?),
+        DiscoveryConfig::Consul(config) => {
+            Prepared::Consul(consul::ConsulSource::new(config, metrics)?)
+        }
+        DiscoveryConfig::Kubernetes(config) => Prepared::Kubernetes(Box::new(
+            kubernetes::KubernetesSource::new(config, deps.own_cluster.as_ref())?,
+        )),
+    })
+}
+
+impl Prepared {
+    fn spawn(self, output: Output) -> JoinHandle<()> {
+        match self {
+            Self::File(source) => tokio::spawn(source.run(output)),
+            Self::Http(source) => tokio::spawn(source.run(output)),
+            Self::Dns(source) => tokio::spawn(source.run(output)),
+            Self::Docker(source) => tokio::spawn(source.run(output)),
+            Self::Consul(source) => tokio::spawn(source.run(output)),
+            Self::Kubernetes(source) => tokio::spawn(source.run(output)),
+        }
+    }
+}
+
+/// Where a source tells its targets.
+#[derive(Clone, Debug)]
+pub(crate) struct Output {
+    job: Arc<str>,
+    mechanism: &'static str,
+    latest: Arc<Latest>,
+    metrics: DiscoveryMetrics,
+    changed: Arc<Notify>,
+}
+
+impl Output {
+    /// The targets of the source are these; said only by an answer that says so.
+    pub(crate) fn tell(&self, groups: Vec<TargetGroup>) {
+        self.metrics.received_updates_total.inc();
+        {
+            let mut latest = self.latest.groups.lock();
+            if **latest == groups {
+                return;
+            }
+            *latest = Arc::new(groups);
+        }
+        self.metrics.updates_total.inc();
+        self.changed.notify_one();
+    }
+
+    pub(crate) fn asked(&self, took: Duration) {
+        let labels = [self.mechanism, &self.job];
+        let seconds = took.as_secs_f64();
+        self.metrics.refresh_duration_seconds.with_label_values(&labels).observe(seconds);
+    }
+
+    pub(crate) fn failed(&self) {
+        let labels = [self.mechanism, &self.job];
+        self.metrics.refresh_failures_total.with_label_values(&labels).inc();
+    }
+
+    pub(crate) fn job(&self) -> &str {
+        &self.job
+    }
+
+    pub(crate) const fn mechanism(&self) -> &'static str {
+        self.mechanism
+    }
+}
