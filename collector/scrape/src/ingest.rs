@@ -17,6 +17,7 @@ use swell_model::{
 use crate::config::ScrapeConfig;
 use crate::limits::{self, check_label_limits};
 use crate::report::{ReportSeries, ScrapeReport};
+use crate::texts::{Place, Texts};
 
 /// A series that the storage had no room for is offered again after this many scrapes.
 const SHED_RETRY_SCRAPES: u64 = 10;
@@ -79,29 +80,12 @@ struct Known {
     live_next: bool,
 }
 
-/// What a text stands for.
-#[derive(Clone, Copy, Debug)]
-struct Text {
-    place: Place,
-    scrape: u64,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Place {
-    /// Index of the series.
-    Known(u32),
-    /// Metric relabelling dropped it.
-    Dropped,
-    /// The storage had no room for it when it was offered, in that scrape.
-    Shed(u64),
-}
-
 /// All that is remembered of one target from scrape to scrape.
 #[derive(Debug)]
 pub(crate) struct TargetSeries {
     labels: Labels,
     /// By text as it stands in the body.
-    texts: FxHashMap<Box<str>, Text>,
+    texts: Texts,
     known: Vec<Option<Known>>,
     /// Indices of `known` that are free.
     free: Vec<u32>,
@@ -121,11 +105,14 @@ struct Rows {
     batch: Batch,
     /// Row by timestamp.
     by_time: FxHashMap<TimestampMs, usize>,
+    /// Samples that the first row has room for.
+    len: usize,
 }
 
 impl Rows {
-    fn new() -> Self {
-        Self { batch: Batch::default(), by_time: FxHashMap::default() }
+    /// Without rows; `len` samples are expected in the first.
+    fn new(len: usize) -> Self {
+        Self { batch: Batch::default(), by_time: FxHashMap::default(), len }
     }
 
     fn push(&mut self, at: TimestampMs, series: SeriesRef, value: f64, start_ms: i64) {
@@ -133,7 +120,9 @@ impl Rows {
         let row_idx = match rows.last() {
             Some(last) if last.timestamp == at => rows.len() - 1,
             _ => *self.by_time.entry(at).or_insert_with(|| {
-                rows.push(Row { timestamp: at, ..Row::default() });
+                let len = if rows.is_empty() { self.len } else { 0 };
+                let (series, values) = (Vec::with_capacity(len), Vec::with_capacity(len));
+                rows.push(Row { timestamp: at, series, values, ..Row::default() });
                 rows.len() - 1
             }),
         };
@@ -152,7 +141,7 @@ impl TargetSeries {
     pub(crate) fn new(labels: Labels) -> Self {
         Self {
             labels,
-            texts: FxHashMap::default(),
+            texts: Texts::default(),
             known: Vec::new(),
             free: Vec::new(),
             by_series: FxHashMap::default(),
@@ -202,7 +191,8 @@ impl TargetSeries {
         sink: &dyn SampleSink,
     ) -> Result<Ingested, IngestError> {
         self.scrape += 1;
-        let mut rows = Rows::new();
+        self.texts.begin();
+        let mut rows = Rows::new(self.texts.len());
         let mut ingested = Ingested::default();
         let mut metadata = FxHasher::default();
         let samples_max = limits::given(config.limits.samples_max).unwrap_or(usize::MAX);
@@ -264,7 +254,7 @@ impl TargetSeries {
         ingested: &mut Ingested,
     ) -> Result<(), IngestError> {
         ingested.scraped += 1;
-        if ingested.kept >= samples_max && !self.texts.contains_key(sample.series.raw()) {
+        if ingested.kept >= samples_max && !self.texts.contains(sample.series.raw()) {
             // Too many: they are counted for the error, and no series are made for them.
             ingested.kept += 1;
             return Ok(());
@@ -320,11 +310,10 @@ impl TargetSeries {
         sink: &dyn SampleSink,
         ingested: &mut Ingested,
     ) -> Result<Place, IngestError> {
-        if let Some(text) = self.texts.get_mut(series.raw()) {
-            text.scrape = self.scrape;
+        if let Some(place) = self.texts.find(series.raw(), self.scrape) {
             let is_due = |offered: u64| self.scrape - offered >= SHED_RETRY_SCRAPES;
-            if !matches!(text.place, Place::Shed(offered) if is_due(offered)) {
-                return Ok(text.place);
+            if !matches!(place, Place::Shed(offered) if is_due(offered)) {
+                return Ok(place);
             }
         }
         let place = match self.stored_labels(series, config)? {
@@ -344,7 +333,7 @@ impl TargetSeries {
                 Err(error) => return Err(error.into()),
             },
         };
-        self.texts.insert(series.raw().into(), Text { place, scrape: self.scrape });
+        self.texts.set(series.raw(), place, self.scrape);
         Ok(place)
     }
 
@@ -414,7 +403,7 @@ impl TargetSeries {
     /// The scrape is stored: what it brought is live, what it did not bring is forgotten.
     fn settle(&mut self) {
         let scrape = self.scrape;
-        self.texts.retain(|_, text| text.scrape == scrape);
+        self.texts.settle(scrape);
         for (idx, slot) in self.known.iter_mut().enumerate() {
             let Some(known) = slot else { continue };
             if known.scrape == scrape {
@@ -434,7 +423,7 @@ impl TargetSeries {
         sink: &dyn SampleSink,
     ) -> Result<AppendReport, AppendError> {
         self.scrape += 1;
-        let mut rows = Rows::new();
+        let mut rows = Rows::new(0);
         self.end_missing(at, &mut rows);
         self.forget();
         if rows.batch.rows.is_empty() {

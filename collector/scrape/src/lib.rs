@@ -20,6 +20,7 @@ mod status;
 mod target;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod texts;
 
 pub use config::{Escaping, Limits, NameRules, Scheme, ScrapeConfig};
 pub use protocol::ScrapeProtocol;
