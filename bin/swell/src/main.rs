@@ -16,6 +16,7 @@ mod doctor;
 mod exchange;
 mod identity;
 mod node;
+mod open_files;
 mod server;
 mod shutdown;
 mod test_rules;
@@ -28,7 +29,6 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::{CommandFactory as _, Parser as _};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use swell_cli::CliError;
 use swell_telemetry::LogFormat;
 
@@ -126,19 +126,8 @@ fn verdict(good: bool) -> ExitCode {
     if good { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
 }
 
-/// Lets this process open as many files as the system allows; pods inherit that, as they do of other runtimes.
-fn raise_open_files() {
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    if limit.current != raised.current
-        && let Err(error) = setrlimit(Resource::Nofile, raised)
-    {
-        eprintln!("swell: the limit of open files stays at {:?}: {error}", limit.current);
-    }
-}
-
 fn multi_threaded() -> anyhow::Result<tokio::runtime::Runtime> {
-    raise_open_files();
+    open_files::raise();
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

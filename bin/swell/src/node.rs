@@ -20,6 +20,7 @@ use tracing::error;
 
 use crate::adapters::Containers;
 use crate::collect::{self, Source};
+use crate::open_files;
 use crate::shutdown::Tasks;
 
 /// Settings of a node.
@@ -78,6 +79,7 @@ pub(crate) async fn start(config: NodeConfig, deps: NodeDeps, tasks: &Tasks) -> 
 async fn agent(config: &NodeConfig, deps: &NodeDeps) -> anyhow::Result<Arc<NodeAgent>> {
     let process = ProcessConfig {
         die_with_parent: config.ephemeral,
+        open_files_soft: open_files::at_start(),
         ..ProcessConfig::new(config.data_dir.join("pods"), ShimCommand::own_binary())
     };
     let runtime = ProcessRuntime::open(process, deps.clock.clone())

@@ -32,6 +32,18 @@ fn a_program_that_is_not_there_is_named() {
 }
 
 #[test]
+fn a_pod_has_the_limit_of_open_files_that_the_server_was_started_with() {
+    let folder = Folder::new();
+    let command = "ulimit -Sn 300; ulimit -Hn 4000";
+    let server = Server::start_under(command, &folder.join("data"), &["--with-agent"]);
+    let text = pod("counter", "Never", "[sh, -c, 'echo soft $(ulimit -Sn) hard $(ulimit -Hn).']");
+    server.must(&["apply", "-f", &folder.file("counter.yaml", &text)]);
+    container(&server, "counter", |status| status["state"]["terminated"]["exitCode"] == 0);
+    has(&server.must(&["logs", "counter"]), &["soft 300 hard 4000."]);
+    assert_eq!(server.stop(), 0);
+}
+
+#[test]
 fn a_pod_that_ends_again_and_again_backs_off_and_says_how_often() {
     let folder = Folder::new();
     let server = Server::start(&folder.join("data"), &["--with-agent"]);

@@ -23,8 +23,6 @@ use crate::probe::{CheckTarget, run_check};
 const SANDBOX_RETRY: DurationMs = DurationMs::from_secs(1);
 /// A hook after the start may take no longer.
 const POST_START_LIMIT: std::time::Duration = std::time::Duration::from_secs(60);
-/// Open files of a container: enough for a busy server, and lowered to what the agent itself may have.
-const OPEN_FILES: u64 = 65_536;
 
 /// Gives the pod its address and makes its sandbox.
 pub(super) async fn prepare_sandbox(
@@ -205,10 +203,7 @@ fn config(start: &Start<'_>, env: Vec<(String, String)>) -> Result<ContainerConf
         working_dir: source.working_dir.clone().filter(|dir| !dir.is_empty()).map(Into::into),
         run_as: run_as(start.pod, source)?,
         resources: resources(source),
-        rlimits: vec![
-            Rlimit { kind: RlimitKind::OpenFiles, soft: OPEN_FILES, hard: u64::MAX },
-            Rlimit { kind: RlimitKind::CoreBytes, soft: 0, hard: u64::MAX },
-        ],
+        rlimits: vec![Rlimit { kind: RlimitKind::CoreBytes, soft: 0, hard: u64::MAX }],
         labels,
     })
 }

@@ -26,8 +26,8 @@ use crate::logs::rotated;
 use crate::runtime::RuntimeError;
 use crate::shim::supervise::{make_control, order_stop};
 use crate::types::{
-    CgroupPaths, ContainerConfig, ContainerId, ContainerState, ContainerStatus, START_DEADLINE,
-    SandboxId, is_id_part,
+    CgroupPaths, ContainerConfig, ContainerId, ContainerState, ContainerStatus, Rlimit, RlimitKind,
+    START_DEADLINE, SandboxId, is_id_part,
 };
 
 /// Environment variable by which a process is known to belong to a container.
@@ -39,8 +39,13 @@ impl Inner {
     pub(super) fn create_container(
         &self,
         sandbox_id: &SandboxId,
-        config: ContainerConfig,
+        mut config: ContainerConfig,
     ) -> Result<ContainerStatus, RuntimeError> {
+        if let Some(soft) = self.config.open_files_soft
+            && config.rlimits.iter().all(|limit| limit.kind != RlimitKind::OpenFiles)
+        {
+            config.rlimits.push(Rlimit { kind: RlimitKind::OpenFiles, soft, hard: u64::MAX });
+        }
         let sandbox = self.sandboxes.lock().get(sandbox_id).cloned().ok_or_else(|| {
             RuntimeError::NotFound { what: "sandbox", id: sandbox_id.as_str().to_owned() }
         })?;

@@ -89,6 +89,10 @@ pub struct ProcessConfig {
     pub log_file_bytes_max: u64,
     /// How many files a container's log may have; the kubelet's default is 5.
     pub log_file_count_max: u32,
+    /// Soft limit of open files of containers that ask for none; `None` for that of this process. A process that has
+    /// raised its own gives what it had before: programs that use `select` break above 1024, and others raise it
+    /// themselves, up to the hard limit.
+    pub open_files_soft: Option<u64>,
 }
 
 impl ProcessConfig {
@@ -102,6 +106,7 @@ impl ProcessConfig {
             cgroups: CgroupUse::Auto,
             log_file_bytes_max: 10 << 20,
             log_file_count_max: 5,
+            open_files_soft: None,
         }
     }
 }
