@@ -68,18 +68,24 @@ impl Clock for SystemClock {
 #[derive(Debug)]
 pub struct ManualClock {
     now_ms: AtomicI64,
-    origin_ms: i64,
+    origin_ms: AtomicI64,
 }
 
 impl ManualClock {
     /// A clock that shows `start`.
     #[must_use]
     pub const fn new(start: TimestampMs) -> Self {
-        Self { now_ms: AtomicI64::new(start.0), origin_ms: start.0 }
+        Self { now_ms: AtomicI64::new(start.0), origin_ms: AtomicI64::new(start.0) }
     }
 
     /// Moves the clock forward.
     pub fn advance(&self, span: DurationMs) {
+        self.now_ms.fetch_add(span.0, Ordering::SeqCst);
+    }
+
+    /// Sets the wall clock forward or back; the monotonic clock does not notice.
+    pub fn jump(&self, span: DurationMs) {
+        self.origin_ms.fetch_add(span.0, Ordering::SeqCst);
         self.now_ms.fetch_add(span.0, Ordering::SeqCst);
     }
 }
@@ -90,7 +96,7 @@ impl Clock for ManualClock {
     }
 
     fn monotonic(&self) -> Monotonic {
-        let passed = self.now_ms.load(Ordering::SeqCst) - self.origin_ms;
+        let passed = self.now_ms.load(Ordering::SeqCst) - self.origin_ms.load(Ordering::SeqCst);
         Monotonic(Duration::from_millis(passed.max(0).unsigned_abs()))
     }
 }

@@ -141,13 +141,23 @@ pub struct SelectHints {
     pub newest_only: bool,
     /// What is taken in place of float samples.
     pub coarse: Coarse,
+    /// Stored bytes that are damaged are left out, and [`SeriesSource::warnings`] names them afterwards; otherwise
+    /// reading them is an error. Only for readers that show the warnings.
+    pub passes_over_damage: bool,
 }
 
 impl SelectHints {
     /// All samples of a window.
     #[must_use]
     pub const fn range(range: TimeRange) -> Self {
-        Self { range, labels_only: false, limit: 0, newest_only: false, coarse: Coarse::Refused }
+        Self {
+            range,
+            labels_only: false,
+            limit: 0,
+            newest_only: false,
+            coarse: Coarse::Refused,
+            passes_over_damage: false,
+        }
     }
 
     /// The newest sample of each series in a window.

@@ -15,7 +15,7 @@ use crate::block::{Block, BlockMeta, BlockSeries, Depth, Loaded, ReadBlockError}
 use crate::compact::plan::DAY;
 use crate::db::Db;
 use crate::head::HeadSeries;
-use crate::select::{Columns, Decoder, Folding, Part, Selected, load, merge, storage};
+use crate::select::{Columns, Decoder, Folding, OnDamage, Part, Selected, load, merge, storage};
 use crate::tombstones::Intervals;
 
 /// Aggregates of a series in one block.
@@ -120,24 +120,23 @@ impl Decoder {
     /// samples of stretches where these stand for them.
     pub(crate) fn with_coarse(
         &mut self,
-        mut series: Selected,
+        series: &mut Selected,
         read: &CoarseRead,
     ) -> Result<SeriesData, SelectError> {
-        let mut coarse = std::mem::take(&mut series.coarse);
-        coarse.sort_by_key(|part| (part.meta().resolution, part.meta().start));
+        series.coarse.sort_by_key(|part| (part.meta().resolution, part.meta().start));
         let has_histograms = series.parts.iter().any(Part::has_histograms);
         let is_folded = matches!(read.coarse, Coarse::Folded(..)) && !has_histograms;
         let mut found = Found { aggregates: Vec::new(), thinned: None };
         if let Some(resolution) = read.choice.aligned.filter(|_| is_folded) {
             let of_it: Vec<&CoarsePart> =
-                coarse.iter().filter(|part| part.meta().resolution == resolution).collect();
+                series.coarse.iter().filter(|part| part.meta().resolution == resolution).collect();
             let ms = (read.range.start_incl.0, read.range.end_incl.0);
             found.aggregates = self.stretches(&of_it, ms, i64::MAX, Depth::All)?;
-            hide_covered(&mut series, &found.aggregates, resolution.0);
+            hide_covered(series, &found.aggregates, resolution.0);
         }
         let mut data = self.series(series, read.range, read.head_from_ms)?;
         if read.choice.others {
-            self.fill_gone(&coarse, read, is_folded, &mut data, &mut found)?;
+            self.fill_gone(&series.coarse, read, is_folded, &mut data, &mut found)?;
         }
         if is_folded {
             data.aggregates = found.aggregates;
@@ -243,7 +242,7 @@ impl Decoder {
     }
 
     /// All aggregates of a series: those of a later block count where two have the same stretch.
-    pub(crate) fn aggregates(&mut self, mut series: Selected) -> Result<SeriesData, SelectError> {
+    pub(crate) fn aggregates(&mut self, series: &mut Selected) -> Result<SeriesData, SelectError> {
         let mut all: Vec<(i64, Aggregate)> = Vec::new();
         series.coarse.sort_by_key(|part| part.meta().id);
         for part in &series.coarse {
@@ -262,7 +261,8 @@ impl Decoder {
             is_same
         });
         let aggregates = all.into_iter().map(|(_, it)| it).collect();
-        Ok(SeriesData { labels: series.labels, aggregates, ..SeriesData::default() })
+        let labels = series.labels.clone();
+        Ok(SeriesData { labels, aggregates, ..SeriesData::default() })
     }
 }
 
@@ -275,8 +275,8 @@ impl Db {
         let coarse = Arc::clone(&self.inner.state.read().coarse);
         let of_it = coarse.iter().filter(|block| block.meta.resolution == resolution);
         let of_it: Vec<Arc<Block>> = of_it.cloned().collect();
-        let loaded = load(&of_it, TimeRange::ALL, self.inner.clock.monotonic())?;
-        let selected = merge(&loaded, Vec::new(), &[], TimeRange::ALL)?;
+        let loaded = load(&of_it, TimeRange::ALL, self.inner.clock.monotonic(), OnDamage::Fail)?;
+        let selected = merge(&loaded, Vec::new(), &[], TimeRange::ALL, OnDamage::Fail)?;
         Ok(Box::new(Columns::aggregates(selected)))
     }
 }

@@ -7,7 +7,7 @@
 //! `state` is held for writing only to change memory, never across IO. `groupings` is taken within `state`.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
@@ -34,9 +34,9 @@ use crate::maintain::Backoff;
 use crate::metrics::Metrics;
 use crate::pace::Rest;
 use crate::restore::Outcome;
-use crate::select::{load, storage};
 
 use crate::status::Damage;
+use crate::timeline::Timeline;
 use crate::wal::{LogError, SyncGate, WalWriter};
 use crate::writes::Writes;
 
@@ -52,6 +52,7 @@ pub(crate) struct Inner {
     pub(crate) config: Config,
     pub(crate) dir: Arc<dyn Dir>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) timeline: Timeline,
     pub(crate) metrics: Metrics,
     /// One run of [`Db::maintain`] at a time.
     pub(crate) maintenance: Mutex<Backoff>,
@@ -78,6 +79,8 @@ pub(crate) struct Inner {
     /// Blocks that should be there; they stay listed until an operator forgets them.
     pub(crate) missing_blocks: Vec<BlockId>,
     pub(crate) next_block: AtomicU64,
+    /// Files to be removed that a start would take for blocks. Nothing else is locked under it.
+    pub(crate) orphans: Mutex<Vec<String>>,
     /// Blocks with samples from here on stay although their time is over: see [`Db::hold_from`].
     pub(crate) hold_from_ms: AtomicI64,
     /// The checkpoint on disk.
@@ -194,7 +197,7 @@ impl Inner {
         batch: &'b Batch,
         report: &mut AppendReport,
     ) -> Result<(Cow<'b, Batch>, Vec<Labels>), AppendError> {
-        let newest = self.clock.now() + self.config.future_limit;
+        let newest = self.timeline.latest(&*self.clock) + self.config.future_limit;
         let limits = Limits { newest, late_window_ms: self.config.out_of_order_window.0 };
         let state = self.state.read();
         Self::check_batch(&state.head, batch)?;
@@ -445,30 +448,7 @@ impl SeriesSource for Db {
         matchers: &[Matcher],
         range: TimeRange,
     ) -> Result<Vec<String>, SelectError> {
-        let mut lists: Vec<Vec<String>> = Vec::new();
-        let blocks = self.read_head(range, |head| {
-            let names: BTreeSet<String> = if matchers.is_empty() {
-                head.index.names().map(str::to_owned).collect()
-            } else {
-                let Ok(found) = swell_index::select(&head.index, matchers);
-                let labels: Vec<Labels> =
-                    found.into_iter().filter_map(|idx| head.index.labels(idx)).collect();
-                let names: BTreeSet<&str> =
-                    labels.iter().flat_map(Labels::iter).map(|(name, _)| name).collect();
-                names.into_iter().map(str::to_owned).collect()
-            };
-            lists.push(names.into_iter().collect());
-        });
-        for loaded in load(&blocks, range, self.inner.clock.monotonic())? {
-            let fault = |error| storage(&loaded.index_fault(error));
-            lists.push(if matchers.is_empty() {
-                loaded.index.names().map(str::to_owned).collect()
-            } else {
-                let found = swell_index::select(&loaded.index, matchers).map_err(fault)?;
-                loaded.index.names_of(&found).map_err(fault)?
-            });
-        }
-        Ok(merged(lists))
+        self.names_of(matchers, range)
     }
 
     fn label_values(
@@ -477,56 +457,11 @@ impl SeriesSource for Db {
         matchers: &[Matcher],
         range: TimeRange,
     ) -> Result<Vec<String>, SelectError> {
-        let mut lists: Vec<Vec<String>> = Vec::new();
-        let blocks = self.read_head(range, |head| {
-            if matchers.is_empty() {
-                lists.push(head.index.values(name).map(|(value, _)| value.to_owned()).collect());
-            } else {
-                let Ok(found) = swell_index::select(&head.index, matchers);
-                let labels = found.into_iter().filter_map(|idx| head.index.labels(idx));
-                let values: BTreeSet<String> =
-                    labels.filter_map(|labels| labels.get(name).map(str::to_owned)).collect();
-                lists.push(values.into_iter().collect());
-            }
-        });
-        for loaded in load(&blocks, range, self.inner.clock.monotonic())? {
-            let fault = |error| storage(&loaded.index_fault(error));
-            lists.push(if matchers.is_empty() {
-                loaded.index.values(name).map_err(fault)?
-            } else {
-                let found = swell_index::select(&loaded.index, matchers).map_err(fault)?;
-                loaded.index.values_of(&found, name).map_err(fault)?
-            });
-        }
-        Ok(merged(lists))
+        self.values_of(name, matchers, range)
     }
-}
-
-/// Members of sorted lists, sorted, each once.
-fn merged(mut lists: Vec<Vec<String>>) -> Vec<String> {
-    if lists.len() > 1 {
-        let mut all = lists.concat();
-        // A stable sort merges runs that are sorted already.
-        all.sort();
-        all.dedup();
-        return all;
-    }
-    lists.pop().unwrap_or_default()
 }
 
 impl Db {
-    /// Shows the head to `read` when it may have samples in the range, and gives the blocks of the same moment, those of
-    /// aggregates where they reach into the range.
-    fn read_head(&self, range: TimeRange, read: impl FnOnce(&Head)) -> Vec<Arc<Block>> {
-        let state = self.inner.state.read();
-        let parts = [state.head.range(), state.head.late_range()];
-        if parts.iter().flatten().any(|part| part.overlaps(&range)) {
-            read(&state.head);
-        }
-        let reaches = |block: &&Arc<Block>| coarse::may_have(&block.meta, range);
-        state.blocks.iter().chain(state.coarse.iter().filter(reaches)).cloned().collect()
-    }
-
     /// First time the head is read from.
     #[must_use]
     pub fn head_floor(&self) -> Option<TimestampMs> {

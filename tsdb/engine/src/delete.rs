@@ -62,6 +62,7 @@ impl Inner {
         range: TimeRange,
         publishing: &Publishing<'_>,
     ) -> Result<DeleteReport, MaintainError> {
+        self.need_marks(publishing)?;
         let mut report = DeleteReport::default();
         let (blocks, floor, head) = {
             let state = self.state.read();

@@ -1,8 +1,10 @@
 //! Late samples whose window is in a block already: written as a block of their own beside it, which the next merge
 //! of overlapping blocks joins with it.
 
+use std::io;
 use std::sync::Arc;
 
+use parking_lot::MutexGuard;
 use swell_model::{DurationMs, SelectHints, TimeRange};
 
 use crate::block::Packing;
@@ -12,10 +14,9 @@ use crate::db::Inner;
 use crate::described;
 use crate::maintain::MaintainError;
 use crate::publish::Publishing;
-use crate::select::{merge, snapshot};
+use crate::select::{OnDamage, merge, snapshot};
 use crate::status::MaintainReport;
-use crate::wal::FlushMark;
-use crate::wal::LogError;
+use crate::wal::{FlushMark, LogError, WalWriter};
 
 /// So many late samples in memory are written out without waiting for the next flush of a window.
 const LATE_SAMPLES_MAX: usize = 1 << 18;
@@ -50,7 +51,7 @@ impl Inner {
         };
         let fault = |source| MaintainError::Read { action: "read the head".to_owned(), source };
         let range = TimeRange { start_incl: mark.from, end_incl: mark.below - DurationMs(1) };
-        let selected = merge(&[], head, &[], range).map_err(fault)?;
+        let selected = merge(&[], head, &[], range, OnDamage::Fail).map_err(fault)?;
         let job = Job {
             id: self.next_id(),
             window,
@@ -61,7 +62,7 @@ impl Inner {
             packing: Packing::Plain,
         };
         let filled = fill(&*self.dir, job, selected, &mut Turn::Write)?;
-        let Some(writer) = filled else { return Err(MaintainError::Stopped) };
+        let Some((writer, conflicts)) = filled else { return Err(MaintainError::Stopped) };
         let publishing = self.publishing.lock();
         if self.state.read().head.tombstones != deletions {
             // Something was deleted meanwhile, and the new block still has it.
@@ -74,6 +75,7 @@ impl Inner {
             self.metrics.flushes.inc();
             tracing::info!(block = block.name, "late samples were written to a block");
         }
+        self.metrics.merge_conflicts.inc_by(conflicts);
         self.publish(block, &mark, report, &publishing)?;
         Ok(true)
     }
@@ -98,17 +100,56 @@ impl Inner {
             }
             report.forgotten_series_count += state.head.forget(mark, false);
         }
-        let written = writer.write_mark(mark).map_err(|error| {
+        writer.note(*mark);
+        self.log_marks(writer)?;
+        self.list_blocks(publishing)
+    }
+
+    /// Makes up for what a full disk prevented: removes what is no block, and writes marks to the log.
+    pub(crate) fn make_up(&self, publishing: &Publishing<'_>) -> Result<(), MaintainError> {
+        self.remove_orphans()?;
+        let writer = self.commit.lock();
+        if !writer.has_marks() {
+            return Ok(());
+        }
+        self.log_marks(writer)?;
+        self.list_blocks(publishing)
+    }
+
+    /// As [`Inner::make_up`], for what counts on them: without a mark a start takes samples of a block for samples
+    /// of the head, where nothing says what of them was deleted.
+    pub(crate) fn need_marks(&self, publishing: &Publishing<'_>) -> Result<(), MaintainError> {
+        self.make_up(publishing)?;
+        if self.commit.lock().has_marks() {
+            let reason = self.writes.refusal().map_or_else(String::new, |refusal| refusal.reason);
+            return Err(mark_fault(io::Error::other(reason)));
+        }
+        Ok(())
+    }
+
+    /// Makes all marks durable. A log that is in doubt is left alone: they go with the next start, which reads from it
+    /// what there is to read.
+    fn log_marks(&self, mut writer: MutexGuard<'_, WalWriter>) -> Result<(), MaintainError> {
+        if self.writes.refusal().is_some_and(|refusal| !refusal.is_passing) {
+            return Ok(());
+        }
+        let written = writer.write_marks().map_err(|error| {
             if let LogError::Sync(_) = error {
                 self.log_failed(&error);
             }
-            let action = "note in the log what is in blocks".to_owned();
             let (LogError::Write(source) | LogError::Sync(source)) = error;
-            MaintainError::Io { action, source }
+            mark_fault(source)
         })?;
-        self.gate.wrote(written.file);
+        let Some(written) = written else { return Ok(()) };
+        let record = self.gate.wrote(written.file);
         drop(writer);
-        self.list_blocks(publishing)
+        // Nobody adds marks meanwhile: that needs the lock on publishing, which the callers hold.
+        self.gate.wait_durable(record).map_err(|reason| {
+            let error = self.fail(reason);
+            mark_fault(io::Error::other(error.to_string()))
+        })?;
+        self.commit.lock().marks_are_durable();
+        Ok(())
     }
 
     /// Deletes log segments whose samples are all in blocks; what else they say is kept in a file first.
@@ -151,4 +192,8 @@ impl Inner {
             MaintainError::Io { action: format!("write {}", described::NAME), source }
         })
     }
+}
+
+fn mark_fault(source: io::Error) -> MaintainError {
+    MaintainError::Io { action: "note in the log what is in blocks".to_owned(), source }
 }

@@ -17,7 +17,7 @@ use crate::head::HistogramChunk;
 use crate::pace::{BackgroundShare, Pacer};
 use crate::reserve;
 use crate::retention::{self, Limits};
-use crate::select::{merge, snapshot};
+use crate::select::{OnDamage, merge, snapshot};
 use crate::status::{Damage, MaintainReport};
 use crate::wal::FlushMark;
 
@@ -88,6 +88,8 @@ impl From<WriteBlockError> for MaintainError {
 pub(crate) struct Backoff {
     failed_at: Option<Monotonic>,
     wait: Duration,
+    /// The last run found the disk full.
+    pub(crate) is_full: bool,
     /// What cannot be done; tried again after a restart.
     pub(crate) given_up: Vec<Rewrite>,
     pub(crate) pacer: Pacer,
@@ -102,6 +104,7 @@ impl Backoff {
         Self {
             failed_at: None,
             wait: Duration::ZERO,
+            is_full: false,
             given_up: Vec::new(),
             pacer: Pacer::new(share, now),
             garbage: Vec::new(),
@@ -115,6 +118,7 @@ impl Backoff {
 
     fn failed(&mut self, now: Monotonic, is_full: bool) {
         self.failed_at = Some(now);
+        self.is_full = is_full;
         let last = if is_full { RETRY_FULL } else { RETRY_LAST };
         self.wait = (self.wait * 2).clamp(RETRY_FIRST, last);
     }
@@ -122,6 +126,7 @@ impl Backoff {
     fn succeeded(&mut self) {
         self.failed_at = None;
         self.wait = Duration::ZERO;
+        self.is_full = false;
     }
 }
 
@@ -176,8 +181,13 @@ impl Inner {
         report: &mut MaintainReport,
     ) -> Result<(), MaintainError> {
         self.pack();
+        let made_up = self.make_up(&self.publishing.lock());
         // Retention first: it gives back the space the other steps need.
         self.with_reserve(|| self.retire(backoff, report))?;
+        if backoff.is_full {
+            self.make_room(backoff, report)?;
+        }
+        made_up?;
         while self.flush(report)? {}
         self.flush_late(report)?;
         self.trim_log()?;
@@ -197,6 +207,23 @@ impl Inner {
         blocks.iter().for_each(|block| block.unload_unused(now, UNLOAD_AFTER));
         // Last, since nothing waits for it.
         if self.rest.is_over() { Ok(()) } else { self.checkpoint_if_due(backoff) }
+    }
+
+    /// On a full disk: days whose samples have served their time, and that only wait to be aggregated, are, out of the
+    /// reserve if need be. Aggregates take a small part of the space that the samples give back.
+    fn make_room(
+        &self,
+        backoff: &mut Backoff,
+        report: &mut MaintainReport,
+    ) -> Result<(), MaintainError> {
+        while let Some(rewrite) = self.next_held(backoff) {
+            if self.rest.is_over() {
+                break;
+            }
+            self.with_reserve(|| self.rewrite(&rewrite, backoff, report))?;
+            self.with_reserve(|| self.retire(backoff, report))?;
+        }
+        Ok(())
     }
 
     /// Does work that must be possible on a full disk: when there is no room for it, the reserve is given back and
@@ -255,7 +282,7 @@ impl Inner {
             (window, mark, head, state.head.tombstones.clone())
         };
         let fault = |source| MaintainError::Read { action: "read the head".to_owned(), source };
-        let selected = merge(&[], head, &[], range_of(window)).map_err(fault)?;
+        let selected = merge(&[], head, &[], range_of(window), OnDamage::Fail).map_err(fault)?;
         let job = Job {
             id: self.next_id(),
             window,
@@ -266,7 +293,7 @@ impl Inner {
             packing: Packing::Plain,
         };
         let filled = fill(&*self.dir, job, selected, &mut Turn::Write)?;
-        let Some(writer) = filled else { return Err(MaintainError::Stopped) };
+        let Some((writer, conflicts)) = filled else { return Err(MaintainError::Stopped) };
         let publishing = self.publishing.lock();
         if self.state.read().head.tombstones != deletions {
             // Something was deleted meanwhile, and the new block still has it.
@@ -278,8 +305,21 @@ impl Inner {
             report.flushed_block_count += 1;
             self.metrics.flushes.inc();
         }
+        self.metrics.merge_conflicts.inc_by(conflicts);
         self.publish(block, &mark, report, &publishing)?;
         Ok(true)
+    }
+
+    /// The first day that is to be aggregated of which a block is kept for that alone.
+    fn next_held(&self, backoff: &Backoff) -> Option<Rewrite> {
+        if self.lacks_blocks() {
+            return None;
+        }
+        let blocks = Arc::clone(&self.state.read().blocks);
+        let metas: Vec<BlockMeta> = blocks.iter().map(|block| block.meta.clone()).collect();
+        let aged = retention::plan(&metas, &self.config.retention(), &[]).delete;
+        let mut due = self.due_downsampling(backoff).into_iter();
+        due.find(|rewrite| rewrite.sources.iter().any(|id| aged.contains(id)))
     }
 
     fn retire(
@@ -356,8 +396,13 @@ impl Inner {
         };
         let met = blocks.iter().filter_map(of_block);
         let hidden = blocks.iter().filter_map(of_tombstones);
-        let of_log = self.replayed.get().into_iter().flat_map(|outcome| &outcome.damage);
-        self.damage.iter().chain(of_log).cloned().chain(met).chain(hidden).collect()
+        let outcome = self.replayed.get();
+        let at_open = self.damage.iter().map(|found| match outcome {
+            Some(outcome) => outcome.reach.bound(found),
+            None => found.clone(),
+        });
+        let of_log = outcome.into_iter().flat_map(|outcome| outcome.damage.iter().cloned());
+        at_open.chain(of_log).chain(met).chain(hidden).collect()
     }
 
     pub(crate) fn update_gauges(&self) {

@@ -18,6 +18,7 @@ pub(crate) struct Metrics {
     pub(crate) block_samples: IntGauge,
     pub(crate) flushes: IntCounter,
     pub(crate) compactions: IntCounter,
+    pub(crate) merge_conflicts: IntCounter,
     pub(crate) downsampled: IntCounter,
     pub(crate) downsampled_bytes: IntGauge,
     pub(crate) blocks_deleted: IntCounter,
@@ -93,6 +94,10 @@ impl Metrics {
             block_samples: gauge("swell_tsdb_block_samples", "Samples in all blocks.")?,
             flushes: counter("swell_tsdb_flushes_total", "Blocks written from memory.")?,
             compactions: counter("swell_tsdb_compactions_total", "Blocks merged from others.")?,
+            merge_conflicts: counter(
+                "swell_tsdb_merge_conflicts_total",
+                "Samples that gave way to another value of their series and time when blocks were written.",
+            )?,
             downsampled: counter(
                 "swell_tsdb_downsampled_blocks_total",
                 "Blocks of aggregates written from samples.",

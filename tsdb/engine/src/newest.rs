@@ -56,7 +56,7 @@ impl Decoder {
     /// The newest sample of a series in the range, as columns of one. Columns stay empty without one.
     pub(crate) fn newest(
         &mut self,
-        series: Selected,
+        series: &Selected,
         range: TimeRange,
         head_from_ms: i64,
     ) -> Result<SeriesData, SelectError> {
@@ -102,7 +102,7 @@ impl Decoder {
             starts: None,
         });
         Ok(SeriesData {
-            labels: series.labels,
+            labels: series.labels.clone(),
             floats: floats.unwrap_or_default(),
             histograms: histograms.unwrap_or_default(),
             ..SeriesData::default()

@@ -26,6 +26,7 @@ use crate::pace::Rest;
 use crate::restore::Replay;
 use crate::snapshot;
 use crate::status::Damage;
+use crate::timeline::Timeline;
 use crate::tombstones::{self, ReadTombstonesError};
 use crate::wal::{self, SyncGate, WalWriter};
 use crate::writes::Writes;
@@ -110,6 +111,7 @@ impl Db {
         let described = opening.described(&mut damage)?;
         report(&damage);
         let metrics = Metrics::register(registry)?;
+        let timeline = Timeline::new(&*clock);
         let backoff = Backoff::new(config.background, clock.monotonic());
         let exemplars = Exemplars::new(config.exemplars_max);
         let inner = Arc::new(Inner {
@@ -118,6 +120,7 @@ impl Db {
             commit: Mutex::new(WalWriter::new(Arc::clone(&dir), Vec::new(), 1, 0)),
             dir,
             clock,
+            timeline,
             metrics,
             maintenance: Mutex::new(backoff),
             publishing: Mutex::new(()),
@@ -138,6 +141,7 @@ impl Db {
             samples_appended: AtomicU64::new(0),
             missing_blocks: found.missing,
             next_block: AtomicU64::new(found.next_block),
+            orphans: Mutex::default(),
             hold_from_ms: AtomicI64::new(i64::MAX),
             saved: Mutex::new(Saved::default()),
             replayed: OnceLock::new(),

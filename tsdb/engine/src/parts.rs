@@ -10,7 +10,9 @@ use swell_model::{
 use crate::coarse::{self, Choice};
 use crate::db::Db;
 use crate::head::{HeadSeries, NewestSample};
-use crate::select::{Columns, HeadInGroups, Part, Reading, Selected, load, merge, merge_in_groups};
+use crate::select::{
+    Columns, HeadInGroups, OnDamage, Part, Reading, Selected, load, merge, merge_in_groups,
+};
 
 impl Db {
     /// See [`swell_model::SeriesSource::select_parts`].
@@ -37,8 +39,9 @@ impl Db {
             (newest, series, blocks, coarse, choice, head.clipped(range).0)
         };
         let now = self.inner.clock.monotonic();
-        let mut blocks = load(&blocks, range, now)?;
-        blocks.extend(load(&coarse, range, now)?);
+        let on_damage = OnDamage::of(hints);
+        let mut blocks = load(&blocks, range, now, on_damage)?;
+        blocks.extend(load(&coarse, range, now, on_damage)?);
         // A part does not know how many series the others give.
         let split = if hints.limit == 0 { split } else { Split::WHOLE };
         if blocks.is_empty() && head.is_empty() && hints.limit == 0 && !hints.labels_only {
@@ -48,7 +51,7 @@ impl Db {
             return Ok(cut(newest, split).into_iter().map(samples).collect());
         }
         head.extend(newest.into_iter().map(HeadSeries::from));
-        let selected = merge(&blocks, head, matchers, range)?;
+        let selected = merge(&blocks, head, matchers, range, on_damage)?;
         let columns = |series: Vec<Selected>| -> SeriesIter<'a> {
             Box::new(Columns::new(series, hints, choice, head_from_ms))
         };
@@ -90,14 +93,15 @@ impl Db {
             let blocks = if meets_blocks { Arc::clone(&state.blocks) } else { Arc::default() };
             (in_groups, blocks, head.clipped(range).0)
         };
-        let blocks = load(&blocks, range, self.inner.clock.monotonic())?;
+        let on_damage = OnDamage::of(hints);
+        let blocks = load(&blocks, range, self.inner.clock.monotonic(), on_damage)?;
         let (series, groups) = if blocks.is_empty() {
             let in_head = |(series, _, group)| {
                 (Selected { parts: vec![Part::Head(series)], ..Selected::default() }, group)
             };
             (head.series.into_iter().map(in_head).collect(), head.groups)
         } else {
-            merge_in_groups(&blocks, head, matchers, range, grouping)?
+            merge_in_groups(&blocks, head, (matchers, range, on_damage), grouping)?
         };
         let parts = cut(series, split).into_iter().map(|series| -> swell_model::GroupedIter<'a> {
             let reading = Reading::new(hints, Choice::default(), head_from_ms);

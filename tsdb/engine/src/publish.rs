@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 
 use parking_lot::MutexGuard;
 use swell_model::DurationMs;
+use swell_telemetry::chain;
 
 use crate::block::manifest::{self, Listed};
 use crate::block::{self, Block, BlockId, BlockWriter, ReadBlockError};
@@ -24,17 +25,46 @@ impl Inner {
         writer: BlockWriter<'_>,
         _publishing: &Publishing<'_>,
     ) -> Result<Option<Arc<Block>>, MaintainError> {
-        let Some(meta) = writer.finish()? else { return Ok(None) };
-        let fault = |error: ReadBlockError| {
-            // It would stand for its sources at the next open, whatever is deleted of them until then.
-            let name = format!("{}/{}", block::FOLDER, meta.id.file_name());
-            if let Err(left) = self.dir.remove(&name) {
-                tracing::warn!(file = name, error = %left, "a block that cannot be read back stays");
+        let id = writer.id();
+        let orphaned = |error: MaintainError| {
+            self.orphans.lock().push(format!("{}/{}", block::FOLDER, id.file_name()));
+            if let Err(left) = self.remove_orphans() {
+                tracing::warn!(
+                    error = chain(&left),
+                    "a block that is not to be read stays for now"
+                );
             }
-            let action = format!("read back the new block {name}");
-            MaintainError::Read { action, source: crate::select::storage(&error) }
+            error
         };
-        Ok(Some(Arc::new(Block::open(&*self.dir, meta.id).map_err(fault)?)))
+        let Some(meta) = writer.finish().map_err(|error| orphaned(error.into()))? else {
+            return Ok(None);
+        };
+        let block = Block::open(&*self.dir, meta.id).map_err(|error: ReadBlockError| {
+            let name = format!("{}/{}", block::FOLDER, meta.id.file_name());
+            let action = format!("read back the new block {name}");
+            orphaned(MaintainError::Read { action, source: crate::select::storage(&error) })
+        })?;
+        Ok(Some(Arc::new(block)))
+    }
+
+    /// Removes what has a block's name and is none: written, but not made durable or not read back. At the next open it
+    /// would stand for its sources, whatever is deleted of them until then.
+    pub(crate) fn remove_orphans(&self) -> Result<(), MaintainError> {
+        let mut orphans = self.orphans.lock();
+        if orphans.is_empty() {
+            return Ok(());
+        }
+        orphans.iter().try_for_each(|name| self.remove_file(name))?;
+        self.sync_blocks_folder()?;
+        orphans.clear();
+        Ok(())
+    }
+
+    fn sync_blocks_folder(&self) -> Result<(), MaintainError> {
+        let action = || "sync the folder of the blocks".to_owned();
+        self.dir
+            .sync_dir(block::FOLDER)
+            .map_err(|source| MaintainError::Io { action: action(), source })
     }
 
     /// A number for a new block.
@@ -89,10 +119,7 @@ impl Inner {
                 self.remove_file(&tombstones::name_of(block.meta.id))?;
             }
         }
-        let action = || "sync the folder of the blocks".to_owned();
-        self.dir
-            .sync_dir(block::FOLDER)
-            .map_err(|source| MaintainError::Io { action: action(), source })?;
+        self.sync_blocks_folder()?;
         garbage.clear();
         Ok(())
     }

@@ -3,11 +3,13 @@
 use std::io;
 
 use std::sync::Arc;
-use swell_model::{AppendReport, Batch, HistogramSample, Row, SeriesRef, TimestampMs};
+use swell_model::{
+    AppendReport, Batch, DurationMs, HistogramSample, Row, SeriesRef, TimeRange, TimestampMs,
+};
 use swell_telemetry::chain;
 
-use crate::block::Block;
 use crate::block::manifest::Listed;
+use crate::block::{self, Block};
 use crate::checkpoint::{self, Loaded, ReadCheckpointError, Saved};
 use crate::config::Config;
 use crate::db::Inner;
@@ -44,6 +46,39 @@ pub(crate) struct Outcome {
     pub(crate) torn_bytes: u64,
     pub(crate) began_at_checkpoint: bool,
     pub(crate) checkpoint_fault: Option<String>,
+    pub(crate) reach: Reach,
+}
+
+/// Until when what was lost before this start may have had samples. Without that, a file whose times nobody can tell
+/// would cast doubt on all that comes after it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Reach {
+    /// Of blocks, and of log segments that were all in blocks: they lie before the head.
+    blocks: TimestampMs,
+    /// Of the log.
+    log: TimestampMs,
+}
+
+impl Reach {
+    fn of(inner: &Inner, head: &Head) -> Self {
+        let range = head.range();
+        let in_blocks = inner.state.read().blocks.iter().map(|block| block.meta.max).max();
+        let newest = range.map(|range| range.end_incl).max(in_blocks);
+        let allowed = inner.timeline.latest(&*inner.clock) + inner.config.future_limit;
+        let log = newest.map_or(allowed, |newest| newest.max(allowed));
+        let blocks = range.map_or(log, |range| range.start_incl - DurationMs(1));
+        Self { blocks, log }
+    }
+
+    /// The damage, with its times where they were not known.
+    pub(crate) fn bound(&self, damage: &Damage) -> Damage {
+        let in_blocks = format!("{}/", block::FOLDER);
+        let is_of_blocks =
+            damage.file.starts_with(&in_blocks) || damage.file.ends_with(block::SUFFIX_DAMAGED);
+        let end_incl = if is_of_blocks { self.blocks } else { self.log };
+        let all = TimeRange { start_incl: TimestampMs::MIN, end_incl };
+        Damage { range: damage.range.or(Some(all)), ..damage.clone() }
+    }
 }
 
 impl Replay {
@@ -71,6 +106,8 @@ impl Replay {
         let position = Position { segment_nr: replayed.next_nr, record_nr: 0 };
         after_replay(&mut head, &inner.state.read().blocks, position);
         damage.append(&mut replayed.damage);
+        let reach = Reach::of(inner, &head);
+        let damage: Vec<Damage> = damage.iter().map(|found| reach.bound(found)).collect();
         report(&damage);
         let (segments, next_nr) = (replayed.segments, replayed.next_nr);
         let writer = WalWriter::new(Arc::clone(&inner.dir), segments, next_nr, replayed.read_bytes);
@@ -85,6 +122,7 @@ impl Replay {
             torn_bytes: replayed.torn_bytes,
             began_at_checkpoint: from.is_used,
             checkpoint_fault: from.fault,
+            reach,
         };
         assert!(inner.replayed.set(outcome).is_ok(), "there is one replay of a database");
         inner.update_gauges();

@@ -7,6 +7,7 @@ use swell_model::{DurationMs, METRIC_NAME, TimeRange, TimestampMs};
 
 use crate::block::Block;
 use crate::db::Db;
+use crate::described;
 use crate::head::Head;
 use crate::writes::Refusal;
 
@@ -143,6 +144,34 @@ pub struct Damage {
     pub range: Option<TimeRange>,
 }
 
+impl Damage {
+    /// Whether samples of these times may be missing. What is known of metric families is no sample.
+    fn touches(&self, range: TimeRange) -> bool {
+        self.file != described::NAME && self.range.is_none_or(|hurt| hurt.overlaps(&range))
+    }
+
+    /// File, place and times for who reads an answer.
+    fn sentence(&self) -> String {
+        let Self { file, offset, what, range } = self;
+        let times = match range {
+            None => "samples of any time".to_owned(),
+            Some(range) if range.start_incl == TimestampMs::MIN => {
+                format!("samples up to {}", shown(range.end_incl))
+            }
+            Some(range) => {
+                format!("samples from {} to {}", shown(range.start_incl), shown(range.end_incl))
+            }
+        };
+        format!("data may be missing: {file} at byte {offset}: {what} ({times})")
+    }
+}
+
+/// As RFC 3339; in milliseconds where that has no such year.
+fn shown(at: TimestampMs) -> String {
+    jiff::Timestamp::from_millisecond(at.0)
+        .map_or_else(|_| format!("{} ms", at.0), |time| time.to_string())
+}
+
 /// What one run of [`crate::Db::maintain`] did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MaintainReport {
@@ -226,15 +255,9 @@ impl Db {
     /// Damage that may make answers for these times incomplete, as sentences for the reader.
     #[must_use]
     pub fn warnings(&self, range: TimeRange) -> Vec<String> {
-        let touches = |damage: &&Damage| damage.range.is_none_or(|hurt| hurt.overlaps(&range));
-        let sentence = |damage: &Damage| {
-            format!(
-                "data may be missing: {} at byte {}: {}",
-                damage.file, damage.offset, damage.what
-            )
-        };
-        let mut warnings: Vec<String> =
-            self.inner.all_damage().iter().filter(touches).map(sentence).collect();
+        let damage = self.inner.all_damage();
+        let touching = damage.iter().filter(|damage| damage.touches(range));
+        let mut warnings: Vec<String> = touching.map(Damage::sentence).collect();
         if !self.inner.is_replayed() {
             warnings.push("the newest data is missing: it is still being read back".to_owned());
         }

@@ -9,11 +9,11 @@ use common::{
     Choices, HOUR, Model, append, config, float_batch, histogram_batch, histogram_bits, labels,
     open, read_all,
 };
-use swell_engine::{Config, OpenError, WalSync};
+use swell_engine::{Config, Db, OpenError, WalSync};
 use swell_env::{Dir, MemDir, read_whole};
 use swell_model::{
-    Exemplar, ExemplarSample, Labels, MetricDescription, MetricMetadata, SampleSink, TimeRange,
-    TimestampMs,
+    Exemplar, ExemplarSample, Labels, Matcher, MetricDescription, MetricMetadata, SampleSink,
+    SelectHints, SeriesSource as _, TimeRange, TimestampMs,
 };
 
 fn settings() -> Config {
@@ -70,6 +70,33 @@ fn files(disk: &MemDir) -> Vec<String> {
     names
 }
 
+fn was_stored(found: &Model, model: &Model, what: &str) {
+    for (labels, samples) in found {
+        for (at, bits) in samples {
+            let stored = model.get(labels).and_then(|samples| samples.get(at));
+            assert_eq!(stored, Some(bits), "{what}: {labels} at {at} was never stored");
+        }
+    }
+}
+
+/// A reader that shows warnings is answered from what is left, and warned of what is not. Gives whether something was
+/// left out.
+fn check_passing_over(db: &Db, model: &Model, what: &str) -> bool {
+    let all = SelectHints { passes_over_damage: true, ..SelectHints::range(TimeRange::ALL) };
+    let found = common::read_with(db, &[], &all).expect(what);
+    was_stored(&found, model, what);
+    let newest = SelectHints { newest_only: true, ..all };
+    was_stored(&common::read_with(db, &[], &newest).expect(what), model, what);
+    let names = db.label_names(&[], TimeRange::ALL).expect(what);
+    assert!(names.iter().all(|name| name == "__name__" || name == "pod"), "{what}: {names:?}");
+    db.label_values("pod", &[Matcher::equal("pod", "pod-1")], TimeRange::ALL).expect(what);
+    let is_whole = found == *model;
+    let is_warned = !db.warnings(TimeRange::ALL).is_empty();
+    let is_cut = db.status().wal.torn_bytes > 0;
+    assert!(is_whole || is_warned || is_cut, "{what}: samples are missing without a warning");
+    !is_whole
+}
+
 /// What the database says of a damaged disk is sound.
 fn check(disk: MemDir, model: &Model, what: &str) {
     let db = match open(Arc::new(disk), settings()) {
@@ -82,25 +109,18 @@ fn check(disk: MemDir, model: &Model, what: &str) {
         Err(error) => panic!("{what}: {}", swell_telemetry::chain(&error)),
     };
     let found = common::read(&db, &[], TimeRange::ALL);
+    check_passing_over(&db, model, what);
     let status = db.status();
     let told = !status.damage.is_empty() || status.wal.torn_bytes > 0;
     match found {
         Ok(found) => {
-            for (labels, samples) in &found {
-                for (at, bits) in samples {
-                    let stored = model.get(labels).and_then(|samples| samples.get(at));
-                    assert_eq!(stored, Some(bits), "{what}: {labels} at {at} was never stored");
-                }
-            }
+            was_stored(&found, model, what);
             assert!(told || found == *model, "{what}: samples are missing without a word");
         }
         Err(error) => {
             assert!(told, "{what}: a failed read leaves its trace");
             assert!(error.to_string().contains("byte"), "{what}: {error} names the place");
         }
-    }
-    if !status.damage.is_empty() {
-        assert!(!db.warnings(TimeRange::ALL).is_empty(), "{what}: readers are warned");
     }
     db.maintain(TimestampMs(29 * HOUR)).expect(what);
 }
@@ -138,6 +158,9 @@ fn bytes_flipped_while_serving_never_change_an_answer() {
             (AtomicUsize::new(0), AtomicUsize::new(0), AtomicBool::new(false));
         let serve = || {
             while !done.load(Ordering::Relaxed) {
+                if reads.load(Ordering::Relaxed) % 2 == 0 {
+                    check_passing_over(&db, &model, &name);
+                }
                 match common::read(&db, &[], TimeRange::ALL) {
                     Ok(found) => assert!(found == model, "{name}: an answer has changed"),
                     Err(error) => {
@@ -283,5 +306,38 @@ fn files_of_a_newer_version_are_refused_and_left_alone() {
         let message = swell_telemetry::chain(&error);
         assert!(message.contains(name) && message.contains("version 9"), "{message}");
         assert_eq!(read_whole(&newer, name, u64::MAX).expect("readable"), before);
+    }
+}
+
+#[test]
+fn damage_costs_a_series_its_samples_in_that_block_and_is_told_with_its_times() {
+    let (disk, model) = build();
+    let name = files(&disk).into_iter().find(|name| name.ends_with(".blk")).expect("a block");
+    let len = read_whole(&disk, &name, u64::MAX).expect("readable").len();
+    for part in 1..8 {
+        let hurt = disk.after_kill();
+        // The frames of the columns stand first.
+        hurt.flip(&name, len * part / 16, 0x04).expect("flips");
+        let db = open(Arc::new(hurt), settings()).expect("opens");
+        assert!(check_passing_over(&db, &model, "in a frame"));
+        let all = SelectHints { passes_over_damage: true, ..SelectHints::range(TimeRange::ALL) };
+        let found = common::read_with(&db, &[], &all).expect("passed over");
+        let warnings = db.warnings(TimeRange::ALL);
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+        let hurt = db.status().damage[0].range.expect("of the block");
+        for word in [&name, "at byte", "samples from 1970-01-0"] {
+            assert!(warnings[0].contains(word), "{word}: {}", warnings[0]);
+        }
+        for (labels, samples) in &model {
+            let is_there = |at: &i64| found.get(labels).is_some_and(|it| it.contains_key(at));
+            let missing = samples.keys().filter(|at| !is_there(at));
+            assert!(missing.clone().all(|at| hurt.contains(TimestampMs(*at))), "{labels}");
+            assert!(missing.count() < samples.len(), "{labels}: the other blocks are read");
+        }
+        common::read(&db, &[], TimeRange::ALL).expect_err("who acts on an answer gets none");
+        let behind = TimeRange { start_incl: hurt.end_incl, end_incl: TimestampMs::MAX };
+        let behind = TimeRange { start_incl: TimestampMs(behind.start_incl.0 + 1), ..behind };
+        common::read(&db, &[], behind).expect("not touched");
+        assert_eq!(db.warnings(behind), Vec::<String>::new());
     }
 }

@@ -6,8 +6,9 @@ mod common;
 use std::sync::Arc;
 
 use common::{HOUR, append, config, labels, open, read_all};
+use prometheus::Registry;
 use swell_engine::{Config, Db, WalSync};
-use swell_env::{Fault, FaultDir, MemDir};
+use swell_env::{Clock as _, Fault, FaultDir, ManualClock, MemDir};
 use swell_model::{
     Batch, DropReason, DurationMs, Exemplar, ExemplarSample, Labels, MetricDescription,
     MetricMetadata, Row, SampleSink, TimeRange, TimestampMs, stale_nan,
@@ -82,6 +83,30 @@ fn a_sample_from_the_future_does_not_shut_others_out() {
 }
 
 #[test]
+fn a_clock_set_back_refuses_no_good_sample_and_deletes_nothing() {
+    for back_ms in [1000, HOUR, 3653 * 24 * HOUR] {
+        let began = TimestampMs(10_000 * 24 * HOUR);
+        let clock = Arc::new(ManualClock::new(began));
+        let settings = Config { retention_time: DurationMs(HOUR), ..settings(HOUR) };
+        let disk = Arc::new(MemDir::new());
+        let db = Db::open(disk, settings, clock.clone(), &Registry::new()).expect("opens");
+        append(&db, began.0, &[(0, 1.0), (1, 1.0)]).expect("appends");
+        clock.jump(DurationMs(-back_ms));
+        // Senders whose clocks are right, for the time of two windows.
+        for minute in 1..=5 * 60 {
+            clock.advance(DurationMs(MINUTE));
+            let report = append(&db, began.0 + minute * MINUTE, &[(0, 1.0)]).expect("taken");
+            assert_eq!((report.stored, report.too_new), (1, 0), "minute {minute} of {back_ms} ms");
+            let ahead = began.0 + (minute + 10) * MINUTE + 1;
+            assert_eq!(append(&db, ahead, &[(1, 1.0)]).expect("refused").too_new, 1);
+            db.maintain(clock.now()).expect("maintains");
+        }
+        assert!(db.status().blocks.block_count > 0, "flushes go on by the samples' times");
+        assert_eq!(read_all(&db)[&labels(0)].len(), 5 * 60 + 1, "what is there stays");
+    }
+}
+
+#[test]
 fn of_two_values_for_one_time_one_rule_decides_everywhere() {
     // With a window the same one counts whatever came first; without one the first stays, as in Prometheus.
     for (first, second, kept) in [
@@ -105,6 +130,37 @@ fn of_two_values_for_one_time_one_rule_decides_everywhere() {
             check(&disk, db, window_ms, &[(MINUTE, kept)]);
         }
     }
+}
+
+#[test]
+fn values_that_contradict_blocks_are_counted_when_they_are_merged() {
+    let registry = Registry::new();
+    let clock = Arc::new(ManualClock::new(TimestampMs(10_000 * 24 * HOUR)));
+    let disk = Arc::new(MemDir::new());
+    let db = Db::open(disk, settings(48 * HOUR), clock, &registry).expect("opens");
+    let counted = || {
+        let families = registry.gather();
+        let name = "swell_tsdb_merge_conflicts_total";
+        let family = families.iter().find(|family| family.name() == name).expect("registered");
+        family.get_metric()[0].get_counter().get_value()
+    };
+    for step in 0..60 {
+        append(&db, step * HOUR / 10, &[(0, 1.0)]).expect("appends");
+        db.maintain(TimestampMs(0)).expect("maintains");
+    }
+    assert_eq!((db.status().blocks.block_count, counted()), (2, 0.0));
+    // Into the blocks' times: five others, three repeats, two that win, all unknown to memory.
+    for (step, value) in (0..10).zip([0.5, 1.0, 2.0, 0.5, 1.0, 0.5, 2.0, 0.5, 1.0, 0.5]) {
+        assert_eq!(append(&db, step * HOUR / 10, &[(0, value)]).expect("taken").stored_late, 1);
+    }
+    append(&db, 40 * HOUR, &[(1, 1.0)]).expect("appends");
+    for _ in 0..6 {
+        db.maintain(TimestampMs(0)).expect("maintains");
+    }
+    assert_eq!(counted(), 7.0);
+    let values = &read_all(&db)[&labels(0)];
+    let greater = values.values().filter(|bits| **bits == 2f64.to_bits()).count();
+    assert_eq!((values.len(), greater), (60, 2));
 }
 
 #[test]

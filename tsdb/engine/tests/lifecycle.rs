@@ -5,7 +5,8 @@ mod common;
 
 use std::sync::Arc;
 
-use common::{HOUR, Model, append, config, labels, open, read_all};
+use common::{Choices, HOUR, Model, append, config, labels, open, read_all};
+use prometheus::Registry;
 use proptest::prelude::*;
 use swell_engine::{Config, Db, RetentionRule, WalSync};
 use swell_env::{Dir, MemDir, read_whole};
@@ -255,4 +256,53 @@ fn retention_works_on_a_full_disk_out_of_the_reserve() {
         db.delete_series(&[matcher], TimeRange::ALL).expect("room again");
         assert!(read_all(&db).is_empty());
     }
+}
+
+#[test]
+fn samples_that_have_served_their_time_are_aggregated_and_go_while_the_disk_is_full() {
+    use swell_engine::Tier;
+    use swell_env::{Clock as _, FaultDir, ManualClock};
+    const DAY: i64 = 24 * HOUR;
+    let dir = FaultDir::new();
+    let clock = Arc::new(ManualClock::new(TimestampMs(10_000 * DAY)));
+    let open_with = |retention_d: i64, tiers: Vec<Tier>| {
+        let retention_time = DurationMs(retention_d * DAY);
+        let settings =
+            Config { retention_time, tiers, reserve_bytes: 30_000, ..config(WalSync::Never) };
+        Db::open(Arc::new(dir.clone()), settings, clock.clone(), &Registry::new()).expect("opens")
+    };
+    let db = open_with(1000, Vec::new());
+    let mut choices = Choices(7);
+    for step in 0..20 * 24 * 30 {
+        let value = f64::from(u32::try_from(choices.below(1 << 32)).expect("32 bits")) / 7.0;
+        append(&db, step * HOUR / 30, &[(0, value), (1, value / 3.0)]).expect("appends");
+        if step % 30 == 0 {
+            db.maintain(clock.now()).expect("maintains");
+        }
+    }
+    drop(db);
+    let tier = Tier { resolution: DurationMs(HOUR), retention: DurationMs(1000 * DAY) };
+    let db = open_with(3, vec![tier]);
+    dir.set_room(Some(dir.disk().used_bytes()));
+    let start = || db.status().blocks.range.expect("has blocks").start_incl.0;
+    let mut failed = 0;
+    while start() < 16 * DAY {
+        // Days that are younger are aggregated once there is room, and are not waited for.
+        if let Err(error) = db.maintain(clock.now()) {
+            assert!(error.is_full(), "{}", swell_telemetry::chain(&error));
+            failed += 1;
+        }
+        assert!(failed < 20, "{:?}", db.status().blocks);
+        clock.advance(DurationMs::from_secs(5));
+    }
+    assert!(failed > 0, "the disk was full");
+    for _ in 0..30 {
+        db.maintain(clock.now()).expect("there is room again");
+    }
+    assert_eq!(start(), 16 * DAY);
+    let reserve = dir.list("").expect("lists").into_iter().find(|entry| entry.name == "reserve");
+    assert_eq!(reserve.expect("made again").len_bytes, 30_000);
+    let tier = &db.status().tiers[0];
+    // Two series, an aggregate an hour, and one for the very first sample.
+    assert_eq!((tier.aggregate_count, tier.range.start_incl.0), (2 * (19 * 24 + 1), -HOUR));
 }

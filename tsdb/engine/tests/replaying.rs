@@ -5,10 +5,10 @@ mod common;
 
 use std::sync::Arc;
 
-use common::{HOUR, Model, append, config, labels, open, read, read_all};
+use common::{Choices, HOUR, Model, append, config, labels, open, read, read_all};
 use prometheus::Registry;
-use swell_engine::{Db, OpenError, WalSync};
-use swell_env::{FaultDir, ManualClock, MemDir};
+use swell_engine::{Config, Db, OpenError, WalSync};
+use swell_env::{Dir as _, FaultDir, ManualClock, MemDir};
 use swell_model::{AppendError, DurationMs, SampleSink as _, TimeRange, TimestampMs};
 
 fn begin(dir: Arc<dyn swell_env::Dir>) -> Result<(Db, swell_engine::Replay), OpenError> {
@@ -91,4 +91,40 @@ fn what_cannot_be_read_back_leaves_the_database_as_it_was() {
     drop(db);
     let db = open(Arc::new(dir), config(WalSync::Interval(DurationMs(1000)))).expect("opens");
     assert_eq!(read_all(&db), model);
+}
+
+/// Bytes that a start reads, of how many of blocks and of the log there are.
+fn start_after(hours: i64, step_ms: i64) -> (u64, u64, u64) {
+    let disk = MemDir::new();
+    let whole_log = || Config { checkpoint_log_bytes: 0, ..config(WalSync::Never) };
+    let db = open(Arc::new(disk.clone()), whole_log()).expect("opens");
+    let mut choices = Choices(5);
+    let mut number = || f64::from(u32::try_from(choices.below(1 << 32)).expect("32 bits")) / 7.0;
+    for step in 0..=hours * HOUR / step_ms {
+        let samples: Vec<(usize, f64)> = (0..8).map(|nr| (nr, number())).collect();
+        append(&db, step * step_ms, &samples).expect("appends");
+        if step % 20 == 0 {
+            db.maintain(TimestampMs(0)).expect("maintains");
+        }
+    }
+    let in_blocks = db.status().blocks.bytes;
+    drop(db);
+    let log = disk.list("wal").expect("lists").iter().map(|entry| entry.len_bytes).sum();
+    let dir = FaultDir::over(disk);
+    drop(open(Arc::new(dir.clone()), whole_log()).expect("opens"));
+    (dir.read_bytes(), in_blocks, log)
+}
+
+#[test]
+fn what_a_start_reads_grows_with_the_log_and_not_with_the_data() {
+    let (short, few_in_blocks, short_log) = start_after(27, HOUR / 60);
+    let (long, many_in_blocks, same_log) = start_after(99, HOUR / 60);
+    assert!(many_in_blocks > 3 * few_in_blocks, "{many_in_blocks} and {few_in_blocks}");
+    assert!(short_log.abs_diff(same_log) < short_log / 4, "{short_log} and {same_log}");
+    // Of each block its header and footer.
+    assert!(long < short * 5 / 4, "{long} bytes with the longer history, {short} before");
+    let (denser, _, longer_log) = start_after(27, HOUR / 240);
+    assert!(longer_log > 3 * short_log, "{longer_log} and {short_log}");
+    let least = short * longer_log / short_log;
+    assert!(denser < least * 5 / 4, "{denser} bytes for a log of {longer_log}");
 }

@@ -39,7 +39,7 @@ pub(crate) fn compression() -> CompressionLayer<SizeAbove> {
 }
 
 /// Lets pages of any origin read, as Prometheus does by default: the API has no cookies, and what changes data is
-/// not behind this.
+/// not behind this. Answers are what their type says, whatever text of others is in them.
 pub(crate) async fn cross_origin(request: Request, next: Next) -> Response {
     let asked = request.headers().contains_key(header::ORIGIN);
     let mut response = if request.method() == Method::OPTIONS {
@@ -48,6 +48,9 @@ pub(crate) async fn cross_origin(request: Request, next: Next) -> Response {
         next.run(request).await
     };
     response.headers_mut().append(header::VARY, HeaderValue::from_static("Origin"));
+    response
+        .headers_mut()
+        .insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if asked {
         allow_reading(response.headers_mut());
     }

@@ -5,38 +5,37 @@ use std::fmt::Write as _;
 use swell_model::{Labels, NativeHistogram, SampleValue, TimestampMs};
 use swell_promql::QueryValue;
 
-/// The `data` of a query: type and result. `limit` cuts the number of series; tells whether it did.
-pub(crate) fn query_data(value: &QueryValue, limit: Option<usize>) -> (String, bool) {
-    let mut out = String::new();
+/// Writes the `data` of a query: type and result. `limit` cuts the number of series; tells whether it did.
+pub(crate) fn query_data(out: &mut String, value: &QueryValue, limit: Option<usize>) -> bool {
     let limit = limit.unwrap_or(usize::MAX);
     let mut cut = false;
     match value {
         QueryValue::Scalar(point) => {
             out.push_str(r#"{"resultType":"scalar","result":"#);
-            float_point(&mut out, point.timestamp, point.value);
+            float_point(out, point.timestamp, point.value);
         }
         QueryValue::String(at, text) => {
             out.push_str(r#"{"resultType":"string","result":["#);
-            timestamp(&mut out, *at);
+            timestamp(out, *at);
             out.push(',');
-            string(&mut out, text);
+            string(out, text);
             out.push(']');
         }
         QueryValue::Vector(samples) => {
             cut = samples.len() > limit;
             out.push_str(r#"{"resultType":"vector","result":["#);
             for (idx, sample) in samples.iter().take(limit).enumerate() {
-                comma(&mut out, idx);
+                comma(out, idx);
                 out.push_str(r#"{"metric":"#);
-                labels(&mut out, &sample.labels);
+                labels(out, &sample.labels);
                 match &sample.value {
                     SampleValue::Float(value) => {
                         out.push_str(r#","value":"#);
-                        float_point(&mut out, sample.timestamp, *value);
+                        float_point(out, sample.timestamp, *value);
                     }
                     SampleValue::Histogram(value) => {
                         out.push_str(r#","histogram":"#);
-                        histogram_point(&mut out, sample.timestamp, value);
+                        histogram_point(out, sample.timestamp, value);
                     }
                 }
                 out.push('}');
@@ -47,22 +46,22 @@ pub(crate) fn query_data(value: &QueryValue, limit: Option<usize>) -> (String, b
             cut = all.len() > limit;
             out.push_str(r#"{"resultType":"matrix","result":["#);
             for (idx, series) in all.iter().take(limit).enumerate() {
-                comma(&mut out, idx);
+                comma(out, idx);
                 out.push_str(r#"{"metric":"#);
-                labels(&mut out, &series.labels);
+                labels(out, &series.labels);
                 if !series.floats.is_empty() {
                     out.push_str(r#","values":["#);
                     for (idx, point) in series.floats.iter().enumerate() {
-                        comma(&mut out, idx);
-                        float_point(&mut out, point.timestamp, point.value);
+                        comma(out, idx);
+                        float_point(out, point.timestamp, point.value);
                     }
                     out.push(']');
                 }
                 if !series.histograms.is_empty() {
                     out.push_str(r#","histograms":["#);
                     for (idx, point) in series.histograms.iter().enumerate() {
-                        comma(&mut out, idx);
-                        histogram_point(&mut out, point.timestamp, &point.value);
+                        comma(out, idx);
+                        histogram_point(out, point.timestamp, &point.value);
                     }
                     out.push(']');
                 }
@@ -72,7 +71,7 @@ pub(crate) fn query_data(value: &QueryValue, limit: Option<usize>) -> (String, b
         }
     }
     out.push('}');
-    (out, cut)
+    cut
 }
 
 /// A label set as a JSON object.
@@ -199,12 +198,12 @@ mod tests {
             histograms: Vec::new(),
         };
         let value = QueryValue::Matrix(vec![series(1.0), series(f64::INFINITY)]);
-        let (text, cut) = query_data(&value, None);
-        assert!(!cut);
+        let mut text = String::new();
+        assert!(!query_data(&mut text, &value, None));
         assert_eq!(
             text,
             r#"{"resultType":"matrix","result":[{"metric":{"a":"x\"y"},"values":[[1.500,"1"]]},{"metric":{"a":"x\"y"},"values":[[1.500,"+Inf"]]}]}"#
         );
-        assert!(query_data(&value, Some(1)).1);
+        assert!(query_data(&mut text, &value, Some(1)));
     }
 }

@@ -11,8 +11,8 @@ use swell_model::{
     Labels, METRIC_NAME, Matcher, MetricKind, MetricMetadata, SelectHints, TimeRange,
 };
 
-use crate::answer::{success, success_raw, success_with};
-use crate::encode::labels as write_labels;
+use crate::answer::{closed, opened, response, success};
+use crate::encode::{comma, labels as write_labels, string};
 use crate::error::ApiError;
 use crate::params::Params;
 use crate::service::Api;
@@ -35,7 +35,11 @@ pub(crate) async fn series(
     let found = api
         .run(api.config.timeout, cancelled, move || {
             let mut found = BTreeSet::new();
-            let hints = SelectHints { labels_only: true, ..SelectHints::range(range) };
+            let hints = SelectHints {
+                labels_only: true,
+                passes_over_damage: true,
+                ..SelectHints::range(range)
+            };
             for matchers in &selectors {
                 for series in source.select(matchers, &hints)? {
                     if unwanted.load(Ordering::Relaxed) {
@@ -44,21 +48,20 @@ pub(crate) async fn series(
                     found.insert(series?.labels);
                 }
             }
-            Ok::<BTreeSet<Labels>, ApiError>(found)
+            let limit = limit.unwrap_or(usize::MAX);
+            let mut body = opened();
+            body.push('[');
+            for (idx, labels) in found.iter().take(limit).enumerate() {
+                comma(&mut body, idx);
+                write_labels(&mut body, labels);
+            }
+            body.push(']');
+            let mut warnings = source.warnings(range);
+            warnings.extend((found.len() > limit).then(|| TRUNCATED.to_owned()));
+            Ok(closed(body, &warnings, &[]))
         })
         .await?;
-    let limit = limit.unwrap_or(usize::MAX);
-    let mut data = "[".to_owned();
-    for (idx, labels) in found.iter().take(limit).enumerate() {
-        if idx > 0 {
-            data.push(',');
-        }
-        write_labels(&mut data, labels);
-    }
-    data.push(']');
-    let mut warnings = api.source.warnings(range);
-    warnings.extend((found.len() > limit).then(|| TRUNCATED.to_owned()));
-    Ok(success_raw(&data, &warnings, &[]))
+    Ok(response(found))
 }
 
 /// Sorted label names.
@@ -104,7 +107,8 @@ async fn list(
     if selectors.is_empty() {
         selectors.push(Vec::new());
     }
-    let mut found = api
+    let source = api.source.clone();
+    let found = api
         .run(api.config.timeout, Arc::default(), move || {
             let mut found = Vec::new();
             for matchers in &selectors {
@@ -114,14 +118,20 @@ async fn list(
                 found.sort();
                 found.dedup();
             }
-            Ok(found)
+            let limit = limit.unwrap_or(usize::MAX);
+            let mut body = opened();
+            body.push('[');
+            for (idx, text) in found.iter().take(limit).enumerate() {
+                comma(&mut body, idx);
+                string(&mut body, text);
+            }
+            body.push(']');
+            let mut warnings = source.warnings(range);
+            warnings.extend((found.len() > limit).then(|| TRUNCATED.to_owned()));
+            Ok(closed(body, &warnings, &[]))
         })
         .await?;
-    let limit = limit.unwrap_or(usize::MAX);
-    let mut warnings = api.source.warnings(range);
-    warnings.extend((found.len() > limit).then(|| TRUNCATED.to_owned()));
-    found.truncate(limit);
-    Ok(success_with(&found, &warnings))
+    Ok(response(found))
 }
 
 /// Prometheus' escaping of names in paths: `_` doubled, others as `_HEX_`.

@@ -32,7 +32,6 @@ mod targets;
 pub mod testing;
 mod threads;
 mod tree;
-mod watched;
 mod write;
 
 pub use health::{PROBE_INTERVAL, Readiness, refusal as not_ready};

@@ -9,7 +9,7 @@ use swell_model::DurationMs;
 use swell_promql::{EvalParams, QueryOutput};
 use swell_promql_syntax::{Expr, ValueType, parse};
 
-use crate::answer::{success, success_raw};
+use crate::answer::{closed, opened, response, success, success_raw};
 use crate::encode::query_data;
 use crate::error::ApiError;
 use crate::exemplars;
@@ -83,27 +83,29 @@ async fn run(
         Some(asked) => asked.min(api.config.timeout),
         None => api.config.timeout,
     };
-    let began = api.clock.monotonic();
-    let (output, incomplete) = api.evaluate(query, expr, eval, timeout).await?;
-    let spent = api.clock.monotonic().since(began);
-    let (mut data, cut) = query_data(&output.value, limit);
-    let asked_stats = params.get("stats");
-    if asked_stats.is_some() {
-        let stats = stats(&output, spent.as_secs_f64());
-        data.pop();
-        data.push_str(&format!(r#","stats":{stats}}}"#));
-    }
-    let mut warnings: Vec<String> =
-        output.warnings.iter().map(|remark| remark.render(query)).collect();
-    warnings.extend(incomplete);
-    if cut {
-        warnings.push("results truncated due to limit".to_owned());
-    }
-    if let Some(other) = asked_stats.filter(|asked| !["true", "all"].contains(asked)) {
-        warnings.push(format!("stats={other:?} is neither true nor all: taken as true"));
-    }
-    let infos: Vec<String> = output.infos.iter().map(|remark| remark.render(query)).collect();
-    Ok(success_raw(&data, &warnings, &infos))
+    let asked_stats = params.get("stats").map(str::to_owned);
+    let text = query.to_owned();
+    let make = move |output: &QueryOutput, incomplete: Vec<String>, seconds: f64| {
+        let mut body = opened();
+        let cut = query_data(&mut body, &output.value, limit);
+        if asked_stats.is_some() {
+            let stats = stats(output, seconds);
+            body.pop();
+            body.push_str(&format!(r#","stats":{stats}}}"#));
+        }
+        let mut warnings: Vec<String> =
+            output.warnings.iter().map(|remark| remark.render(&text)).collect();
+        warnings.extend(incomplete);
+        if cut {
+            warnings.push("results truncated due to limit".to_owned());
+        }
+        if let Some(other) = asked_stats.filter(|asked| !["true", "all"].contains(&&**asked)) {
+            warnings.push(format!("stats={other:?} is neither true nor all: taken as true"));
+        }
+        let infos: Vec<String> = output.infos.iter().map(|remark| remark.render(&text)).collect();
+        closed(body, &warnings, &infos)
+    };
+    Ok(response(api.evaluate(query, expr, eval, timeout, make).await?))
 }
 
 fn stats(output: &QueryOutput, seconds: f64) -> serde_json::Value {

@@ -8,7 +8,7 @@ use prometheus::IntGauge;
 use swell_engine::Db;
 use swell_env::Clock;
 use swell_model::{DurationMs, SeriesSource, TimestampMs};
-use swell_promql::{Budget, EvalParams, Features, QueryOutput};
+use swell_promql::{Budget, EvalParams, Features, QueryOutput, Watched};
 use swell_promql_syntax::Expr;
 use swell_telemetry::Registry;
 use tokio::sync::Semaphore;
@@ -22,7 +22,6 @@ use crate::metrics::QueryMetrics;
 use crate::notices::Notices;
 use crate::targets::TargetStatusSource;
 use crate::threads::Cores;
-use crate::watched::Watched;
 
 /// Steps that the longest range query has: both of its ends count.
 const STEPS_MAX: usize = Budget::STEPS_MAX_DEFAULT + 1;
@@ -183,34 +182,37 @@ impl Api {
         }
     }
 
-    /// Evaluates on the pool; gives the result, and why it may be incomplete. The query is stopped when its time is up
-    /// or the client goes.
+    /// Evaluates on the pool, and has the answer made there of the result, of why that may be incomplete, and of the
+    /// seconds it took: a large one takes long to write. The query is stopped when its time is up or the client goes.
     pub(crate) async fn evaluate(
         &self,
         query: &str,
         expr: Expr,
         params: EvalParams,
         timeout: DurationMs,
-    ) -> Result<(QueryOutput, Vec<String>), ApiError> {
+        make: impl FnOnce(&QueryOutput, Vec<String>, f64) -> String + Send + 'static,
+    ) -> Result<String, ApiError> {
         let mut budget = Budget::new(self.config.samples_max, STEPS_MAX);
         let cores = Arc::clone(&self.cores);
         let cancelled = budget.cancelled.clone();
-        let source = Watched::new(self.source.clone());
+        let source = Watched::passing_over_damage(self.source.clone());
         let query = query.to_owned();
-        let asked = self.clock.monotonic();
+        let (asked, clock) = (self.clock.monotonic(), Arc::clone(&self.clock));
+        let samples_total = self.metrics.samples_total.clone();
         let answer = self
             .run(timeout, cancelled, move || {
                 budget.workers = Arc::new(cores.query());
                 let output = swell_promql::evaluate(&expr, &source, &params, &budget)
                     .map_err(|error| ApiError::of_query(&query, error))?;
-                Ok((output, source.warnings_of_reads()))
+                samples_total.inc_by(output.stats.samples_total);
+                let seconds = clock.monotonic().since(asked).as_secs_f64();
+                Ok(make(&output, source.warnings_of_reads(), seconds))
             })
             .await;
         let spent = self.clock.monotonic().since(asked);
         self.metrics.duration_seconds.observe(spent.as_secs_f64());
-        match &answer {
-            Ok((output, _)) => self.metrics.samples_total.inc_by(output.stats.samples_total),
-            Err(error) => self.metrics.failures_total.with_label_values(&[error.kind()]).inc(),
+        if let Err(error) = &answer {
+            self.metrics.failures_total.with_label_values(&[error.kind()]).inc();
         }
         answer
     }

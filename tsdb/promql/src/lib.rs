@@ -16,6 +16,7 @@ mod plan;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod value;
+mod watched;
 mod workers;
 
 pub use annotations::Annotation;
@@ -26,4 +27,5 @@ pub use params::{Budget, EvalParams, Features, QueryKind};
 pub use value::{
     FloatPoint, HistogramPoint, MatrixSeries, QueryOutput, QueryStats, QueryValue, VectorSample,
 };
+pub use watched::Watched;
 pub use workers::{Alone, Workers};

@@ -49,8 +49,11 @@ struct Plan {
     failing: Option<(u64, u64, Fault)>,
     reads_fail: bool,
     is_full: bool,
+    /// Bytes that fit on the disk.
+    room: Option<u64>,
     hangs: bool,
     waiting: usize,
+    read_bytes: u64,
 }
 
 impl FaultDir {
@@ -72,6 +75,12 @@ impl FaultDir {
         self.plan.lock().op_count
     }
 
+    /// Bytes of file contents that were read so far.
+    #[must_use]
+    pub fn read_bytes(&self) -> u64 {
+        self.plan.lock().read_bytes
+    }
+
     /// Lets operation number `op` (from 0, as [`FaultDir::op_count`] counts) and the `count - 1` after it fail.
     pub fn fail(&self, op: u64, count: u64, fault: Fault) {
         self.plan.lock().failing = Some((op, count, fault));
@@ -85,6 +94,11 @@ impl FaultDir {
     /// The disk is full from now on: what takes space fails, all else works. Or it has room again.
     pub fn fill(&self, is_full: bool) {
         self.plan.lock().is_full = is_full;
+    }
+
+    /// All files together may have so many bytes from now on; what is removed makes room. `None` for no limit.
+    pub fn set_room(&self, bytes: Option<u64>) {
+        self.plan.lock().room = bytes;
     }
 
     /// The device answers nothing from now on: operations and reads wait. Or it answers again.
@@ -112,6 +126,7 @@ impl FaultDir {
         plan.failing = None;
         plan.reads_fail = false;
         plan.is_full = false;
+        plan.room = None;
     }
 
     /// The state below, to be cut, copied or damaged.
@@ -131,10 +146,15 @@ impl FaultDir {
         }
     }
 
-    /// An operation that takes space.
-    fn grow(&self) -> Result<(), Fault> {
+    /// An operation that takes so many bytes.
+    fn grow(&self, bytes: usize) -> Result<(), Fault> {
         self.step()?;
-        if self.plan.lock().is_full { Err(Fault::DiskFull) } else { Ok(()) }
+        let (is_full, room) = {
+            let plan = self.plan.lock();
+            (plan.is_full, plan.room)
+        };
+        let has_room = room.is_none_or(|room| self.disk.used_bytes() + bytes as u64 <= room);
+        if is_full || !has_room { Err(Fault::DiskFull) } else { Ok(()) }
     }
 
     fn change<T>(&self, operation: impl FnOnce(&MemDir) -> io::Result<T>) -> io::Result<T> {
@@ -152,7 +172,7 @@ struct FaultAppend {
 
 impl AppendFile for FaultAppend {
     fn append(&self, bytes: &[u8]) -> io::Result<()> {
-        match self.dir.grow() {
+        match self.dir.grow(bytes.len()) {
             Ok(()) => self.file.append(bytes),
             Err(fault) => {
                 self.file.append(&bytes[..bytes.len() / 2])?;
@@ -185,8 +205,12 @@ impl ReadFile for FaultRead {
 
     fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<()> {
         self.dir.wait();
-        if self.dir.plan.lock().reads_fail {
-            return Err(Fault::Io.error());
+        {
+            let mut plan = self.dir.plan.lock();
+            if plan.reads_fail {
+                return Err(Fault::Io.error());
+            }
+            plan.read_bytes += into.len() as u64;
         }
         self.file.read_at(offset, into)
     }
@@ -198,7 +222,7 @@ impl Dir for FaultDir {
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn AppendFile>> {
-        self.grow().map_err(Fault::error)?;
+        self.grow(0).map_err(Fault::error)?;
         let file = self.disk.create(name)?;
         Ok(Arc::new(FaultAppend { dir: self.clone(), name: name.to_owned(), file }))
     }
@@ -303,6 +327,12 @@ mod tests {
         assert!(file.sync().is_ok() && dir.truncate("log", 1).is_ok());
         dir.fill(false);
         file.append(b"more").expect("space again");
+        let used = dir.disk().used_bytes();
+        dir.set_room(Some(used + 3));
+        assert!(file.append(b"four").is_err(), "half of it is there");
+        dir.truncate("log", 1).expect("makes room");
+        file.append(b"four").expect("fits");
+        dir.set_room(None);
         dir.fail_reads(true);
         assert!(super::super::read_whole(&dir, "log", 100).is_err());
         dir.heal();

@@ -118,6 +118,18 @@ impl MemDir {
         Self::default()
     }
 
+    /// Bytes of all files that have a name; one with two names counts twice.
+    #[must_use]
+    pub fn used_bytes(&self) -> u64 {
+        let tree = self.tree.lock();
+        let nodes = tree.folders.iter().flat_map(|folder| folder.live.values());
+        let len = |node: &Node| match node {
+            Node::File(file) => file.lock().bytes.len() as u64,
+            Node::Folder(_) => 0,
+        };
+        nodes.map(len).sum()
+    }
+
     /// A copy as a process finds it that starts after this one was killed: all that was written.
     #[must_use]
     pub fn after_kill(&self) -> Self {

@@ -48,11 +48,18 @@ impl PodMetrics {
             container,
         ];
         let range = TimeRange { start_incl: now - self.look_back, end_incl: now };
-        self.source
+        let found = self
+            .source
             .select(&matchers, &SelectHints { newest_only, ..SelectHints::range(range) })
             .map_err(|error| unavailable(&error))?
             .collect::<Result<_, _>>()
-            .map_err(|error| unavailable(&error))
+            .map_err(|error| unavailable(&error))?;
+        // Pods whose samples are damaged would look idle: the size is held instead.
+        let missing = self.source.warnings(range);
+        if missing.is_empty() {
+            return Ok(found);
+        }
+        Err(SourceError::Unavailable(format!("read {metric}: {}", missing.join("; "))))
     }
 }
 
@@ -148,7 +155,7 @@ impl PodMetricSource for PodMetrics {
 
 #[cfg(test)]
 mod tests {
-    use swell_model::{FloatColumn, Labels, stale_nan};
+    use swell_model::{FloatColumn, Labels, SelectError, SeriesIter, stale_nan};
 
     use super::*;
 
@@ -162,6 +169,52 @@ mod tests {
             },
             ..SeriesData::default()
         }
+    }
+
+    /// A source that lacks something, and says so.
+    struct Damaged;
+
+    impl SeriesSource for Damaged {
+        fn select<'a>(
+            &'a self,
+            _matchers: &[Matcher],
+            _hints: &SelectHints,
+        ) -> Result<SeriesIter<'a>, SelectError> {
+            Ok(Box::new(std::iter::empty()))
+        }
+
+        fn warnings(&self, range: TimeRange) -> Vec<String> {
+            let hurt = TimeRange { start_incl: TimestampMs(0), end_incl: TimestampMs(5000) };
+            if hurt.overlaps(&range) { vec!["data may be missing".to_owned()] } else { Vec::new() }
+        }
+
+        fn label_names(
+            &self,
+            _matchers: &[Matcher],
+            _range: TimeRange,
+        ) -> Result<Vec<String>, SelectError> {
+            Ok(Vec::new())
+        }
+
+        fn label_values(
+            &self,
+            _name: &str,
+            _matchers: &[Matcher],
+            _range: TimeRange,
+        ) -> Result<Vec<String>, SelectError> {
+            Ok(Vec::new())
+        }
+    }
+
+    #[test]
+    fn pods_whose_samples_may_be_missing_are_not_taken_for_idle() {
+        let metrics = PodMetrics::new(Arc::new(Damaged), DurationMs(1000));
+        let at = |now_ms: i64| {
+            metrics.pod_usage("default", &["a".into()], &Resource::Cpu, TimestampMs(now_ms))
+        };
+        let error = at(9000).expect_err("the last five seconds are in doubt").to_string();
+        assert!(error.contains("data may be missing"), "{error}");
+        assert_eq!(at(10_001), Ok(Vec::new()), "what is damaged is too old to matter");
     }
 
     fn check(points: &[(i64, f64)], expected: Option<(i64, i64, i64)>) {

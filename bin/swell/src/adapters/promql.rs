@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use swell_alert_runner::{InstantSample, InstantValue, RuleEvaluator};
 use swell_model::{DurationMs, SeriesSource, TimestampMs};
-use swell_promql::{Budget, EvalParams, Features, QueryValue, evaluate};
+use swell_promql::{Budget, EvalParams, Features, QueryValue, Watched, evaluate};
 use swell_promql_syntax::Expr;
 use swell_telemetry::chain;
 
@@ -28,8 +28,13 @@ impl RuleEvaluator for PromqlEvaluator {
             ..EvalParams::instant(at)
         };
         let budget = Budget::new(self.samples_max, Budget::STEPS_MAX_DEFAULT);
-        let output = evaluate(expr, self.source.as_ref(), &params, &budget)
-            .map_err(|error| chain(&error))?;
+        // Who acts on an answer needs all of it: a rule whose samples are damaged or missing keeps its state and says so.
+        let source = Watched::strict(Arc::clone(&self.source));
+        let output = evaluate(expr, &source, &params, &budget).map_err(|error| chain(&error))?;
+        let missing = source.warnings_of_reads();
+        if !missing.is_empty() {
+            return Err(format!("not evaluated, since {}", missing.join("; ")));
+        }
         match output.value {
             QueryValue::Scalar(point) => Ok(InstantValue::Scalar(point.value)),
             QueryValue::Vector(samples) => Ok(InstantValue::Vector(

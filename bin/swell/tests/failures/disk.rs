@@ -157,16 +157,39 @@ fn queries_over_damage_name_the_file_and_others_are_answered() {
     let data = folder.join("data");
     two_days(&folder, &data);
     let block = data.join("tsdb/blocks/00000001.blk");
-    let keep = ["--retention-time", "3650d"];
+    let rule = |day: i64| {
+        let at = FIRST_DAY_S + day * DAY_S + DAY_S / 2;
+        format!("      - {{alert: Day{day}, expr: 'count(load @ {at}) > 0'}}\n")
+    };
+    let rules =
+        format!("groups:\n  - name: days\n    interval: 1s\n    rules:\n{}{}", rule(0), rule(1));
+    let rules = folder.file("rules.yaml", &rules);
+    let config = folder.file("swell.yaml", &format!("rule_files: ['{rules}']\n"));
+    let keep = ["--retention-time", "3650d", "--config", &config];
     let count = |answer: &Value| answer["data"]["result"][0]["value"][1].clone();
 
     // Damage that is met while samples are read.
     flip(&block, |len| len / 3);
     let server = Server::start(&data, &keep);
     let (code, answer) = at_noon(&server, 0);
-    assert_eq!((code, &answer["status"]), (500, &Value::from("error")), "{answer}");
-    let told = answer["error"].as_str().expect("a reason");
-    has(told, &["blocks/00000001.blk", "byte", "backup"]);
+    assert_eq!((code, &answer["status"]), (200, &Value::from("success")), "{answer}");
+    let told = answer["warnings"][0].as_str().expect("a warning");
+    has(told, &["blocks/00000001.blk at byte", "checksum", "samples from 2026-05-2"]);
+    assert_ne!(count(&answer), Value::from("20"), "what is damaged is left out");
+    // Who acts on an answer gets none: the rule that needs that day says so, the other goes on.
+    let evaluated = |name: &str| {
+        wait_for("an evaluation", || {
+            let groups = server.data("/api/v1/rules");
+            let rules = groups["groups"][0]["rules"].as_array()?.clone();
+            let rule = rules.into_iter().find(|rule| rule["name"] == name)?;
+            (rule["health"] != "unknown").then_some(rule)
+        })
+    };
+    let rule = evaluated("Day0");
+    assert_eq!((&rule["health"], &rule["state"]), (&"err".into(), &"inactive".into()), "{rule}");
+    has(rule["lastError"].as_str().expect("told"), &["blocks/00000001.blk", "byte"]);
+    let rule = evaluated("Day1");
+    assert_eq!((&rule["health"], &rule["state"]), (&"ok".into(), &"firing".into()), "{rule}");
     let (code, answer) = at_noon(&server, 1);
     assert_eq!((code, count(&answer)), (200, Value::from("20")), "{answer}");
     assert_eq!(answer["warnings"], Value::Null, "the damage is not in its range");

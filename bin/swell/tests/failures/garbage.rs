@@ -111,6 +111,67 @@ fn garbage_on_every_port_harms_nobody() {
     assert_eq!(server.stop(), 0);
 }
 
+/// What a request in these bytes is answered with; nothing when the connection is closed without a word.
+fn statuses(address: SocketAddr, bytes: &[u8]) -> Vec<u16> {
+    let mut stream = TcpStream::connect(address).expect("it listens");
+    stream.set_read_timeout(Some(IMPATIENCE)).expect("a timeout");
+    // The other side may hang up in the middle.
+    drop(stream.write_all(bytes));
+    let mut answer = Vec::new();
+    drop(stream.read_to_end(&mut answer));
+    let text = String::from_utf8_lossy(&answer).into_owned();
+    let lines = text.lines().filter(|line| line.starts_with("HTTP/1."));
+    lines.filter_map(|line| line.split(' ').nth(1)?.parse().ok()).collect()
+}
+
+#[test]
+fn messages_that_can_be_read_in_two_ways_are_refused_and_paths_lead_nowhere() {
+    let folder = Folder::new();
+    let server = Server::start(&folder.join("data"), &[]);
+    let post = |head: &str| {
+        let hidden = "GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n";
+        format!("POST /api/v1/query HTTP/1.1\r\nHost: x\r\n{head}\r\n\r\n0\r\n\r\n{hidden}")
+    };
+    let many: String = (0..200).map(|nr| format!("X-{nr}: 1\r\n")).collect();
+    for request in [
+        post("Content-Length: 5\r\nContent-Length: 6"),
+        post("Content-Length: 5, 6"),
+        post("Content-Length: -5"),
+        post("Content-Length: 0x5"),
+        post("Content-Length: +5"),
+        post("Transfer-Encoding: chunked, gzip"),
+        post("Content-Length : 5"),
+        post("Folded: a\r\n b\r\nContent-Length : 5"),
+        "GET / HTTP/1.1\r\nHo st: x\r\n\r\n".to_owned(),
+        "GET / HTTP/1.1\r\nHost: x\r\nNul: a\0b\r\n\r\n".to_owned(),
+        format!("GET / HTTP/1.1\r\nHost: x\r\n{many}\r\n"),
+        format!("GET / HTTP/1.1\r\nHost: x\r\nLong: {}\r\n\r\n", "a".repeat(70_000)),
+        format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "a".repeat(70_000)),
+    ] {
+        let shown: String = request.chars().take(80).collect();
+        let answers = statuses(server.http, request.as_bytes());
+        let is_refused = |status: &u16| [400, 414, 431].contains(status);
+        assert!(answers.len() <= 1 && answers.iter().all(is_refused), "{shown:?}: {answers:?}");
+    }
+    for path in [
+        "/../../etc/passwd",
+        "/%2e%2e/%2e%2e/etc/passwd",
+        "/..%2f..%2fetc/passwd",
+        "/..%5c..%5cwindows",
+        "/assets/../../../etc/passwd",
+        "//etc/passwd",
+        "/C:/windows/win.ini",
+        "/index.html%00.js",
+        "/api/v1/label/..%2f..%2fetc/values/..",
+    ] {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        let answers = statuses(server.http, request.as_bytes());
+        assert!(matches!(answers[..], [400 | 404]), "{path}: {answers:?}");
+    }
+    is_well(&server);
+    assert_eq!(server.stop(), 0);
+}
+
 type Tls = StreamOwned<ClientConnection, TcpStream>;
 
 /// A client that trusts the server and speaks `protocol`.

@@ -12,4 +12,5 @@ mod objects;
 mod pods;
 mod reload;
 mod start;
+mod storm;
 mod web;

@@ -255,7 +255,12 @@ impl<'d> BlockWriter<'d> {
         WriteBlockError::Io { action, file: self.name.clone(), source }
     }
 
-    /// Ends the file, syncs it and gives it its name. `None` when no series was added: then there is no block.
+    /// Number of the block.
+    pub(crate) const fn id(&self) -> BlockId {
+        self.meta.id
+    }
+
+    /// Ends the file, syncs it and gives it its name. After a failure the name may be taken all the same. `None` when no series was added: then there is no block.
     /// After a failure the unfinished file is removed, so that a full disk is not made fuller.
     pub(crate) fn finish(self) -> Result<Option<BlockMeta>, WriteBlockError> {
         let (dir, name) = (self.dir, self.name.clone());

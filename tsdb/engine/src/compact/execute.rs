@@ -38,13 +38,14 @@ pub(crate) enum Turn {
 }
 
 /// Writes the series into an unfinished file; it is not a block before [`BlockWriter::finish`]. After a stop or a
-/// failure the file is removed, and the result is `None` or the failure.
+/// failure the file is removed, and the result is `None` or the failure. With it the number of times of which series had
+/// several values, of which one was taken.
 pub(crate) fn fill<'d>(
     dir: &'d dyn Dir,
     job: Job,
     mut selected: Vec<Selected>,
     turn: &mut dyn FnMut(SeriesData) -> Turn,
-) -> Result<Option<BlockWriter<'d>>, WriteBlockError> {
+) -> Result<Option<(BlockWriter<'d>, u64)>, WriteBlockError> {
     selected.sort_by(|a, b| a.labels.cmp(&b.labels));
     let (from, to) = job.samples_in;
     let range = TimeRange { start_incl: from, end_incl: to - DurationMs(1) };
@@ -53,11 +54,11 @@ pub(crate) fn fill<'d>(
     let mut writer =
         BlockWriter::create(dir, job.id, window, job.resolution, job.sources, packing)?;
     let is_aggregating = job.resolution > DurationMs::ZERO && job.reads == Reads::Samples;
-    let columns = match job.reads {
+    let mut columns = match job.reads {
         Reads::Samples => Columns::samples(selected, range),
         Reads::Aggregates => Columns::aggregates(selected),
     };
-    for series in columns {
+    for series in columns.by_ref() {
         let added = match series.map(&mut *turn) {
             Ok(Turn::Write(mut series)) if is_aggregating => {
                 let floats = &series.floats;
@@ -77,7 +78,7 @@ pub(crate) fn fill<'d>(
             return Err(error);
         }
     }
-    Ok(Some(writer))
+    Ok(Some((writer, columns.conflict_count())))
 }
 
 /// Removes an unfinished file, which the next start would do as well.

@@ -11,7 +11,7 @@ use crate::block::{Block, BlockId, BlockMeta, Packing};
 use crate::db::Inner;
 use crate::maintain::{Backoff, MaintainError};
 use crate::pace::Pacer;
-use crate::select::{load, merge};
+use crate::select::{OnDamage, load, merge};
 use crate::status::MaintainReport;
 use crate::tombstones::Tombstones;
 
@@ -43,7 +43,7 @@ impl Inner {
 
     /// Whether blocks are damaged or not there. A day that is aggregated without them would count as done, also when
     /// they come back.
-    fn lacks_blocks(&self) -> bool {
+    pub(crate) fn lacks_blocks(&self) -> bool {
         let is_whole = |block: &Arc<Block>| block.damage().is_none() && block.tombstones().is_ok();
         !self.missing_blocks.is_empty() || !self.state.read().all_blocks().iter().all(is_whole)
     }
@@ -116,8 +116,9 @@ impl Inner {
             (TimestampMs::MIN, TimestampMs::MAX)
         };
         let range = TimeRange { start_incl: samples_in.0, end_incl: samples_in.1 - DurationMs(1) };
-        let loaded = load(&sources, range, self.clock.monotonic()).map_err(fault)?;
-        let selected = merge(&loaded, Vec::new(), &[], range).map_err(fault)?;
+        let now = self.clock.monotonic();
+        let loaded = load(&sources, range, now, OnDamage::Fail).map_err(fault)?;
+        let selected = merge(&loaded, Vec::new(), &[], range, OnDamage::Fail).map_err(fault)?;
         let is_of_samples = is_downsampling || plan.resolution == DurationMs::ZERO;
         let job = Job {
             id: self.next_id(),
@@ -130,16 +131,16 @@ impl Inner {
         };
         let bytes_per_sample = bytes_per_sample(&sources);
         let mut inside: Result<(), MaintainError> = Ok(());
-        let pacer = &mut backoff.pacer;
+        let (pacer, is_full) = (&mut backoff.pacer, backoff.is_full);
         let mut turn = |series: SeriesData| {
             let floats = series.floats.values.len() + series.aggregates.len();
             let samples = floats + series.histograms.values.len();
-            inside = self.pause_if_due(pacer, samples as u64 * bytes_per_sample, report);
+            inside = self.pause_if_due((pacer, is_full), samples as u64 * bytes_per_sample, report);
             if inside.is_ok() { Turn::Write(series) } else { Turn::Stop }
         };
         let filled = fill(&*self.dir, job, selected, &mut turn)?;
         inside?;
-        let Some(writer) = filled else { return Err(MaintainError::Stopped) };
+        let Some((writer, conflicts)) = filled else { return Err(MaintainError::Stopped) };
         let publishing = self.publishing.lock();
         let deleted_now = deleted(&sources).map_err(fault);
         let is_stale = deleted_now.as_ref().map_or(true, |now| {
@@ -175,6 +176,7 @@ impl Inner {
             }
         }
         self.metrics.compactions.inc();
+        self.metrics.merge_conflicts.inc_by(conflicts);
         self.sweep(&mut backoff.garbage, &publishing)
     }
 
@@ -185,10 +187,10 @@ impl Inner {
     }
 
     /// Pauses as the share of background work asks. In the pauses the head is flushed when that is due, so that
-    /// a long merge does not hold it up.
+    /// a long merge does not hold it up, but on a full disk: what room there is belongs to the rewrite that makes more.
     fn pause_if_due(
         &self,
-        pacer: &mut Pacer,
+        (pacer, is_full): (&mut Pacer, bool),
         moved_bytes: u64,
         report: &mut MaintainReport,
     ) -> Result<(), MaintainError> {
@@ -197,7 +199,7 @@ impl Inner {
         }
         let mut due = pacer.worked(self.clock.monotonic(), moved_bytes);
         while let Some(pause) = due {
-            while self.flush(report)? {}
+            while !is_full && self.flush(report)? {}
             self.metrics.background_pauses.inc_by(pause.as_secs_f64());
             if !self.rest.pause(pause) {
                 return Err(MaintainError::Stopped);

@@ -2,7 +2,7 @@
 
 use swell_model::{SelectError, SelectHints, SeriesData, TimeRange};
 
-use super::{Decoder, Selected};
+use super::{Decoder, OnDamage, Selected};
 use crate::coarse::{Choice, CoarseRead};
 
 /// How selected series are decoded.
@@ -11,6 +11,7 @@ pub(crate) struct Reading {
     /// Aggregates are wanted, and nothing else.
     aggregates_only: bool,
     newest_only: bool,
+    on_damage: OnDamage,
     decoder: Decoder,
 }
 
@@ -22,17 +23,31 @@ impl Reading {
             read: CoarseRead { choice, coarse, range, head_from_ms },
             aggregates_only: false,
             newest_only: hints.newest_only,
+            on_damage: OnDamage::of(hints),
             decoder: Decoder::default(),
         }
     }
 
     /// What is wanted of a series; `None` when it has nothing in the range.
-    pub(crate) fn decode(&mut self, series: Selected) -> Result<Option<SeriesData>, SelectError> {
+    pub(crate) fn decode(
+        &mut self,
+        mut series: Selected,
+    ) -> Result<Option<SeriesData>, SelectError> {
+        loop {
+            match self.try_decode(&mut series) {
+                Err(_) if self.on_damage == OnDamage::PassOver && series.pass_over_damage() => {}
+                done => return done,
+            }
+        }
+    }
+
+    fn try_decode(&mut self, series: &mut Selected) -> Result<Option<SeriesData>, SelectError> {
         let CoarseRead { range, head_from_ms, .. } = self.read;
         if let Some(folding) = self.read.folding()
-            && let Some(aggregates) = self.decoder.folded(&series, folding, range, head_from_ms)?
+            && let Some(aggregates) = self.decoder.folded(series, folding, range, head_from_ms)?
         {
-            let data = SeriesData { labels: series.labels, aggregates, ..SeriesData::default() };
+            let labels = series.labels.clone();
+            let data = SeriesData { labels, aggregates, ..SeriesData::default() };
             return Ok((!data.aggregates.is_empty()).then_some(data));
         }
         let data = if self.aggregates_only {
@@ -86,6 +101,11 @@ impl Columns {
         let mut columns = Self::samples(selected, TimeRange::ALL);
         columns.reading.aggregates_only = true;
         columns
+    }
+
+    /// Times of which series had several values, so far.
+    pub(crate) const fn conflict_count(&self) -> u64 {
+        self.reading.decoder.conflict_count
     }
 }
 

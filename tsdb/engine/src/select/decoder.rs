@@ -38,6 +38,8 @@ pub(crate) struct Decoder {
     start_by_row: Vec<i64>,
     /// Late floats of the series at hand: time, value, start.
     late: Vec<(i64, f64, i64)>,
+    /// Times of which a series had several values; one was taken.
+    pub(super) conflict_count: u64,
 }
 
 /// Positions `[first, first + len)` of a column of times.
@@ -54,7 +56,7 @@ const TIMES_KEPT: usize = 1 << 20;
 impl Decoder {
     pub(crate) fn series(
         &mut self,
-        series: Selected,
+        series: &Selected,
         range: TimeRange,
         head_from_ms: i64,
     ) -> Result<SeriesData, SelectError> {
@@ -75,7 +77,7 @@ impl Decoder {
                 }
             }
         }
-        Ok(SeriesData { labels: series.labels, ..self.columns(histograms) })
+        Ok(SeriesData { labels: series.labels.clone(), ..self.columns(histograms) })
     }
 
     /// Makes ready for another series.
@@ -137,10 +139,10 @@ impl Decoder {
 
     /// What was read of the series at hand, without labels.
     fn columns(&mut self, histograms: HistogramSamples) -> SeriesData {
-        let histograms = histogram_column(histograms);
+        let histograms = histogram_column(histograms, &mut self.conflict_count);
         let mut floats = self.concatenated();
         if !histograms.timestamps.is_empty() && !floats.timestamps.is_empty() {
-            floats = without_times(floats, &histograms.timestamps);
+            floats = without_times(floats, &histograms.timestamps, &mut self.conflict_count);
         }
         SeriesData { floats, histograms, ..SeriesData::default() }
     }
@@ -336,7 +338,8 @@ impl Decoder {
             let starts = some_starts(&self.starts);
             return FloatColumn { timestamps, values: self.values[..].into(), starts };
         }
-        with_late(&timestamps, &self.values, &self.starts, &self.late)
+        let conflicts = &mut self.conflict_count;
+        with_late(&timestamps, &self.values, &self.starts, &self.late, conflicts)
     }
 }
 

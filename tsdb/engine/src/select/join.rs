@@ -7,11 +7,13 @@ use swell_model::{FloatColumn, HistogramColumn, NativeHistogram};
 use crate::head::{HistogramSamples, float_wins, histogram_wins};
 
 /// A column of samples that may not rise, and of late ones: time, value, start. `starts` may be shorter than the column.
+/// Counts times with several values, as its siblings do.
 pub(super) fn with_late(
     timestamps: &[i64],
     values: &[f64],
     starts: &[i64],
     late: &[(i64, f64, i64)],
+    conflicts: &mut u64,
 ) -> FloatColumn {
     let starts = starts.iter().copied().chain(std::iter::repeat(0));
     let stored = timestamps.iter().copied().zip(values.iter().copied()).zip(starts);
@@ -21,6 +23,7 @@ pub(super) fn with_late(
     samples.sort_by_key(|(at, ..)| *at);
     samples.dedup_by(|next, kept| {
         let is_same_time = next.0 == kept.0;
+        *conflicts += u64::from(is_same_time && next.1.to_bits() != kept.1.to_bits());
         if is_same_time && float_wins(next.1, kept.1) {
             *kept = *next;
         }
@@ -40,12 +43,17 @@ pub(super) fn some_starts(starts: &[i64]) -> Option<Arc<[i64]>> {
 }
 
 /// The floats at other times than these, which have a histogram each.
-pub(super) fn without_times(floats: FloatColumn, times: &[i64]) -> FloatColumn {
+pub(super) fn without_times(
+    floats: FloatColumn,
+    times: &[i64],
+    conflicts: &mut u64,
+) -> FloatColumn {
     let is_kept = |at: &i64| times.binary_search(at).is_err();
     if floats.timestamps.iter().all(is_kept) {
         return floats;
     }
     let kept = || floats.timestamps.iter().map(is_kept);
+    *conflicts += kept().filter(|kept| !kept).count() as u64;
     let pick = |values: &[i64]| -> Arc<[i64]> {
         values.iter().zip(kept()).filter(|(_, kept)| *kept).map(|(value, _)| *value).collect()
     };
@@ -57,12 +65,18 @@ pub(super) fn without_times(floats: FloatColumn, times: &[i64]) -> FloatColumn {
     }
 }
 
-pub(super) fn histogram_column(mut samples: HistogramSamples) -> HistogramColumn {
+pub(super) fn histogram_column(
+    mut samples: HistogramSamples,
+    conflicts: &mut u64,
+) -> HistogramColumn {
     if !samples.is_sorted_by(|a, b| a.0 < b.0) {
         samples.sort_by_key(|(at, _)| *at);
         samples.dedup_by(|next, kept| {
             let is_same_time = next.0 == kept.0;
-            if is_same_time && histogram_wins(&next.1.value, &kept.1.value) {
+            let wins = is_same_time && histogram_wins(&next.1.value, &kept.1.value);
+            let loses = is_same_time && histogram_wins(&kept.1.value, &next.1.value);
+            *conflicts += u64::from(wins || loses);
+            if wins {
                 *kept = next.clone();
             }
             is_same_time

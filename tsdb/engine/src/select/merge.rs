@@ -8,10 +8,11 @@ use rustc_hash::FxHashMap;
 use swell_index::Identity;
 use swell_model::{DurationMs, Grouping, Labels, Matcher, SelectError, TimeRange};
 
-use super::{Part, Selected, storage};
-use crate::block::{BlockSeries, Loaded};
+use super::{OnDamage, Part, Selected, storage};
+use crate::block::{BlockSeries, Loaded, ReadBlockError};
 use crate::coarse::CoarsePart;
 use crate::head::HeadSeries;
+use crate::tombstones::Tombstones;
 
 /// Series of the blocks given, then of the head's snapshot, those with the same labels made one; only parts that may have
 /// samples in the range.
@@ -20,12 +21,14 @@ pub(crate) fn merge(
     head: Vec<HeadSeries>,
     matchers: &[Matcher],
     range: TimeRange,
+    on_damage: OnDamage,
 ) -> Result<Vec<Selected>, SelectError> {
     let mut meeting = Meeting::of(blocks.len() + usize::from(!head.is_empty()));
     // Of each series the block it was found in first, and its index there.
     let mut found_in: Vec<(usize, u32)> = Vec::new();
     for (nr, loaded) in blocks.iter().enumerate() {
-        meeting.add_block(loaded, matchers, range, |idx| found_in.push((nr, idx)))?;
+        let asked = (matchers, range, on_damage);
+        meeting.add_block(loaded, asked, |idx| found_in.push((nr, idx)))?;
     }
     for series in head {
         let identity = || Identity::of(&series.labels);
@@ -65,8 +68,7 @@ pub(crate) type InGroups = (Vec<(Selected, u32)>, Arc<[Labels]>);
 pub(crate) fn merge_in_groups(
     blocks: &[Arc<Loaded>],
     head: HeadInGroups,
-    matchers: &[Matcher],
-    range: TimeRange,
+    asked: (&[Matcher], TimeRange, OnDamage),
     grouping: Grouping<'_>,
 ) -> Result<InGroups, SelectError> {
     let mut groups = Groups::default();
@@ -75,7 +77,7 @@ pub(crate) fn merge_in_groups(
     let mut meeting = Meeting::of(blocks.len() + usize::from(!head.series.is_empty()));
     for loaded in blocks {
         let mut new = Vec::new();
-        meeting.add_block(loaded, matchers, range, |idx| new.push(idx))?;
+        meeting.add_block(loaded, asked, |idx| new.push(idx))?;
         let grouped = loaded.index.group(&new, grouping);
         let (of_new, labels) = grouped.map_err(|error| storage(&loaded.index_fault(error)))?;
         let numbers: Vec<u32> = labels.into_iter().map(|labels| groups.number(labels)).collect();
@@ -140,24 +142,12 @@ impl Meeting {
     fn add_block(
         &mut self,
         loaded: &Arc<Loaded>,
-        matchers: &[Matcher],
-        range: TimeRange,
+        (matchers, range, on_damage): (&[Matcher], TimeRange, OnDamage),
         mut is_new: impl FnMut(u32),
     ) -> Result<(), SelectError> {
-        let index_fault = |error| storage(&loaded.index_fault(error));
-        let found = swell_index::select(&loaded.index, matchers).map_err(index_fault)?;
         let is_coarse = loaded.block.meta.resolution > DurationMs::ZERO;
-        let series = loaded.series(&found).map_err(|error| storage(&error))?;
-        let (found, series): (Vec<u32>, Vec<BlockSeries>) = found
-            .into_iter()
-            .zip(series)
-            .filter(|(_, series)| is_coarse || may_overlap(series, range))
-            .unzip();
-        let mut identities = Vec::new();
-        if self.has_many {
-            identities = loaded.identities(&found).map_err(|error| storage(&error))?;
-        }
-        let tombstones = loaded.block.tombstones().map_err(|error| storage(&error))?;
+        let found = on_damage.check(find(loaded, matchers, range, self.has_many))?;
+        let Some(Matching { found, series, identities, tombstones }) = found else { return Ok(()) };
         for (nr, (idx, series)) in found.into_iter().zip(series).enumerate() {
             let known = self.selected.len();
             let slot = self.slot(|| identities[nr]);
@@ -174,6 +164,34 @@ impl Meeting {
         }
         Ok(())
     }
+}
+
+/// Series of a block that satisfy all matchers, and may have samples in the range.
+struct Matching {
+    found: Vec<u32>,
+    series: Vec<BlockSeries>,
+    /// Where they are asked for.
+    identities: Vec<Identity>,
+    tombstones: Arc<Tombstones<u32>>,
+}
+
+fn find(
+    loaded: &Loaded,
+    matchers: &[Matcher],
+    range: TimeRange,
+    with_identities: bool,
+) -> Result<Matching, ReadBlockError> {
+    let found = swell_index::select(&loaded.index, matchers);
+    let found = found.map_err(|error| loaded.index_fault(error))?;
+    let is_coarse = loaded.block.meta.resolution > DurationMs::ZERO;
+    let series = loaded.series(&found)?;
+    let (found, series): (Vec<u32>, Vec<BlockSeries>) = found
+        .into_iter()
+        .zip(series)
+        .filter(|(_, series)| is_coarse || may_overlap(series, range))
+        .unzip();
+    let identities = if with_identities { loaded.identities(&found)? } else { Vec::new() };
+    Ok(Matching { found, series, identities, tombstones: loaded.block.tombstones()? })
 }
 
 fn may_overlap(series: &BlockSeries, range: TimeRange) -> bool {

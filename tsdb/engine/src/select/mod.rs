@@ -41,6 +41,44 @@ impl Selected {
             Part::Head(columns) => columns.deleted.is_some(),
         })
     }
+
+    /// Leaves out what is in damaged blocks; gives whether there was any.
+    fn pass_over_damage(&mut self) -> bool {
+        let (parts, coarse) = (self.parts.len(), self.coarse.len());
+        self.parts.retain(|part| match part {
+            Part::Block(loaded, ..) => loaded.block.damage().is_none(),
+            Part::Head(_) => true,
+        });
+        self.coarse.retain(|part| part.loaded.block.damage().is_none());
+        self.parts.len() < parts || self.coarse.len() < coarse
+    }
+}
+
+/// What becomes of a read that meets damage. The block remembers it, whatever is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OnDamage {
+    /// It is an error.
+    Fail,
+    /// It goes on without what is damaged: for readers that show [`crate::Db::warnings`].
+    PassOver,
+}
+
+impl OnDamage {
+    pub(crate) const fn of(hints: &SelectHints) -> Self {
+        if hints.passes_over_damage { Self::PassOver } else { Self::Fail }
+    }
+
+    /// What was read; nothing where it is damaged and that is passed over.
+    pub(crate) fn check<T>(
+        self,
+        read: Result<T, ReadBlockError>,
+    ) -> Result<Option<T>, SelectError> {
+        match read {
+            Ok(read) => Ok(Some(read)),
+            Err(ReadBlockError::Damaged { .. }) if self == Self::PassOver => Ok(None),
+            Err(error) => Err(storage(&error)),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -73,6 +111,7 @@ pub(crate) fn load(
     blocks: &[Arc<Block>],
     range: TimeRange,
     now: swell_env::Monotonic,
+    on_damage: OnDamage,
 ) -> Result<Vec<Arc<Loaded>>, SelectError> {
     blocks
         .iter()
@@ -80,6 +119,6 @@ pub(crate) fn load(
             // What stretches hold may be older than their ends.
             block.meta.resolution > DurationMs::ZERO || block.meta.range().overlaps(&range)
         })
-        .map(|block| block.load(now).map_err(|error| storage(&error)))
+        .filter_map(|block| on_damage.check(block.load(now)).transpose())
         .collect()
 }

@@ -65,6 +65,8 @@ pub(crate) struct WalWriter {
     batch_ids: Vec<LocalId>,
     /// See [`WalWriter::logged_bytes`].
     logged_bytes: u64,
+    /// What is in blocks and the log may not say yet, oldest first.
+    marks: Vec<FlushMark>,
 }
 
 const NO_ID: LocalId = LocalId::MAX;
@@ -130,6 +132,7 @@ impl WalWriter {
             record: Vec::new(),
             batch_ids: Vec::new(),
             logged_bytes: unsaved_bytes,
+            marks: Vec::new(),
         }
     }
 
@@ -218,14 +221,33 @@ impl WalWriter {
         Ok(Written { file: Arc::clone(&current.file), position })
     }
 
-    /// Writes down that samples are in a block.
-    pub(crate) fn write_mark(&mut self, mark: &FlushMark) -> Result<Written, LogError> {
-        self.make_room()?;
-        let current = self.current.as_ref().expect("make_room started a segment");
-        start_record(&mut self.record);
-        put_flushed(mark, &mut self.record);
-        assert!(end_record(&mut self.record, current.record_count), "a mark is short");
-        self.write(&Encoded { span: None, definition_bytes: 0 })
+    /// Takes a mark that samples are in a block; [`WalWriter::write_marks`] writes it down.
+    pub(crate) fn note(&mut self, mark: FlushMark) {
+        self.marks.push(mark);
+    }
+
+    /// Whether there are marks of which it is not known that they are durable.
+    pub(crate) fn has_marks(&self) -> bool {
+        !self.marks.is_empty()
+    }
+
+    /// Writes these marks; gives the last record. A mark that stands twice in the log says no more than one.
+    pub(crate) fn write_marks(&mut self) -> Result<Option<Written>, LogError> {
+        let mut last = None;
+        for idx in 0..self.marks.len() {
+            self.make_room()?;
+            let current = self.current.as_ref().expect("make_room started a segment");
+            start_record(&mut self.record);
+            put_flushed(&self.marks[idx], &mut self.record);
+            assert!(end_record(&mut self.record, current.record_count), "a mark is short");
+            last = Some(self.write(&Encoded { span: None, definition_bytes: 0 })?);
+        }
+        Ok(last)
+    }
+
+    /// What [`WalWriter::write_marks`] wrote is durable.
+    pub(crate) fn marks_are_durable(&mut self) {
+        self.marks.clear();
     }
 
     /// The position of the newest record; the least one before the first.

@@ -80,8 +80,17 @@ pub(crate) fn append(
 
 /// Everything the database answers for the matchers and range.
 pub(crate) fn read(db: &Db, matchers: &[Matcher], range: TimeRange) -> Result<Model, SelectError> {
+    read_with(db, matchers, &SelectHints::range(range))
+}
+
+/// As [`read`], with other hints.
+pub(crate) fn read_with(
+    db: &Db,
+    matchers: &[Matcher],
+    hints: &SelectHints,
+) -> Result<Model, SelectError> {
     let mut model = Model::new();
-    for series in db.select(matchers, &SelectHints::range(range))? {
+    for series in db.select(matchers, hints)? {
         let series = series?;
         let mut samples: BTreeMap<i64, u64> = BTreeMap::new();
         assert_eq!(series.floats.timestamps.len(), series.floats.values.len());

@@ -82,3 +82,30 @@ async fn paths_that_lead_nowhere_are_told_in_json() {
     lab.post("/api/v1/label/a/b", &[]).await.is_error(404, "not_found", "endpoint");
     assert_eq!(lab.post("/api/v1/targets", &[]).await.code, 405);
 }
+
+#[tokio::test]
+async fn markup_and_line_breaks_stay_text_of_their_type() {
+    let lab = Lab::new();
+    let markup = "%3Cscript%3Ealert(1)%3C/script%3E";
+    let breaks = "1%0D%0ASet-Cookie:%20a=b%0D%0A%0D%0Abody";
+    for text in [markup, breaks] {
+        for path in [
+            format!("/api/v1/query?query={text}"),
+            format!("/api/v1/query?query=1&time={text}"),
+            format!("/api/v1/query?query=1&stats={text}"),
+            format!("/api/v1/label/{text}/values"),
+            format!("/api/v1/series?match[]=%7Ba%3D%22{text}%22%7D"),
+            format!("/api/v1/nowhere/{text}"),
+            format!("/api/v1/format_query?query=%22{text}%22"),
+        ] {
+            let answer = lab.answer(request(Method::GET, &path, &[])).await;
+            let headers = &answer.headers;
+            assert_eq!(header(headers, "content-type"), Some("application/json"), "{path}");
+            assert_eq!(header(headers, "x-content-type-options"), Some("nosniff"), "{path}");
+            for name in ["set-cookie", "location"] {
+                assert_eq!(header(headers, name), None, "{path}");
+            }
+            serde_json::from_str::<serde_json::Value>(&answer.text).expect("JSON");
+        }
+    }
+}

@@ -9,15 +9,34 @@ use swell_model::{
 };
 
 /// A source that notes the times asked for.
-pub(crate) struct Watched {
+pub struct Watched {
     source: Arc<dyn SeriesSource>,
+    passes_over_damage: bool,
     first_ms: AtomicI64,
     last_ms: AtomicI64,
 }
 
 impl Watched {
-    pub(crate) fn new(source: Arc<dyn SeriesSource>) -> Self {
-        Self { source, first_ms: AtomicI64::new(i64::MAX), last_ms: AtomicI64::new(i64::MIN) }
+    /// For readers that show what [`Watched::warnings_of_reads`] says: what is damaged is left out of answers.
+    #[must_use]
+    pub fn passing_over_damage(source: Arc<dyn SeriesSource>) -> Self {
+        Self::new(source, true)
+    }
+
+    /// For readers that act on answers: reading what is damaged fails.
+    #[must_use]
+    pub fn strict(source: Arc<dyn SeriesSource>) -> Self {
+        Self::new(source, false)
+    }
+
+    fn new(source: Arc<dyn SeriesSource>, passes_over_damage: bool) -> Self {
+        let (first_ms, last_ms) = (AtomicI64::new(i64::MAX), AtomicI64::new(i64::MIN));
+        Self { source, passes_over_damage, first_ms, last_ms }
+    }
+
+    fn hints(&self, hints: &SelectHints) -> SelectHints {
+        let passes_over_damage = self.passes_over_damage || hints.passes_over_damage;
+        SelectHints { passes_over_damage, ..*hints }
     }
 
     fn note(&self, range: TimeRange) {
@@ -26,7 +45,8 @@ impl Watched {
     }
 
     /// What the source has to say about the times read so far.
-    pub(crate) fn warnings_of_reads(&self) -> Vec<String> {
+    #[must_use]
+    pub fn warnings_of_reads(&self) -> Vec<String> {
         let first = TimestampMs(self.first_ms.load(Ordering::Relaxed));
         let last = TimestampMs(self.last_ms.load(Ordering::Relaxed));
         if first > last {
@@ -43,7 +63,7 @@ impl SeriesSource for Watched {
         hints: &SelectHints,
     ) -> Result<SeriesIter<'a>, SelectError> {
         self.note(hints.range);
-        self.source.select(matchers, hints)
+        self.source.select(matchers, &self.hints(hints))
     }
 
     fn select_grouped<'a>(
@@ -54,7 +74,7 @@ impl SeriesSource for Watched {
         split: Split,
     ) -> Result<Option<SelectedGroups<'a>>, SelectError> {
         self.note(hints.range);
-        self.source.select_grouped(matchers, hints, grouping, split)
+        self.source.select_grouped(matchers, &self.hints(hints), grouping, split)
     }
 
     fn select_parts<'a>(
@@ -64,7 +84,7 @@ impl SeriesSource for Watched {
         split: Split,
     ) -> Result<Vec<SeriesIter<'a>>, SelectError> {
         self.note(hints.range);
-        self.source.select_parts(matchers, hints, split)
+        self.source.select_parts(matchers, &self.hints(hints), split)
     }
 
     fn newest_grouped(
@@ -98,5 +118,13 @@ impl SeriesSource for Watched {
     ) -> Result<Vec<String>, SelectError> {
         self.note(range);
         self.source.label_values(name, matchers, range)
+    }
+}
+
+impl std::fmt::Debug for Watched {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Watched")
+            .field("passes_over_damage", &self.passes_over_damage)
+            .finish_non_exhaustive()
     }
 }
