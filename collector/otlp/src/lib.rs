@@ -3,7 +3,7 @@
 //!
 //! Names, labels and forms are those of Prometheus' translation (`storage/remote/otlptranslator` and
 //! `prometheus/otlptranslator`), so that whoever moves an OTLP sender from there finds the same series. Why the messages
-//! are written out here stands in docs/adr/026.
+//! are written out here stands in docs/adr/027.
 
 mod attributes;
 mod delta;
