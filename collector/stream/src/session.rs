@@ -175,15 +175,25 @@ impl Session {
                 Place::Refused | Place::Unresolved => applied.refused_samples += 1,
             }
         }
-        if !batch.retired.is_empty() {
+        if has_repeats(&row.series) {
             keep_one_of_each(&mut row);
         }
         Ok(row)
     }
 }
 
+/// Whether a series stands in a row more than once; quick where they rise, as an agent sends them.
+fn has_repeats(series: &[SeriesRef]) -> bool {
+    if series.is_sorted_by(|a, b| a < b) {
+        return false;
+    }
+    let mut sorted = series.to_vec();
+    sorted.sort_unstable();
+    sorted.windows(2).any(|pair| pair[0] == pair[1])
+}
+
 /// A series that ended and came back under another number within one batch stands in it twice: its
-/// staleness marker gives way.
+/// staleness marker gives way. Of what an agent sends twice otherwise the first counts.
 fn keep_one_of_each(row: &mut Row) {
     let live: HashSet<SeriesRef> = row
         .series
