@@ -35,6 +35,8 @@ struct Imported {
     block_count: u64,
     block_bytes: u64,
     range: Option<TimeRange>,
+    /// Blocks of aggregates that were made anew.
+    aggregated_count: usize,
 }
 
 /// Something to import from.
@@ -57,6 +59,11 @@ pub(crate) fn import(args: &TsdbImportArgs) -> anyhow::Result<bool> {
         store(&db, &source, &mut imported, &mut progress)?;
     }
     progress.end();
+    if let Some(range) = imported.range {
+        // Days that are aggregated already would not have what was imported into them.
+        imported.aggregated_count =
+            db.aggregate_anew(range).context("make the aggregates of the imported times anew")?;
+    }
     db.close().context("close the storage")?;
     tell(args, &imported)?;
     Ok(imported.stored + imported.dropped > 0)
@@ -233,6 +240,7 @@ fn tell(args: &TsdbImportArgs, done: &Imported) -> anyhow::Result<()> {
         OutputForm::Json => json!({
             "samples": done.stored, "dropped": done.dropped, "blocks": done.block_count,
             "block_bytes": done.block_bytes, "range_ms": ends,
+            "aggregate_blocks": done.aggregated_count,
         })
         .to_string(),
         OutputForm::Text => format!(
@@ -240,6 +248,9 @@ fn tell(args: &TsdbImportArgs, done: &Imported) -> anyhow::Result<()> {
             done.stored, done.block_count, done.block_bytes, done.dropped
         ),
     };
+    if done.aggregated_count > 0 {
+        eprintln!("{} blocks of aggregates were made anew", done.aggregated_count);
+    }
     let mut stdout = std::io::stdout();
     writeln!(stdout, "{line}").map_err(CliError::Write)?;
     if done.block_count > 0 {
