@@ -240,7 +240,7 @@ pub struct QueryArgs {
     /// The expression
     #[arg(value_name = "PROMQL")]
     pub expression: String,
-    /// Draw the last so much time, such as 1h
+    /// Draw the last so much time, such as 1h; with --output arrow, the raw samples of that time
     #[arg(long, value_name = "DURATION")]
     pub range: Option<String>,
     /// Distance of the points; fits the terminal unless given
@@ -249,9 +249,12 @@ pub struct QueryArgs {
     /// Evaluate at this time instead of now (RFC 3339 or Unix seconds)
     #[arg(long, value_name = "TIME", conflicts_with = "range")]
     pub time: Option<String>,
-    /// text, or the API's answer as JSON
+    /// text, the API's answer as JSON, or raw samples of a selector as a stream of Arrow record batches
     #[arg(long, short, value_enum, default_value = "text")]
     pub output: QueryFormat,
+    /// With --output arrow: where the stream is written, once it is whole; standard output unless given
+    #[arg(long, short, value_name = "FILE")]
+    pub file: Option<PathBuf>,
     /// Where the HTTP API is
     #[command(flatten)]
     pub http: HttpArgs,
@@ -260,6 +263,17 @@ pub struct QueryArgs {
 /// Form of a query's answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum QueryFormat {
+    /// For people
+    Text,
+    /// The answer of the API
+    Json,
+    /// Arrow IPC stream of the samples of a selector, as they were stored
+    Arrow,
+}
+
+/// Form of an explanation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ExplainFormat {
     /// For people
     Text,
     /// The answer of the API
@@ -280,7 +294,7 @@ pub struct ExplainArgs {
     pub namespace: String,
     /// text, or the decision record as JSON
     #[arg(long, short, value_enum, default_value = "text")]
-    pub output: QueryFormat,
+    pub output: ExplainFormat,
     /// Where the HTTP API is
     #[command(flatten)]
     pub http: HttpArgs,

@@ -35,6 +35,15 @@ pub enum CliError {
         #[source]
         source: io::Error,
     },
+    /// A file could not be written.
+    #[error("write {}", path.display())]
+    WriteFile {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// There is no kubeconfig where it was looked for.
     #[error(
         "there is no kubeconfig at {}: start `swell server` (it writes DATA_DIR/kubeconfig), then pass that file with --kubeconfig or KUBECONFIG", path.display()

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::CliError;
-use crate::args::{ExplainArgs, QueryFormat};
+use crate::args::{ExplainArgs, ExplainFormat};
 use crate::http_api::get;
 use crate::kinds::split;
 use crate::output::Output;
@@ -31,8 +31,8 @@ pub(crate) async fn run(args: &ExplainArgs, out: &mut Output<'_>) -> Result<(), 
     }
     let record = get(&args.http, &path, &params).await?;
     match args.output {
-        QueryFormat::Json => out.json(&record),
-        QueryFormat::Text => {
+        ExplainFormat::Json => out.json(&record),
+        ExplainFormat::Text => {
             for line in text(&record) {
                 out.line(&line)?;
             }

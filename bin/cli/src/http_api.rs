@@ -22,12 +22,95 @@ use crate::args::HttpArgs;
 /// A query may take its full two minutes; the network a little more.
 const DEADLINE: Duration = Duration::from_secs(130);
 
+type Cause = Box<dyn std::error::Error + Send + Sync>;
+
 /// Fetches `path` with query parameters and decodes the JSON; an error answer gives its own text.
 pub(crate) async fn get(
     http: &HttpArgs,
     path: &str,
     params: &[(&str, &str)],
 ) -> Result<Value, CliError> {
+    let mut answer = send(http, path, params).await?;
+    let body = answer.rest(DEADLINE).await?;
+    match serde_json::from_slice(&body) {
+        Ok(value) if answer.status.is_success() => Ok(value),
+        _ => Err(refused(path, answer.status, &body)),
+    }
+}
+
+/// Gives the body of `path` to `take`, piece by piece. A piece may come as late as a whole answer of [`get`].
+pub(crate) async fn stream(
+    http: &HttpArgs,
+    path: &str,
+    params: &[(&str, &str)],
+    take: &mut dyn FnMut(&[u8]) -> Result<(), CliError>,
+) -> Result<(), CliError> {
+    let mut answer = send(http, path, params).await?;
+    if !answer.status.is_success() {
+        let body = answer.rest(DEADLINE).await?;
+        return Err(refused(path, answer.status, &body));
+    }
+    while let Some(piece) = answer.piece(DEADLINE).await? {
+        take(&piece)?;
+    }
+    Ok(())
+}
+
+/// What an answer says that is none of what was asked for.
+fn refused(path: &str, status: http::StatusCode, body: &[u8]) -> CliError {
+    let message = match serde_json::from_slice::<Value>(body) {
+        Ok(value) => value["error"]
+            .as_str()
+            .or_else(|| value["message"].as_str())
+            .map_or_else(|| value.to_string(), str::to_owned),
+        Err(_) => format!(
+            "{status} on {path}: {}",
+            String::from_utf8_lossy(&body[..body.len().min(300)]).trim()
+        ),
+    };
+    CliError::HttpAnswer { code: status.as_u16(), message }
+}
+
+/// An answer whose body is still to come.
+struct Answer {
+    server: String,
+    status: http::StatusCode,
+    body: hyper::body::Incoming,
+}
+
+impl Answer {
+    fn fault(&self, source: impl Into<Cause>) -> CliError {
+        CliError::Http { server: self.server.clone(), source: source.into() }
+    }
+
+    /// The next piece of the body; `None` at its end.
+    async fn piece(&mut self, deadline: Duration) -> Result<Option<Bytes>, CliError> {
+        loop {
+            let frame = tokio::time::timeout(deadline, self.body.frame()).await;
+            match frame.map_err(|elapsed| self.fault(elapsed))? {
+                None => return Ok(None),
+                Some(Err(error)) => return Err(self.fault(error)),
+                // Trailers are passed over.
+                Some(Ok(frame)) => {
+                    if let Ok(data) = frame.into_data() {
+                        return Ok(Some(data));
+                    }
+                }
+            }
+        }
+    }
+
+    async fn rest(&mut self, deadline: Duration) -> Result<Vec<u8>, CliError> {
+        let mut body = Vec::new();
+        while let Some(piece) = self.piece(deadline).await? {
+            body.extend_from_slice(&piece);
+        }
+        Ok(body)
+    }
+}
+
+/// Sends a request and waits for the head of its answer.
+async fn send(http: &HttpArgs, path: &str, params: &[(&str, &str)]) -> Result<Answer, CliError> {
     // Errors do not show the address as given: it may hold a password.
     let wrong = |what: String| CliError::Usage(format!("--server: {what}"));
     let mut server = url::Url::parse(&http.server).map_err(|error| wrong(error.to_string()))?;
@@ -36,10 +119,7 @@ pub(crate) async fn get(
         return Err(wrong("it has no host".to_owned()));
     }
     let shown = server.to_string();
-    let unreachable = |source: Box<dyn std::error::Error + Send + Sync>| CliError::Http {
-        server: shown.clone(),
-        source,
-    };
+    let unreachable = |source: Cause| CliError::Http { server: shown.clone(), source };
     let mut url = format!("{}{path}", server.as_str().trim_end_matches('/'));
     for (idx, (name, value)) in params.iter().enumerate() {
         let separator = if idx == 0 { '?' } else { '&' };
@@ -62,33 +142,13 @@ pub(crate) async fn get(
             .enable_http1()
             .build();
         let client = Client::builder(TokioExecutor::new()).build::<_, Empty<Bytes>>(connector);
-        let answer = client.request(request).await?;
-        let status = answer.status();
-        let body = answer.into_body().collect().await?.to_bytes();
-        Ok::<_, Box<dyn std::error::Error + Send + Sync>>((status, body))
+        client.request(request).await.map_err(Cause::from)
     };
-    let (status, body) = tokio::time::timeout(DEADLINE, exchange)
+    let answer = tokio::time::timeout(DEADLINE, exchange)
         .await
         .map_err(|elapsed| unreachable(Box::new(elapsed)))?
         .map_err(unreachable)?;
-    let parsed: Result<Value, _> = serde_json::from_slice(&body);
-    match parsed {
-        Ok(value) if status.is_success() => Ok(value),
-        Ok(value) => {
-            let message = value["error"]
-                .as_str()
-                .or_else(|| value["message"].as_str())
-                .map_or_else(|| value.to_string(), str::to_owned);
-            Err(CliError::HttpAnswer { code: status.as_u16(), message })
-        }
-        Err(_) => Err(CliError::HttpAnswer {
-            code: status.as_u16(),
-            message: format!(
-                "{status} on {path}: {}",
-                String::from_utf8_lossy(&body[..body.len().min(300)]).trim()
-            ),
-        }),
-    }
+    Ok(Answer { server: shown, status: answer.status(), body: answer.into_body() })
 }
 
 /// The header for a user and password in the address.

@@ -5,6 +5,8 @@ use std::io::IsTerminal as _;
 use serde_json::Value;
 use swell_model::DurationMs;
 
+mod arrow;
+
 use crate::CliError;
 use crate::args::{QueryArgs, QueryFormat};
 use crate::http_api::get;
@@ -16,6 +18,12 @@ const PLOT_WIDTH: usize = 100;
 
 /// Runs `query`.
 pub(crate) async fn run(args: &QueryArgs, out: &mut Output<'_>) -> Result<(), CliError> {
+    if args.output == QueryFormat::Arrow {
+        return arrow::run(args, out).await;
+    }
+    if args.file.is_some() {
+        return Err(CliError::Usage("--file is for --output arrow".to_owned()));
+    }
     let answer = match &args.range {
         None => instant(args).await?,
         Some(range) => {
@@ -76,11 +84,7 @@ async fn range_query(
     span: DurationMs,
     step: DurationMs,
 ) -> Result<Value, CliError> {
-    let now = get(&args.http, "/api/v1/query", &[("query", "time()")]).await?;
-    let end: f64 = now["data"]["result"][1]
-        .as_str()
-        .and_then(|text| text.parse().ok())
-        .ok_or_else(|| CliError::Usage("the server did not tell the time".to_owned()))?;
+    let end = server_time(args).await?;
     let start = end - span.as_seconds();
     let (start, end, step) = (start.to_string(), end.to_string(), step.as_seconds().to_string());
     let params = [
@@ -90,6 +94,15 @@ async fn range_query(
         ("step", step.as_str()),
     ];
     get(&args.http, "/api/v1/query_range", &params).await
+}
+
+/// Seconds since the epoch.
+async fn server_time(args: &QueryArgs) -> Result<f64, CliError> {
+    let now = get(&args.http, "/api/v1/query", &[("query", "time()")]).await?;
+    now["data"]["result"][1]
+        .as_str()
+        .and_then(|text| text.parse().ok())
+        .ok_or_else(|| CliError::Usage("the server did not tell the time".to_owned()))
 }
 
 fn duration(text: &str) -> Result<DurationMs, CliError> {
