@@ -115,8 +115,8 @@ fn what_is_exported_and_imported_again_is_the_same() {
     assert_eq!(lab.exported_text("one"), samples());
 
     let parquet = lab.export("parquet", "one", "parquet");
-    assert!(parquet.join("date=2026-05-26/metric=errors_total").is_dir());
-    assert!(parquet.join("date=2026-05-27/metric=errors_total").is_dir());
+    let days = ["date=2026-05-26", "date=2026-05-27"];
+    assert!(days.iter().all(|day| parquet.join(day).is_dir()));
     assert_eq!(lab.import("parquet", &parquet, "two")["samples"], 6 * STEPS);
     assert_eq!(lab.exported_text("two"), samples());
 
@@ -245,13 +245,18 @@ fn sealed_days_are_archived_and_queries_reach_them() {
     let (_, names) = server.get("/api/v1/label/__name__/values");
     assert!(names.contains("odd_values") && names.contains("errors_total"), "{names}");
 
-    // A file that goes missing is told, not passed over.
-    let day = folder.join("date=2026-05-26/metric=errors_total");
+    assert_eq!(server.stop(), 0);
+
+    // A file that goes missing is told, not passed over. What was read before is in the memory of that server only.
+    let day = folder.join("date=2026-05-26");
     fs::remove_dir_all(&day).expect("removed");
-    let (status, body) =
-        server.get(&format!("/api/v1/query?query=count_over_time(errors_total[5h])&time={end_s}"));
-    assert_eq!(status, 500, "{body}");
-    assert!(body.contains("metric=errors_total"), "{body}");
+    let server = Server::start(&lab.path("empty"), &["--config", text(&config)]);
+    let path = format!("/api/v1/query?query=count_over_time(errors_total[5h])&time={end_s}");
+    let body = wait_for("the failure to be told", || {
+        let (status, body) = server.get(&path);
+        (status == 500).then_some(body)
+    });
+    assert!(body.contains("date=2026-05-26/part-"), "{body}");
     assert_eq!(server.stop(), 0);
 }
 
@@ -277,13 +282,45 @@ fn readers_that_are_not_ours_agree() {
     let server = Server::start(&lab.path("data"), &[]);
     let (status, body) = server.get("/api/swell/v1/arrow");
     assert_eq!(status, 400, "{body}");
+    let address = format!("http://{}", server.http);
+    let queried = lab.path("query.arrows");
+    let query = |more: &[&str]| {
+        let head = ["query", "requests_total", "--output", "arrow", "--server", &address];
+        run(&[&head, more].concat())
+    };
+    let (code, _, told) = query(&["--range", "1y", "--file", text(&queried)]);
+    assert_eq!(code, 0, "{told}");
+    // What is refused says so, and leaves no file behind.
+    let missing = lab.path("none.arrows");
+    for (more, expected) in [
+        (&["--file", text(&missing)][..], "--range"),
+        (&["--range", "1h", "--step", "1m", "--file", text(&missing)], "--step"),
+    ] {
+        let (code, _, told) = query(more);
+        assert!(code == 2 && told.contains(expected), "{code}: {told}");
+    }
+    let (code, _, told) = run(&[
+        "query",
+        "sum(requests_total)",
+        "--output",
+        "arrow",
+        "--range",
+        "1h",
+        "--server",
+        &address,
+        "--file",
+        text(&missing),
+    ]);
+    assert!(code == 1 && told.contains("match[]"), "{code}: {told}");
+    assert!(!missing.exists() && !lab.path("none.arrows.part").exists());
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/readers.py");
     let output = Command::new(python)
         .arg(script)
-        .arg(format!("http://{}", server.http))
+        .arg(&address)
         .args([
             text(&parquet),
             text(&arrow),
+            text(&queried),
             &START_S.to_string(),
             &STEPS.to_string(),
             &STEP_S.to_string(),

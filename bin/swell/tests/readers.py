@@ -1,6 +1,8 @@
 """Reads an export and an Arrow stream with pyarrow, pandas and DuckDB, and compares them with the query API.
 
-Usage: readers.py URL PARQUET_FOLDER ARROW_FILE START_SECONDS STEPS STEP_SECONDS
+Usage: readers.py URL PARQUET_FOLDER ARROW_FILE QUERY_FILE START_SECONDS STEPS STEP_SECONDS
+
+QUERY_FILE is what `swell query requests_total --output arrow` wrote.
 """
 import json
 import math
@@ -14,8 +16,8 @@ import pandas
 import pyarrow.dataset
 import pyarrow.ipc
 
-url, folder, arrow_file = sys.argv[1:4]
-start, steps, step = map(int, sys.argv[4:7])
+url, folder, arrow_file, query_file = sys.argv[1:5]
+start, steps, step = map(int, sys.argv[5:8])
 end = start + steps * step
 
 
@@ -88,6 +90,10 @@ for metric in ["errors_total", "odd_values", "requests_total"]:
     for instance, at, value in rows:
         found.setdefault(instance, []).append((at, value))
     same(found, expected, "DuckDB")
+
+queried = pyarrow.ipc.open_stream(query_file).read_all().to_pandas()
+assert set(queried["metric"]) == {"requests_total"}, set(queried["metric"])
+same(by_instance(queried), from_api("requests_total"), "swell query")
 
 # The range API, at the times of the steps: the last sample at or before each.
 expected = from_api("requests_total")

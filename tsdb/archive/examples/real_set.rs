@@ -72,13 +72,17 @@ fn main() -> Fallible<()> {
     let began = cpu_seconds();
     let done = export_window(&archive, &recorded, &[], window, &mut |_| {})?.ok_or("nothing")?;
     let wrote = cpu_seconds() - began;
-    let lists: u64 = std::fs::read_dir(folder.path().join("_swell/uploads"))?
-        .map(|entry| Ok(entry?.metadata()?.len()))
-        .sum::<std::io::Result<u64>>()?;
+    let bytes_in = |name: &str| -> Fallible<u64> {
+        let entries = std::fs::read_dir(folder.path().join("_swell").join(name))?;
+        let lens = entries.map(|entry| Ok(entry?.metadata()?.len()));
+        Ok(lens.sum::<std::io::Result<u64>>()?)
+    };
+    let (lists, indices) = (bytes_in("uploads")?, bytes_in("series")?);
     println!(
-        "{:.3} bytes per sample in Parquet files, {:.3} with the upload's list",
+        "{:.3} bytes per sample in Parquet files, {:.3} with the upload's list, {:.3} with the index of series",
         ratio(done.size_bytes, count),
-        ratio(done.size_bytes + lists, count)
+        ratio(done.size_bytes + lists, count),
+        ratio(done.size_bytes + lists + indices, count)
     );
     println!(
         "written, read back and compared: {:.1} M samples a second of CPU",

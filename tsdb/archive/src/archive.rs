@@ -1,22 +1,23 @@
 //! An archive as a source of series.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use swell_env::{Clock, Monotonic};
-use swell_model::{
-    METRIC_NAME, Matcher, SelectError, SelectHints, SeriesData, SeriesIter, SeriesSource, TimeRange,
-};
+use swell_model::{Matcher, SelectError, SeriesData, TimeRange};
 use swell_telemetry::chain;
 
 use crate::cache::SegmentCache;
 use crate::catalogue::{Catalogue, CatalogueError};
-use crate::decode::{Collected, DecodeError, FileFacts, Segments, Wanted};
+use crate::decode::{DecodeError, FileFacts, Segments, Wanted};
+use crate::labels::may_match;
 use crate::layout::Window;
 use crate::manifest::{Manifest, Part, Segment};
+use crate::plan::Uploaded;
+use crate::rows::Collected;
 use crate::store::Store;
 
 /// Bytes of files kept in memory after a read.
@@ -25,8 +26,6 @@ const CACHE_BYTES: usize = 64 << 20;
 const READ_DEADLINE: Duration = Duration::from_secs(30);
 /// After a failure the store is left alone this long, so that queries do not wait for it one by one.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
-/// Files of metrics that match, up to which label values are read out of files: names of metrics are known without.
-const LABEL_FILES_MAX: usize = 256;
 
 /// Why an archive could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -76,13 +75,24 @@ impl ReadError {
     }
 }
 
+/// What one read may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ReadLimits {
+    samples_max: usize,
+    /// `None` for one who may wait.
+    deadline: Option<Duration>,
+}
+
+impl ReadLimits {
+    /// All there is, however long it takes.
+    pub(crate) const NONE: Self = Self { samples_max: usize::MAX, deadline: None };
+}
+
 /// Files of one archive, read through their lists.
 pub struct Archive {
     store: Store,
     clock: Arc<dyn Clock>,
-    samples_max: usize,
-    /// `None` for one who may wait.
-    deadline: Option<Duration>,
+    limits: ReadLimits,
     catalogue: RwLock<Catalogue>,
     cache: Mutex<SegmentCache>,
     health: Mutex<Health>,
@@ -109,8 +119,7 @@ impl Archive {
         Self {
             store,
             clock,
-            samples_max,
-            deadline: Some(READ_DEADLINE),
+            limits: ReadLimits { samples_max, deadline: Some(READ_DEADLINE) },
             catalogue: RwLock::default(),
             cache: Mutex::new(SegmentCache::new(CACHE_BYTES)),
             health: Mutex::default(),
@@ -120,7 +129,7 @@ impl Archive {
     /// The same, for a tool: a read may take as long as it takes.
     #[must_use]
     pub fn without_deadline(mut self) -> Self {
-        self.deadline = None;
+        self.limits.deadline = None;
         self
     }
 
@@ -184,6 +193,34 @@ impl Archive {
         self.catalogue.write().add(name, manifest);
     }
 
+    /// An upload whose files and list are removed.
+    pub(crate) fn forget(&self, name: &str) {
+        self.catalogue.write().remove(name);
+    }
+
+    /// Uploads as planning sees them.
+    pub(crate) fn planned(&self) -> Vec<Uploaded> {
+        let catalogue = self.catalogue.read();
+        let planned = |(name, manifest): (&str, &Arc<Manifest>)| Uploaded {
+            name: name.to_owned(),
+            window: manifest.window(),
+            is_current: manifest.is_current(),
+            metric_samples_max: manifest.metric_samples_max(),
+        };
+        catalogue.named().map(planned).collect()
+    }
+
+    /// Uploads that others stand for, and that are not removed yet.
+    pub(crate) fn replaced(&self) -> Vec<(String, Arc<Manifest>)> {
+        self.catalogue.read().replaced()
+    }
+
+    /// Uploads by the names of their lists.
+    pub(crate) fn named(&self, names: &[String]) -> Vec<Arc<Manifest>> {
+        let catalogue = self.catalogue.read();
+        names.iter().filter_map(|name| catalogue.get(name).cloned()).collect()
+    }
+
     /// Why answers about these times may lack what is archived, as sentences for the reader; none when all is well.
     #[must_use]
     pub fn warnings(&self, range: TimeRange) -> Vec<String> {
@@ -217,16 +254,49 @@ impl Archive {
         range: TimeRange,
         labels_only: bool,
     ) -> Result<Vec<SeriesData>, ReadError> {
+        let uploads = self.overlapping(range);
+        match self.read_of(&uploads, matchers, range, labels_only, self.limits) {
+            Err(error @ ReadError::Damaged { .. }) => {
+                // Files go when their uploads are merged, perhaps while they are read.
+                let listed = self.refresh().map(|()| self.overlapping(range));
+                match listed {
+                    Ok(now) if now != uploads => {
+                        self.read_of(&now, matchers, range, labels_only, self.limits)
+                    }
+                    _ => Err(error),
+                }
+            }
+            read => read,
+        }
+    }
+
+    pub(crate) const fn limits(&self) -> ReadLimits {
+        self.limits
+    }
+
+    pub(crate) fn overlapping(&self, range: TimeRange) -> Vec<Arc<Manifest>> {
+        self.catalogue.read().overlapping(range)
+    }
+
+    pub(crate) fn read_of(
+        &self,
+        uploads: &[Arc<Manifest>],
+        matchers: &[Matcher],
+        range: TimeRange,
+        labels_only: bool,
+        limits: ReadLimits,
+    ) -> Result<Vec<SeriesData>, ReadError> {
         let began = self.clock.monotonic();
         let mut collected = Collected::default();
-        for manifest in self.catalogue.read().overlapping(range) {
+        for manifest in uploads {
             for part in manifest.parts.iter().filter(|part| may_match(part, matchers)) {
                 let spent = self.clock.monotonic().since(began);
-                if self.deadline.is_some_and(|deadline| spent > deadline) {
+                if limits.deadline.is_some_and(|deadline| spent > deadline) {
                     return Err(ReadError::Slow { location: self.store.location().to_owned() });
                 }
-                let wanted = Wanted { metric: &part.metric, matchers, range, labels_only };
-                self.read_part(part, wanted, &mut collected)?;
+                let metric = part.only_metric();
+                let wanted = Wanted { metric, matchers, range, labels_only };
+                self.read_part(part, wanted, limits.samples_max, &mut collected)?;
             }
         }
         Ok(collected.into_series())
@@ -236,6 +306,7 @@ impl Archive {
         &self,
         part: &Part,
         wanted: Wanted<'_>,
+        samples_max: usize,
         collected: &mut Collected,
     ) -> Result<(), ReadError> {
         let groups: Vec<usize> = (0..part.row_groups.len())
@@ -245,40 +316,40 @@ impl Archive {
             return Ok(());
         }
         let damaged =
-            |offset: u64| move |error: DecodeError| self.damaged(part, offset, chain(&error));
-        let footer = self.segment(part, part.footer)?;
+            |offset: u64| move |error: DecodeError| self.damaged(&part.path, offset, chain(&error));
+        let footer = self.segment(&part.path, part.footer)?;
         let mut file = Segments::new(part.size_bytes, vec![footer.clone()]);
         let facts = FileFacts::read(&file).map_err(damaged(part.footer.offset))?;
         if facts.row_groups().len() != part.row_groups.len() {
             let what = "its footer and its upload's list differ".to_owned();
-            return Err(self.damaged(part, part.footer.offset, what));
+            return Err(self.damaged(&part.path, part.footer.offset, what));
         }
         for idx in groups {
             if !facts.may_match(&facts.row_groups()[idx], wanted.matchers) {
                 continue;
             }
             let segment = part.row_groups[idx].bytes;
-            file =
-                Segments::new(part.size_bytes, vec![footer.clone(), self.segment(part, segment)?]);
-            facts.collect(file.clone(), idx, wanted, collected).map_err(damaged(segment.offset))?;
-            if collected.sample_count > self.samples_max {
-                return Err(ReadError::TooMany { samples_max: self.samples_max });
+            let group = self.segment(&part.path, segment)?;
+            file = Segments::new(part.size_bytes, vec![footer.clone(), group]);
+            facts.collect(&file, idx, wanted, collected).map_err(damaged(segment.offset))?;
+            if collected.sample_count > samples_max {
+                return Err(ReadError::TooMany { samples_max });
             }
         }
         Ok(())
     }
 
-    fn damaged(&self, part: &Part, offset: u64, what: String) -> ReadError {
-        let (location, object) = (self.store.location().to_owned(), part.path.clone());
+    pub(crate) fn damaged(&self, object: &str, offset: u64, what: String) -> ReadError {
+        let (location, object) = (self.store.location().to_owned(), object.to_owned());
         ReadError::Damaged { location, object, offset, what }
     }
 
     /// A stretch of a file whose bytes are those that were uploaded, and its offset.
-    fn segment(&self, part: &Part, segment: Segment) -> Result<(u64, Bytes), ReadError> {
-        if let Some(bytes) = self.cache.lock().get(&part.path, segment.offset) {
+    pub(crate) fn segment(&self, path: &str, segment: Segment) -> Result<(u64, Bytes), ReadError> {
+        if let Some(bytes) = self.cache.lock().get(path, segment.offset) {
             return Ok((segment.offset, bytes));
         }
-        let bytes = self.fetch(part, segment)?;
+        let bytes = self.fetch(path, segment)?;
         let found = crc32fast::hash(&bytes);
         if bytes.len() as u64 != segment.len || found != segment.crc32 {
             let what = format!(
@@ -286,26 +357,26 @@ impl Archive {
                 bytes.len(),
                 segment.crc32
             );
-            return Err(self.damaged(part, segment.offset, what));
+            return Err(self.damaged(path, segment.offset, what));
         }
-        self.cache.lock().put(&part.path, segment.offset, bytes.clone());
+        self.cache.lock().put(path, segment.offset, bytes.clone());
         Ok((segment.offset, bytes))
     }
 
-    fn fetch(&self, part: &Part, segment: Segment) -> Result<Bytes, ReadError> {
+    fn fetch(&self, path: &str, segment: Segment) -> Result<Bytes, ReadError> {
         let location = || self.store.location().to_owned();
         if let Some((since, _)) = &self.health.lock().failing
             && self.clock.monotonic().since(*since) < RETRY_AFTER
         {
             return Err(ReadError::Unreachable { location: location(), source: None });
         }
-        match self.store.get_range(&part.path, segment.offset..segment.end()) {
+        match self.store.get_range(path, segment.offset..segment.end()) {
             Ok(bytes) => {
                 self.note(None);
                 Ok(bytes)
             }
             Err(error) if error.is_not_found() => Err(self.damaged(
-                part,
+                path,
                 segment.offset,
                 "the file is gone, its upload's list is still there".to_owned(),
             )),
@@ -319,117 +390,12 @@ impl Archive {
             }
         }
     }
-
-    /// Number of files that a read with these matchers would look into.
-    fn file_count(&self, matchers: &[Matcher], range: TimeRange) -> usize {
-        let uploads = self.catalogue.read().overlapping(range);
-        let parts = uploads.iter().flat_map(|manifest| &manifest.parts);
-        parts.filter(|part| may_match(part, matchers)).count()
-    }
-
-    /// Names of the metrics whose files may have series that satisfy the matchers: no file is opened.
-    fn metrics(&self, matchers: &[Matcher], range: TimeRange) -> BTreeSet<String> {
-        let uploads = self.catalogue.read().overlapping(range);
-        let parts = uploads.iter().flat_map(|manifest| &manifest.parts);
-        parts
-            .filter(|part| !part.metric.is_empty() && may_match(part, matchers))
-            .map(|part| part.metric.clone())
-            .collect()
-    }
-
-    /// Sorted label names of what is archived; those of files, whose series are not told apart.
-    ///
-    /// # Errors
-    /// None today; the shape of [`Archive::label_values`].
-    pub fn label_names(
-        &self,
-        matchers: &[Matcher],
-        range: TimeRange,
-    ) -> Result<Vec<String>, ReadError> {
-        let uploads = self.catalogue.read().overlapping(range);
-        let parts = uploads.iter().flat_map(|manifest| &manifest.parts);
-        let mut names = BTreeSet::new();
-        for part in parts.filter(|part| may_match(part, matchers)) {
-            names.extend(part.labels.iter().cloned());
-            if !part.metric.is_empty() {
-                names.insert(METRIC_NAME.to_owned());
-            }
-        }
-        Ok(names.into_iter().collect())
-    }
-
-    /// Sorted values of a label; `None` when the matchers leave so many files that they are not read for this.
-    ///
-    /// # Errors
-    /// [`ReadError`].
-    pub fn label_values(
-        &self,
-        name: &str,
-        matchers: &[Matcher],
-        range: TimeRange,
-    ) -> Result<Option<Vec<String>>, ReadError> {
-        let by_name_only = matchers.iter().all(|it| it.name == METRIC_NAME);
-        if name == METRIC_NAME && by_name_only {
-            return Ok(Some(self.metrics(matchers, range).into_iter().collect()));
-        }
-        if self.file_count(matchers, range) > LABEL_FILES_MAX {
-            return Ok(None);
-        }
-        let series = self.read(matchers, range, true)?;
-        let values: BTreeSet<&str> = series.iter().filter_map(|it| it.labels.get(name)).collect();
-        Ok(Some(values.into_iter().map(str::to_owned).collect()))
-    }
 }
 
-/// Whether a file may have series that satisfy the matchers, as far as its upload's list tells.
-fn may_match(part: &Part, matchers: &[Matcher]) -> bool {
-    matchers.iter().all(|it| {
-        if it.name == METRIC_NAME {
-            it.matches(&part.metric)
-        } else {
-            it.matches_empty() || part.labels.contains(&it.name)
-        }
-    })
-}
-
-fn select_error(error: &ReadError) -> SelectError {
+pub(crate) fn select_error(error: &ReadError) -> SelectError {
     match error {
         ReadError::TooMany { .. } => SelectError::Stopped { why: chain(error) },
         _ => SelectError::Storage { what: chain(error) },
-    }
-}
-
-impl SeriesSource for Archive {
-    fn select<'a>(
-        &'a self,
-        matchers: &[Matcher],
-        hints: &SelectHints,
-    ) -> Result<SeriesIter<'a>, SelectError> {
-        let found = self.read(matchers, hints.range, hints.labels_only);
-        let series = found.map_err(|error| select_error(&error))?;
-        let limit = if hints.limit == 0 { usize::MAX } else { hints.limit };
-        Ok(Box::new(series.into_iter().take(limit).map(Ok)))
-    }
-
-    fn label_names(
-        &self,
-        matchers: &[Matcher],
-        range: TimeRange,
-    ) -> Result<Vec<String>, SelectError> {
-        Self::label_names(self, matchers, range).map_err(|error| select_error(&error))
-    }
-
-    fn label_values(
-        &self,
-        name: &str,
-        matchers: &[Matcher],
-        range: TimeRange,
-    ) -> Result<Vec<String>, SelectError> {
-        let found = Self::label_values(self, name, matchers, range);
-        let values = found.map_err(|error| select_error(&error))?;
-        values.ok_or_else(|| SelectError::Stopped {
-            why: format!("more than {LABEL_FILES_MAX} archived files would be read: name a metric"),
-        })
     }
 }
 

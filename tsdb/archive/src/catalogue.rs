@@ -1,6 +1,6 @@
 //! Which uploads there are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use swell_model::TimeRange;
@@ -44,7 +44,11 @@ impl Catalogue {
             if uploads.contains_key(&name) || !name.ends_with(".json") {
                 continue;
             }
-            let content = store.get(&name)?;
+            let content = match store.get(&name) {
+                // A listing may lag behind a merge.
+                Err(error) if error.is_not_found() => continue,
+                content => content?,
+            };
             let fault = |error: ManifestError| CatalogueError::List {
                 location: store.location().to_owned(),
                 name: name.clone(),
@@ -66,8 +70,38 @@ impl Catalogue {
         self.uploads.insert(name, Arc::new(manifest));
     }
 
+    pub(crate) fn remove(&mut self, name: &str) {
+        self.uploads.remove(name);
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&Arc<Manifest>> {
+        self.uploads.get(name)
+    }
+
+    /// Names that a list that is there stands for.
+    fn replaced_names(&self) -> BTreeSet<&str> {
+        self.uploads.values().flat_map(|it| it.replaces.iter().map(String::as_str)).collect()
+    }
+
+    /// The uploads that count, by the names of their lists: those that no other one stands for.
+    pub(crate) fn named(&self) -> impl Iterator<Item = (&str, &Arc<Manifest>)> {
+        let replaced = self.replaced_names();
+        self.uploads
+            .iter()
+            .map(|(name, manifest)| (name.as_str(), manifest))
+            .filter(move |(name, _)| !replaced.contains(name))
+    }
+
+    /// Uploads that others stand for, and that are not removed yet.
+    pub(crate) fn replaced(&self) -> Vec<(String, Arc<Manifest>)> {
+        let replaced = self.replaced_names();
+        let is_replaced = |(name, _): &(&String, &Arc<Manifest>)| replaced.contains(name.as_str());
+        let found = self.uploads.iter().filter(is_replaced);
+        found.map(|(name, manifest)| (name.clone(), manifest.clone())).collect()
+    }
+
     pub(crate) fn all(&self) -> impl Iterator<Item = &Manifest> {
-        self.uploads.values().map(|manifest| &**manifest)
+        self.named().map(|(_, manifest)| &**manifest)
     }
 
     pub(crate) fn windows(&self) -> Vec<Window> {
@@ -77,10 +111,9 @@ impl Catalogue {
     /// Uploads with samples in the range, oldest first.
     pub(crate) fn overlapping(&self, range: TimeRange) -> Vec<Arc<Manifest>> {
         let mut found: Vec<Arc<Manifest>> = self
-            .uploads
-            .values()
-            .filter(|manifest| manifest.row_groups().any(|group| group.overlaps(range)))
-            .cloned()
+            .named()
+            .filter(|(_, manifest)| manifest.row_groups().any(|group| group.overlaps(range)))
+            .map(|(_, manifest)| manifest.clone())
             .collect();
         found.sort_by_key(|manifest| manifest.window());
         found

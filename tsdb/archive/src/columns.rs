@@ -2,8 +2,10 @@
 //!
 //! | column | type | holds |
 //! | --- | --- | --- |
+//! | `metric` | dictionary of strings | the metric's name, NULL where the series has none |
 //! | a label's name | dictionary of strings | its value, NULL where the series has no such label |
 //! | `timestamp` | timestamp, milliseconds, UTC | |
+//! | `start_timestamp` | timestamp, milliseconds, UTC | when the counter or histogram began, NULL where that is not known; only where there are such |
 //! | `value` | double | the float, bit for bit; NULL where the sample is a native histogram |
 //! | `histogram` | struct, see `histograms.rs` | only where there are native histograms |
 //!
@@ -26,11 +28,13 @@ use crate::histograms;
 
 /// Column of the times.
 pub(crate) const TIMESTAMP: &str = "timestamp";
+/// Column of the times at which counters began.
+pub(crate) const START: &str = "start_timestamp";
 /// Column of the floats.
 pub(crate) const VALUE: &str = "value";
 /// Column of the native histograms.
 pub(crate) const HISTOGRAM: &str = "histogram";
-/// Column of the metric's name, in a file's path or in a stream.
+/// Column of the metric's name; in files of format 1 it is in the path.
 pub(crate) const METRIC: &str = "metric";
 /// Column of the day, in a file's path.
 const DATE: &str = "date";
@@ -48,8 +52,7 @@ pub(crate) struct LabelColumn {
 #[derive(Clone, Debug)]
 pub(crate) struct Columns {
     labels: Vec<LabelColumn>,
-    has_floats: bool,
-    has_histograms: bool,
+    samples: Samples,
     schema: SchemaRef,
 }
 
@@ -58,6 +61,27 @@ pub(crate) struct Columns {
 pub(crate) struct Samples {
     pub(crate) floats: bool,
     pub(crate) histograms: bool,
+    pub(crate) starts: bool,
+}
+
+impl Samples {
+    /// What these series need, floats in any case.
+    pub(crate) fn of(series: &[SeriesData]) -> Self {
+        Self {
+            floats: true,
+            histograms: series.iter().any(|it| !it.histograms.timestamps.is_empty()),
+            starts: series
+                .iter()
+                .any(|it| it.floats.starts.is_some() || it.histograms.starts.is_some()),
+        }
+    }
+
+    /// Whether there is a column for all that the other needs.
+    pub(crate) const fn have(self, other: Self) -> bool {
+        (self.floats || !other.floats)
+            && (self.histograms || !other.histograms)
+            && (self.starts || !other.starts)
+    }
 }
 
 impl Columns {
@@ -68,19 +92,21 @@ impl Columns {
         let mut fields: Vec<Field> =
             labels.iter().map(|it| Field::new(&it.column, text.clone(), true)).collect();
         let time = DataType::Timestamp(TimeUnit::Millisecond, Some(UTC.into()));
-        fields.push(Field::new(TIMESTAMP, time, false));
+        fields.push(Field::new(TIMESTAMP, time.clone(), false));
+        if samples.starts {
+            fields.push(Field::new(START, time, true));
+        }
         if samples.floats {
             fields.push(Field::new(VALUE, DataType::Float64, true));
         }
         if samples.histograms {
             fields.push(Field::new(HISTOGRAM, histograms::data_type(), true));
         }
-        Self {
-            labels,
-            has_floats: samples.floats,
-            has_histograms: samples.histograms,
-            schema: Arc::new(Schema::new(fields)),
-        }
+        Self { labels, samples, schema: Arc::new(Schema::new(fields)) }
+    }
+
+    pub(crate) const fn samples(&self) -> Samples {
+        self.samples
     }
 
     pub(crate) fn schema(&self) -> &SchemaRef {
@@ -91,20 +117,18 @@ impl Columns {
         &self.labels
     }
 
-    /// Whether every label of the series has a column; `__name__` needs one only if it is among them.
+    /// Whether every label of the series has a column.
     pub(crate) fn have(&self, labels: &Labels) -> bool {
-        labels
-            .iter()
-            .all(|(name, _)| name == METRIC_NAME || self.labels.iter().any(|it| it.label == name))
+        labels.iter().all(|(name, _)| self.labels.iter().any(|it| it.label == name))
     }
 
     /// All samples of the series, in this order; of each series first the floats, then the histograms.
     pub(crate) fn batch(&self, series: &[SeriesData]) -> Result<RecordBatch, ArrowError> {
         let floats = |series: &SeriesData| {
-            if self.has_floats { series.floats.timestamps.len() } else { 0 }
+            if self.samples.floats { series.floats.timestamps.len() } else { 0 }
         };
         let histograms = |series: &SeriesData| {
-            if self.has_histograms { series.histograms.timestamps.len() } else { 0 }
+            if self.samples.histograms { series.histograms.timestamps.len() } else { 0 }
         };
         let counts: Vec<(usize, usize)> =
             series.iter().map(|it| (floats(it), histograms(it))).collect();
@@ -120,10 +144,13 @@ impl Columns {
             times.extend_from_slice(&series.histograms.timestamps[..*histograms]);
         }
         arrays.push(Arc::new(TimestampMillisecondArray::from(times).with_timezone(UTC)));
-        if self.has_floats {
+        if self.samples.starts {
+            arrays.push(Arc::new(start_array(series, &counts, row_count)));
+        }
+        if self.samples.floats {
             arrays.push(Arc::new(float_array(series, &counts, row_count)));
         }
-        if self.has_histograms {
+        if self.samples.histograms {
             let rows = series.iter().zip(&counts).flat_map(|(series, (floats, histograms))| {
                 let missing = std::iter::repeat_n(None, *floats);
                 missing.chain(series.histograms.values[..*histograms].iter().map(Some))
@@ -138,7 +165,7 @@ impl Columns {
 /// engines take for the same: those get `label_` in front, and a number behind where that is taken too.
 fn name_columns(labels: &BTreeSet<&str>) -> Vec<LabelColumn> {
     let mut taken: BTreeSet<String> =
-        [TIMESTAMP, VALUE, HISTOGRAM, METRIC, DATE].map(str::to_owned).into();
+        [TIMESTAMP, START, VALUE, HISTOGRAM, METRIC, DATE].map(str::to_owned).into();
     let mut columns = Vec::with_capacity(labels.len());
     for label in labels {
         if *label == METRIC_NAME {
@@ -186,6 +213,29 @@ fn label_array<'c>(
     let keys = Int32Array::new(keys.into(), Some(NullBuffer::from(present)));
     let values = Arc::new(StringArray::from_iter_values(values));
     Ok(Arc::new(DictionaryArray::<Int32Type>::try_new(keys, values)?))
+}
+
+/// 0 stands for "none" in a column of starts.
+fn start_array(
+    series: &[SeriesData],
+    counts: &[(usize, usize)],
+    row_count: usize,
+) -> TimestampMillisecondArray {
+    let mut starts: Vec<i64> = Vec::with_capacity(row_count);
+    for (series, (floats, histograms)) in series.iter().zip(counts) {
+        let columns = [
+            (series.floats.starts.as_deref(), *floats),
+            (series.histograms.starts.as_deref(), *histograms),
+        ];
+        for (column, count) in columns {
+            match column {
+                Some(column) => starts.extend_from_slice(&column[..count]),
+                None => starts.resize(starts.len() + count, 0),
+            }
+        }
+    }
+    let present = NullBuffer::from_iter(starts.iter().map(|start| *start != 0));
+    TimestampMillisecondArray::new(starts.into(), Some(present)).with_timezone(UTC)
 }
 
 fn float_array(series: &[SeriesData], counts: &[(usize, usize)], row_count: usize) -> Float64Array {

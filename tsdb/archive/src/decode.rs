@@ -1,29 +1,28 @@
 //! From Parquet bytes back to series.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::ops::Range;
 
-use arrow_array::cast::AsArray as _;
-use arrow_array::types::{Int32Type, TimestampMillisecondType};
-use arrow_array::{Array, Float64Array, RecordBatch, StringArray, TimestampMillisecondArray};
+use arrow_array::RecordBatch;
 use arrow_schema::{DataType, TimeUnit};
 use bytes::{Buf as _, Bytes};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
-    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
+    ParquetRecordBatchReaderBuilder, RowSelection,
 };
 use parquet::errors::ParquetError;
 use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::reader::{ChunkReader, Length};
 use parquet::file::statistics::Statistics;
-use swell_model::{
-    FloatColumn, HistogramColumn, Labels, LabelsBuilder, METRIC_NAME, MatchOp, Matcher,
-    NativeHistogram, SeriesData, TimeRange,
-};
+use swell_model::{Labels, LabelsBuilder, METRIC_NAME, MatchOp, Matcher, TimeRange};
 
-use crate::columns::{HISTOGRAM, LabelColumn, TIMESTAMP, VALUE};
-use crate::histograms;
+use crate::columns::{HISTOGRAM, LabelColumn, START, TIMESTAMP, VALUE};
 use crate::part::{KEY_LABELS, KEY_METRIC};
+use crate::rows::{Collected, Rows, Text, runs};
+
+/// Rows that are decoded at once: as many as a row group of ours has, whatever others' footers say.
+const BATCH_ROWS: usize = 1 << 20;
 
 /// Stretches of a file at their offsets: what a read needs, and no more.
 #[derive(Clone, Debug)]
@@ -79,8 +78,12 @@ pub(crate) enum DecodeError {
     Form { what: String },
 }
 
-fn form(what: impl Into<String>) -> DecodeError {
+pub(crate) fn form(what: impl Into<String>) -> DecodeError {
     DecodeError::Form { what: what.into() }
+}
+
+pub(crate) fn missing(name: &str) -> DecodeError {
+    form(format!("column {name} is missing or of another type"))
 }
 
 /// What a file's footer tells.
@@ -90,23 +93,8 @@ pub(crate) struct FileFacts {
     /// From the file's own metadata; `None` in files of others.
     pub(crate) metric: Option<String>,
     labels: Vec<LabelColumn>,
-    has_values: bool,
-    has_histograms: bool,
-}
-
-/// Collects samples of series in the order of the files.
-#[derive(Debug, Default)]
-pub(crate) struct Collected {
-    series: HashMap<Labels, Columns>,
-    pub(crate) sample_count: usize,
-}
-
-#[derive(Debug, Default)]
-struct Columns {
-    times: Vec<i64>,
-    values: Vec<f64>,
-    histogram_times: Vec<i64>,
-    histograms: Vec<Arc<NativeHistogram>>,
+    /// Columns of samples that there are.
+    samples: Vec<&'static str>,
 }
 
 /// What is wanted of a row group.
@@ -132,18 +120,20 @@ impl FileFacts {
             None => HashMap::new(),
         };
         let metric = value(KEY_METRIC);
-        let (mut labels, mut has_values, mut has_histograms, mut has_times) =
-            (Vec::new(), false, false, false);
+        let (mut labels, mut samples) = (Vec::new(), Vec::new());
         for field in metadata.schema().fields() {
             match (field.name().as_str(), field.data_type()) {
-                (TIMESTAMP, DataType::Timestamp(TimeUnit::Millisecond, _)) => has_times = true,
+                (TIMESTAMP, DataType::Timestamp(TimeUnit::Millisecond, _)) => {
+                    samples.push(TIMESTAMP);
+                }
                 (TIMESTAMP, other) => {
                     return Err(form(format!(
                         "column {TIMESTAMP} is {other}, not a timestamp in milliseconds"
                     )));
                 }
-                (VALUE, DataType::Float64) => has_values = true,
-                (HISTOGRAM, DataType::Struct(_)) => has_histograms = true,
+                (START, DataType::Timestamp(TimeUnit::Millisecond, _)) => samples.push(START),
+                (VALUE, DataType::Float64) => samples.push(VALUE),
+                (HISTOGRAM, DataType::Struct(_)) => samples.push(HISTOGRAM),
                 (name, DataType::Utf8 | DataType::Dictionary(_, _)) => {
                     let label = names.get(name).cloned().unwrap_or_else(|| match name {
                         crate::columns::METRIC if metric.is_none() => METRIC_NAME.to_owned(),
@@ -156,10 +146,11 @@ impl FileFacts {
                 }
             }
         }
-        if !has_times || !(has_values || has_histograms) {
+        let has = |name: &str| samples.contains(&name);
+        if !has(TIMESTAMP) || !(has(VALUE) || has(HISTOGRAM)) {
             return Err(form(format!("it has no columns {TIMESTAMP} and {VALUE}")));
         }
-        Ok(Self { metadata, metric, labels, has_values, has_histograms })
+        Ok(Self { metadata, metric, labels, samples })
     }
 
     pub(crate) fn row_groups(&self) -> &[RowGroupMetaData] {
@@ -198,235 +189,174 @@ impl FileFacts {
         })
     }
 
-    /// Adds the wanted samples of a row group.
+    /// Adds the wanted samples of a row group. Of a group with many metrics only the rows of those that are asked for are
+    /// decoded, and of these only the samples of series that match.
     pub(crate) fn collect(
         &self,
-        file: Segments,
+        file: &Segments,
         group_idx: usize,
         wanted: Wanted<'_>,
         into: &mut Collected,
     ) -> Result<(), DecodeError> {
-        let builder =
-            ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone());
-        let schema = builder.parquet_schema();
-        let mask = if wanted.labels_only {
-            let columns = self.labels.iter().map(|it| it.column.as_str()).chain([TIMESTAMP]);
-            ProjectionMask::columns(schema, columns)
-        } else {
-            ProjectionMask::all()
-        };
-        let rows = self.row_groups()[group_idx].num_rows();
-        let rows = usize::try_from(rows).map_err(|_| form(format!("{rows} rows")))?;
-        let reader = builder
-            .with_row_groups(vec![group_idx])
-            .with_projection(mask)
-            .with_batch_size(rows.max(1))
-            .build()?;
-        for batch in reader {
-            let batch = batch.map_err(ParquetError::from)?;
-            self.collect_batch(&batch, wanted, into)?;
+        let group = &self.row_groups()[group_idx];
+        let rows = usize::try_from(group.num_rows())
+            .map_err(|_| form(format!("{} rows", group.num_rows())))?;
+        let group = RowGroup { facts: self, file, idx: group_idx, rows };
+        let labels: Vec<&LabelColumn> =
+            self.labels.iter().filter(|it| !self.is_null(group_idx, it)).collect();
+        let mut selected: Vec<Range<usize>> = std::iter::once(0..rows).collect();
+        let by_metric: Vec<&Matcher> =
+            wanted.matchers.iter().filter(|it| it.name == METRIC_NAME).collect();
+        let metric = labels.iter().find(|it| it.label == METRIC_NAME);
+        if let Some(metric) = metric.filter(|_| !by_metric.is_empty()) {
+            let found = group.series(&[metric], &selected, |labels| {
+                let metric = labels.get(METRIC_NAME).unwrap_or("");
+                by_metric.iter().all(|it| it.matches(metric))
+            })?;
+            selected = found.into_iter().map(|(_, rows)| rows).collect();
         }
-        Ok(())
-    }
-
-    fn collect_batch(
-        &self,
-        batch: &RecordBatch,
-        wanted: Wanted<'_>,
-        into: &mut Collected,
-    ) -> Result<(), DecodeError> {
-        let missing = |name: &str| form(format!("column {name} is missing or of another type"));
-        let times: &TimestampMillisecondArray = batch
-            .column_by_name(TIMESTAMP)
-            .and_then(|column| column.as_primitive_opt::<TimestampMillisecondType>())
-            .ok_or_else(|| missing(TIMESTAMP))?;
-        let columns = self
-            .labels
-            .iter()
-            .map(|it| {
-                let column = batch.column_by_name(&it.column);
-                let text = column.and_then(|column| Text::new(column.as_ref()));
-                text.map(|text| (it.label.as_str(), text)).ok_or_else(|| missing(&it.column))
-            })
-            .collect::<Result<Vec<_>, DecodeError>>()?;
-        let samples = Rows {
-            times: times.values(),
-            values: self
-                .has_values
-                .then(|| batch.column_by_name(VALUE).and_then(|it| it.as_primitive_opt()))
-                .flatten(),
-            histograms: self
-                .has_histograms
-                .then(|| batch.column_by_name(HISTOGRAM).and_then(|it| it.as_struct_opt()))
-                .flatten()
-                .map(|column| histograms::Reader::new(column).ok_or_else(|| missing(HISTOGRAM)))
-                .transpose()?,
-        };
-        for (first, end) in runs(&columns, batch.num_rows()) {
-            let mut labels = LabelsBuilder::default();
-            if let Some(metric) = &self.metric {
-                labels.set(METRIC_NAME, metric);
-            } else {
-                labels.set(METRIC_NAME, wanted.metric);
+        let fixed = self.metric.as_deref().or(metric.is_none().then_some(wanted.metric));
+        let found = group.series(&labels, &selected, |labels| {
+            if let Some(fixed) = fixed {
+                labels.set(METRIC_NAME, fixed);
             }
-            for (label, text) in &columns {
-                if let Some(value) = text.get(first) {
-                    labels.set(label, value);
-                }
-            }
-            let matches = |it: &Matcher| it.matches(labels.get(&it.name).unwrap_or(""));
-            if wanted.matchers.iter().all(matches) {
-                samples.add(first..end, wanted, labels.build(), into)?;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// The columns of samples of a batch.
-struct Rows<'a> {
-    times: &'a [i64],
-    values: Option<&'a Float64Array>,
-    histograms: Option<histograms::Reader<'a>>,
-}
-
-impl Rows<'_> {
-    /// Adds the rows of one series that lie in the range.
-    fn add(
-        &self,
-        rows: std::ops::Range<usize>,
-        wanted: Wanted<'_>,
-        labels: Labels,
-        into: &mut Collected,
-    ) -> Result<(), DecodeError> {
-        let (from_ms, to_ms) = (wanted.range.start_incl.0, wanted.range.end_incl.0);
-        let is_wanted = |row: &usize| (from_ms..=to_ms).contains(&self.times[*row]);
-        if wanted.labels_only {
-            if rows.clone().any(|row| is_wanted(&row)) {
-                into.series.entry(labels).or_default();
-            }
+            wanted.matchers.iter().all(|it| it.matches(labels.get(&it.name).unwrap_or("")))
+        })?;
+        let is_inside = self.times(&self.row_groups()[group_idx]).is_some_and(|(first, last)| {
+            wanted.range.start_incl.0 <= first && last <= wanted.range.end_incl.0
+        });
+        if wanted.labels_only && is_inside {
+            found.into_iter().for_each(|(labels, _)| into.note(labels));
             return Ok(());
         }
-        let mut found = Columns::default();
-        for row in rows.filter(is_wanted) {
-            if let Some(values) = self.values.filter(|values| values.is_valid(row)) {
-                found.times.push(self.times[row]);
-                found.values.push(values.value(row));
-            } else if let Some(histograms) = self.histograms.as_ref().filter(|it| it.has(row)) {
-                let histogram = histograms.get(row).ok_or_else(|| {
-                    form(format!("the histogram of {labels} at {} is not whole", self.times[row]))
-                })?;
-                found.histogram_times.push(self.times[row]);
-                found.histograms.push(Arc::new(histogram));
+        let columns = if wanted.labels_only { &[TIMESTAMP][..] } else { &self.samples[..] };
+        let selected: Vec<Range<usize>> = found.iter().map(|(_, rows)| rows.clone()).collect();
+        let mut waiting = found.into_iter().map(|(labels, rows)| (labels, rows.len()));
+        let mut open: Option<(Labels, usize)> = None;
+        for batch in group.read(columns, &selected)? {
+            let batch = batch.map_err(ParquetError::from)?;
+            let samples = Rows::new(&batch)?;
+            let mut at = 0;
+            while at < batch.num_rows() {
+                let (labels, left) = open
+                    .take()
+                    .or_else(|| waiting.next())
+                    .ok_or_else(|| form("it has more rows than its row group says".to_owned()))?;
+                let end = batch.num_rows().min(at + left);
+                samples.add(at..end, wanted, &labels, into)?;
+                open = Some((labels, left - (end - at))).filter(|(_, left)| *left > 0);
+                at = end;
             }
         }
-        let count = found.times.len() + found.histogram_times.len();
-        if count > 0 {
-            into.sample_count += count;
-            into.series.entry(labels).or_default().append(found);
+        if open.is_some() || waiting.next().is_some() {
+            return Err(form("it has fewer rows than its row group says".to_owned()));
         }
         Ok(())
     }
+
+    /// Whether no row of a group has a value of a label, as its statistics tell.
+    fn is_null(&self, group_idx: usize, label: &LabelColumn) -> bool {
+        let group = &self.row_groups()[group_idx];
+        let column = group.columns().iter().find(|it| it.column_path().string() == label.column);
+        let nulls = column.and_then(|it| it.statistics()).and_then(Statistics::null_count_opt);
+        nulls.is_some_and(|count| i64::try_from(count) == Ok(group.num_rows()))
+    }
 }
 
-/// A column of label values.
-enum Text<'a> {
-    Dictionary(&'a arrow_array::Int32Array, &'a StringArray),
-    Plain(&'a StringArray),
+/// A row group that is read.
+struct RowGroup<'f> {
+    facts: &'f FileFacts,
+    file: &'f Segments,
+    idx: usize,
+    rows: usize,
 }
 
-impl<'a> Text<'a> {
-    fn new(column: &'a dyn Array) -> Option<Self> {
-        if let Some(dictionary) = column.as_dictionary_opt::<Int32Type>() {
-            let values = dictionary.values().as_string_opt()?;
-            return Some(Self::Dictionary(dictionary.keys(), values));
+impl RowGroup<'_> {
+    /// Reads columns of rows that are given in their order.
+    fn read(
+        &self,
+        columns: &[&str],
+        selected: &[Range<usize>],
+    ) -> Result<Box<dyn Iterator<Item = Result<RecordBatch, arrow_schema::ArrowError>>>, DecodeError>
+    {
+        if selected.is_empty() {
+            return Ok(Box::new(std::iter::empty()));
         }
-        column.as_string_opt().map(Self::Plain)
+        let metadata = self.facts.metadata.clone();
+        let fields = metadata.schema().fields();
+        let places =
+            fields.iter().enumerate().filter(|(_, it)| columns.contains(&it.name().as_str()));
+        let places: Vec<usize> = places.map(|(place, _)| place).collect();
+        let builder =
+            ParquetRecordBatchReaderBuilder::new_with_metadata(self.file.clone(), metadata.clone());
+        let mask = ProjectionMask::roots(builder.parquet_schema(), places);
+        let rows: usize = selected.iter().map(Range::len).sum();
+        let reader: ParquetRecordBatchReader = builder
+            .with_row_groups(vec![self.idx])
+            .with_projection(mask)
+            .with_row_selection(RowSelection::from_consecutive_ranges(
+                selected.iter().cloned(),
+                self.rows,
+            ))
+            .with_batch_size(rows.clamp(1, BATCH_ROWS))
+            .build()?;
+        Ok(Box::new(reader))
     }
 
-    /// The value of a row; NULL and the empty text are both "no label".
-    fn get(&self, row: usize) -> Option<&str> {
-        match self {
-            Self::Dictionary(keys, values) => {
-                let key = keys.is_valid(row).then(|| keys.value(row))?;
-                Some(values.value(usize::try_from(key).ok()?))
+    /// Runs of selected rows with the same labels, where `is_wanted`, which may add to them.
+    fn series(
+        &self,
+        columns: &[&LabelColumn],
+        selected: &[Range<usize>],
+        is_wanted: impl Fn(&mut LabelsBuilder) -> bool,
+    ) -> Result<Vec<(Labels, Range<usize>)>, DecodeError> {
+        let mut found = Vec::new();
+        let mut take = |labels: &mut LabelsBuilder, rows: Range<usize>| {
+            if is_wanted(labels) && !rows.is_empty() {
+                found.push((labels.build(), rows));
             }
-            Self::Plain(values) => values.is_valid(row).then(|| values.value(row)),
-        }
-    }
-
-    /// Marks the rows that differ from the row before.
-    fn mark_changes(&self, changes: &mut [bool]) {
-        let differs = |row: usize| match self {
-            Self::Dictionary(keys, _) => {
-                let (now, before) = (keys.is_valid(row), keys.is_valid(row - 1));
-                now != before || (now && keys.value(row) != keys.value(row - 1))
-            }
-            Self::Plain(_) => self.get(row) != self.get(row - 1),
         };
-        for (row, change) in changes.iter_mut().enumerate().skip(1) {
-            *change |= differs(row);
+        if columns.is_empty() {
+            for rows in selected {
+                take(&mut LabelsBuilder::default(), rows.clone());
+            }
+            return Ok(found);
         }
-    }
-}
-
-/// First row, and the one after the last, of each run of rows with the same labels.
-fn runs(columns: &[(&str, Text<'_>)], row_count: usize) -> Vec<(usize, usize)> {
-    let mut changes = vec![false; row_count];
-    columns.iter().for_each(|(_, text)| text.mark_changes(&mut changes));
-    let mut runs = Vec::new();
-    let mut first = 0;
-    for (row, changed) in changes.iter().enumerate() {
-        if *changed {
-            runs.push((first, row));
-            first = row;
-        }
-    }
-    if row_count > 0 {
-        runs.push((first, row_count));
-    }
-    runs
-}
-
-impl Columns {
-    fn append(&mut self, mut more: Self) {
-        self.times.append(&mut more.times);
-        self.values.append(&mut more.values);
-        self.histogram_times.append(&mut more.histogram_times);
-        self.histograms.append(&mut more.histograms);
-    }
-}
-
-impl Collected {
-    /// The series, sorted by labels, their times rising; of several samples at one time the last counts.
-    pub(crate) fn into_series(self) -> Vec<SeriesData> {
-        let mut series: Vec<SeriesData> = self
-            .series
-            .into_iter()
-            .map(|(labels, columns)| {
-                let (times, values) = rising(columns.times, columns.values);
-                let (timestamps, histograms) = rising(columns.histogram_times, columns.histograms);
-                SeriesData {
-                    labels,
-                    floats: FloatColumn {
-                        timestamps: times.into(),
-                        values: values.into(),
-                        starts: None,
-                    },
-                    histograms: HistogramColumn { timestamps, values: histograms, starts: None },
-                    ..SeriesData::default()
+        let names: Vec<&str> = columns.iter().map(|it| it.column.as_str()).collect();
+        // Rows of the batches, in their order, by the places that they have in the group.
+        let mut places = selected.iter().cloned();
+        let mut place = places.next().unwrap_or_default();
+        for batch in self.read(&names, selected)? {
+            let batch = batch.map_err(ParquetError::from)?;
+            let texts = columns
+                .iter()
+                .map(|it| {
+                    let column = batch.column_by_name(&it.column);
+                    let text = column.and_then(|column| Text::new(column.as_ref()));
+                    text.ok_or_else(|| missing(&it.column))
+                })
+                .collect::<Result<Vec<_>, DecodeError>>()?;
+            for (first, end) in runs(&texts, batch.num_rows()) {
+                let mut labels = LabelsBuilder::default();
+                for (column, text) in columns.iter().zip(&texts) {
+                    if let Some(value) = text.get(first) {
+                        labels.set(&column.label, value);
+                    }
                 }
-            })
-            .collect();
-        series.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
-        series
+                let mut left = end - first;
+                while left > 0 {
+                    while place.is_empty() {
+                        place = places.next().ok_or_else(|| {
+                            form("it has more rows than its row group says".to_owned())
+                        })?;
+                    }
+                    let len = left.min(place.len());
+                    take(&mut labels, place.start..place.start + len);
+                    place.start += len;
+                    left -= len;
+                }
+            }
+        }
+        Ok(found)
     }
-}
-
-fn rising<T>(times: Vec<i64>, values: Vec<T>) -> (Vec<i64>, Vec<T>) {
-    if times.is_sorted_by(|a, b| a < b) {
-        return (times, values);
-    }
-    let by_time: std::collections::BTreeMap<i64, T> = times.into_iter().zip(values).collect();
-    by_time.into_iter().unzip()
 }

@@ -7,13 +7,15 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use parquet::file::metadata::RowGroupMetaData;
 use swell_model::{
     Matcher, SelectError, SelectHints, SeriesData, SeriesIter, SeriesSource, TimeRange, TimestampMs,
 };
 use swell_telemetry::chain;
 
-use crate::decode::{Collected, DecodeError, FileFacts, Segments, Wanted};
+use crate::decode::{DecodeError, FileFacts, Segments, Wanted};
 use crate::layout;
+use crate::rows::Collected;
 
 /// Depth of folders that is looked into.
 const DEPTH_MAX: usize = 8;
@@ -133,9 +135,11 @@ impl SampleFile {
             if !overlaps || !self.facts.may_match(group, wanted.matchers) {
                 continue;
             }
-            let ranges = || group.columns().iter().map(|column| column.byte_range());
-            let start = ranges().map(|(start, _)| start).min().unwrap_or(0);
-            let end = ranges().map(|(start, len)| start + len).max().unwrap_or(0);
+            let (start, end) = bytes_of(group).ok_or_else(|| FilesError::Form {
+                path: self.path.clone(),
+                offset: self.footer.0,
+                what: format!("row group {idx} has a place or a length below zero"),
+            })?;
             let form = |error: DecodeError| FilesError::Form {
                 path: self.path.clone(),
                 offset: start,
@@ -148,10 +152,22 @@ impl SampleFile {
             let bytes = read(&self.file, start, end - start)
                 .map_err(|source| FilesError::Read { path: self.path.clone(), source })?;
             let segments = Segments::new(self.len, vec![self.footer.clone(), (start, bytes)]);
-            self.facts.collect(segments, idx, wanted, into).map_err(form)?;
+            self.facts.collect(&segments, idx, wanted, into).map_err(form)?;
         }
         Ok(())
     }
+}
+
+/// Where a row group starts and ends in its file; `None` when the footer says what no file has.
+fn bytes_of(group: &RowGroupMetaData) -> Option<(u64, u64)> {
+    let mut bytes = (u64::MAX, 0);
+    for column in group.columns() {
+        let start = column.dictionary_page_offset().unwrap_or(column.data_page_offset());
+        let start = u64::try_from(start).ok()?;
+        let len = u64::try_from(column.compressed_size()).ok()?;
+        bytes = (bytes.0.min(start), bytes.1.max(start.checked_add(len)?));
+    }
+    (bytes.0 <= bytes.1).then_some(bytes)
 }
 
 fn read(file: &File, offset: u64, len: u64) -> io::Result<Bytes> {

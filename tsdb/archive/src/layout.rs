@@ -1,20 +1,21 @@
 //! Where things are in an archive:
 //!
 //! ```text
-//! date=2026-11-21/metric=up/part-20261121T000000Z-20261122T000000Z-000.parquet
+//! date=2026-11-21/part-20261121T000000Z-20261122T000000Z-000.parquet
+//! _swell/series/20261121T000000Z-20261122T000000Z-0123456789abcdef.index
 //! _swell/uploads/20261121T000000Z-20261122T000000Z-0123456789abcdef.json
 //! ```
 //!
-//! The folders are a Hive partitioning, which DuckDB, DataFusion, Spark and pyarrow read as two columns more. A
-//! name that starts with `_` is none of theirs.
-
-use std::fmt::Write as _;
+//! The folders are a Hive partitioning, which DuckDB, DataFusion, Spark and pyarrow read as a column more. A name that
+//! starts with `_` is none of theirs. In format 1 each file held one metric and stood in a folder `metric=…` of its day.
 
 use jiff::Timestamp;
 use swell_model::{TimeRange, TimestampMs};
 
 /// Folder of the lists that make uploads visible.
 pub(crate) const UPLOADS: &str = "_swell/uploads";
+/// Folder of the indices of series.
+const SERIES: &str = "_swell/series";
 /// Hive's name for "no value": series without a metric name.
 const NO_VALUE: &str = "__HIVE_DEFAULT_PARTITION__";
 
@@ -35,15 +36,16 @@ impl Window {
     }
 }
 
-/// Name of the `nr`th Parquet file of a metric in a window.
-pub(crate) fn part(window: Window, metric: &str, nr: usize) -> String {
-    let mut name = format!("date={}/metric=", shown(window.start, "%Y-%m-%d"));
-    write_escaped(&mut name, metric);
+/// Name of the `nr`th Parquet file of a window.
+pub(crate) fn part(window: Window, nr: usize) -> String {
     let (start, end) = (compact(window.start), compact(window.end));
-    // Writing to a string does not fail.
-    let written = write!(name, "/part-{start}-{end}-{nr:03}.parquet");
-    debug_assert!(written.is_ok());
-    name
+    format!("date={}/part-{start}-{end}-{nr:03}.parquet", shown(window.start, "%Y-%m-%d"))
+}
+
+/// Name of the index of a window's series; `digest` as in [`upload`].
+pub(crate) fn series(window: Window, digest: &str) -> String {
+    let (start, end) = (compact(window.start), compact(window.end));
+    format!("{SERIES}/{start}-{end}-{}.index", &digest[..DIGEST_DIGITS])
 }
 
 /// Name of the list of an upload; `digest` is the SHA-256 of what stands in it, in hexadecimal digits.
@@ -60,21 +62,6 @@ pub(crate) fn digest_of_upload(name: &str) -> Option<&str> {
     let digest = name.strip_suffix(".json")?.rsplit('-').next()?;
     (digest.len() == DIGEST_DIGITS && digest.bytes().all(|byte| byte.is_ascii_hexdigit()))
         .then_some(digest)
-}
-
-/// As Hive and Spark escape, so that every name is one part of a path.
-fn write_escaped(out: &mut String, metric: &str) {
-    if metric.is_empty() {
-        out.push_str(NO_VALUE);
-    }
-    for byte in metric.bytes() {
-        if byte.is_ascii_alphanumeric() || byte == b'_' {
-            out.push(char::from(byte));
-        } else {
-            let written = write!(out, "%{byte:02X}");
-            debug_assert!(written.is_ok());
-        }
-    }
 }
 
 /// The metric in the name of a folder `metric=…`; `None` when it is no such folder.
@@ -115,8 +102,16 @@ mod tests {
     const DAY: i64 = 86_400_000;
 
     #[test]
-    fn names_are_partitions_and_odd_metrics_are_escaped() {
+    fn files_stand_in_the_folder_of_their_day() {
         let window = Window { start: TimestampMs(20_000 * DAY), end: TimestampMs(20_001 * DAY) };
+        assert_eq!(
+            part(window, 2),
+            "date=2024-10-04/part-20241004T000000Z-20241005T000000Z-002.parquet"
+        );
+    }
+
+    #[test]
+    fn folders_of_metrics_are_read_as_hive_escapes_them() {
         for (metric, folder) in [
             ("up", "metric=up"),
             ("job:rate:5m", "metric=job%3Arate%3A5m"),
@@ -124,12 +119,6 @@ mod tests {
             ("λ", "metric=%CE%BB"),
             ("", "metric=__HIVE_DEFAULT_PARTITION__"),
         ] {
-            assert_eq!(
-                part(window, metric, 2),
-                format!(
-                    "date=2024-10-04/{folder}/part-20241004T000000Z-20241005T000000Z-002.parquet"
-                )
-            );
             assert_eq!(metric_of_folder(folder).as_deref(), Some(metric));
         }
     }

@@ -1,6 +1,6 @@
 //! The Parquet archive: sealed windows of time go out, queries reach back in.
 //!
-//! [`Uploader`] writes windows of a [`swell_model::SeriesSource`] as Parquet files, partitioned by day and metric, into a
+//! [`Uploader`] writes windows of a [`swell_model::SeriesSource`] as Parquet files, partitioned by day, into a
 //! folder or an S3-compatible store; the list that makes a window visible comes last. [`Archive`] gives them back as a
 //! [`swell_model::SeriesSource`], reading only what time, metric and statistics leave. The files are for other engines
 //! too: `docs/archive.md` has the columns.
@@ -11,15 +11,18 @@ mod archive;
 mod cache;
 mod catalogue;
 mod columns;
+mod compact;
 mod decode;
 mod files;
 mod histograms;
+mod labels;
 mod layout;
 mod location;
 mod manifest;
 mod part;
 mod plan;
 mod prometheus;
+mod rows;
 mod store;
 mod stream;
 mod transport;
@@ -27,6 +30,7 @@ mod upload;
 
 pub use archive::{Archive, ReadError, UploadSummary};
 pub use catalogue::CatalogueError;
+pub use compact::MergeReport;
 pub use files::{FilesError, ParquetFiles, parquet_files};
 pub use layout::Window;
 pub use location::{Credentials, Location, LocationError, S3};

@@ -1,11 +1,12 @@
-//! Series of one metric become Parquet files.
+//! Series become Parquet files.
 //!
-//! Rows are sorted by job, instance and labels inside a row group, so that series of one target, whose times are the
-//! same, stand together: the timestamps are then plain and zstd finds the repetition. Where there is little of it,
-//! they are delta-coded instead, whichever is estimated smaller. Values are plain under zstd. The measurements behind
+//! Series come metric by metric. A row group has the rows of one metric, or of several in the order of their names, so that
+//! its statistics tell which; inside it rows are sorted by job, instance and labels: series of one target, whose times are
+//! the same, stand together, timestamps are plain, and zstd finds the repetition. Where there is little of it, they
+//! are delta-coded instead, whichever is estimated smaller. Values are plain under zstd. The measurements behind
 //! this are in `benches/README.md`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
@@ -17,19 +18,22 @@ use parquet::schema::types::ColumnPath;
 use sha2::{Digest as _, Sha256};
 use swell_model::{METRIC_NAME, SeriesData};
 
-use crate::columns::{Columns, Samples, TIMESTAMP, VALUE};
+use crate::columns::{Columns, START, Samples, TIMESTAMP, VALUE};
 use crate::layout::{self, Window};
 use crate::manifest::{Part, RowGroup, Segment};
 
 /// Rows after which a row group is closed: what a reader has to decode for one series. A series is never split.
 const GROUP_ROWS: usize = 1 << 20;
 /// Bytes of row groups after which a file is closed: what an upload holds in memory and tries again after a failure.
-const FILE_BYTES: usize = 64 << 20;
+const FILE_BYTES: usize = 32 << 20;
+/// Names of labels up to which every file has a column for each of a window, so that row groups with other labels
+/// need no file of their own. A column without values takes a hundred bytes of a row group.
+const SHARED_LABELS_MAX: usize = 64;
 /// Large pages, so that zstd's window spans many series of one target.
 const PAGE_BYTES: usize = 8 << 20;
-/// Level 9 takes 1 % off the files, level 15 three at twice the time.
+/// Level 9 takes another tenth off the files; what it costs in time has not been measured since files hold many metrics.
 const ZSTD_LEVEL: i32 = 3;
-/// Key in a file's metadata: the metric's name.
+/// Key in the metadata of files of format 1: the metric's name.
 pub(crate) const KEY_METRIC: &str = "swell.metric";
 /// Key in a file's metadata: JSON object from a column's name to the label's.
 pub(crate) const KEY_LABELS: &str = "swell.labels";
@@ -38,10 +42,10 @@ const KEY_RANGE: &str = "swell.range";
 
 /// A series cannot be written as Parquet.
 #[derive(Debug, thiserror::Error)]
-#[error("write metric {metric:?} as Parquet")]
+#[error("write {path} as Parquet")]
 pub struct WriteError {
-    /// The metric.
-    pub metric: String,
+    /// The file that was to be.
+    pub path: String,
     /// What the writer says.
     #[source]
     pub source: ParquetError,
@@ -54,10 +58,11 @@ pub(crate) struct Written {
     pub(crate) bytes: Bytes,
 }
 
-/// Collects the series of one metric in one window.
-pub(crate) struct MetricWriter {
+/// Collects the series of one window.
+pub(crate) struct PartWriter {
     window: Window,
-    metric: String,
+    /// Labels that every file has columns for.
+    shared_labels: BTreeSet<String>,
     buffered: Vec<SeriesData>,
     buffered_rows: usize,
     open: Option<OpenFile>,
@@ -67,7 +72,8 @@ pub(crate) struct MetricWriter {
 struct OpenFile {
     writer: ArrowWriter<Vec<u8>>,
     columns: Columns,
-    has_histograms: bool,
+    /// Samples by metric.
+    metrics: BTreeMap<String, u64>,
     groups: Vec<GroupFacts>,
 }
 
@@ -79,11 +85,13 @@ struct GroupFacts {
     last_ms: i64,
 }
 
-impl MetricWriter {
-    pub(crate) fn new(window: Window, metric: &str) -> Self {
+impl PartWriter {
+    /// A writer of series whose labels have these names, as far as is known.
+    pub(crate) fn new(window: Window, label_names: Vec<String>) -> Self {
+        let is_few = label_names.len() <= SHARED_LABELS_MAX;
         Self {
             window,
-            metric: metric.to_owned(),
+            shared_labels: if is_few { label_names.into_iter().collect() } else { BTreeSet::new() },
             buffered: Vec::new(),
             buffered_rows: 0,
             open: None,
@@ -91,7 +99,7 @@ impl MetricWriter {
         }
     }
 
-    /// Adds a series; gives the files that this closed.
+    /// Adds a series; those of one metric come one behind the other. Gives the files that this closed.
     pub(crate) fn add(&mut self, series: SeriesData) -> Result<Vec<Written>, WriteError> {
         self.buffered_rows += series.floats.timestamps.len() + series.histograms.timestamps.len();
         self.buffered.push(series);
@@ -113,22 +121,21 @@ impl MetricWriter {
     }
 
     fn fault(&self) -> impl Fn(ParquetError) -> WriteError + use<> {
-        let metric = self.metric.clone();
-        move |source| WriteError { metric: metric.clone(), source }
+        let path = layout::part(self.window, self.file_count);
+        move |source| WriteError { path: path.clone(), source }
     }
 
     /// Writes what is buffered as a row group. Series with labels that the open file has no columns for close it.
     fn write_group(&mut self) -> Result<Option<Written>, WriteError> {
-        let fault = self.fault();
         let mut series = std::mem::take(&mut self.buffered);
         self.buffered_rows = 0;
         if series.is_empty() {
             return Ok(None);
         }
         series.sort_by(|a, b| sort_key(a).cmp(&sort_key(b)));
-        let has_histograms = series.iter().any(|it| !it.histograms.timestamps.is_empty());
+        let samples = Samples::of(&series);
         let fits = |open: &OpenFile| {
-            open.has_histograms == has_histograms
+            open.columns.samples().have(samples)
                 && series.iter().all(|it| open.columns.have(&it.labels))
         };
         let mut closed = None;
@@ -137,32 +144,35 @@ impl MetricWriter {
         }
         let mut open = match self.open.take() {
             Some(open) => open,
-            None => self.open_file(&series, has_histograms)?,
+            None => self.open_file(&series, samples)?,
         };
+        let fault = self.fault();
         let batch = open.columns.batch(&series).map_err(|error| fault(error.into()))?;
         open.writer.write(&batch).map_err(&fault)?;
         open.writer.flush().map_err(&fault)?;
         open.groups.push(GroupFacts::of(&series));
+        for it in &series {
+            let metric = it.labels.metric_name().unwrap_or("");
+            match open.metrics.get_mut(metric) {
+                Some(count) => *count += sample_count(it),
+                None => drop(open.metrics.insert(metric.to_owned(), sample_count(it))),
+            }
+        }
         self.open = Some(open);
         Ok(closed)
     }
 
-    fn open_file(
-        &self,
-        series: &[SeriesData],
-        has_histograms: bool,
-    ) -> Result<OpenFile, WriteError> {
-        let labels: BTreeSet<&str> = series
-            .iter()
-            .flat_map(|it| it.labels.iter().map(|(name, _)| name))
-            .filter(|name| *name != METRIC_NAME)
-            .collect();
-        let columns = Columns::new(&labels, Samples { floats: true, histograms: has_histograms });
+    fn open_file(&self, series: &[SeriesData], samples: Samples) -> Result<OpenFile, WriteError> {
+        let mut labels: BTreeSet<&str> =
+            series.iter().flat_map(|it| it.labels.iter().map(|(name, _)| name)).collect();
+        labels.extend(self.shared_labels.iter().map(String::as_str));
+        labels.insert(METRIC_NAME);
+        let columns = Columns::new(&labels, samples);
         let properties = self.properties(&columns, series);
         let schema = std::sync::Arc::clone(columns.schema());
         let writer =
             ArrowWriter::try_new(Vec::new(), schema, Some(properties)).map_err(self.fault())?;
-        Ok(OpenFile { writer, columns, has_histograms, groups: Vec::new() })
+        Ok(OpenFile { writer, columns, metrics: BTreeMap::new(), groups: Vec::new() })
     }
 
     fn properties(&self, columns: &Columns, series: &[SeriesData]) -> WriterProperties {
@@ -173,7 +183,6 @@ impl MetricWriter {
             .collect();
         let range = format!("{} {}", self.window.start.0, self.window.range().end_incl.0);
         let facts = vec![
-            KeyValue::new(KEY_METRIC.to_owned(), self.metric.clone()),
             KeyValue::new(KEY_LABELS.to_owned(), serde_json::Value::Object(names).to_string()),
             KeyValue::new(KEY_RANGE.to_owned(), range),
         ];
@@ -188,6 +197,7 @@ impl MetricWriter {
             .set_offset_index_disabled(true)
             .set_column_dictionary_enabled(ColumnPath::from(TIMESTAMP), false)
             .set_column_encoding(ColumnPath::from(TIMESTAMP), times_encoding(series))
+            .set_column_dictionary_enabled(ColumnPath::from(START), true)
             .set_column_dictionary_enabled(ColumnPath::from(VALUE), false)
             .set_column_encoding(ColumnPath::from(VALUE), Encoding::PLAIN)
             .set_key_value_metadata(Some(facts))
@@ -198,22 +208,19 @@ impl MetricWriter {
         let Some(mut open) = self.open.take() else { return Ok(None) };
         let metadata = open.writer.finish().map_err(self.fault())?;
         let bytes: Bytes = std::mem::take(open.writer.inner_mut()).into();
-        let path = layout::part(self.window, &self.metric, self.file_count);
+        let path = layout::part(self.window, self.file_count);
         self.file_count += 1;
-        let labels = open.columns.labels().iter().map(|it| it.label.clone()).collect();
+        let labels = open.columns.labels().iter().map(|it| it.label.clone());
+        let labels = labels.filter(|label| label != METRIC_NAME).collect();
         let row_groups = row_groups(&metadata, &bytes, &open.groups);
-        let footer = Segment::of(&bytes, row_groups.last().map_or(4, |it| it.bytes.end()));
-        let part = Part {
-            path,
-            metric: self.metric.clone(),
-            labels,
-            size_bytes: bytes.len() as u64,
-            sha256: hex(&Sha256::digest(&bytes)),
-            row_groups,
-            footer,
-        };
+        let digest = hex(&Sha256::digest(&bytes));
+        let part = Part::new(path, (open.metrics, labels), (&bytes, digest), row_groups);
         Ok(Some(Written { part, bytes }))
     }
+}
+
+fn sample_count(series: &SeriesData) -> u64 {
+    (series.floats.timestamps.len() + series.histograms.timestamps.len()) as u64
 }
 
 /// Job and instance first: they name the target, whose series share their times.
@@ -236,10 +243,7 @@ impl GroupFacts {
         let all = || series.iter().flat_map(times).flatten();
         Self {
             series_count: series.len() as u64,
-            sample_count: series
-                .iter()
-                .map(|it| it.floats.timestamps.len() + it.histograms.timestamps.len())
-                .sum::<usize>() as u64,
+            sample_count: series.iter().map(sample_count).sum(),
             first_ms: all().min().unwrap_or(i64::MAX),
             last_ms: all().max().unwrap_or(i64::MIN),
         }

@@ -225,6 +225,12 @@ impl Store {
         })
     }
 
+    pub(crate) fn delete(&self, object: &str) -> Result<(), StoreError> {
+        self.wait("delete", object, WRITE_DEADLINE, |objects, path| async move {
+            objects.delete(&path).await
+        })
+    }
+
     /// Names that start with this folder.
     pub(crate) fn list(&self, folder: &str) -> Result<Vec<String>, StoreError> {
         self.wait("list", folder, READ_DEADLINE, |objects, path| async move {

@@ -61,7 +61,7 @@ pub fn write_arrow_stream(
     let floats = samples == StreamedSamples::Floats;
     let columns = Columns::new(
         &names.iter().map(String::as_str).collect(),
-        Samples { floats, histograms: !floats },
+        Samples { floats, histograms: !floats, starts: false },
     );
     let mut stream = Stream {
         writer: StreamWriter::try_new(Vec::new(), columns.schema())?,

@@ -6,17 +6,20 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
+use swell_index::write_index;
 use swell_model::{
-    DurationMs, METRIC_NAME, Matcher, SelectError, SelectHints, SeriesSource, TimeRange,
+    DurationMs, Labels, METRIC_NAME, Matcher, SelectError, SelectHints, SeriesSource, TimeRange,
     TimestampMs,
 };
 
 use crate::archive::Archive;
 use crate::catalogue::CatalogueError;
-use crate::layout::Window;
-use crate::manifest::{Manifest, Part};
-use crate::part::{MetricWriter, WriteError, Written, hex};
+use crate::compact::{self, MergeReport};
+use crate::layout::{self, Window};
+use crate::manifest::{Manifest, Part, Segment, SeriesFile};
+use crate::part::{PartWriter, WriteError, Written, hex};
 use crate::plan;
 use crate::store::StoreError;
 
@@ -97,6 +100,15 @@ impl Uploader {
         self.archive.refresh()
     }
 
+    /// Merges uploads that cover a day into one, and writes those of earlier formats anew.
+    ///
+    /// # Errors
+    /// [`UploadError`] of the first merge that failed; what it would have replaced stays.
+    pub fn merge(&self) -> Result<MergeReport, UploadError> {
+        self.archive.refresh()?;
+        compact::run(&self.archive)
+    }
+
     /// Archives every window that is due: it ended `after` ago, and no samples are added before `settled_before`.
     /// `local` is what the database has; nothing is done without.
     ///
@@ -119,7 +131,7 @@ impl Uploader {
             hold_from: TimestampMs::MIN,
         };
         for window in plan::due(local, sealed_before, span, &self.done()) {
-            match archive_window(&self.archive, source, &[], window, &mut |_| {})? {
+            match archive_window(&self.archive, source, &[], window, Vec::new(), &mut |_| {})? {
                 Some(manifest) => {
                     report.window_count += 1;
                     report.sample_count += manifest.sample_count();
@@ -163,7 +175,7 @@ pub fn export_window(
     window: Window,
     progress: &mut dyn FnMut(ExportProgress),
 ) -> Result<Option<ExportProgress>, UploadError> {
-    let manifest = archive_window(archive, source, matchers, window, progress)?;
+    let manifest = archive_window(archive, source, matchers, window, Vec::new(), progress)?;
     Ok(manifest.map(|manifest| ExportProgress {
         metric_count: manifest.metrics().len(),
         metric_total: manifest.metrics().len(),
@@ -172,55 +184,85 @@ pub fn export_window(
     }))
 }
 
-fn archive_window(
+/// Writes a window: all files first, each read back and compared, then the list, which names those that it replaces.
+pub(crate) fn archive_window(
     archive: &Archive,
     source: &dyn SeriesSource,
     matchers: &[Matcher],
     window: Window,
+    replaces: Vec<String>,
     progress: &mut dyn FnMut(ExportProgress),
 ) -> Result<Option<Manifest>, UploadError> {
     let mut parts: Vec<Part> = Vec::new();
+    let mut all_labels: Vec<Labels> = Vec::new();
     let mut metrics = source.label_values(METRIC_NAME, matchers, window.range())?;
     // Series without a name have no value to be listed by.
     metrics.push(String::new());
     let mut done = ExportProgress { metric_total: metrics.len(), ..ExportProgress::default() };
+    let mut writer = PartWriter::new(window, source.label_names(matchers, window.range())?);
+    let mut put = |written: Vec<Written>, size_bytes: &mut u64| -> Result<(), UploadError> {
+        for Written { part, bytes } in written {
+            archive.store().put(&part.path, bytes)?;
+            *size_bytes += part.size_bytes;
+            parts.push(part);
+        }
+        Ok(())
+    };
     for metric in metrics {
-        let mut put = |written: Vec<Written>| -> Result<(), UploadError> {
-            for Written { part, bytes } in written {
-                archive.store().put(&part.path, bytes)?;
-                done.size_bytes += part.size_bytes;
-                parts.push(part);
-            }
-            Ok(())
-        };
         let mut wanted = matchers.to_vec();
         wanted.push(Matcher::equal(METRIC_NAME, metric.as_str()));
-        let mut writer = MetricWriter::new(window, &metric);
         for series in source.select(&wanted, &SelectHints::range(window.range()))? {
             let series = series?;
-            done.sample_count +=
-                (series.floats.timestamps.len() + series.histograms.timestamps.len()) as u64;
-            put(writer.add(series)?)?;
+            let sample_count = series.floats.timestamps.len() + series.histograms.timestamps.len();
+            if sample_count == 0 {
+                continue;
+            }
+            done.sample_count += sample_count as u64;
+            all_labels.push(series.labels.clone());
+            put(writer.add(series)?, &mut done.size_bytes)?;
         }
-        put(writer.finish()?)?;
         done.metric_count += 1;
         progress(done);
     }
+    put(writer.finish()?, &mut done.size_bytes)?;
     if parts.is_empty() {
         return Ok(None);
     }
     for part in &parts {
         verify(archive, part)?;
     }
-    let manifest = Manifest::new(window, parts);
+    let series = put_series(archive, window, all_labels)?;
+    let manifest = Manifest::new(window, parts, series, replaces);
     let (name, content) = manifest.encode();
-    archive.store().put(&name, content.clone())?;
-    let found = archive.store().get_patiently(&name)?;
-    if found != content {
-        return Err(differs(archive, &name, &found, content.len() as u64));
-    }
+    put_and_compare(archive, &name, &content)?;
     archive.add(name, manifest.clone());
     Ok(Some(manifest))
+}
+
+/// Writes the index of the series.
+fn put_series(
+    archive: &Archive,
+    window: Window,
+    mut labels: Vec<Labels>,
+) -> Result<SeriesFile, UploadError> {
+    labels.sort_unstable();
+    labels.dedup();
+    let mut index = Vec::new();
+    write_index(&labels, &mut index);
+    let content = Bytes::from(index);
+    let path = layout::series(window, &hex(&Sha256::digest(&content)));
+    put_and_compare(archive, &path, &content)?;
+    Ok(SeriesFile { path, bytes: Segment::of(&content, 0) })
+}
+
+fn put_and_compare(archive: &Archive, name: &str, content: &Bytes) -> Result<(), UploadError> {
+    archive.store().put(name, content.clone())?;
+    let found = archive.store().get_patiently(name)?;
+    if found == content {
+        Ok(())
+    } else {
+        Err(differs(archive, name, &found, content.len() as u64))
+    }
 }
 
 /// Reads a file back and compares it with what was written.

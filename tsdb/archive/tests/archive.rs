@@ -3,10 +3,10 @@
 mod common;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use common::{MemorySource, archive_in, day, same, sample_series};
+use common::{MemorySource, archive_in, day, files, same, sample_series};
 use swell_archive::{Archive, ReadError, Store, UploadConfig, UploadError, Uploader};
 use swell_env::ManualClock;
 use swell_model::{
@@ -18,20 +18,6 @@ const AFTER: DurationMs = DurationMs(3_600_000);
 
 fn uploader(archive: &Arc<Archive>) -> Uploader {
     Uploader::new(archive.clone(), UploadConfig { after: AFTER, span: DAY })
-}
-
-fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).expect("a folder") {
-        let path = entry.expect("an entry").path();
-        if path.is_dir() {
-            found.extend(files(&path, extension));
-        } else if path.extension().is_some_and(|it| it == extension) {
-            found.push(path);
-        }
-    }
-    found.sort();
-    found
 }
 
 #[test]
@@ -112,7 +98,7 @@ fn an_upload_cut_short_is_invisible_and_is_done_again() {
     let local = TimeRange { start_incl: day(0), end_incl: TimestampMs(day(1).0 - 1) };
     let archive = archive_in(whole.path());
     uploader(&archive).run(&source, local, day(1), day(2)).expect("uploaded");
-    let writes = files(whole.path(), "parquet").len() + files(whole.path(), "json").len();
+    let writes = files(whole.path(), &["parquet", "json", "index"]).len();
     for cut in 0..writes {
         let folder = tempfile::tempdir().expect("a folder");
         let (archive, fault) = common::failing_archive(folder.path(), cut);
@@ -150,10 +136,10 @@ fn every_changed_byte_is_found_and_named() {
     let archive = archive_in(folder.path());
     uploader(&archive).run(&source, local, day(1), day(2)).expect("uploaded");
     let mut trials = 0;
-    for path in files(folder.path(), "parquet") {
+    for path in files(folder.path(), &["parquet"]) {
         let bytes = fs::read(&path).expect("readable");
         // The first four bytes are a magic number that no read looks at.
-        for at in (4..bytes.len()).step_by(bytes.len() / 40 + 1) {
+        for at in (4..bytes.len()).step_by(bytes.len() / 120 + 1) {
             let mut changed = bytes.clone();
             changed[at] ^= 1 << (at % 8);
             fs::write(&path, &changed).expect("writable");
@@ -165,7 +151,20 @@ fn every_changed_byte_is_found_and_named() {
         fs::write(&path, &bytes).expect("writable");
     }
     assert!(trials > 100, "{trials} trials");
-    for path in files(folder.path(), "json") {
+    for path in files(folder.path(), &["index"]) {
+        let bytes = fs::read(&path).expect("readable");
+        for at in (0..bytes.len()).step_by(bytes.len() / 50 + 1) {
+            let mut changed = bytes.clone();
+            changed[at] ^= 1 << (at % 8);
+            fs::write(&path, &changed).expect("writable");
+            let archive = archive_in(folder.path());
+            archive.refresh().expect("the lists are whole");
+            let error = archive.label_values("job", &[], TimeRange::ALL).expect_err("found");
+            assert!(matches!(error, ReadError::Damaged { .. }), "{error}");
+        }
+        fs::write(&path, &bytes).expect("writable");
+    }
+    for path in files(folder.path(), &["json"]) {
         let bytes = fs::read(&path).expect("readable");
         for at in (0..bytes.len()).step_by(bytes.len() / 50 + 1) {
             let mut changed = bytes.clone();

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 use prometheus::{IntCounter, IntGauge};
-use swell_archive::{Archive, Store, UploadConfig, Uploader};
+use swell_archive::{
+    Archive, MergeReport, Store, UploadConfig, UploadError, UploadReport, Uploader,
+};
 use swell_engine::Db;
 use swell_env::Clock;
 use swell_model::{SeriesSource, TimestampMs};
@@ -26,6 +28,7 @@ const RETRY_LAST: Duration = Duration::from_secs(900);
 struct Metrics {
     samples: IntCounter,
     bytes: IntCounter,
+    merged: IntCounter,
     failures: IntCounter,
     hold_from_seconds: IntGauge,
 }
@@ -47,6 +50,10 @@ impl Metrics {
             bytes: counter(
                 "swell_archive_uploaded_bytes_total",
                 "Bytes of Parquet files archived",
+            )?,
+            merged: counter(
+                "swell_archive_merged_uploads_total",
+                "Uploads of the archive that were merged into others or written anew",
             )?,
             failures: counter("swell_archive_failures_total", "Runs of the archive that failed")?,
             hold_from_seconds,
@@ -90,6 +97,8 @@ async fn upload(
 ) {
     let config = UploadConfig { after: settings.after, span: settings.window };
     let mut uploader = Uploader::new(archive, config);
+    // An earlier process may have left something to merge.
+    let mut may_merge = true;
     let mut wait = UPLOAD_INTERVAL;
     let mut beat = tokio::time::interval(UPLOAD_INTERVAL);
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -100,7 +109,7 @@ async fn upload(
         }
         let (db_here, now) = (db.clone(), clock.now());
         let ran = tokio::task::spawn_blocking(move || {
-            let outcome = run(&mut uploader, &db_here, now);
+            let outcome = run(&mut uploader, &db_here, now, may_merge);
             (uploader, outcome)
         })
         .await;
@@ -115,8 +124,13 @@ async fn upload(
             }
         };
         match outcome {
-            Ok(Some(report)) => {
+            Ok(Some((report, merged))) => {
                 wait = UPLOAD_INTERVAL;
+                may_merge = false;
+                metrics.merged.inc_by(merged.source_count as u64);
+                if merged.merged_count > 0 {
+                    info!(?merged, "merged archived windows");
+                }
                 metrics.samples.inc_by(report.sample_count);
                 metrics.bytes.inc_by(report.size_bytes);
                 metrics.hold_from_seconds.set(report.hold_from.0.div_euclid(1000));
@@ -126,6 +140,8 @@ async fn upload(
             }
             Ok(None) => {}
             Err(failure) => {
+                // Windows may have gone out before it.
+                may_merge = true;
                 metrics.failures.inc();
                 wait = (wait * 2).min(RETRY_LAST);
                 error!(
@@ -143,7 +159,8 @@ fn run(
     uploader: &mut Uploader,
     db: &Db,
     now: TimestampMs,
-) -> Result<Option<swell_archive::UploadReport>, swell_archive::UploadError> {
+    may_merge: bool,
+) -> Result<Option<(UploadReport, MergeReport)>, UploadError> {
     let (Some(local), Some(floor)) = (db.block_range(), db.head_floor()) else {
         // Nothing to archive, but what is archived must be known to readers.
         uploader.refresh()?;
@@ -151,5 +168,10 @@ fn run(
     };
     let report = uploader.run(db, local, floor, now)?;
     db.hold_from(report.hold_from);
-    Ok(Some(report))
+    let merged = if may_merge || report.window_count > 0 {
+        uploader.merge()?
+    } else {
+        MergeReport::default()
+    };
+    Ok(Some((report, merged)))
 }

@@ -55,7 +55,11 @@ pub(crate) fn sample_series() -> Vec<SeriesData> {
                 ("code", code),
             ];
             let values = (0..times.len()).map(|at| at as f64 * seed as f64 * 0.1);
-            series.push(floats(&labels, &times, values.collect()));
+            let mut counter = floats(&labels, &times, values.collect());
+            // One of the counters tells when it began, and began anew once; a few samples do not say.
+            let start = |at: usize| if at % 9 == 8 { 0 } else { day(0).0 - 5 + (at / 200) as i64 };
+            counter.floats.starts = (code == "200").then(|| (0..times.len()).map(start).collect());
+            series.push(counter);
         }
         let odd =
             [f64::NAN, f64::INFINITY, -0.0, stale_nan(), f64::from_bits(0xfff8_0000_0000_1234)];
@@ -103,7 +107,7 @@ pub(crate) fn sample_series() -> Vec<SeriesData> {
         histograms: HistogramColumn {
             timestamps: times[half..].to_vec(),
             values: (0..times.len() - half).map(histogram).collect(),
-            starts: None,
+            starts: Some(vec![day(0).0; times.len() - half]),
         },
         ..SeriesData::default()
     });
@@ -117,6 +121,12 @@ fn floats(labels: &[(&str, &str)], times: &Arc<[i64]>, values: Vec<f64>) -> Seri
         floats: FloatColumn { timestamps: times.clone(), values: values.into(), starts: None },
         ..SeriesData::default()
     }
+}
+
+/// Starts of some samples, if any of them has one.
+fn known(starts: Option<&[i64]>, of: std::ops::Range<usize>) -> Option<Vec<i64>> {
+    let starts = &starts?[of];
+    starts.iter().any(|start| *start != 0).then(|| starts.to_vec())
 }
 
 /// Series in memory.
@@ -136,13 +146,13 @@ impl MemorySource {
                 labels: it.labels.clone(),
                 floats: FloatColumn {
                     timestamps: it.floats.timestamps[floats.clone()].into(),
-                    values: it.floats.values[floats].into(),
-                    starts: None,
+                    values: it.floats.values[floats.clone()].into(),
+                    starts: known(it.floats.starts.as_deref(), floats).map(Into::into),
                 },
                 histograms: HistogramColumn {
                     timestamps: it.histograms.timestamps[histograms.clone()].to_vec(),
-                    values: it.histograms.values[histograms].to_vec(),
-                    starts: None,
+                    values: it.histograms.values[histograms.clone()].to_vec(),
+                    starts: known(it.histograms.starts.as_deref(), histograms),
                 },
                 ..SeriesData::default()
             }
@@ -193,6 +203,21 @@ impl SeriesSource for MemorySource {
     }
 }
 
+/// Files in a folder with one of the endings, sorted.
+pub(crate) fn files(folder: &Path, extensions: &[&str]) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            found.extend(files(&path, extensions));
+        } else if extensions.iter().any(|it| path.extension().is_some_and(|end| end == *it)) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
 /// Both have the same samples, bit for bit.
 pub(crate) fn same(mut found: Vec<SeriesData>, expected: Vec<SeriesData>) {
     found.sort_by(|a, b| a.labels.cmp(&b.labels));
@@ -206,6 +231,8 @@ pub(crate) fn same(mut found: Vec<SeriesData>, expected: Vec<SeriesData>) {
         assert_eq!(bits(found), bits(expected), "{}", found.labels);
         assert_eq!(found.histograms.timestamps, expected.histograms.timestamps, "{}", found.labels);
         assert_eq!(found.histograms.values, expected.histograms.values, "{}", found.labels);
+        assert_eq!(found.floats.starts, expected.floats.starts, "{}", found.labels);
+        assert_eq!(found.histograms.starts, expected.histograms.starts, "{}", found.labels);
     }
 }
 
@@ -222,7 +249,7 @@ struct State {
 }
 
 impl Fault {
-    /// Writes fail after this many.
+    /// Writes and deletions fail after this many.
     pub(crate) fn new(writes: usize) -> Self {
         Self(Arc::new(State {
             writes_left: AtomicUsize::new(writes),
@@ -331,6 +358,11 @@ impl ObjectStore for FaultyStore {
         &self,
         locations: BoxStream<'static, object_store::Result<ObjectPath>>,
     ) -> BoxStream<'static, object_store::Result<ObjectPath>> {
+        let writes_left = &self.fault.0.writes_left;
+        if writes_left.load(Ordering::SeqCst) == 0 {
+            return Box::pin(futures::stream::once(async { Err(failure()) }));
+        }
+        writes_left.fetch_sub(1, Ordering::SeqCst);
         self.files.delete_stream(locations)
     }
 
