@@ -1,10 +1,9 @@
-//! Any text as a notification configuration: a checked one or faults, never a panic.
+//! Runs the check `alertmanager` on made-up inputs.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|text: &str| {
-    if let Err(faults) = swell_route::parse_config(text) {
-        assert!(!faults.is_empty());
-    }
+fuzz_target!(|bytes: &[u8]| {
+    // Refusing is an answer too.
+    let _is_taken = swell_fuzz_checks::check("alertmanager", bytes);
 });

@@ -12,6 +12,8 @@ mod admission;
 mod client;
 mod config;
 mod direct;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod link;
 mod metrics;
 mod server;

@@ -16,6 +16,8 @@ mod create;
 mod delete;
 mod discovery;
 mod failure;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod kubeconfig;
 mod lifecycle;
 mod metrics;

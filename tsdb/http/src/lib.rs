@@ -14,6 +14,8 @@ mod error;
 mod exemplars;
 mod features;
 mod federate;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod health;
 mod in_force;
 mod labels;

@@ -13,7 +13,7 @@ mod metrics;
 mod receive;
 mod refusals;
 mod rows;
-mod unpack;
+pub(crate) mod unpack;
 
 use std::sync::Arc;
 use std::time::Duration;

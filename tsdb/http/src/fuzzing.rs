@@ -1,0 +1,10 @@
+//! Decoders of this crate that take a client's bytes: for the fuzz targets.
+
+use crate::write::unpack;
+
+/// The content of a snappy block, if it is one and within the limits.
+#[must_use]
+pub fn unpacked(packed: &[u8]) -> Option<Vec<u8>> {
+    let mut content = Vec::new();
+    unpack::unpack(packed, &mut content).ok().map(|()| content)
+}
