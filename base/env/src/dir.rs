@@ -2,8 +2,8 @@
 //!
 //! # The contract
 //! - Names are relative, parts separated by `/`, without `.` or `..`.
-//! - A file is created once, only grows by [`AppendFile::append`], and is read at offsets. Bytes are
-//!   visible to readers as soon as `append` returns, and survive the end of the process.
+//! - A file is created once, only grows by [`AppendFile::append`] (what is at its end can be taken back), and is read
+//!   at offsets. Bytes are visible to readers as soon as `append` returns, and survive the end of the process.
 //! - They survive a power cut only after [`AppendFile::sync`]; a created, renamed or removed *name* only
 //!   after [`Dir::sync_dir`] of the folder that holds it.
 //! - [`Dir::rename`] is atomic; a file replaces its target; both names lie in one folder.
@@ -41,7 +41,7 @@ pub use fault::{Fault, FaultDir};
 pub use fs::FsDir;
 pub use mem::MemDir;
 
-/// A file that only grows.
+/// A file that only grows, but for bytes at its end that are taken back.
 pub trait AppendFile: Send + Sync + fmt::Debug {
     /// Adds bytes at the end.
     ///
@@ -54,6 +54,12 @@ pub trait AppendFile: Send + Sync + fmt::Debug {
     /// # Errors
     /// The system's error; afterwards nothing appended since the last success may be trusted to be durable.
     fn sync(&self) -> io::Result<()>;
+
+    /// Takes bytes at the end back, so that `len_bytes` are left; the next [`AppendFile::sync`] makes that durable.
+    ///
+    /// # Errors
+    /// `InvalidInput` when the file is shorter, or the system's error; then the file is as it was.
+    fn cut(&self, len_bytes: u64) -> io::Result<()>;
 }
 
 /// A file that is read at offsets.

@@ -78,6 +78,7 @@ fn main() -> anyhow::Result<()> {
     verify(&db, &labels, &rows)?;
     // A day and more later the block is merged with what came after it.
     append_later(&db, start_ms + 3 * DAY_MS)?;
+    append_later(&db, start_ms + 3 * DAY_MS + 3 * WINDOW_MS)?;
     timer.each("flush and merge", sample_count, || -> anyhow::Result<()> {
         for _ in 0..10 {
             if db.maintain(clock.now())?.compacted_block_count > 0 {

@@ -41,27 +41,94 @@ const TRIAL_LEN: usize = 2 * BLOCK_LEN;
 /// Chooses the order of differences that takes the fewest bytes, of a long column by looking at both ends.
 pub(crate) fn plan(values: &[i64]) -> IntPlan {
     let scale = shared_scale(values);
-    let mut residuals = Vec::with_capacity(values.len());
-    let mut shapes = Vec::new();
-    let mut shape_all = |values: &[i64], order| -> usize {
-        residuals_of(values, order, scale, &mut residuals);
-        shapes.clear();
-        if residuals.iter().any(|residual| *residual != 0) {
-            shapes.extend(residuals.chunks(BLOCK_LEN).map(Shape::of));
-        }
-        shapes.iter().map(|shape| shape.bytes).sum()
+    let is_short = values.len() <= 2 * TRIAL_LEN;
+    let trials: &[&[i64]] = if is_short {
+        &[values]
+    } else {
+        &[&values[..TRIAL_LEN], &values[values.len() - TRIAL_LEN..]]
     };
-    let mut trial_bytes = |order| {
-        if values.len() <= 2 * TRIAL_LEN {
-            shape_all(values, order)
-        } else {
-            let (start, end) = (&values[..TRIAL_LEN], &values[values.len() - TRIAL_LEN..]);
-            shape_all(start, order) + shape_all(end, order)
+    let mut best = Shaped::default();
+    best.try_order(trials, 1, scale, usize::MAX);
+    let mut other = Shaped::default();
+    for order in [0, 2] {
+        // Of equal ones the lowest order counts.
+        let bytes_max = best.bytes.checked_sub(usize::from(order > best.order));
+        let Some(bytes_max) = bytes_max else { break };
+        if other.try_order(trials, order, scale, bytes_max) {
+            std::mem::swap(&mut best, &mut other);
         }
-    };
-    let order = (0..=2).min_by_key(|order| trial_bytes(*order)).expect("three orders");
-    let body_bytes = shape_all(values, order);
+    }
+    if !is_short {
+        best.try_order(&[values], best.order, scale, usize::MAX);
+    }
+    let Shaped { order, residuals, shapes, bytes: body_bytes } = best;
     IntPlan { order, scale, residuals, shapes, body_bytes }
+}
+
+/// Residuals of an order, and how each block of them is packed.
+#[derive(Debug, Default)]
+struct Shaped {
+    order: u8,
+    residuals: Vec<i64>,
+    /// None when all residuals are zero.
+    shapes: Vec<Shape>,
+    bytes: usize,
+}
+
+impl Shaped {
+    /// Finds how stretches of values are packed as differences of that order; gives whether that takes `bytes_max` at
+    /// most. Otherwise what is here is of no use.
+    fn try_order(&mut self, stretches: &[&[i64]], order: u8, scale: u64, bytes_max: usize) -> bool {
+        self.order = order;
+        self.shapes.clear();
+        self.bytes = 0;
+        for values in stretches {
+            residuals_of(values, order, scale, &mut self.residuals);
+            if self.residuals.iter().all(|residual| *residual == 0) {
+                continue;
+            }
+            for block in self.residuals.chunks(BLOCK_LEN) {
+                if bytes_max < usize::MAX && self.bytes + least_bytes(block) > bytes_max {
+                    return false;
+                }
+                let shape = Shape::of(block);
+                self.bytes += shape.bytes;
+                self.shapes.push(shape);
+            }
+        }
+        self.bytes <= bytes_max
+    }
+}
+
+/// A block takes no fewer bytes, whatever its width: a value above the width takes the bits that stand out as well. Told
+/// at a fraction of what finding the width costs.
+fn least_bytes(block: &[i64]) -> usize {
+    let bits = |value: u64| (u64::BITS - value.leading_zeros()) as usize;
+    let base = block.iter().copied().min().unwrap_or_default();
+    let (mut folded, mut above) = (0, 0);
+    for residual in block {
+        folded += bits(zigzag(*residual));
+        above += bits(residual.wrapping_sub(base).cast_unsigned());
+    }
+    folded.min(above) / 8
+}
+
+/// Bits that the values take as differences of order 1 or 2, whichever are fewer, without what packing adds: for
+/// comparing columns, at a fraction of what a plan costs.
+pub(crate) fn residual_bits(values: impl IntoIterator<Item = i64>) -> u64 {
+    let (mut first_order, mut second_order) = (0, 0);
+    let (mut last, mut last_delta) = (None, 0);
+    let bits = |residual: i64| u64::from(64 - zigzag(residual).leading_zeros());
+    for value in values {
+        if let Some(last) = last {
+            let delta = value.wrapping_sub(last);
+            first_order += bits(delta);
+            second_order += bits(delta.wrapping_sub(last_delta));
+            last_delta = delta;
+        }
+        last = Some(value);
+    }
+    first_order.min(second_order)
 }
 
 /// Encodes in the way that was planned for the same values.
@@ -289,7 +356,7 @@ impl Shape {
             len_max = len_max.max(len);
         }
         let mut above = 0;
-        for count in longer.iter_mut().rev() {
+        for count in longer[..=len_max as usize].iter_mut().rev() {
             above += std::mem::replace(count, above);
         }
         let mut best = (len_max, packed_len(count, len_max));

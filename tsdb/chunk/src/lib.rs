@@ -25,5 +25,5 @@ pub use floats::{
 pub use histograms::{
     HISTOGRAM_BUCKETS_MAX, HISTOGRAMS_MAX, is_writable, read_histograms, write_histograms,
 };
-pub use tail::{Tail, TailColumn};
+pub use tail::{TAIL_ROWS_MAX, Tail, TailColumn};
 pub use times::{TIMES_MAX, TimesTail, read_times, write_times};

@@ -28,7 +28,7 @@
 
 use swell_model::STALE_NAN_BITS;
 
-use crate::bytes::{Cursor, put_varint, put_zigzag, unzigzag, zigzag};
+use crate::bytes::{Cursor, put_varint, put_zigzag, unzigzag, varint_len, zigzag};
 use crate::decimal::{EXPONENT_MAX, exact_exponent, exact_mantissa, float_of};
 use crate::error::DecodeError;
 
@@ -50,7 +50,10 @@ const STATE_VALUE: u8 = 32;
 const STATE_GAPS: u8 = 64;
 const STATE_INEXACT: u8 = 128;
 
-/// The open end of one series. 64 bytes, and no others while the value stays what it was.
+/// Rows that a tail may have.
+pub const TAIL_ROWS_MAX: u32 = u16::MAX as u32;
+
+/// The open end of one series. 56 bytes, and no others while the value stays what it was.
 #[derive(Clone, Debug, Default)]
 pub struct Tail {
     tokens: Vec<u8>,
@@ -58,14 +61,30 @@ pub struct Tail {
     mantissa: i64,
     delta: i64,
     /// Repeats of the last value that are not among the tokens yet.
-    run: u32,
+    run: u16,
     /// First row after the last value.
-    next_row: u32,
-    count: u32,
+    next_row: u16,
+    count: u16,
     /// Exponent plus one; 0 before the first decimal.
     exponent_code: u8,
     /// Changes in a row that were no short decimals.
     inexact_count: u8,
+}
+
+/// The first buffer of tokens, the least that the system's allocator gives. It hands memory out in pieces of 16 bytes
+/// less the eight that it keeps for itself, so larger ones are 16 apart as well.
+const BUFFER_MIN_BYTES: usize = 24;
+const BUFFER_STEP_BYTES: usize = 16;
+
+/// The capacity after this one: a fifth more at least, so that copying stays cheap.
+const fn grown(capacity: usize) -> usize {
+    if capacity < BUFFER_MIN_BYTES {
+        return BUFFER_MIN_BYTES;
+    }
+    let steps = (capacity / 5).div_ceil(BUFFER_STEP_BYTES);
+    let steps = if steps == 0 { 1 } else { steps };
+    let above = (capacity - BUFFER_MIN_BYTES).div_ceil(BUFFER_STEP_BYTES) + steps;
+    BUFFER_MIN_BYTES + above * BUFFER_STEP_BYTES
 }
 
 /// After so many changes in a row that were no short decimals, only each so manyth is tried under all exponents.
@@ -75,12 +94,14 @@ impl Tail {
     /// Appends the value of a row after all rows so far.
     ///
     /// # Panics
-    /// When the row is not after the last.
+    /// When the row is not after the last, or beyond [`TAIL_ROWS_MAX`].
     pub fn push(&mut self, row: u32, value: f64) {
+        assert!(row < TAIL_ROWS_MAX, "a tail is sealed before it has so many rows");
+        let row = u16::try_from(row).expect("checked above");
         assert!(row >= self.next_row, "rows rise");
         if row > self.next_row {
             self.end_run();
-            put_varint(&mut self.tokens, u64::from(row - self.next_row - 1) << 2 | GAP);
+            self.put(u64::from(row - self.next_row - 1) << 2 | GAP);
         }
         let bits = value.to_bits();
         if self.count > 0 && bits == self.last_bits {
@@ -96,8 +117,23 @@ impl Tail {
 
     fn end_run(&mut self) {
         if self.run > 0 {
-            put_varint(&mut self.tokens, u64::from(self.run - 1) << 2 | RUN);
+            self.put(u64::from(self.run - 1) << 2 | RUN);
             self.run = 0;
+        }
+    }
+
+    /// Appends a token, or what follows one. There is a buffer for each series that varies, so it grows in small steps:
+    /// doubling would leave a third of all of them empty.
+    fn put(&mut self, token: u64) {
+        self.make_room(varint_len(token));
+        put_varint(&mut self.tokens, token);
+    }
+
+    #[inline]
+    fn make_room(&mut self, more: usize) {
+        let (len, capacity) = (self.tokens.len(), self.tokens.capacity());
+        if len + more > capacity {
+            self.tokens.reserve_exact(grown(capacity).max(len + more) - len);
         }
     }
 
@@ -108,7 +144,7 @@ impl Tail {
             let delta = mantissa - self.mantissa;
             let change = zigzag(delta - self.delta);
             assert!(change < DELTA_LIMIT, "mantissas are below 2^53");
-            put_varint(&mut self.tokens, change << 2 | DELTA);
+            self.put(change << 2 | DELTA);
             (self.mantissa, self.delta) = (mantissa, delta);
             self.inexact_count = 0;
             return;
@@ -119,16 +155,17 @@ impl Tail {
         match decimal {
             Some((exponent, mantissa)) => {
                 let n = ESCAPE_EXPONENT + u64::from(exponent);
-                put_varint(&mut self.tokens, n << 2 | ESCAPE);
-                put_zigzag(&mut self.tokens, mantissa);
+                self.put(n << 2 | ESCAPE);
+                self.put(zigzag(mantissa));
                 (self.mantissa, self.delta) = (mantissa, 0);
                 self.exponent_code = exponent + 1;
             }
             None if bits == STALE_NAN_BITS => {
-                put_varint(&mut self.tokens, ESCAPE_STALE << 2 | ESCAPE);
+                self.put(ESCAPE_STALE << 2 | ESCAPE);
             }
             None => {
-                put_varint(&mut self.tokens, ESCAPE_BITS << 2 | ESCAPE);
+                self.put(ESCAPE_BITS << 2 | ESCAPE);
+                self.make_room(size_of_val(&bits));
                 self.tokens.extend_from_slice(&bits.to_le_bytes());
             }
         }
@@ -148,7 +185,7 @@ impl Tail {
     /// Number of values.
     #[must_use]
     pub const fn count(&self) -> u32 {
-        self.count
+        self.count as u32
     }
 
     /// The last value, meaningful once there is one.
@@ -168,7 +205,7 @@ impl Tail {
     /// First row after the last value.
     #[must_use]
     pub const fn next_row(&self) -> u32 {
-        self.next_row
+        self.next_row as u32
     }
 
     /// Appends the tail as it stands, for [`Tail::read`].
@@ -213,7 +250,7 @@ impl Tail {
         }
         let len = cursor.count(cursor.remaining())?;
         let tokens = cursor.take(len)?.to_vec();
-        let (run, count) = (cursor.varint_u32()?, cursor.varint_u32()?);
+        let (run, count) = (read_rows(cursor)?, read_rows(cursor)?);
         let mut tail = Self { tokens, run, count, exponent_code, ..Self::default() };
         if let Some(exponent) = exponent_code.checked_sub(1) {
             (tail.mantissa, tail.delta) = (cursor.zigzag()?, cursor.zigzag()?);
@@ -225,7 +262,7 @@ impl Tail {
         if flags & STATE_VALUE != 0 {
             tail.last_bits = cursor.u64()?;
         }
-        let gaps = if flags & STATE_GAPS == 0 { 0 } else { cursor.varint_u32()? };
+        let gaps = if flags & STATE_GAPS == 0 { 0 } else { read_rows(cursor)? };
         let next_row = count.checked_add(gaps);
         tail.next_row = next_row.ok_or_else(|| cursor.fault("a tail has too many rows"))?;
         if flags & STATE_INEXACT != 0 {
@@ -235,6 +272,12 @@ impl Tail {
             return Err(cursor.fault("a tail repeats more values than it has"));
         }
         Ok(tail)
+    }
+
+    /// Bytes of the tokens so far.
+    #[must_use]
+    pub const fn token_bytes(&self) -> usize {
+        self.tokens.len()
     }
 
     /// Heap bytes in use.
@@ -247,6 +290,11 @@ impl Tail {
     pub fn clear(&mut self) {
         *self = Self { last_bits: self.last_bits, ..Self::default() };
     }
+}
+
+fn read_rows(cursor: &mut Cursor<'_>) -> Result<u16, DecodeError> {
+    let rows = cursor.varint_u32()?;
+    u16::try_from(rows).map_err(|_| cursor.fault("a tail has too many rows"))
 }
 
 /// What a tail decodes to: the values, and the rows they stand in.
@@ -360,7 +408,23 @@ mod tests {
         let mut gone = vec![Some(7.0); 20];
         gone.extend([Some(stale_nan()), None, None, None, Some(7.0)]);
         check(&gone, 9);
-        assert_eq!(std::mem::size_of::<Tail>(), 64);
+        assert_eq!(std::mem::size_of::<Tail>(), 56);
+    }
+
+    #[test]
+    fn buffers_are_nearly_full_and_seldom_copied() {
+        let mut tail = Tail::default();
+        let (mut copied, mut capacity) = (0, 0);
+        for row in 0..400 {
+            tail.push(row, f64::from(row * row % 1000));
+            if tail.heap_bytes() != capacity {
+                (copied, capacity) = (copied + capacity, tail.heap_bytes());
+                assert_eq!(capacity % 16, 8, "what the allocator gives in any case");
+            }
+            let len = tail.tokens.len();
+            assert!(capacity <= len + len / 5 + BUFFER_MIN_BYTES, "{capacity} bytes for {len}");
+        }
+        assert!(copied < 8 * tail.tokens.len(), "{copied} bytes copied for {}", tail.tokens.len());
     }
 
     #[test]
@@ -422,7 +486,7 @@ mod tests {
         #[test]
         fn garbage_is_a_tail_that_can_be_gone_on_with_or_none(bytes in prop::collection::vec(any::<u8>(), 0..80), value in any::<f64>()) {
             if let Ok(mut tail) = Tail::read(&mut Cursor::new(&bytes))
-                && tail.next_row() < u32::MAX - 1
+                && tail.next_row() < TAIL_ROWS_MAX
             {
                 tail.push(tail.next_row(), value);
                 tail.push(tail.next_row(), 0.5);

@@ -5,16 +5,18 @@ use std::io;
 use std::sync::Arc;
 
 use parking_lot::MutexGuard;
-use swell_model::{DurationMs, SelectHints, TimeRange};
+use swell_model::{DurationMs, TimeRange};
 
 use crate::block::Packing;
 use crate::compact::execute::{Job, Reads, Turn, discard, fill};
 use crate::compact::plan::{FLUSH_SPAN, window_of};
+use crate::compact::sources::{HeadSlices, Sliced};
 use crate::db::Inner;
 use crate::described;
+use crate::head::Head;
 use crate::maintain::MaintainError;
 use crate::publish::Publishing;
-use crate::select::{OnDamage, merge, snapshot};
+use crate::select::Columns;
 use crate::status::MaintainReport;
 use crate::wal::{FlushMark, LogError, WalWriter};
 
@@ -34,7 +36,7 @@ impl Inner {
 
     /// Writes those of the oldest window; gives whether there was one.
     fn flush_late_window(&self, report: &mut MaintainReport) -> Result<bool, MaintainError> {
-        let (window, mark, head, deletions) = {
+        let (window, mark, deletions) = {
             let writer = self.commit.lock();
             let state = self.state.read();
             let (late, floor) = (state.head.late_range(), state.head.read_floor());
@@ -45,23 +47,20 @@ impl Inner {
             let window = window_of(late.start_incl, FLUSH_SPAN);
             let below = window.1.min(floor);
             let mark = FlushMark { from: window.0, below, upto: writer.position() };
-            let range = TimeRange { start_incl: window.0, end_incl: below - DurationMs(1) };
-            let head = snapshot(&state.head, &[], &SelectHints::range(range));
-            (window, mark, head, state.head.tombstones.clone())
+            (window, mark, state.head.tombstones.clone())
         };
-        let fault = |source| MaintainError::Read { action: "read the head".to_owned(), source };
         let range = TimeRange { start_incl: mark.from, end_incl: mark.below - DurationMs(1) };
-        let selected = merge(&[], head, &[], range, OnDamage::Fail).map_err(fault)?;
+        let late = HeadSlices::new(self, range, Head::late_series);
+        let series = Sliced::new(late, Columns::samples(Vec::new(), range));
         let job = Job {
             id: self.next_id(),
             window,
             resolution: DurationMs::ZERO,
             sources: Vec::new(),
-            samples_in: (mark.from, mark.below),
             reads: Reads::Samples,
             packing: Packing::Plain,
         };
-        let filled = fill(&*self.dir, job, selected, &mut Turn::Write)?;
+        let filled = fill(&*self.dir, job, series, &mut Turn::Write)?;
         let Some((writer, conflicts)) = filled else { return Err(MaintainError::Stopped) };
         let publishing = self.publishing.lock();
         if self.state.read().head.tombstones != deletions {

@@ -6,18 +6,19 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use swell_env::Monotonic;
-use swell_model::{DurationMs, SelectError, SelectHints, TimeRange, TimestampMs};
+use swell_model::{DurationMs, SelectError, TimeRange, TimestampMs};
 use swell_telemetry::chain;
 
 use crate::block::{self, Block, BlockId, BlockMeta, Packing, WriteBlockError};
 use crate::compact::execute::{Job, Reads, Turn, discard, fill};
 use crate::compact::plan::{self, Rewrite, Window};
+use crate::compact::sources::{HeadSlices, Sliced};
 use crate::db::{Db, Inner};
-use crate::head::HistogramChunk;
+use crate::head::{Head, HistogramChunk};
 use crate::pace::{BackgroundShare, Pacer};
 use crate::reserve;
 use crate::retention::{self, Limits};
-use crate::select::{OnDamage, merge, snapshot};
+use crate::select::Columns;
 use crate::status::{Damage, MaintainReport};
 use crate::wal::FlushMark;
 
@@ -167,6 +168,25 @@ impl Db {
         }
     }
 
+    /// Writes what is in memory down when the log has grown enough since the last time, and nothing else; to be called
+    /// more often than [`Db::maintain`], since a start after a kill reads all that was logged since. Does nothing while
+    /// upkeep runs.
+    ///
+    /// # Errors
+    /// [`MaintainError`] when a file could not be written; the next looks wait longer and longer.
+    pub fn checkpoint_if_due(&self) -> Result<(), MaintainError> {
+        let inner = &self.inner;
+        let Some(mut backoff) = inner.maintenance.try_lock() else { return Ok(()) };
+        let now = inner.clock.monotonic();
+        if backoff.is_waiting(now) || !inner.is_replayed() || inner.rest.is_over() {
+            return Ok(());
+        }
+        inner.write_checkpoint_if_due(&mut backoff).inspect_err(|error| {
+            inner.metrics.maintenance_failures.inc();
+            backoff.failed(now, error.is_full());
+        })
+    }
+
     /// Ends background work soon: a rewrite that is under way is given up, and its sources stay. Later runs of
     /// [`Db::maintain`] do not merge any more.
     pub fn stop_maintenance(&self) {
@@ -206,7 +226,7 @@ impl Inner {
         let blocks = self.state.read().all_blocks();
         blocks.iter().for_each(|block| block.unload_unused(now, UNLOAD_AFTER));
         // Last, since nothing waits for it.
-        if self.rest.is_over() { Ok(()) } else { self.checkpoint_if_due(backoff) }
+        if self.rest.is_over() { Ok(()) } else { self.write_checkpoint_if_due(backoff) }
     }
 
     /// On a full disk: days whose samples have served their time, and that only wait to be aggregated, are, out of the
@@ -269,7 +289,7 @@ impl Inner {
     /// Writes the oldest complete window of the head as a block, and exchanges the two. Gives whether there was such
     /// a window.
     pub(crate) fn flush(&self, report: &mut MaintainReport) -> Result<bool, MaintainError> {
-        let (window, mark, head, deletions) = {
+        let (window, mark, deletions) = {
             // No batch is between its check against the floor and its being in the head.
             let writer = self.commit.lock();
             let mut state = self.state.write();
@@ -278,21 +298,20 @@ impl Inner {
             state.head.raise_accept_floor(window.1);
             let from = state.head.read_floor().unwrap_or(TimestampMs::MIN).max(window.0);
             let mark = FlushMark { from, below: window.1, upto: writer.position() };
-            let head = snapshot(&state.head, &[], &SelectHints::range(range_of(window)));
-            (window, mark, head, state.head.tombstones.clone())
+            (window, mark, state.head.tombstones.clone())
         };
-        let fault = |source| MaintainError::Read { action: "read the head".to_owned(), source };
-        let selected = merge(&[], head, &[], range_of(window), OnDamage::Fail).map_err(fault)?;
+        let range = range_of(window);
+        let all = HeadSlices::new(self, range, Head::series);
+        let series = Sliced::new(all, Columns::samples(Vec::new(), range));
         let job = Job {
             id: self.next_id(),
             window,
             resolution: DurationMs::ZERO,
             sources: Vec::new(),
-            samples_in: (mark.from, window.1),
             reads: Reads::Samples,
             packing: Packing::Plain,
         };
-        let filled = fill(&*self.dir, job, selected, &mut Turn::Write)?;
+        let filled = fill(&*self.dir, job, series, &mut Turn::Write)?;
         let Some((writer, conflicts)) = filled else { return Err(MaintainError::Stopped) };
         let publishing = self.publishing.lock();
         if self.state.read().head.tombstones != deletions {

@@ -184,7 +184,13 @@ impl Opening<'_> {
         };
         if let Some(Loaded { head, resume, damage: known, exemplars, descriptions }) = loaded {
             let segment = wal::segment_name(resume.segment_nr);
-            if resume.offset > wal::SEGMENT_HEADER_LEN as u64 && !is_there(&segment) {
+            let has_records = resume.offset > wal::SEGMENT_HEADER_LEN as u64;
+            // One that had none yet need not have been made, unless there are later ones.
+            let has_later = || {
+                let nrs = segments.iter().filter_map(|entry| wal::segment_nr(&entry.name));
+                nrs.max().is_some_and(|newest| newest > resume.segment_nr)
+            };
+            if !is_there(&segment) && (has_records || has_later()) {
                 from.fault =
                     Some(format!("{} goes on in {segment}, which is gone", checkpoint::NAME));
             } else {

@@ -47,7 +47,7 @@ pub(crate) fn is_passing(error: &io::Error) -> bool {
 }
 
 /// Whether a file could not be opened for a reason that says nothing of what is in it.
-pub(crate) fn is_denied_at_open(error: &io::Error) -> bool {
+fn is_denied_at_open(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::ReadOnlyFilesystem || lacks_descriptors(error)
 }
 

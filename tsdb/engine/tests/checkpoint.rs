@@ -302,6 +302,32 @@ fn a_checkpoint_that_ends_early_or_is_missing_is_done_without() {
 }
 
 #[test]
+fn a_checkpoint_whose_segment_was_to_come_is_of_no_use_once_only_later_ones_are_there() {
+    let disk = MemDir::new();
+    let start = |at: i64| {
+        let db = open(Arc::new(disk.clone()), settings(WalSync::Never)).expect("opens");
+        append(&db, at, &[(0, 1.0), (1, 2.0)]).expect("appends");
+        db
+    };
+    drop(start(1000));
+    let db = open(Arc::new(disk.clone()), settings(WalSync::Never)).expect("opens");
+    db.checkpoint().expect("written, between two segments");
+    drop(db);
+    drop(start(2000));
+    drop(start(3000));
+    let there = open(Arc::new(disk.after_kill()), settings(WalSync::Never)).expect("opens");
+    assert!(there.status().wal.began_at_checkpoint, "its segment came");
+    drop(there);
+    disk.remove("wal/00000002.wal").expect("removes");
+    let db = open(Arc::new(disk), settings(WalSync::Never)).expect("opens");
+    let wal = db.status().wal;
+    assert!(!wal.began_at_checkpoint, "what was logged behind it is gone");
+    assert!(wal.checkpoint_fault.expect("told").contains("which is gone"));
+    let times: Vec<i64> = read_all(&db)[&labels(0)].keys().copied().collect();
+    assert_eq!(times, [1000, 3000], "as the log says");
+}
+
+#[test]
 fn a_checkpoint_of_a_newer_version_is_refused_and_left_alone() {
     let (disk, _) = build();
     disk.flip(CHECKPOINT, 8, 1 ^ 2).expect("version 1 becomes 2");
@@ -452,4 +478,38 @@ fn upkeep_writes_one_only_when_the_log_has_grown() {
         sizes.len() as u64 <= logged / 2000 && !sizes.is_empty(),
         "{sizes:?} for {logged} bytes"
     );
+}
+
+#[test]
+fn a_first_checkpoint_is_written_as_soon_as_the_log_is_long_enough_and_upkeep_need_not_run() {
+    let disk = FaultDir::new();
+    let settings = Config { checkpoint_log_bytes: 2000, ..config(WalSync::Never) };
+    let db = open(Arc::new(disk.clone()), settings.clone()).expect("opens");
+    let is_there = || disk.disk().open(CHECKPOINT).is_ok();
+    let mut at = 0;
+    while !is_there() {
+        let before = disk.disk().open("wal/00000001.wal").map_or(0, |log| log.len().expect("len"));
+        assert!(before < 4000, "it is due once the log has {before} bytes");
+        at += 1000;
+        append(&db, at, &[(0, 1.0), (1, at as f64)]).expect("appends");
+        db.checkpoint_if_due().expect("writes, if it is due");
+    }
+    let op_count = disk.op_count();
+    db.checkpoint_if_due().expect("is not due");
+    assert_eq!(disk.op_count(), op_count, "nothing was written");
+    let killed = open(Arc::new(disk.disk().after_kill()), settings.clone()).expect("opens");
+    let wal = killed.status().wal;
+    assert!(wal.began_at_checkpoint && wal.replayed_record_count == 0, "{wal:?}");
+    assert_eq!(read_all(&killed), read_all(&db));
+    // A failure is told, and the next looks wait.
+    while !disk.disk().open("wal/00000001.wal").is_ok_and(|log| log.len().expect("len") > 9000) {
+        at += 1000;
+        append(&db, at, &[(0, 1.0), (1, at as f64)]).expect("appends");
+    }
+    // The sync of the log comes first.
+    disk.fail(disk.op_count() + 1, u64::MAX, Fault::Io);
+    db.checkpoint_if_due().expect_err("the device fails");
+    let op_count = disk.op_count();
+    db.checkpoint_if_due().expect("waits");
+    assert_eq!(disk.op_count(), op_count);
 }

@@ -124,6 +124,30 @@ fn a_file_system_that_turns_read_only_or_opens_no_file_pauses_writes_and_nothing
 }
 
 #[test]
+fn a_sync_that_fails_once_half_a_record_is_cut_off_stops_writes_for_good() {
+    for (fault, skipped, passes) in
+        [(Fault::ReadOnly, 0, true), (Fault::ReadOnly, 1, false), (Fault::NoDescriptors, 1, false)]
+    {
+        let dir = FaultDir::new();
+        let clock = Arc::new(ManualClock::new(TimestampMs(10 * HOUR)));
+        let disk = Arc::new(dir.clone());
+        let db = Db::open(disk, config(WalSync::Never), clock.clone(), &Registry::new());
+        let db = db.expect("opens");
+        append(&db, 1000, &[(0, 1.0)]).expect("appends");
+        let batch = float_batch(&db, 2000, &[(0, 2.0)]).expect("resolves");
+        dir.fail(dir.op_count(), 1, Fault::DiskFull);
+        db.append(&batch).expect_err("half a record is written");
+        clock.advance(DurationMs(1000));
+        // The next batch cuts the half, then syncs what is before it.
+        dir.fail(dir.op_count() + skipped, 1, fault);
+        let error = db.append(&batch).expect_err("the cut, or the sync");
+        assert_eq!(matches!(error, AppendError::Paused { .. }), passes, "{fault:?}: {error}");
+        clock.advance(DurationMs(1000));
+        assert_eq!(db.append(&batch).is_ok(), passes, "{fault:?} at operation {skipped}");
+    }
+}
+
+#[test]
 fn a_segment_that_could_not_be_made_leaves_nothing_behind() {
     for skipped in 0..4 {
         let dir = FaultDir::new();

@@ -19,7 +19,7 @@ mod symbols;
 mod tests;
 
 pub use keyed::Identity;
-pub use memory::{GroupedSeries, ImageReader, MemoryIndex};
+pub use memory::{GroupedSeries, ImageReader, MemoryIndex, Unsorted};
 pub use select::{Keep, LabelIndex, select};
 pub use sets::subtract;
-pub use slice::{IndexError, SliceIndex, SymbolHashes, write_index};
+pub use slice::{IndexError, IndexWriter, SliceIndex, SymbolHashes, write_index};

@@ -43,11 +43,9 @@ impl Members {
                     *self = Self::Many(list.iter().copied().collect());
                 }
             }
+            // Pushing behind the last would look for that first, bit by bit.
             Self::Many(bitmap) => {
-                // Most come in rising order, which needs no search.
-                if bitmap.try_push(member).is_err() {
-                    bitmap.insert(member);
-                }
+                bitmap.insert(member);
             }
         }
     }
@@ -60,7 +58,7 @@ impl Members {
         let mut bitmap = RoaringBitmap::new();
         postings::visit(cursor, series_count, &mut |first, last| {
             if first == last {
-                bitmap.try_push(first).expect("postings rise");
+                bitmap.insert(first);
             } else {
                 bitmap.insert_range(first..=last);
             }
@@ -69,15 +67,11 @@ impl Members {
         Ok(Self::Many(bitmap))
     }
 
-    pub(crate) fn remove(&mut self, member: u32) {
+    pub(crate) fn remove_all(&mut self, removed: &RoaringBitmap) {
         match self {
-            Self::Few(list) => {
-                if let Ok(at) = list.binary_search(&member) {
-                    list.remove(at);
-                }
-            }
+            Self::Few(list) => list.retain(|member| !removed.contains(*member)),
             Self::Many(bitmap) => {
-                bitmap.remove(member);
+                *bitmap -= removed;
                 if bitmap.len() < LIST_MAX as u64 / 2 {
                     *self = Self::Few(bitmap.iter().collect());
                 }
@@ -151,8 +145,9 @@ mod tests {
                     members.insert(member);
                     set.insert(member);
                 } else {
-                    members.remove(member);
-                    set.remove(&member);
+                    let removed = [member, member + 7];
+                    members.remove_all(&removed.into_iter().collect());
+                    set.retain(|member| !removed.contains(member));
                 }
                 prop_assert_eq!(members.len(), set.len());
                 prop_assert_eq!(members.is_empty(), set.is_empty());

@@ -3,17 +3,20 @@
 
 mod grouping;
 mod image;
+mod order;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::ops::Bound;
 use std::sync::Arc;
 
 use hashbrown::HashTable;
+use roaring::RoaringBitmap;
 use swell_model::Labels;
 
 pub use grouping::GroupedSeries;
 pub use image::ImageReader;
+pub use order::Unsorted;
 
 use crate::keyed::{Identity, PairHasher};
 use crate::lists::{ListRef, Lists};
@@ -149,7 +152,9 @@ impl MemoryIndex {
 
     /// Removes series and what only they used; unknown indices are passed over.
     pub fn remove(&mut self, indices: &[u32]) {
-        let mut touched: BTreeSet<u32> = BTreeSet::new();
+        let mut removed = RoaringBitmap::new();
+        // A bit for each pair: a flush may forget all series at once, each with a dozen pairs.
+        let mut touched = vec![0_u64; self.pairs.len().div_ceil(64)];
         for idx in indices {
             let Some(list) = self.series.get_mut(*idx as usize).and_then(Option::take) else {
                 continue;
@@ -159,15 +164,16 @@ impl MemoryIndex {
             let entry = self.by_labels.find_entry(hash, |other| other == idx);
             entry.expect("series in use are in the table").remove();
             for number in numbers {
-                self.pairs[*number as usize].series.remove(*idx);
-                touched.insert(*number);
+                touched[*number as usize / 64] |= 1 << (number % 64);
             }
             self.lists.remove(list);
             self.unused.push(*idx);
+            removed.insert(*idx);
         }
-        self.removal_count += u64::from(!touched.is_empty());
-        for number in touched {
+        self.removal_count += u64::from(!removed.is_empty());
+        for number in set_bits(&touched) {
             let pair = &mut self.pairs[number as usize];
+            pair.series.remove_all(&removed);
             if !pair.series.is_empty() {
                 continue;
             }
@@ -243,6 +249,18 @@ impl MemoryIndex {
         let values = self.names.get(name).into_iter().flat_map(|values| &values.by_value);
         values.map(|(value, number)| (&**value, self.members_of(*number).len()))
     }
+}
+
+/// Positions of the bits that are set.
+fn set_bits(words: &[u64]) -> impl Iterator<Item = u32> {
+    (0u32..).step_by(64).zip(words).flat_map(|(start, word)| {
+        let mut left = *word;
+        std::iter::from_fn(move || {
+            let bit = (left != 0).then(|| left.trailing_zeros())?;
+            left &= left - 1;
+            Some(start + bit)
+        })
+    })
 }
 
 fn hash_of(numbers: &[u32], pair_hashes: &[u64]) -> u64 {

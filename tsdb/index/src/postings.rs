@@ -12,29 +12,35 @@ use crate::slice::IndexError;
 
 /// Appends a sorted list.
 pub(crate) fn write(members: &[u32], out: &mut Vec<u8>) {
-    let runs: Vec<&[u32]> = members.chunk_by(|a, b| a + 1 == *b).collect();
-    let mut by_runs = Vec::new();
-    let mut end = 0;
-    for run in &runs {
-        put_varint(&mut by_runs, u64::from(run[0] - end));
-        put_varint(&mut by_runs, run.len() as u64 - 1);
-        end = run[0] + u32::try_from(run.len()).expect("below 2^32 series");
-    }
+    let (mut run_bytes, mut single_bytes) = (0, 0);
     let mut last = 0;
-    let single_bytes: usize = members
-        .iter()
-        .map(|member| varint_len(u64::from(member - std::mem::replace(&mut last, *member))))
-        .sum();
-    let use_runs = by_runs.len() <= single_bytes;
+    for_each_run(members, |distance, run| {
+        run_bytes += varint_len(u64::from(distance)) + varint_len(run.len() as u64 - 1);
+        single_bytes += varint_len(u64::from(run[0] - last)) + run.len() - 1;
+        last = run[run.len() - 1];
+    });
+    let use_runs = run_bytes <= single_bytes;
     put_varint(out, members.len() as u64 * 2 + u64::from(use_runs));
     if use_runs {
-        out.extend_from_slice(&by_runs);
+        for_each_run(members, |distance, run| {
+            put_varint(out, u64::from(distance));
+            put_varint(out, run.len() as u64 - 1);
+        });
     } else {
         let mut last = 0;
         for member in members {
             put_varint(out, u64::from(member - last));
             last = *member;
         }
+    }
+}
+
+/// Runs of neighbours, each with its distance from the end of the one before.
+fn for_each_run(members: &[u32], mut each: impl FnMut(u32, &[u32])) {
+    let mut end = 0;
+    for run in members.chunk_by(|a, b| a + 1 == *b) {
+        each(run[0] - end, run);
+        end = run[run.len() - 1] + 1;
     }
 }
 

@@ -108,7 +108,12 @@ fn an_open_file_outlives_its_name(dir: &dyn Dir) {
 }
 
 fn truncation_cuts_and_never_extends(dir: &dyn Dir) {
-    dir.create("a").expect("create").append(b"0123456789").expect("append");
+    let file = dir.create("a").expect("create");
+    file.append(b"0123456789").expect("append");
+    file.cut(8).expect("cut");
+    assert_eq!(file.cut(9).expect_err("longer").kind(), ErrorKind::InvalidInput);
+    file.append(b"ab").expect("append");
+    assert_eq!(read_whole(dir, "a", 10).expect("read"), b"01234567ab");
     dir.truncate("a", 4).expect("cut");
     assert_eq!(read_whole(dir, "a", 10).expect("read"), b"0123");
     assert_eq!(dir.truncate("a", 5).expect_err("longer").kind(), ErrorKind::InvalidInput);

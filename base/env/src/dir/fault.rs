@@ -190,6 +190,11 @@ impl AppendFile for FaultAppend {
             }
         }
     }
+
+    fn cut(&self, len_bytes: u64) -> io::Result<()> {
+        self.dir.step().map_err(Fault::error)?;
+        self.file.cut(len_bytes)
+    }
 }
 
 #[derive(Debug)]

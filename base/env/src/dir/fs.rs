@@ -74,6 +74,19 @@ impl AppendFile for FsAppend {
     fn sync(&self) -> io::Result<()> {
         self.0.sync_data()
     }
+
+    fn cut(&self, len_bytes: u64) -> io::Result<()> {
+        cut(&self.0, len_bytes)
+    }
+}
+
+fn cut(file: &File, len_bytes: u64) -> io::Result<()> {
+    let len = file.metadata()?.len();
+    if len < len_bytes {
+        let what = format!("a file of {len} bytes cannot be cut to {len_bytes}");
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+    }
+    file.set_len(len_bytes)
 }
 
 #[derive(Debug)]
@@ -114,13 +127,7 @@ impl Dir for FsDir {
 
     fn truncate(&self, name: &str, len_bytes: u64) -> io::Result<()> {
         let file = OpenOptions::new().write(true).open(self.path(name)?)?;
-        if file.metadata()?.len() < len_bytes {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                format!("{name} is shorter than {len_bytes} bytes"),
-            ));
-        }
-        file.set_len(len_bytes)?;
+        cut(&file, len_bytes)?;
         file.sync_all()
     }
 

@@ -54,6 +54,18 @@ struct FileData {
     sync_failed: bool,
 }
 
+impl FileData {
+    fn cut(&mut self, len_bytes: u64) -> io::Result<()> {
+        let len = usize::try_from(len_bytes).ok().filter(|len| *len <= self.bytes.len());
+        let len = len.ok_or_else(|| {
+            let what = format!("a file of {} bytes cannot be cut to {len_bytes}", self.bytes.len());
+            io::Error::new(io::ErrorKind::InvalidInput, what)
+        })?;
+        self.bytes.truncate(len);
+        Ok(())
+    }
+}
+
 impl Default for Tree {
     fn default() -> Self {
         Self { folders: vec![Folder::default()] }
@@ -248,6 +260,14 @@ impl AppendFile for MemFile {
         }
         Ok(())
     }
+
+    fn cut(&self, len_bytes: u64) -> io::Result<()> {
+        let mut file = self.0.lock();
+        file.cut(len_bytes)?;
+        // What the bytes were may come back in a power cut, but is nothing to count on.
+        file.durable_len = file.durable_len.min(file.bytes.len());
+        Ok(())
+    }
 }
 
 impl ReadFile for MemFile {
@@ -303,15 +323,8 @@ impl Dir for MemDir {
     fn truncate(&self, name: &str, len_bytes: u64) -> io::Result<()> {
         let file = self.tree.lock().file(name)?;
         let mut file = file.lock();
-        let len = usize::try_from(len_bytes).ok().filter(|len| *len <= file.bytes.len());
-        let len = len.ok_or_else(|| {
-            io::Error::new(
-                io::ErrorKind::InvalidInput,
-                format!("{name} is shorter than {len_bytes} bytes"),
-            )
-        })?;
-        file.bytes.truncate(len);
-        file.durable_len = len;
+        file.cut(len_bytes)?;
+        file.durable_len = file.bytes.len();
         Ok(())
     }
 

@@ -17,6 +17,9 @@ use crate::shutdown::Tasks;
 
 /// How often flush, compaction and retention are looked at.
 const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(15);
+/// How often it is looked at whether the log has grown enough for a checkpoint: senders at full speed fill it in seconds,
+/// and a start after a kill has to read that.
+const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Opens the storage below the data directory: its blocks answer, the rest is for [`replay`].
 pub(crate) async fn begin(
@@ -61,10 +64,16 @@ pub(crate) fn maintain(db: &Arc<Db>, clock: &Arc<dyn Clock>, tasks: &Tasks) {
     tasks.spawn("storage maintenance", async move {
         let mut beat = tokio::time::interval(MAINTENANCE_INTERVAL);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut look = tokio::time::interval(CHECKPOINT_INTERVAL);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 _ = beat.tick() => {}
+                _ = look.tick() => {
+                    checkpoint(&db).await;
+                    continue;
+                }
             }
             let (db, now) = (db.clone(), clock.now());
             match tokio::task::spawn_blocking(move || db.maintain(now)).await {
@@ -75,6 +84,16 @@ pub(crate) fn maintain(db: &Arc<Db>, clock: &Arc<dyn Clock>, tasks: &Tasks) {
             }
         }
     });
+}
+
+/// Writes down what is in memory, if that is due.
+async fn checkpoint(db: &Arc<Db>) {
+    let db = db.clone();
+    match tokio::task::spawn_blocking(move || db.checkpoint_if_due()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(failure)) => error!(error = chain(&failure), "writing a checkpoint failed"),
+        Err(failure) => error!(%failure, "writing a checkpoint failed inside"),
+    }
 }
 
 /// Probes the storage until shutdown, so that `/-/healthy` tells the truth.

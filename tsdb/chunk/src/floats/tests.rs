@@ -157,11 +157,17 @@ fn buckets_refer_to_each_other() {
         inner.iter().enumerate().map(|(i, v)| v + (i as f64 / 10.0).floor()).collect();
     assert!(check_referring(&outer, &inner).expect("refers") < 120);
     assert_eq!(check_referring(&inner, &inner), Some(0));
-    let gain =
-        FloatWriter::new(&outer).gain_by(FloatWriter::new(&inner).mantissas().expect("decimal"));
-    assert!(gain > 60, "{gain}");
     let unrelated: Vec<f64> = (0..400u32).map(|i| f64::from(i * i % 1013)).collect();
     assert_eq!(check_referring(&unrelated, &inner), None);
+    let mantissas = |values: &[f64]| -> Vec<i64> {
+        FloatWriter::new(values).into_mantissas().expect("decimal")
+    };
+    let (near, far, short) = (mantissas(&inner), mantissas(&unrelated), mantissas(&inner[..200]));
+    let best_of = |references: &[(&[i64], &'static str)]| {
+        FloatWriter::new(&outer).best_reference(references.iter().copied())
+    };
+    assert_eq!(best_of(&[(&far, "far"), (&near, "near"), (&near, "again")]), Some("near"));
+    assert_eq!(best_of(&[(&far, "far"), (&short, "short")]), None);
     let mut stale = outer.clone();
     stale[7] = stale_nan();
     assert!(check_referring(&stale, &inner).is_some());

@@ -11,6 +11,8 @@ use crate::ints::{self, IntPlan};
 const PSEUDO_EXPONENTS: [u8; 7] = [9, 6, 3, 12, 8, 4, 2];
 /// Values looked at to choose among [`PSEUDO_EXPONENTS`], and whether any of them helps.
 const PSEUDO_TRIAL_LEN: usize = 64;
+/// An exponent under which corrections take at most one in so many bytes is taken.
+const PSEUDO_FITS: usize = 4;
 /// Once so many values are under no exponent exact, and half of all seen, the column is not decimal.
 const NOT_DECIMAL_COUNT: usize = 16;
 /// Values looked at to tell whether a reference helps.
@@ -98,19 +100,30 @@ impl<'v> FloatWriter<'v> {
         }
     }
 
-    /// Bytes that referring to a column with these mantissas would save, judged by the start of both; 0 when it
-    /// is not worth it or the columns cannot refer to each other.
-    #[must_use]
-    pub fn gain_by(&self, reference: &[i64]) -> usize {
-        let Form::Decimal(decimals) = &self.form else { return 0 };
-        if decimals.plan.body_bytes == 0 || reference.len() != decimals.mantissas.len() {
-            return 0;
+    /// Of columns with these mantissas the one that referring to saves the most bytes, judged by the start of each and by
+    /// how many bits differ; `None` when it is not worth it or the columns cannot refer to each other. Of equal ones the
+    /// first counts.
+    pub fn best_reference<'r, R>(
+        &self,
+        references: impl IntoIterator<Item = (&'r [i64], R)>,
+    ) -> Option<R> {
+        let Form::Decimal(decimals) = &self.form else { return None };
+        if decimals.plan.body_bytes == 0 {
+            return None;
         }
-        let trial_len = reference.len().min(REFERENCE_TRIAL_LEN);
-        let differences = differences(&decimals.mantissas[..trial_len], &reference[..trial_len]);
-        let alone = ints::plan(&decimals.mantissas[..trial_len]).body_bytes;
-        let referring = ints::plan(&differences).body_bytes;
-        if referring + alone / REFERENCE_GAIN < alone { alone - referring } else { 0 }
+        let trial = &decimals.mantissas[..decimals.mantissas.len().min(REFERENCE_TRIAL_LEN)];
+        let is_comparable = |reference: &(&[i64], R)| reference.0.len() == decimals.mantissas.len();
+        let alone = ints::residual_bits(trial.iter().copied());
+        let mut best = (alone - alone / REFERENCE_GAIN as u64, None);
+        for (reference, of) in references.into_iter().filter(is_comparable) {
+            let differences =
+                trial.iter().zip(reference).map(|(own, other)| own.wrapping_sub(*other));
+            let bits = ints::residual_bits(differences);
+            if bits < best.0 {
+                best = (bits, Some(of));
+            }
+        }
+        best.1
     }
 
     /// Refers to a column with these mantissas from now on, if that is smaller; gives whether it is.
@@ -315,10 +328,19 @@ fn bits_of(values: &[f64]) -> Form {
 
 fn pseudo(values: &[f64]) -> Option<Form> {
     let trial = &values[..values.len().min(PSEUDO_TRIAL_LEN)];
-    let (bytes, exponent) = PSEUDO_EXPONENTS
-        .into_iter()
-        .filter_map(|exponent| Some((pseudo_at(trial, exponent)?.body_bytes(), exponent)))
-        .min()?;
+    let mut best: Option<(usize, u8)> = None;
+    for exponent in PSEUDO_EXPONENTS {
+        let Some(form) = pseudo_at(trial, exponent) else { continue };
+        let found = (form.body_bytes(), exponent);
+        best = best.into_iter().chain([found]).min();
+        // Where corrections are that small, values are decimals of this length, and others save nothing.
+        if let Form::Pseudo { decimals, correction_plan, .. } = &form
+            && correction_plan.body_bytes * PSEUDO_FITS <= decimals.plan.body_bytes
+        {
+            break;
+        }
+    }
+    let (bytes, exponent) = best?;
     if bytes < bits_of(trial).body_bytes() { pseudo_at(values, exponent) } else { None }
 }
 

@@ -44,6 +44,7 @@ pub(super) struct Place {
 #[derive(Debug)]
 pub(super) struct FrameWriter {
     packing: Packing,
+    compressor: Compressor,
     open: Vec<u8>,
     full: Vec<Vec<u8>>,
     closed: Vec<Frame>,
@@ -55,6 +56,7 @@ impl FrameWriter {
     pub(super) fn new(packing: Packing) -> Self {
         Self {
             packing,
+            compressor: Compressor::default(),
             open: Vec::new(),
             full: Vec::new(),
             closed: Vec::new(),
@@ -105,7 +107,7 @@ impl FrameWriter {
         let bodies_len = u32::try_from(bodies.len()).expect("frames are small");
         let packed = match self.packing {
             Packing::Plain => None,
-            Packing::Compressed => compressed(&bodies),
+            Packing::Compressed => self.compressor.compressed(&bodies),
         };
         let is_compressed = packed.is_some();
         let stored = packed.unwrap_or(bodies);
@@ -147,13 +149,30 @@ impl FrameWriter {
     }
 }
 
-/// The bytes compressed, if that is any shorter.
-pub(super) fn compressed(bytes: &[u8]) -> Option<Vec<u8>> {
-    let packed = zstd::bulk::compress(bytes, ZSTD_LEVEL).expect("memory has room for a frame");
-    (packed.len() < bytes.len()).then_some(packed)
+/// Compresses, in working memory that is made once for a block: it is a megabyte, and what is compressed is short.
+pub(super) struct Compressor(zstd::bulk::Compressor<'static>);
+
+impl Default for Compressor {
+    fn default() -> Self {
+        Self(zstd::bulk::Compressor::new(ZSTD_LEVEL).expect("memory has room for a megabyte"))
+    }
 }
 
-/// Inverse of [`compressed`]; `None` when the bytes are not what it made of `len` bytes.
+impl std::fmt::Debug for Compressor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Compressor").finish_non_exhaustive()
+    }
+}
+
+impl Compressor {
+    /// The bytes compressed, if that is any shorter.
+    pub(super) fn compressed(&mut self, bytes: &[u8]) -> Option<Vec<u8>> {
+        let packed = self.0.compress(bytes).expect("memory has room for a frame");
+        (packed.len() < bytes.len()).then_some(packed)
+    }
+}
+
+/// Inverse of [`Compressor::compressed`]; `None` when the bytes are not what it made of `len` bytes.
 pub(super) fn decompressed(packed: &[u8], len: usize) -> Option<Vec<u8>> {
     if len > FRAME_MAX_BYTES {
         return None;

@@ -80,13 +80,12 @@ impl References {
         };
         let candidates =
             if candidates.is_empty() { self.similar(kin.target, change) } else { candidates };
-        let best = candidates
-            .into_iter()
-            .filter(|column| column.chunks.len() == chunks.len())
-            .map(|column| (first.gain_by(&column.chunks[0]), column))
-            .filter(|(gain, _)| *gain > 0)
-            .max_by_key(|(gain, column)| (*gain, std::cmp::Reverse(column.depth)))?
-            .1;
+        // Of columns that save as much, the one with the fewest before it.
+        let mut candidates: Vec<&Column> =
+            candidates.into_iter().filter(|column| column.chunks.len() == chunks.len()).collect();
+        candidates.sort_by_key(|column| column.depth);
+        let starts = candidates.into_iter().map(|column| (&column.chunks[0][..], column));
+        let best = first.best_reference(starts)?;
         let mut refers = false;
         for (chunk, reference) in chunks.iter_mut().zip(&best.chunks) {
             refers |= chunk.refer_to(reference);
@@ -111,11 +110,16 @@ impl References {
     /// Columns of the target that changed by nearly as much.
     fn similar(&self, target: u64, change: i64) -> Vec<&Column> {
         let drivers = self.drivers.get(&target).map(Vec::as_slice).unwrap_or_default();
-        let mut near: Vec<&Column> =
-            drivers.iter().map(Rc::as_ref).filter(|column| column.is_usable()).collect();
-        near.sort_by_key(|column| (column.change.abs_diff(change), column.series));
-        near.truncate(DRIVERS_TRIED);
-        near
+        let mut near: Vec<((u64, u32), &Column)> = Vec::with_capacity(DRIVERS_TRIED + 1);
+        for column in drivers.iter().map(Rc::as_ref).filter(|column| column.is_usable()) {
+            let key = (column.change.abs_diff(change), column.series);
+            let place = near.partition_point(|(other, _)| *other < key);
+            if place < DRIVERS_TRIED {
+                near.insert(place, (key, column));
+                near.truncate(DRIVERS_TRIED);
+            }
+        }
+        near.into_iter().map(|(_, column)| column).collect()
     }
 
     /// Keeps a column that was written, for later ones to refer to.

@@ -7,7 +7,7 @@ use swell_chunk::{
     FloatWriter, HISTOGRAMS_MAX, TIMES_MAX, put_varint, write_histograms, write_times,
 };
 use swell_env::{AppendFile, Dir};
-use swell_index::write_index;
+use swell_index::IndexWriter;
 use swell_model::{Aggregate, DurationMs, Labels, SeriesData, TimestampMs};
 
 use crate::head::start_as_float;
@@ -46,7 +46,7 @@ pub(crate) struct BlockWriter<'d> {
     times: TimesPool,
     references: References,
     groups: GroupWriter,
-    series: Vec<Labels>,
+    index: IndexWriter,
     body: Vec<u8>,
 }
 
@@ -97,7 +97,7 @@ impl<'d> BlockWriter<'d> {
             times: TimesPool::default(),
             references: References::default(),
             groups: GroupWriter::new(is_of_samples),
-            series: Vec::new(),
+            index: IndexWriter::default(),
             body: Vec::new(),
         })
     }
@@ -142,7 +142,7 @@ impl<'d> BlockWriter<'d> {
                 self.add_starts(false, starts)?;
             }
         }
-        self.series.push(series.labels.clone());
+        self.index.push(&series.labels);
         Ok(())
     }
 
@@ -166,7 +166,7 @@ impl<'d> BlockWriter<'d> {
                 self.add_chunk(&FloatWriter::new(values))?;
             }
         }
-        self.series.push(labels.clone());
+        self.index.push(labels);
         Ok(())
     }
 
@@ -208,7 +208,7 @@ impl<'d> BlockWriter<'d> {
                 self.add_chunk(&chunk)
             });
         }
-        let series = u32::try_from(self.series.len()).expect("below 2^32 series");
+        let series = u32::try_from(self.index.series_count()).expect("below 2^32 series");
         let mut chunks: Vec<FloatWriter<'_>> =
             values.chunks(CHUNK_LEN).map(FloatWriter::new).collect();
         let kin = Kin::new(labels, times);
@@ -273,17 +273,17 @@ impl<'d> BlockWriter<'d> {
     }
 
     fn publish(mut self) -> Result<Option<BlockMeta>, WriteBlockError> {
-        if self.series.is_empty() {
+        if self.index.series_count() == 0 {
             self.dir.remove(&self.name).map_err(|source| self.fault("remove", source))?;
             return Ok(None);
         }
         while let Some(frame) = self.frames.take_rest() {
             self.append(&frame)?;
         }
+        self.meta.series_count = self.index.series_count() as u64;
         let mut index = Vec::new();
-        write_index(&self.series, &mut index);
+        std::mem::take(&mut self.index).finish(&mut index);
         let series = std::mem::take(&mut self.groups).finish();
-        self.meta.series_count = self.series.len() as u64;
         let mut footer = Vec::new();
         self.meta.write(&mut footer);
         let sections = [self.frames.directory(), self.times.directory(), series, index];

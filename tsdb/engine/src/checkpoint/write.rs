@@ -39,7 +39,10 @@ impl Db {
 
 impl Inner {
     /// Writes a checkpoint when the log has grown enough behind the last.
-    pub(crate) fn checkpoint_if_due(&self, backoff: &mut Backoff) -> Result<(), MaintainError> {
+    pub(crate) fn write_checkpoint_if_due(
+        &self,
+        backoff: &mut Backoff,
+    ) -> Result<(), MaintainError> {
         let logged_bytes = self.commit.lock().logged_bytes();
         let is_due = self.saved.lock().is_due(logged_bytes, self.config.checkpoint_log_bytes);
         if !is_due {

@@ -1,11 +1,11 @@
-//! Fills a block with selected series.
+//! Fills a block with series.
 
 use swell_env::Dir;
-use swell_model::{DurationMs, SeriesData, TimeRange, by_stretch};
+use swell_model::{DurationMs, SeriesData, by_stretch};
 
 use super::plan::Window;
+use super::sources::{Sliced, Slices};
 use crate::block::{BlockId, BlockWriter, Packing, WriteBlockError};
-use crate::select::{Columns, Selected};
 
 /// What a block is made for.
 #[derive(Debug)]
@@ -16,8 +16,6 @@ pub(crate) struct Job {
     pub(crate) resolution: DurationMs,
     /// Blocks it stands for from then on.
     pub(crate) sources: Vec<BlockId>,
-    /// Only samples of this window go in.
-    pub(crate) samples_in: Window,
     /// What it is made of. A block of aggregates may be made of samples.
     pub(crate) reads: Reads,
     pub(crate) packing: Packing,
@@ -37,27 +35,20 @@ pub(crate) enum Turn {
     Stop,
 }
 
-/// Writes the series into an unfinished file; it is not a block before [`BlockWriter::finish`]. After a stop or a
-/// failure the file is removed, and the result is `None` or the failure. With it the number of times of which series had
-/// several values, of which one was taken.
+/// Writes the series, which come in the order of their labels, into an unfinished file; it is not a block before
+/// [`BlockWriter::finish`]. After a stop or a failure the file is removed, and the result is `None` or the failure. With
+/// it the number of times of which series had several values, of which one was taken.
 pub(crate) fn fill<'d>(
     dir: &'d dyn Dir,
     job: Job,
-    mut selected: Vec<Selected>,
+    mut columns: Sliced<impl Slices>,
     turn: &mut dyn FnMut(SeriesData) -> Turn,
 ) -> Result<Option<(BlockWriter<'d>, u64)>, WriteBlockError> {
-    selected.sort_by(|a, b| a.labels.cmp(&b.labels));
-    let (from, to) = job.samples_in;
-    let range = TimeRange { start_incl: from, end_incl: to - DurationMs(1) };
     let file = job.id.file_name();
     let (window, packing) = (job.window, job.packing);
     let mut writer =
         BlockWriter::create(dir, job.id, window, job.resolution, job.sources, packing)?;
     let is_aggregating = job.resolution > DurationMs::ZERO && job.reads == Reads::Samples;
-    let mut columns = match job.reads {
-        Reads::Samples => Columns::samples(selected, range),
-        Reads::Aggregates => Columns::aggregates(selected),
-    };
     for series in columns.by_ref() {
         let added = match series.map(&mut *turn) {
             Ok(Turn::Write(mut series)) if is_aggregating => {

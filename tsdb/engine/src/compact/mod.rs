@@ -5,3 +5,4 @@ pub(crate) mod downsample;
 pub(crate) mod execute;
 pub(crate) mod plan;
 mod rewrite;
+pub(crate) mod sources;

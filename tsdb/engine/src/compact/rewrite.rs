@@ -7,11 +7,12 @@ use swell_model::{DurationMs, SeriesData, TimeRange, TimestampMs};
 use super::downsample;
 use super::execute::{Job, Reads, Turn, discard, fill};
 use super::plan::{self, Candidate, Reason, Rewrite};
+use super::sources::{BlockSlices, Sliced};
 use crate::block::{Block, BlockId, BlockMeta, Packing};
 use crate::db::Inner;
 use crate::maintain::{Backoff, MaintainError};
 use crate::pace::Pacer;
-use crate::select::{OnDamage, load, merge};
+use crate::select::{Columns, OnDamage, load};
 use crate::status::MaintainReport;
 use crate::tombstones::Tombstones;
 
@@ -116,18 +117,21 @@ impl Inner {
             (TimestampMs::MIN, TimestampMs::MAX)
         };
         let range = TimeRange { start_incl: samples_in.0, end_incl: samples_in.1 - DurationMs(1) };
-        let now = self.clock.monotonic();
-        let loaded = load(&sources, range, now, OnDamage::Fail).map_err(fault)?;
-        let selected = merge(&loaded, Vec::new(), &[], range, OnDamage::Fail).map_err(fault)?;
+        let loaded =
+            load(&sources, range, self.clock.monotonic(), OnDamage::Fail).map_err(fault)?;
+        let slices = BlockSlices::new(loaded, range).map_err(fault)?;
         let is_of_samples = is_downsampling || plan.resolution == DurationMs::ZERO;
         let job = Job {
             id: self.next_id(),
             window: plan.window,
             resolution: plan.resolution,
             sources: if is_downsampling { Vec::new() } else { plan.sources.clone() },
-            samples_in,
             reads: if is_of_samples { Reads::Samples } else { Reads::Aggregates },
             packing: Packing::Compressed,
+        };
+        let columns = match job.reads {
+            Reads::Samples => Columns::samples(Vec::new(), range),
+            Reads::Aggregates => Columns::aggregates(Vec::new()),
         };
         let bytes_per_sample = bytes_per_sample(&sources);
         let mut inside: Result<(), MaintainError> = Ok(());
@@ -138,7 +142,7 @@ impl Inner {
             inside = self.pause_if_due((pacer, is_full), samples as u64 * bytes_per_sample, report);
             if inside.is_ok() { Turn::Write(series) } else { Turn::Stop }
         };
-        let filled = fill(&*self.dir, job, selected, &mut turn)?;
+        let filled = fill(&*self.dir, job, Sliced::new(slices, columns), &mut turn)?;
         inside?;
         let Some((writer, conflicts)) = filled else { return Err(MaintainError::Stopped) };
         let publishing = self.publishing.lock();

@@ -12,7 +12,7 @@ use swell_model::{
 
 use super::histograms::start_as_float;
 use super::late::{self, Inserted};
-use super::{Head, HistogramPoint, NEVER, NONE, SEAL_ROWS, Series};
+use super::{Head, HistogramPoint, NEVER, NONE, Series};
 use crate::wal::Position;
 
 /// How far from the clock, and from the newest sample, a sample may be.
@@ -102,11 +102,11 @@ impl Head {
         limits: &Limits,
         same_time: impl FnOnce(&Series) -> Admission,
     ) -> Admission {
-        let known = &self.series[raw_idx(series)];
+        let last_ms = self.newest.at_ms(raw_idx(series));
         if at_ms > limits.newest.0 {
             return Admission::Drop(DropReason::TooNew);
         }
-        if at_ms > known.last_ms && at_ms >= self.accept_floor_ms {
+        if at_ms > last_ms && at_ms >= self.accept_floor_ms {
             return Admission::Store;
         }
         let is_in_window = limits.late_window_ms > 0
@@ -115,15 +115,15 @@ impl Head {
                 .is_some_and(|max_ms| at_ms >= max_ms.saturating_sub(limits.late_window_ms));
         if at_ms == NEVER {
             Admission::Drop(DropReason::TooOld)
-        } else if at_ms == known.last_ms {
-            match same_time(known) {
+        } else if at_ms == last_ms {
+            match same_time(&self.series[raw_idx(series)]) {
                 // Without a window nothing comes late, also not in place of another.
                 Admission::Store if !is_in_window => Admission::Conflict,
                 admission => admission,
             }
         } else if is_in_window {
             Admission::Store
-        } else if at_ms <= known.last_ms {
+        } else if at_ms <= last_ms {
             Admission::Drop(DropReason::OutOfOrder)
         } else {
             Admission::Drop(DropReason::TooOld)
@@ -141,7 +141,7 @@ impl Head {
     }
 
     fn is_in_order(&self, idx: usize, at_ms: i64) -> bool {
-        at_ms > self.series[idx].last_ms && at_ms >= self.accept_floor_ms
+        at_ms > self.newest.at_ms(idx) && at_ms >= self.accept_floor_ms
     }
 
     fn append_row(&mut self, row: &Row, position: Position, report: &mut AppendReport) {
@@ -178,7 +178,6 @@ impl Head {
             let row_idx = times.count() - 1;
             let series = &mut self.series[idx];
             series.tail.push(row_idx, *value);
-            series.last_ms = at_ms;
             series.last_is_histogram = false;
             self.newest.set_float(idx, at_ms, *value);
             if start_ms != 0 {
@@ -191,7 +190,7 @@ impl Head {
             self.max_ms = self.max_ms.max(Some(at_ms));
         }
         for group in touched {
-            if self.groups[group as usize].times.count() >= SEAL_ROWS {
+            if self.is_full(group) {
                 self.seal(group);
             }
         }
@@ -230,7 +229,6 @@ impl Head {
         let value = hinted(value, value.hint_after(before));
         histograms.last = Some(value.clone());
         histograms.open.push((at_ms, HistogramPoint { value, start_ms }));
-        series.last_ms = at_ms;
         series.last_is_histogram = true;
         self.newest.set_histogram(idx, at_ms);
         self.max_ms = self.max_ms.max(Some(at_ms));
@@ -246,9 +244,10 @@ impl Head {
         report: &mut AppendReport,
     ) {
         let at_ms = sample.at_ms;
+        let is_newest_time = at_ms == self.newest.at_ms(raw_idx(series));
         let known = &mut self.series[raw_idx(series)];
         let mut is_conflict = false;
-        if at_ms == known.last_ms {
+        if is_newest_time {
             match float_admission(known, sample.value) {
                 Admission::Duplicate => {
                     report.duplicates += 1;
@@ -272,9 +271,10 @@ impl Head {
         report: &mut AppendReport,
     ) {
         let at_ms = sample.at_ms;
+        let is_newest_time = at_ms == self.newest.at_ms(raw_idx(series));
         let known = &mut self.series[raw_idx(series)];
         let mut is_conflict = false;
-        if at_ms == known.last_ms {
+        if is_newest_time {
             match histogram_admission(known, &sample.point.value) {
                 Admission::Duplicate => {
                     report.duplicates += 1;

@@ -14,11 +14,11 @@ impl Head {
         self.segments.truncate(floor_ms);
         for group_idx in 0..self.groups.len() {
             let group = &mut self.groups[group_idx];
-            let series = &mut self.series;
+            let (series, newest) = (&mut self.series, &self.newest);
             group.members.retain(|idx| {
-                let series = &mut series[*idx as usize];
-                let stays = series.last_ms >= floor_ms;
+                let stays = newest.at_ms(*idx as usize) >= floor_ms;
                 if !stays {
+                    let series = &mut series[*idx as usize];
                     series.tail.clear();
                     if let Some(extra) = &mut series.extra {
                         extra.starts.clear();
@@ -34,8 +34,8 @@ impl Head {
             }
         }
         self.histograms_from_ms = None;
-        for series in &mut self.series {
-            if series.last_ms < floor_ms || self.segments.get(series.chunk).is_none() {
+        for (idx, series) in self.series.iter_mut().enumerate() {
+            if self.newest.at_ms(idx) < floor_ms || self.segments.get(series.chunk).is_none() {
                 series.chunk = ChunkRef::NONE;
             }
             let Some(extra) = &mut series.extra else { continue };
@@ -56,7 +56,8 @@ impl Head {
         let mut forgotten = Vec::new();
         for idx in 0..u32::try_from(self.series.len()).expect("series are counted by u32") {
             let series = &mut self.series[idx as usize];
-            let waits_for_first = std::mem::take(&mut series.is_new) && series.last_ms == NEVER;
+            let waits_for_first =
+                std::mem::take(&mut series.is_new) && self.newest.at_ms(idx as usize) == NEVER;
             if !series.has_samples() && !waits_for_first && self.index.contains(idx) {
                 *series = Series::new(series.generation.wrapping_add(1));
                 self.newest.forget(idx as usize);

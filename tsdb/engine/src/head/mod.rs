@@ -1,8 +1,8 @@
 //! The newest samples, in memory: one row of timestamps for each target, one small record for each series.
 //!
 //! Series that come in one row share a *group*: its timestamps are kept once. When a group has
-//! [`SEAL_ROWS`] rows it is sealed into a [`Segment`] and dissolved; the next row forms groups anew, so a
-//! target whose series change is followed without bookkeeping. A series that lags behind its group leaves it.
+//! [`SEAL_ROWS`] rows, or fewer that take much, it is sealed into a [`Segment`] and dissolved; the next row forms groups
+//! anew, so a target whose series change is followed without bookkeeping. A series that lags behind its group leaves it.
 //! Samples that come after a newer one of their series, or for a time that is in blocks already, are kept aside as
 //! *late* ones ([`late`]) and merged when they are read.
 //!
@@ -38,12 +38,24 @@ use newest::NewestSamples;
 pub(crate) use segment::Segment;
 use segment::SegmentBuilder;
 use segments::{ChunkRef, Segments};
-pub(crate) use snapshot::{ColumnRef, HeadSeries, NewestSample, OpenColumn};
+pub(crate) use snapshot::{ColumnRef, HeadSeries, NewestSample, OpenColumn, RowCopies};
 
 use crate::tombstones::Tombstones;
 
 /// Rows of a group before it is sealed: two bit-packed blocks, four minutes at one row a second.
 const SEAL_ROWS: u32 = 256;
+/// A group with so many rows, or a multiple of it, is sealed if it takes as many bytes a series: packed it takes half.
+const SEAL_ROWS_MIN: u32 = 64;
+const SEAL_SERIES_BYTES: usize = 64;
+
+/// Whether a group is to be sealed. `bytes` tells how many the tokens of its columns are, and is asked seldom; it does
+/// not depend on how they came, so a head that was read back seals when the one before would have.
+fn is_full(rows: u32, series_count: usize, bytes: impl FnOnce() -> usize) -> bool {
+    rows >= SEAL_ROWS
+        || (rows > 0
+            && rows.is_multiple_of(SEAL_ROWS_MIN)
+            && bytes() >= series_count * SEAL_SERIES_BYTES)
+}
 
 /// No group.
 const NONE: u32 = u32::MAX;
@@ -59,6 +71,8 @@ pub(crate) struct Head {
     newest: NewestSamples,
     groups: Vec<Group>,
     unused_groups: Vec<u32>,
+    /// Groups made so far.
+    group_count: u64,
     segments: Segments,
     /// Samples before this are late, since their window is in a block or on its way there.
     accept_floor_ms: i64,
@@ -79,14 +93,13 @@ struct Series {
     generation: u32,
     group: u32,
     tail: Tail,
-    last_ms: i64,
     /// The newest sealed column; older ones are found from there.
     chunk: ChunkRef,
     /// What few series have.
     extra: Option<Box<Extra>>,
     /// No flush has passed since the series was made.
     is_new: bool,
-    /// Whether the sample at `last_ms` is a histogram.
+    /// Whether the newest sample is a histogram.
     last_is_histogram: bool,
 }
 
@@ -101,6 +114,8 @@ struct Extra {
 
 #[derive(Debug, Default)]
 struct Group {
+    /// Of all groups that were made the how manyth: places in the list are used again.
+    number: u64,
     times: TimesTail,
     first_ms: i64,
     members: Vec<u32>,
@@ -115,6 +130,7 @@ impl Head {
             newest: NewestSamples::default(),
             groups: Vec::new(),
             unused_groups: Vec::new(),
+            group_count: 0,
             segments: Segments::default(),
             accept_floor_ms: NEVER,
             read_floor_ms: NEVER,
@@ -179,7 +195,8 @@ impl Head {
     }
 
     fn new_group(&mut self, first_ms: i64) -> u32 {
-        let group = Group { first_ms, ..Group::default() };
+        let group = Group { number: self.group_count, first_ms, ..Group::default() };
+        self.group_count += 1;
         if let Some(idx) = self.unused_groups.pop() {
             self.groups[idx as usize] = group;
             idx
@@ -187,6 +204,12 @@ impl Head {
             self.groups.push(group);
             u32::try_from(self.groups.len() - 1).expect("no more groups than series")
         }
+    }
+
+    fn is_full(&self, group: u32) -> bool {
+        let Group { times, members, .. } = &self.groups[group as usize];
+        let column = |idx: &u32| self.series[*idx as usize].tail.token_bytes();
+        is_full(times.count(), members.len(), || members.iter().map(column).sum())
     }
 
     /// Makes a segment of all that the group has, and dissolves the group.
@@ -293,7 +316,7 @@ impl Head {
 
     /// The time of the newest sample of a series.
     pub(crate) fn last_of(&self, idx: u32) -> Option<TimestampMs> {
-        let last_ms = self.series[idx as usize].last_ms;
+        let last_ms = self.newest.at_ms(idx as usize);
         (last_ms != NEVER).then_some(TimestampMs(last_ms))
     }
 
@@ -353,11 +376,29 @@ impl Series {
             generation,
             group: NONE,
             tail: Tail::default(),
-            last_ms: NEVER,
             chunk: ChunkRef::NONE,
             extra: None,
             is_new: true,
             last_is_histogram: false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_is_sealed_when_it_is_long_or_takes_much() {
+        let check = |rows, bytes| is_full(rows, 10, || bytes);
+        assert!(check(256, 0) && check(300, 0), "long");
+        assert!(check(64, 640) && check(192, 640), "takes much");
+        assert!(!check(64, 639) && !check(63, 10_000) && !check(65, 10_000) && !check(0, 0));
+        let asked = std::cell::Cell::new(false);
+        is_full(100, 10, || {
+            asked.set(true);
+            0
+        });
+        assert!(!asked.get(), "columns are not looked at with each row");
     }
 }

@@ -32,6 +32,12 @@ impl NewestSamples {
         self.0[idx] = NOTHING;
     }
 
+    /// The time of the newest sample, [`NEVER`] without one.
+    #[inline]
+    pub(super) fn at_ms(&self, idx: usize) -> i64 {
+        self.0[idx].at_ms
+    }
+
     #[inline]
     pub(super) fn set_float(&mut self, idx: usize, at_ms: i64, value: f64) {
         self.0[idx] = Sample { at_ms, value };

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use swell_chunk::{Tail, TimesTail};
+use swell_index::LabelIndex as _;
 use swell_model::{Labels, TimeRange};
 
 use super::{Head, HistogramChunk, HistogramSamples, NONE, Newest, Segment, Series};
@@ -80,16 +81,48 @@ impl HeadSeries {
     }
 }
 
-/// Copies of the rows of groups, each made once; `None` for a group without rows in the range.
-type Groups = HashMap<u32, Option<Arc<OpenRows>>>;
+/// Copies of the rows of groups for reads of one range, each made once while the group stays as it is.
+#[derive(Debug, Default)]
+pub(crate) struct RowCopies {
+    /// By place: number of the group, its rows, and the copy; `None` for a group without rows in the range.
+    by_place: HashMap<u32, (u64, u32, Option<Arc<OpenRows>>)>,
+    /// Copies that grew old. Who decodes knows columns by their address, so they stay as long as the others.
+    replaced: Vec<Arc<OpenRows>>,
+}
+
+impl RowCopies {
+    fn of(&mut self, head: &Head, place: u32, window: (i64, i64)) -> Option<Arc<OpenRows>> {
+        let group = &head.groups[place as usize];
+        let stands_for = (group.number, group.times.count());
+        match self.by_place.get(&place) {
+            Some((number, rows, copy)) if (*number, *rows) == stands_for => copy.clone(),
+            _ => {
+                let copy = head.open_rows(place, window);
+                let entry = (stands_for.0, stands_for.1, copy.clone());
+                let before = self.by_place.insert(place, entry);
+                self.replaced.extend(before.and_then(|(.., copy)| copy));
+                copy
+            }
+        }
+    }
+}
 
 impl Head {
     /// Parts of the given series that may have samples in the range and are read from here; series without such
     /// parts are left out.
     pub(crate) fn snapshot(&self, indices: &[u32], range: TimeRange) -> Vec<HeadSeries> {
-        let mut groups = Groups::new();
+        self.snapshot_with(indices, range, &mut RowCopies::default())
+    }
+
+    /// The same, with copies of rows that an earlier call of the same range made.
+    pub(crate) fn snapshot_with(
+        &self,
+        indices: &[u32],
+        range: TimeRange,
+        rows: &mut RowCopies,
+    ) -> Vec<HeadSeries> {
         let taken = indices.iter().filter_map(|idx| {
-            let columns = self.columns(*idx, range, &mut groups)?;
+            let columns = self.columns(*idx, range, rows)?;
             let labels = self.labels_at(*idx);
             let deleted = self.tombstones.of(&labels).cloned();
             Some(HeadSeries { labels, deleted, ..columns })
@@ -105,7 +138,7 @@ impl Head {
         range: TimeRange,
     ) -> (Vec<NewestSample>, Vec<HeadSeries>) {
         let window = self.clipped(range);
-        let mut groups = Groups::new();
+        let mut rows = RowCopies::default();
         let mut known = Vec::with_capacity(indices.len());
         let mut others = Vec::new();
         for idx in indices {
@@ -117,7 +150,7 @@ impl Head {
             let deleted = self.tombstones.of(&labels).cloned();
             if let (Newest::Float(at_ms, value), None) = (newest, &deleted) {
                 known.push(NewestSample { labels, at_ms, value });
-            } else if let Some(columns) = self.columns(*idx, range, &mut groups) {
+            } else if let Some(columns) = self.columns(*idx, range, &mut rows) {
                 others.push(HeadSeries { labels, deleted, ..columns });
             }
         }
@@ -130,10 +163,10 @@ impl Head {
         series: impl IntoIterator<Item = (u32, T)>,
         range: TimeRange,
     ) -> Vec<(HeadSeries, T)> {
-        let mut groups = Groups::new();
+        let mut rows = RowCopies::default();
         let taken = series
             .into_iter()
-            .filter_map(|(idx, mark)| Some((self.columns(idx, range, &mut groups)?, mark)));
+            .filter_map(|(idx, mark)| Some((self.columns(idx, range, &mut rows)?, mark)));
         taken.collect()
     }
 
@@ -142,16 +175,15 @@ impl Head {
     }
 
     /// Columns of a series, without its labels.
-    fn columns(&self, idx: u32, range: TimeRange, groups: &mut Groups) -> Option<HeadSeries> {
+    fn columns(&self, idx: u32, range: TimeRange, rows: &mut RowCopies) -> Option<HeadSeries> {
         let window = self.clipped(range);
         let series = &self.series[idx as usize];
         let mut taken = HeadSeries::default();
         if window.0 <= window.1 {
             taken.chunks = self.sealed_columns(series, window);
             if series.group != NONE && series.tail.count() > 0 {
-                let rows = groups.entry(series.group);
-                let rows = rows.or_insert_with(|| self.open_rows(series.group, window));
-                taken.open = rows.as_ref().map(|rows| open_column(series, rows));
+                let rows = rows.of(self, series.group, window);
+                taken.open = rows.map(|rows| open_column(series, rows));
             }
         }
         if let Some(extra) = &series.extra {
@@ -170,6 +202,17 @@ impl Head {
             taken.late_histograms = extra.late.histograms_in(whole);
         }
         (!taken.is_empty()).then_some(taken)
+    }
+
+    /// Indices of all series.
+    pub(crate) fn series(&self) -> Vec<u32> {
+        let Ok(all) = self.index.all();
+        all
+    }
+
+    /// Indices of the series with late samples.
+    pub(crate) fn late_series(&self) -> Vec<u32> {
+        self.series().into_iter().filter(|idx| self.has_late(*idx)).collect()
     }
 
     /// Whether the series has late samples.
@@ -220,10 +263,10 @@ impl Head {
     }
 }
 
-fn open_column(series: &Series, rows: &Arc<OpenRows>) -> OpenColumn {
+fn open_column(series: &Series, rows: Arc<OpenRows>) -> OpenColumn {
     let starts = series.extra.as_ref().map(|extra| &extra.starts);
     OpenColumn {
-        rows: Arc::clone(rows),
+        rows,
         tokens: tokens(&series.tail),
         starts: starts.filter(|starts| starts.count() > 0).map(tokens),
     }

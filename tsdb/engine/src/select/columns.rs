@@ -91,6 +91,11 @@ impl Columns {
         }
     }
 
+    /// Goes on with other series; what was decoded so far stays known.
+    pub(crate) fn refill(&mut self, selected: Vec<Selected>) {
+        self.selected = selected.into_iter();
+    }
+
     /// All samples of these times.
     pub(crate) fn samples(selected: Vec<Selected>, range: TimeRange) -> Self {
         Self::new(selected, &SelectHints::range(range), Choice::default(), i64::MIN)

@@ -194,7 +194,8 @@ fn find(
     Ok(Matching { found, series, identities, tombstones: loaded.block.tombstones()? })
 }
 
-fn may_overlap(series: &BlockSeries, range: TimeRange) -> bool {
+/// Whether a series of a block may have samples in the range.
+pub(crate) fn may_overlap(series: &BlockSeries, range: TimeRange) -> bool {
     let floats = series.floats.as_ref().map(|columns| columns.times);
     let histograms = series.histograms.as_ref().map(|columns| columns.times);
     floats

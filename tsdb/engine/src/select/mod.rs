@@ -9,19 +9,19 @@ mod merge;
 use std::sync::Arc;
 
 use swell_chunk::DecodeError;
-use swell_model::{DurationMs, Labels, Matcher, SelectError, SelectHints, TimeRange};
+use swell_model::{DurationMs, Labels, SelectError, SelectHints, TimeRange};
 use swell_telemetry::chain;
 
 use crate::block::{Block, BlockSeries, Loaded, ReadBlockError};
 use crate::coarse::CoarsePart;
-use crate::head::{Head, HeadSeries};
+use crate::head::HeadSeries;
 use crate::tombstones::Intervals;
 
 pub(crate) use columns::{Columns, Reading};
 pub(crate) use decoder::{Decoder, head_histograms};
 pub(crate) use fold::Folding;
 pub(crate) use join::positions;
-pub(crate) use merge::{HeadInGroups, merge, merge_in_groups};
+pub(crate) use merge::{HeadInGroups, may_overlap, merge, merge_in_groups};
 
 /// A series with the places its samples are in; without labels where its group is known instead.
 #[derive(Debug, Default)]
@@ -85,12 +85,6 @@ impl OnDamage {
 pub(crate) enum Part {
     Block(Arc<Loaded>, BlockSeries, Option<Arc<Intervals>>),
     Head(HeadSeries),
-}
-
-/// The head's part of a read.
-pub(crate) fn snapshot(head: &Head, matchers: &[Matcher], hints: &SelectHints) -> Vec<HeadSeries> {
-    let Ok(found) = swell_index::select(&head.index, matchers);
-    head.snapshot(&found, hints.range)
 }
 
 /// A failed read of a block as the reader sees it.

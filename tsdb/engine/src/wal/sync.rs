@@ -123,3 +123,73 @@ impl SyncGate {
 fn sync_failure(error: &io::Error) -> String {
     format!("sync of the log failed: {error}")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+
+    /// A log on a device whose first sync takes until it is told to end.
+    #[derive(Debug, Default)]
+    struct Device {
+        written: AtomicU64,
+        durable: AtomicU64,
+        sync_count: AtomicU64,
+        may_end: Mutex<bool>,
+        ends: Condvar,
+    }
+
+    #[derive(Debug)]
+    struct Log(Arc<Device>);
+
+    impl AppendFile for Log {
+        fn append(&self, _: &[u8]) -> io::Result<()> {
+            self.0.written.fetch_add(1, Ordering::SeqCst);
+            Ok(())
+        }
+
+        fn sync(&self) -> io::Result<()> {
+            let upto = self.0.written.load(Ordering::SeqCst);
+            self.0.sync_count.fetch_add(1, Ordering::SeqCst);
+            let mut may_end = self.0.may_end.lock();
+            self.0.ends.wait_while(&mut may_end, |may_end| !*may_end);
+            self.0.durable.fetch_max(upto, Ordering::SeqCst);
+            Ok(())
+        }
+
+        fn cut(&self, _: u64) -> io::Result<()> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+    }
+
+    #[test]
+    fn writers_share_syncs_and_none_is_told_before_its_batch_is_durable() {
+        const WRITERS: u64 = 100;
+        let (device, gate) = (Arc::new(Device::default()), SyncGate::default());
+        let file: Arc<dyn AppendFile> = Arc::new(Log(Arc::clone(&device)));
+        let order = Mutex::new(());
+        std::thread::scope(|scope| {
+            for _ in 0..WRITERS {
+                scope.spawn(|| {
+                    let batch = {
+                        let _one_at_a_time = order.lock();
+                        file.append(b"batch").expect("takes all");
+                        gate.wrote(Arc::clone(&file))
+                    };
+                    gate.wait_durable(batch).expect("syncs");
+                    assert!(device.durable.load(Ordering::SeqCst) >= batch, "batch {batch}");
+                });
+            }
+            // All have written, at the latest while the first sync runs.
+            while gate.state.lock().written < WRITERS {
+                std::thread::yield_now();
+            }
+            assert_eq!(device.durable.load(Ordering::SeqCst), 0);
+            *device.may_end.lock() = true;
+            device.ends.notify_all();
+        });
+        // One sync took what was there when it began, one more the rest.
+        assert!(device.sync_count.load(Ordering::SeqCst) <= 2);
+    }
+}

@@ -11,7 +11,6 @@ use super::record::{FlushMark, LocalId, Position, batch_span, put_batch, put_flu
 use super::resume::{Resume, put_series};
 use super::values::Bases;
 use super::{FOLDER, segment_name};
-use crate::writes;
 
 /// A segment is ended when its samples take this much.
 const SEGMENT_SAMPLES_MAX_BYTES: u64 = 16 << 20;
@@ -140,12 +139,8 @@ impl WalWriter {
     /// since writing that failed, is cut and ended.
     pub(crate) fn make_room(&mut self) -> Result<(), LogError> {
         if let Some(current) = self.current.as_ref().filter(|current| current.has_torn_end) {
-            let name = segment_name(current.segment.nr);
-            // Cutting syncs the file, unless it cannot even be opened for that.
-            self.dir.truncate(&name, current.segment.bytes).map_err(|error| {
-                let is_unsynced = writes::is_denied_at_open(&error);
-                if is_unsynced { LogError::Write(error) } else { LogError::Sync(error) }
-            })?;
+            // Ending it syncs it: a failure of that is another matter than one of the cut, which changes nothing.
+            current.file.cut(current.segment.bytes).map_err(LogError::Write)?;
             self.end_current()?;
         }
         if self.current.as_ref().is_some_and(Current::is_full) {

@@ -34,7 +34,7 @@ use crate::symbols::SymbolReader;
 pub use grouping::SymbolHashes;
 use names::{NameEntry, Names};
 use series::SeriesSection;
-pub use write::write_index;
+pub use write::{IndexWriter, write_index};
 
 const SERIES_GROUP_LEN: usize = 32;
 const VALUE_GROUP_LEN: usize = 64;

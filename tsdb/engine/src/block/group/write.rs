@@ -7,7 +7,7 @@ use super::{
     HAS_HISTOGRAMS, SAME_TIMES, STATISTICS_MIN,
 };
 use crate::block::SERIES_GROUP_LEN;
-use crate::block::frames::{Location, Place, compressed};
+use crate::block::frames::{Compressor, Location, Place};
 use crate::block::times::{TimesPool, TimesRef};
 
 /// Entries of a group in the making.
@@ -29,6 +29,7 @@ pub(in crate::block) struct GroupWriter {
     /// Frame of the last new body.
     frame: u32,
     last_times: Option<TimesRef>,
+    compressor: Compressor,
     finished: Vec<FinishedGroup>,
 }
 
@@ -138,7 +139,7 @@ impl GroupWriter {
             entries.append(column);
         }
         self.last_times = None;
-        let packed = compressed(&entries);
+        let packed = self.compressor.compressed(&entries);
         self.finished.push(FinishedGroup {
             len: entries.len(),
             is_compressed: packed.is_some(),

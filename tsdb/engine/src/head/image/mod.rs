@@ -162,14 +162,17 @@ mod tests {
         let show = |series: HeadSeries| {
             let open = |open: OpenColumn| (open.rows.0.to_vec(), open.tokens, open.starts);
             let column = |column: &super::super::ColumnRef| {
-                let mut decoded = swell_chunk::TailColumn::default();
-                let mut reader = swell_chunk::FloatReader::new();
-                column.segment.read(column.member, &mut reader, &mut decoded).expect("sound");
+                // Numbers of members are those of one head: series may stand in another order in the segment.
+                let read = |member| {
+                    let mut decoded = swell_chunk::TailColumn::default();
+                    let mut reader = swell_chunk::FloatReader::new();
+                    column.segment.read(member, &mut reader, &mut decoded).expect("sound");
+                    (decoded.runs, bits(&decoded.values))
+                };
                 (
                     column.segment.times().expect("sound"),
-                    decoded.runs,
-                    bits(&decoded.values),
-                    column.starts_member,
+                    read(column.member),
+                    column.starts_member.map(read),
                 )
             };
             let chunks: Vec<_> = series.chunks.iter().map(column).collect();

@@ -143,7 +143,8 @@ impl HeadReader {
 
     fn groups(&mut self, cursor: &mut Cursor<'_>) -> Result<(), ImageFault> {
         while cursor.remaining() > 0 {
-            let mut group = Group::default();
+            let mut group = Group { number: self.head.group_count, ..Group::default() };
+            self.head.group_count += 1;
             let count = cursor.count(SEAL_ROWS as usize)?;
             if count > 0 {
                 let len = cursor.count(cursor.remaining())?;
@@ -234,12 +235,13 @@ impl HeadReader {
             let bits = cursor.u8()?;
             let mut series = Series::new(0);
             series.is_new = false;
+            let mut last_ms = NEVER;
             if bits & HAS_GENERATION != 0 {
                 series.generation = cursor.varint_u32()?;
             }
             if bits & HAS_SAMPLES != 0 {
                 self.before.last_ms = self.before.last_ms.wrapping_add(cursor.zigzag()?);
-                series.last_ms = self.before.last_ms;
+                last_ms = self.before.last_ms;
                 series.last_is_histogram = bits & LAST_IS_HISTOGRAM != 0;
             }
             if bits & IN_GROUP != 0 {
@@ -252,28 +254,28 @@ impl HeadReader {
                 self.before.chunk = before;
             }
             series.tail = Tail::read(cursor)?;
-            self.push(series)?;
+            self.push(series, last_ms)?;
         }
         Ok(())
     }
 
-    fn push(&mut self, series: Series) -> Result<(), ImageFault> {
+    fn push(&mut self, series: Series, last_ms: i64) -> Result<(), ImageFault> {
         let idx = self.head.series.len();
         if series.group == NONE {
-            fits(&series.tail, series.last_ms, None)?;
+            fits(&series.tail, last_ms, None)?;
         } else {
             let group = self.head.groups.get_mut(series.group as usize);
             let group = group.filter(|group| group.times.count() > 0);
             let group = group.ok_or(ImageFault::at("a series is in no group"))?;
-            fits(&series.tail, series.last_ms, Some(group))?;
+            fits(&series.tail, last_ms, Some(group))?;
             group.members.push(u32::try_from(idx).expect("series are counted by u32"));
         }
         self.head.newest.push_series();
-        if series.last_ms != NEVER {
+        if last_ms != NEVER {
             if series.last_is_histogram {
-                self.head.newest.set_histogram(idx, series.last_ms);
+                self.head.newest.set_histogram(idx, last_ms);
             } else {
-                self.head.newest.set_float(idx, series.last_ms, series.tail.last_value());
+                self.head.newest.set_float(idx, last_ms, series.tail.last_value());
             }
         }
         self.head.series.push(series);
@@ -288,7 +290,7 @@ impl HeadReader {
             let series = head.series.get_mut(idx).filter(|series| series.extra.is_none());
             let series = series.ok_or(ImageFault::at("samples belong to no series"))?;
             let group = head.groups.get(series.group as usize);
-            fits(&extra.starts, series.last_ms, group)?;
+            fits(&extra.starts, head.newest.at_ms(idx), group)?;
             head.late_count += extra.late.count();
             let from = head.histograms_from_ms.into_iter().chain(extra.histograms.first_ms());
             head.histograms_from_ms = from.min();

@@ -80,8 +80,8 @@ impl Head {
 
     fn write_series(&self, mut parts: Parts<'_, '_>) {
         let mut before = Before::default();
-        for series in &self.series {
-            put_series(series, &mut before, &mut parts.bytes);
+        for (idx, series) in self.series.iter().enumerate() {
+            put_series(series, self.newest.at_ms(idx), &mut before, &mut parts.bytes);
             parts.end_item();
         }
         parts.end();
@@ -163,20 +163,20 @@ const fn zigzag(value: i64) -> u64 {
     ((value << 1) ^ (value >> 63)).cast_unsigned()
 }
 
-fn put_series(series: &Series, before: &mut Before, out: &mut Vec<u8>) {
+fn put_series(series: &Series, last_ms: i64, before: &mut Before, out: &mut Vec<u8>) {
     let bit = |is_set: bool, bit: u8| if is_set { bit } else { 0 };
     let bits = bit(series.group != NONE, IN_GROUP)
         | bit(series.chunk != ChunkRef::NONE, HAS_CHUNK)
         | bit(series.last_is_histogram, LAST_IS_HISTOGRAM)
-        | bit(series.last_ms != NEVER, HAS_SAMPLES)
+        | bit(last_ms != NEVER, HAS_SAMPLES)
         | bit(series.generation != 0, HAS_GENERATION);
     out.push(bits);
     if bits & HAS_GENERATION != 0 {
         put_varint(out, u64::from(series.generation));
     }
     if bits & HAS_SAMPLES != 0 {
-        put_zigzag(out, series.last_ms.wrapping_sub(before.last_ms));
-        before.last_ms = series.last_ms;
+        put_zigzag(out, last_ms.wrapping_sub(before.last_ms));
+        before.last_ms = last_ms;
     }
     if bits & IN_GROUP != 0 {
         put_zigzag(out, i64::from(series.group) - i64::from(before.group));
