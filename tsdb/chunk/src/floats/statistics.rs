@@ -378,6 +378,7 @@ mod tests {
             noise in 0u64..3,
         ) {
             let mut mantissas = mantissas;
+            let has_outliers = mantissas.iter().any(|mantissa| mantissa.abs() > 1000);
             if is_counter {
                 let mut total = 0;
                 mantissas.iter_mut().for_each(|m| { total += m.abs(); *m = total; });
@@ -394,7 +395,9 @@ mod tests {
             if let (Some(found), _) = known(&writer, values.len()) {
                 check(&values, &found);
             } else {
-                prop_assert!(noise > 0 || exponent > 0, "whole numbers are always known");
+                // Where few values stand out, another codec may be smaller, of which nothing is known.
+                let may_be_unknown = noise > 0 || exponent > 0 || has_outliers;
+                prop_assert!(may_be_unknown, "whole numbers of like size are always known");
             }
         }
 
