@@ -58,11 +58,11 @@ pub fn read(bytes: &[u8], encoding: Encoding) -> Result<ExportRequest, ReadError
 /// Checks that protobuf holds no more messages than are read, without building any.
 ///
 /// # Errors
-/// [`ReadError::TooMany`]. What is malformed is left to the reader.
+/// [`ReadError::TooMany`]; [`ReadError::Malformed`] where the check cannot follow: behind such a place the reader might
+/// find messages that nobody counted.
 pub fn check_protobuf(bytes: &[u8]) -> Result<(), ReadError> {
     let mut left = MESSAGES_MAX;
-    count(bytes, Level::Request, &mut left, 0);
-    if left == 0 { Err(ReadError::TooMany) } else { Ok(()) }
+    count(bytes, Level::Request, &mut left, 0)
 }
 
 /// Kinds of messages that hold messages.
@@ -125,35 +125,44 @@ impl Level {
 /// Levels that the reader goes down at most.
 const DEPTH_MAX: usize = 100;
 
-/// Takes the messages in `bytes` off `left`, which ends at 0.
-fn count(mut bytes: &[u8], level: Level, left: &mut usize, depth: usize) {
+/// Takes the messages in `bytes` off `left`, which stays above 0.
+fn count(mut bytes: &[u8], level: Level, left: &mut usize, depth: usize) -> Result<(), ReadError> {
+    let malformed = |what: &str| ReadError::Malformed(what.to_owned());
     if depth > DEPTH_MAX {
-        return;
+        return Err(malformed("its messages are nested too deep"));
     }
-    while *left > 0 && !bytes.is_empty() {
-        let Some(tag) = varint(&mut bytes) else { return };
+    while !bytes.is_empty() {
+        let tag = varint(&mut bytes).ok_or_else(|| malformed("a tag does not end"))?;
         let len = match tag & 7 {
-            0 => match varint(&mut bytes) {
-                Some(_) => 0,
-                None => return,
-            },
+            0 => {
+                varint(&mut bytes).ok_or_else(|| malformed("a number does not end"))?;
+                0
+            }
             1 => 8,
             5 => 4,
-            2 => match varint(&mut bytes).map(usize::try_from) {
-                Some(Ok(len)) => len,
-                _ => return,
-            },
-            _ => return,
+            2 => {
+                let len = varint(&mut bytes).and_then(|len| usize::try_from(len).ok());
+                len.ok_or_else(|| malformed("a length is none"))?
+            }
+            // No message of OTLP has groups. A reader skips unknown ones, and so reads on behind them.
+            3 | 4 => return Err(malformed("it has groups, which OTLP has not")),
+            other => return Err(malformed(&format!("a field has the unknown wire type {other}"))),
         };
-        let Some((value, rest)) = bytes.split_at_checked(len) else { return };
+        let Some((value, rest)) = bytes.split_at_checked(len) else {
+            return Err(malformed("a field is longer than its message"));
+        };
         bytes = rest;
         if tag & 7 == 2
             && let Some(inner) = level.inner(tag >> 3)
         {
             *left -= 1;
-            count(value, inner, left, depth + 1);
+            if *left == 0 {
+                return Err(ReadError::TooMany);
+            }
+            count(value, inner, left, depth + 1)?;
         }
     }
+    Ok(())
 }
 
 fn varint(bytes: &mut &[u8]) -> Option<u64> {
@@ -183,13 +192,46 @@ mod tests {
 
     #[test]
     fn two_bytes_a_message_are_counted_before_they_are_built() {
-        // Request, scope, metric and gauge are messages too.
+        // Resource, scope, metric and gauge are messages too, and one is kept.
         let most = MESSAGES_MAX - 5;
         assert!(check_protobuf(&points(most)).is_ok());
         let error = read(&points(most + 1), Encoding::Protobuf).expect_err("too many");
         assert!(error.to_string().contains("1048576 messages"), "{error}");
         let json = format!("{{\"resourceMetrics\":[{}]}}", vec!["{}"; MESSAGES_MAX].join(","));
         assert!(matches!(read(json.as_bytes(), Encoding::Json), Err(ReadError::TooMany)));
+    }
+
+    #[test]
+    fn nothing_is_built_behind_what_cannot_be_counted() {
+        // More metrics of two bytes than are read, behind each thing that ends the count.
+        let metrics = [0x12, 0x00].repeat(MESSAGES_MAX + 1);
+        let wrapped = |inner: Vec<u8>| {
+            let mut outer = vec![0x0a];
+            prost::encode_length_delimiter(inner.len(), &mut outer).expect("room");
+            outer.extend_from_slice(&inner);
+            outer
+        };
+        for start in [
+            // An empty group, and one that is not closed.
+            &[0x7b, 0x7c][..],
+            &[0x7b],
+            &[0x7c],
+            // Wire types that there are not.
+            &[0x7e],
+            &[0x7f],
+            // A tag, a number and a length that do not end.
+            &[0xff; 11],
+            &[0x78, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff],
+            &[0x7a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff],
+            &[0x7a, 0xff, 0xff, 0xff, 0xff, 0x0f],
+        ] {
+            let mut scope = start.to_vec();
+            scope.extend_from_slice(&metrics);
+            let mut resource = wrapped(scope);
+            resource[0] = 0x12;
+            let checked = check_protobuf(&wrapped(resource));
+            assert!(matches!(checked, Err(ReadError::Malformed(_))), "{start:x?}: {checked:?}");
+        }
     }
 
     #[test]
