@@ -4,6 +4,7 @@
 //! Truths are 1 and 0; fields that are texts are no samples and are passed over. A line that is wrong is told, and the
 //! others are read.
 
+mod ends;
 mod line;
 
 use swell_model::{LabelledBatch, LabelledFloat, Labels, TimestampMs};
@@ -93,7 +94,7 @@ pub fn read(
 ) -> Result<Lines, TooMuch> {
     let mut lines = Lines::default();
     let mut label_bytes = 0;
-    for (idx, bytes) in bytes.split(|byte| *byte == b'\n').enumerate() {
+    for (number, bytes) in ends::lines(bytes) {
         let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes).trim_ascii_start();
         if bytes.is_empty() || bytes.starts_with(b"#") {
             continue;
@@ -102,7 +103,7 @@ pub fn read(
             lines.faulty_lines += 1;
             if lines.faults.len() < FAULTS_SHOWN_MAX {
                 let line: String = line.chars().take(SHOWN_CHARS_MAX).collect();
-                lines.faults.push(format!("line {}: unable to parse {line:?}: {fault}", idx + 1));
+                lines.faults.push(format!("line {number}: unable to parse {line:?}: {fault}"));
             }
         };
         let Ok(text) = std::str::from_utf8(bytes) else {
@@ -167,6 +168,32 @@ mod tests {
                 r#"line 5: unable to parse "bad": it has no fields"#,
             ]
         );
+    }
+
+    #[test]
+    fn a_text_with_line_ends_makes_no_lines() {
+        let text = "log msg=\"x\ncpu,host=a usage_idle=99\n\" 1\n# it's \"\nlog n=2,msg=\"\r\n\\\"\n\" 2\nbad\n";
+        assert_eq!(
+            shown(text, "ms", ""),
+            ["log_n 2 @2", r#"line 8: unable to parse "bad": it has no fields"#]
+        );
+        // A quote outside of the fields' values is a letter as any other.
+        assert_eq!(
+            shown("a\"b,t=\"x v=1 1\nm \"q=2 2\nm v=3,w=4\" 5\nm v=6 6", "ms", ""),
+            [
+                r#"{"a\"b_v", t="\"x"} 1 @1"#,
+                r#"{"m_\"q"} 2 @2"#,
+                "m_v 6 @6",
+                r#"line 3: unable to parse "m v=3,w=4\" 5": value "4\"" is no number, truth or quoted text"#,
+            ]
+        );
+    }
+
+    #[test]
+    fn a_text_that_does_not_end_takes_the_rest() {
+        let found = shown("m v=1 1\nlog msg=\"x 2\nm v=3 3", "ms", "");
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert!(found[1].starts_with("line 2: ") && found[1].contains("does not end"), "{found:?}");
     }
 
     #[test]

@@ -87,7 +87,8 @@ impl<'a> Reader<'a> {
     }
 }
 
-const fn is_special(byte: u8) -> bool {
+/// Whether a backslash takes the meaning of a letter, outside of quotes.
+pub(crate) const fn is_special(byte: u8) -> bool {
     matches!(byte, b',' | b'=' | b' ' | b'\\')
 }
 
