@@ -12,4 +12,7 @@ mod request;
 pub use answer::{ReadAnswer, chunked_series, samples_message};
 pub use chunks::{Chunk, float_chunks, histogram_chunks};
 pub use frame::{crc32c, put_frame};
-pub use request::{Query, ReadRequest, ReadRequestError, ResponseType, read_request};
+pub use request::{
+    MATCHERS_MAX, PATTERN_BYTES_MAX, PATTERNS_MAX, QUERIES_MAX, Query, ReadRequest,
+    ReadRequestError, ResponseType, read_request,
+};

@@ -4,6 +4,15 @@ use swell_model::{MatchOp, Matcher, MatcherError, TimeRange, TimestampMs};
 
 use crate::protobuf::{Cursor, WireError, each_field, low_u32, repeated};
 
+/// Queries of one request; Prometheus sends one.
+pub const QUERIES_MAX: usize = 64;
+/// Matchers of one request, over all of its queries.
+pub const MATCHERS_MAX: usize = 1024;
+/// Of these, matchers with a pattern: each may take some MiB when it is compiled.
+pub const PATTERNS_MAX: usize = 128;
+/// Bytes of the patterns of one request.
+pub const PATTERN_BYTES_MAX: usize = 64 << 10;
+
 /// A form of the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResponseType {
@@ -48,12 +57,20 @@ pub enum ReadRequestError {
         "none of the accepted response types is known: SAMPLES (0) and STREAMED_XOR_CHUNKS (1) are"
     )]
     ResponseType,
+    /// More than one request may have.
+    #[error("the request has more than {max} {what}: ask for less at once")]
+    TooMuch {
+        /// The limit.
+        max: usize,
+        /// What is limited, as a plural.
+        what: &'static str,
+    },
     /// A name or value that is no text.
     #[error("a matcher is not UTF-8")]
     NotUtf8,
 }
 
-/// Reads a request.
+/// Reads a request, and then compiles its patterns: not for a thread that serves connections.
 ///
 /// # Errors
 /// [`ReadRequestError`] when the bytes are none, or ask for what there is not.
@@ -61,7 +78,8 @@ pub fn read_request(bytes: &[u8]) -> Result<ReadRequest, ReadRequestError> {
     let (mut queries, mut accepted): (Vec<Cursor<'_>>, Vec<u32>) = (Vec::new(), Vec::new());
     each_field(Cursor::new(bytes), |field, value, at| {
         match field {
-            1 => queries.push(value.stretch(at)?),
+            // One more tells that there are too many.
+            1 if queries.len() <= QUERIES_MAX => queries.push(value.stretch(at)?),
             2 => repeated(
                 value,
                 at,
@@ -83,27 +101,65 @@ pub fn read_request(bytes: &[u8]) -> Result<ReadRequest, ReadRequestError> {
         None if accepted.is_empty() => ResponseType::Samples,
         None => return Err(ReadRequestError::ResponseType),
     };
-    let queries = queries.into_iter().map(query).collect::<Result<_, _>>()?;
+    within(queries.len(), QUERIES_MAX, "queries")?;
+    // Nothing is compiled before all is counted.
+    let mut matcher_count = 0;
+    let mut read = Vec::with_capacity(queries.len());
+    for query in queries {
+        let (range, matchers) = query_parts(query, &mut matcher_count)?;
+        read.push((range, matchers.into_iter().map(matcher).collect::<Result<Vec<_>, _>>()?));
+    }
+    let (mut pattern_count, mut pattern_bytes) = (0, 0);
+    for part in read.iter().flat_map(|(_, matchers)| matchers) {
+        if matches!(part.op, MatchOp::Regex | MatchOp::NotRegex) {
+            pattern_count += 1;
+            pattern_bytes += part.value.len();
+        }
+    }
+    within(pattern_count, PATTERNS_MAX, "regular expressions")?;
+    within(pattern_bytes, PATTERN_BYTES_MAX, "bytes of regular expressions")?;
+    let compiled = |(range, parts): (TimeRange, Vec<MatcherParts<'_>>)| {
+        let matchers = parts.into_iter().map(|it| Matcher::new(it.name, it.op, it.value));
+        Ok(Query { range, matchers: matchers.collect::<Result<_, MatcherError>>()? })
+    };
+    let queries = read.into_iter().map(compiled).collect::<Result<_, ReadRequestError>>()?;
     Ok(ReadRequest { queries, response_type })
 }
 
-fn query(message: Cursor<'_>) -> Result<Query, ReadRequestError> {
+const fn within(count: usize, max: usize, what: &'static str) -> Result<(), ReadRequestError> {
+    if count > max { Err(ReadRequestError::TooMuch { max, what }) } else { Ok(()) }
+}
+
+/// The range of a query and its matchers, which are counted up.
+fn query_parts<'a>(
+    message: Cursor<'a>,
+    count: &mut usize,
+) -> Result<(TimeRange, Vec<Cursor<'a>>), ReadRequestError> {
     let (mut start, mut end, mut matchers) = (0, 0, Vec::new());
     each_field(message, |field, value, at| {
         match field {
             1 => start = value.signed(at)?,
             2 => end = value.signed(at)?,
-            3 => matchers.push(value.stretch(at)?),
+            3 if *count <= MATCHERS_MAX => {
+                matchers.push(value.stretch(at)?);
+                *count += 1;
+            }
             _ => {}
         }
         Ok(())
     })?;
-    let range = TimeRange { start_incl: TimestampMs(start), end_incl: TimestampMs(end) };
-    let matchers = matchers.into_iter().map(matcher).collect::<Result<_, _>>()?;
-    Ok(Query { range, matchers })
+    within(*count, MATCHERS_MAX, "matchers")?;
+    Ok((TimeRange { start_incl: TimestampMs(start), end_incl: TimestampMs(end) }, matchers))
 }
 
-fn matcher(message: Cursor<'_>) -> Result<Matcher, ReadRequestError> {
+/// A matcher whose pattern is not compiled.
+struct MatcherParts<'a> {
+    name: &'a str,
+    op: MatchOp,
+    value: &'a str,
+}
+
+fn matcher(message: Cursor<'_>) -> Result<MatcherParts<'_>, ReadRequestError> {
     let (mut kind, mut name, mut value) = (0, &b""[..], &b""[..]);
     each_field(message, |field, content, at| {
         match field {
@@ -122,7 +178,7 @@ fn matcher(message: Cursor<'_>) -> Result<Matcher, ReadRequestError> {
         other => return Err(ReadRequestError::MatcherType(other)),
     };
     let text = |bytes| std::str::from_utf8(bytes).map_err(|_| ReadRequestError::NotUtf8);
-    Ok(Matcher::new(text(name)?, op, text(value)?)?)
+    Ok(MatcherParts { name: text(name)?, op, value: text(value)? })
 }
 
 #[cfg(test)]
@@ -168,5 +224,39 @@ mod tests {
             let error = read_request(&bytes).expect_err(part);
             assert!(error.to_string().contains(part), "{error}");
         }
+    }
+
+    #[test]
+    fn a_request_is_bounded_before_a_pattern_is_compiled() {
+        // The pattern is wrong: had it been compiled, the error would be another.
+        let matcher = |kind: u8, value: &str| {
+            let mut matcher = vec![varint_tag(1), kind];
+            put_bytes(bytes_tag(3), value.as_bytes(), &mut matcher);
+            matcher
+        };
+        let asked = |queries: usize, matchers: usize, kind: u8, value: &str| {
+            let (mut query, mut request) = (Vec::new(), Vec::new());
+            for _ in 0..matchers {
+                put_bytes(bytes_tag(3), &matcher(kind, value), &mut query);
+            }
+            for _ in 0..queries {
+                put_bytes(bytes_tag(1), &query, &mut request);
+            }
+            read_request(&request)
+        };
+        let longest = "(".repeat(PATTERN_BYTES_MAX);
+        for (queries, matchers, kind, value, part) in [
+            (QUERIES_MAX + 1, 0, 0, "a", "64 queries"),
+            (1, MATCHERS_MAX + 1, 0, "a", "1024 matchers"),
+            (2, MATCHERS_MAX / 2 + 1, 0, "a", "1024 matchers"),
+            (1, PATTERNS_MAX + 1, 3, "(", "128 regular expressions"),
+            (2, 1, 2, &longest, "65536 bytes of regular expressions"),
+        ] {
+            let error = asked(queries, matchers, kind, value).expect_err(part);
+            assert!(error.to_string().contains(part), "{error}");
+        }
+        assert!(matches!(asked(1, 1, 2, &longest), Err(ReadRequestError::Matcher(_))));
+        assert_eq!(asked(2, MATCHERS_MAX / 2, 1, "a").expect("within").queries.len(), 2);
+        assert_eq!(asked(QUERIES_MAX, 2, 2, "a").expect("within").queries.len(), QUERIES_MAX);
     }
 }
