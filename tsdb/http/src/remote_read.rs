@@ -20,9 +20,10 @@ use swell_model::{
 use swell_telemetry::chain;
 use swell_wire::remote_read::{
     Chunk, Query, ReadAnswer, ReadRequest, ResponseType, chunked_series, float_chunks,
-    histogram_chunks, put_frame, read_request, samples_message,
+    histogram_chunks, put_frame, read_request, samples_message, series_bytes_max,
 };
 use swell_wire::remote_write::encode_labels;
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::error::ApiError;
 use crate::service::Api;
@@ -30,8 +31,6 @@ use crate::write::unpack;
 
 /// Largest request, as sent: it has matchers and nothing else.
 const REQUEST_BYTES_MAX: usize = 1 << 20;
-/// Queries of one request; Prometheus sends one.
-const QUERIES_MAX: usize = 64;
 /// Bytes of chunks in one frame, as Prometheus' `--storage.remote.read-max-bytes-in-frame`.
 const FRAME_BYTES_MAX: usize = 1 << 20;
 /// Bytes of chunks that one answer may have.
@@ -39,12 +38,16 @@ const CHUNK_BYTES_MAX: usize = 512 << 20;
 /// Bytes of a message of samples: what a snappy block can say of its length, and less than memory has.
 const MESSAGE_BYTES_MAX: usize = 2 << 30;
 
+/// Bytes of a message of samples that are handed over for sending at once.
+const PIECE_BYTES: usize = 256 << 10;
+
 const STREAM: &str = "application/x-streamed-protobuf; proto=prometheus.ChunkedReadResponse";
 
 /// An answer, made.
+#[derive(Debug)]
 enum Answer {
     /// Packed.
-    Samples(Vec<u8>),
+    Samples(Bytes),
     Frames(VecDeque<Bytes>),
 }
 
@@ -59,12 +62,12 @@ fn refused(code: StatusCode, text: impl Into<String>) -> Response {
 pub(crate) async fn read(State(api): State<Arc<Api>>, request: Request) -> Response {
     // Who waits for a turn holds no body.
     let turn = api.reads.clone().acquire_owned();
-    let Ok(Ok(_turn)) = tokio::time::timeout(api.config.timeout.to_std(), turn).await else {
+    let Ok(Ok(turn)) = tokio::time::timeout(api.config.timeout.to_std(), turn).await else {
         let text = "too many remote reads run: none ended in time";
         return refused(StatusCode::SERVICE_UNAVAILABLE, text);
     };
-    let request = match request_of(request).await {
-        Ok(request) => request,
+    let packed = match body_of(request).await {
+        Ok(packed) => packed,
         Err(response) => return response,
     };
     let (source, in_force) = (api.source.clone(), api.in_force.current());
@@ -72,59 +75,88 @@ pub(crate) async fn read(State(api): State<Arc<Api>>, request: Request) -> Respo
     let cancelled = Arc::<AtomicBool>::default();
     let unwanted = cancelled.clone();
     let answer = api.run(api.config.timeout, cancelled, move || {
+        // Patterns are compiled here, off the threads that serve connections.
+        let request = request_of(&packed)?;
+        drop(packed);
         let reader = Reader {
             source: source.as_ref(),
             external: &in_force.external_labels,
             samples_max,
+            message_bytes_max: MESSAGE_BYTES_MAX,
             unwanted: &unwanted,
         };
-        match request.response_type {
+        let answer = match request.response_type {
             ResponseType::Samples => reader.samples(&request.queries),
             ResponseType::StreamedXorChunks => reader.frames(&request.queries),
-        }
+        };
+        // A thread that nobody waits for any more holds the turn until it ends.
+        answer.map(|answer| (answer, turn))
     });
     match answer.await {
-        Ok(Answer::Samples(packed)) => {
-            let headers = [
-                (header::CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf")),
-                (header::CONTENT_ENCODING, HeaderValue::from_static("snappy")),
-            ];
-            (headers, packed).into_response()
-        }
-        Ok(Answer::Frames(frames)) => {
-            let frames = tokio_stream::iter(frames.into_iter().map(Ok::<_, std::io::Error>));
-            ([(header::CONTENT_TYPE, STREAM)], Body::from_stream(frames)).into_response()
-        }
+        Ok((answer, turn)) => sent(answer, turn),
         Err(error) => refused(error.code(), error.message()),
     }
 }
 
-/// Reads, unpacks and checks a request.
-async fn request_of(request: Request) -> Result<ReadRequest, Response> {
-    let packed = match Limited::new(request.into_body(), REQUEST_BYTES_MAX).collect().await {
-        Ok(body) => body.to_bytes(),
+/// What is left to send, with the turn: an answer takes memory until its last piece is taken.
+struct Sending {
+    pieces: VecDeque<Bytes>,
+    _turn: OwnedSemaphorePermit,
+}
+
+impl Iterator for Sending {
+    type Item = std::io::Result<Bytes>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.pieces.pop_front().map(Ok)
+    }
+}
+
+fn sent(answer: Answer, turn: OwnedSemaphorePermit) -> Response {
+    let body = |pieces| Body::from_stream(tokio_stream::iter(Sending { pieces, _turn: turn }));
+    match answer {
+        Answer::Samples(packed) => {
+            let headers = [
+                (header::CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf")),
+                (header::CONTENT_ENCODING, HeaderValue::from_static("snappy")),
+                (header::CONTENT_LENGTH, packed.len().into()),
+            ];
+            (headers, body(pieces(packed))).into_response()
+        }
+        Answer::Frames(frames) => ([(header::CONTENT_TYPE, STREAM)], body(frames)).into_response(),
+    }
+}
+
+/// The same bytes in pieces: a body of one piece would count as sent as soon as its sending begins.
+fn pieces(mut bytes: Bytes) -> VecDeque<Bytes> {
+    let mut pieces = VecDeque::new();
+    while !bytes.is_empty() {
+        pieces.push_back(bytes.split_to(bytes.len().min(PIECE_BYTES)));
+    }
+    pieces
+}
+
+/// The body of a request, within its limit.
+async fn body_of(request: Request) -> Result<Bytes, Response> {
+    match Limited::new(request.into_body(), REQUEST_BYTES_MAX).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<http_body_util::LengthLimitError>() => {
             let text =
                 format!("the request is larger than the {REQUEST_BYTES_MAX} bytes that are read");
-            return Err(refused(StatusCode::PAYLOAD_TOO_LARGE, text));
+            Err(refused(StatusCode::PAYLOAD_TOO_LARGE, text))
         }
         Err(error) => {
-            return Err(refused(
-                StatusCode::BAD_REQUEST,
-                format!("the body did not arrive whole: {error}"),
-            ));
+            let text = format!("the body did not arrive whole: {error}");
+            Err(refused(StatusCode::BAD_REQUEST, text))
         }
-    };
-    let mut bytes = Vec::new();
-    unpack(&packed, &mut bytes)
-        .map_err(|error| refused(StatusCode::BAD_REQUEST, error.to_string()))?;
-    let request =
-        read_request(&bytes).map_err(|error| refused(StatusCode::BAD_REQUEST, chain(&error)))?;
-    if request.queries.len() > QUERIES_MAX {
-        let text = format!("the request has more than {QUERIES_MAX} queries");
-        return Err(refused(StatusCode::BAD_REQUEST, text));
     }
-    Ok(request)
+}
+
+/// Unpacks and checks a request.
+fn request_of(packed: &[u8]) -> Result<ReadRequest, ApiError> {
+    let mut bytes = Vec::new();
+    unpack(packed, &mut bytes).map_err(|error| ApiError::bad_data(error.to_string()))?;
+    read_request(&bytes).map_err(|error| ApiError::bad_data(chain(&error)))
 }
 
 struct Reader<'a> {
@@ -132,6 +164,8 @@ struct Reader<'a> {
     /// Of this server: added to series that have none of the name, and taken out of the matchers.
     external: &'a Labels,
     samples_max: usize,
+    /// Bytes of a message of samples.
+    message_bytes_max: usize,
     unwanted: &'a AtomicBool,
 }
 
@@ -176,6 +210,7 @@ impl Reader<'_> {
 
     fn samples(&self, queries: &[Query]) -> Result<Answer, ApiError> {
         let mut left = self.samples_max;
+        let mut message_bytes = 0;
         let mut selected: Vec<Vec<Selected>> = Vec::new();
         for query in queries {
             let mut result = Vec::new();
@@ -185,6 +220,14 @@ impl Reader<'_> {
                     let max = self.samples_max;
                     ApiError::bad_data(format!("exceeded sample limit ({max})"))
                 })?;
+                let histograms = series.histograms.values.iter().map(AsRef::as_ref);
+                message_bytes +=
+                    series_bytes_max(&labels, series.floats.timestamps.len(), histograms);
+                if message_bytes > self.message_bytes_max {
+                    let max = self.message_bytes_max;
+                    let text = format!("the answer is larger than {max} bytes: read less at once");
+                    return Err(ApiError::bad_data(text));
+                }
                 let times = series.floats.timestamps.iter().copied();
                 let floats = times.zip(series.floats.values.iter().copied()).collect();
                 result.push((labels, floats, series.histograms));
@@ -205,13 +248,10 @@ impl Reader<'_> {
             })
             .collect();
         let message = samples_message(&answers);
-        if message.len() > MESSAGE_BYTES_MAX {
-            let text =
-                format!("the answer is larger than {MESSAGE_BYTES_MAX} bytes: read less at once");
-            return Err(ApiError::bad_data(text));
-        }
         let packed = snap::raw::Encoder::new().compress_vec(&message);
-        packed.map(Answer::Samples).map_err(|error| ApiError::internal(error.to_string()))
+        packed
+            .map(|packed| Answer::Samples(packed.into()))
+            .map_err(|error| ApiError::internal(error.to_string()))
     }
 
     fn frames(&self, queries: &[Query]) -> Result<Answer, ApiError> {

@@ -17,6 +17,26 @@ pub struct ReadAnswer<'a> {
     pub histograms: Vec<(i64, &'a NativeHistogram)>,
 }
 
+/// Bytes that a series takes at most in [`samples_message`]: of its labels, its floats and its histograms.
+#[must_use]
+pub fn series_bytes_max<'a>(
+    labels: &Labels,
+    float_count: usize,
+    histograms: impl Iterator<Item = &'a NativeHistogram>,
+) -> usize {
+    /// A tag of two bytes and a varint.
+    const NUMBER: usize = 12;
+    /// A message with a value and a time, their tags, and its own tag and length.
+    const FLOAT: usize = 2 + 9 + 11;
+    let histograms = histograms.map(|it| {
+        let floats = it.negative_buckets.len() + it.positive_buckets.len() + it.custom_bounds.len();
+        let spans = it.negative_spans.len() + it.positive_spans.len();
+        16 * NUMBER + size_of::<f64>() * floats + 3 * NUMBER * spans
+    });
+    let labels = labels.text_bytes() + 3 * NUMBER * labels.len();
+    NUMBER + labels + FLOAT * float_count + histograms.sum::<usize>()
+}
+
 /// A whole answer: the series of each query, in its order.
 #[must_use]
 pub fn samples_message(results: &[Vec<ReadAnswer<'_>>]) -> Vec<u8> {
@@ -146,7 +166,9 @@ mod tests {
         let histograms = vec![(3, &native), (4, &custom)];
         let answer =
             ReadAnswer { labels: labels.clone(), floats: &[(1, 0.5), (2, -1.0)], histograms };
+        let bytes_max = series_bytes_max(&labels, 2, [&native, &custom].into_iter());
         let message = samples_message(&[Vec::new(), vec![answer]]);
+        assert!((message.len()..3 * message.len()).contains(&bytes_max), "{bytes_max}");
         // No series, then all the rest.
         assert_eq!(message[..2], [bytes_tag(1), 0]);
         let mut rest = crate::protobuf::Cursor::new(&message[3..]);

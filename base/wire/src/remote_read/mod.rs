@@ -9,7 +9,7 @@ mod chunks;
 mod frame;
 mod request;
 
-pub use answer::{ReadAnswer, chunked_series, samples_message};
+pub use answer::{ReadAnswer, chunked_series, samples_message, series_bytes_max};
 pub use chunks::{Chunk, float_chunks, histogram_chunks};
 pub use frame::{crc32c, put_frame};
 pub use request::{

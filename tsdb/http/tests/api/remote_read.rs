@@ -114,6 +114,8 @@ async fn limits_and_faults_are_told() {
         (request(&[(2, "a", "(")], &[]), 400, "regex"),
         (request(&[(7, "a", "b")], &[]), 400, "unknown type 7"),
         (request(&[EVERYTHING], &[9]), 400, "response types"),
+        (request(&[(2, "a", &"(".repeat((64 << 10) + 1))], &[]), 400, "65536 bytes of regular"),
+        (request(&vec![(0, "a", "b"); 1025], &[]), 400, "more than 1024 matchers"),
         (b"no snappy".to_vec(), 400, "snappy"),
         (vec![0; (1 << 20) + 1], 413, "larger than"),
     ] {
@@ -124,4 +126,24 @@ async fn limits_and_faults_are_told() {
     // The limit is one of samples; chunks are bounded by their bytes.
     assert_eq!(read(&lab, request(&[EVERYTHING], &[1])).await.0, 200);
     assert_eq!(lab.get("/api/v1/read", &[]).await.code, 405);
+}
+
+#[tokio::test]
+async fn an_answer_holds_its_turn_until_it_is_sent() {
+    let timeout = swell_model::DurationMs(500);
+    let lab = Lab::with(swell_tsdb_http::ApiConfig { remote_reads_max: 1, timeout, ..config() });
+    for accepted in [&[][..], &[1]] {
+        let body = Body::from(request(&[EVERYTHING], accepted));
+        let request_one = Request::post("/api/v1/read").body(body).expect("a request");
+        let response = lab.router.clone().oneshot(request_one).await.expect("answered");
+        assert_eq!(response.status(), 200);
+        let (code, _, text) = read(&lab, request(&[EVERYTHING], &[])).await;
+        assert_eq!(code, 503, "{}", String::from_utf8_lossy(&text));
+        let length = response.headers().get("content-length").cloned();
+        let body = response.into_body().collect().await.expect("whole").to_bytes();
+        if accepted.is_empty() {
+            assert_eq!(length.expect("a length"), body.len().to_string().as_str());
+        }
+        assert_eq!(read(&lab, request(&[EVERYTHING], &[])).await.0, 200);
+    }
 }
