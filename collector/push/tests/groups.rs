@@ -141,6 +141,22 @@ async fn what_cannot_be_kept_is_told_and_remembered() {
 }
 
 #[tokio::test]
+async fn labels_that_the_storage_would_not_take_are_refused_and_make_no_group() {
+    let dir: Arc<dyn Dir> = Arc::new(FaultDir::new());
+    let lab = Lab::new(Some(dir.clone()));
+    let path = format!("/metrics/job/{}", "j".repeat(30_000));
+    let (code, text) = lab.send("PUT", &path, b"m 1\n").await;
+    assert!(code == 400 && text.contains("\"job\" has 30000 bytes, more than 4096"), "{text}");
+    assert!(lab.sink.taken().is_empty() && dir.list("").expect("listed").is_empty());
+    assert_eq!(lab.send("DELETE", &path, b"").await.0, 202);
+    let value = "v".repeat(4096);
+    let path = (0..8).fold("/metrics/job/j".to_owned(), |path, n| format!("{path}/l{n}/{value}"));
+    let body: String = (0..5000).map(|n| format!("m{n} 1\n")).collect();
+    let (code, text) = lab.send("PUT", &path, body.as_bytes()).await;
+    assert!(code == 413 && text.contains("shorter labels"), "{code} {text}");
+}
+
+#[tokio::test]
 async fn a_full_disk_refuses_the_push_and_keeps_the_one_before() {
     let dir = FaultDir::new();
     let lab = Lab::new(Some(Arc::new(dir.clone())));

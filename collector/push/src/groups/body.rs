@@ -7,6 +7,7 @@ use swell_exposition::{BodyFault, BodyFormat, Entry, Format, HistogramOptions, v
 use swell_model::{Labels, METRIC_NAME, MetricKind};
 
 use super::key::GroupKey;
+use super::limits::{GROUP_BYTES_MAX, check_labels, group_too_large, series_bytes};
 
 /// Names of our own in each group.
 pub(crate) const PUSH_TIME: &str = "push_time_seconds";
@@ -38,6 +39,8 @@ pub(crate) enum PushFault {
     OwnName(&'static str),
     #[error("pushed metrics are invalid or inconsistent with existing metrics: {0}")]
     Inconsistent(String),
+    #[error("labels are refused: {0}")]
+    Labels(String),
     #[error("{0}")]
     TooMuch(String),
 }
@@ -66,6 +69,7 @@ pub(crate) fn read(
     let format =
         BodyFormat::from_content_type(content_type).unwrap_or(BodyFormat::Text(Format::Text));
     let mut families = Families::new();
+    let mut bytes_kept = 0;
     let mut seen = std::collections::BTreeSet::new();
     // The family that the last comment named: samples behind it are its own while their names say so.
     let mut current = String::new();
@@ -99,6 +103,12 @@ pub(crate) fn read(
                     builder.set(name, value);
                 }
                 let labels = builder.build();
+                check_labels(labels.iter())?;
+                // While it is read: a body becomes as many times larger as its group's labels are longer than its lines.
+                bytes_kept += series_bytes(labels.iter());
+                if bytes_kept > GROUP_BYTES_MAX {
+                    return Err(group_too_large());
+                }
                 let name = own.metric_name().unwrap_or_default();
                 if let Some(reserved) = [PUSH_TIME, FAILURE_TIME].into_iter().find(|it| *it == name)
                 {
@@ -193,6 +203,19 @@ mod tests {
         ] {
             assert!(shown(text)[0].contains(part), "{text}: {:?}", shown(text));
         }
+        let long = format!("a{{b=\"{}\"}} 1\n", "v".repeat(5000));
+        assert!(shown(&long)[0].contains("\"b\" has 5000 bytes"), "{:?}", shown(&long));
         assert!(shown("").is_empty());
+    }
+
+    #[test]
+    fn a_groups_labels_count_with_each_of_its_series() {
+        let value = "v".repeat(4096);
+        let path = (0..8).fold("job/j".to_owned(), |path, n| format!("{path}/l{n}/{value}"));
+        let key = super::super::key::parse(&path).expect("good");
+        let text: String = (0..5000).map(|n| format!("m{n} 1\n")).collect();
+        let fault = read(text.as_bytes(), "", &key).expect_err("some 160 MB of labels");
+        assert!(matches!(&fault, PushFault::TooMuch(told) if told.contains("shorter labels")));
+        assert_eq!(read(&text.as_bytes()[..20], "", &key).expect("some").len(), 4);
     }
 }

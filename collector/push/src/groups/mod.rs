@@ -7,6 +7,7 @@
 mod body;
 mod file;
 mod key;
+mod limits;
 mod state;
 
 use std::sync::Arc;
@@ -36,6 +37,7 @@ use body::PushFault;
 pub use file::GroupFileError;
 use file::GroupFiles;
 use key::GroupKey;
+use limits::check_labels;
 use state::{Groups, Replace};
 
 /// Bytes of bodies that may wait or be worked on.
@@ -82,7 +84,7 @@ impl PushedGroups {
     /// on.
     ///
     /// # Errors
-    /// [`GroupFileError`] when a group cannot be read.
+    /// [`GroupFileError`] when the folder cannot be read, or a file that cannot be read cannot be set aside either.
     pub fn open(
         dir: Option<Arc<dyn Dir>>,
         sink: Arc<dyn SampleSink>,
@@ -164,6 +166,10 @@ impl PushedGroups {
     /// Carries out a push; on a blocking thread.
     fn push(&self, bytes: &[u8], pushed: &Pushed) -> Result<(), Failure> {
         let Some(kept) = &self.kept else { return Ok(()) };
+        // Before all else, since a group that is refused is remembered, with its key. Not for deletions: a group that
+        // is there can go.
+        let labels = pushed.key.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        check_labels(labels).map_err(|fault| Failure::bad(fault.to_string()))?;
         let unpacked;
         let bytes = if pushed.is_gzip {
             unpacked = gunzip(bytes)?;
@@ -181,10 +187,12 @@ impl PushedGroups {
             Err(fault) => (kept.groups.failed(key, now), Some(fault)),
         };
         if let Some(group) = group {
-            let written = kept.files.put(&group);
-            written.map_err(|error| Failure {
-                code: StatusCode::SERVICE_UNAVAILABLE,
-                text: format!("the push cannot be kept now: {}", chain(&error)),
+            kept.files.put(&group).map_err(|error| match error {
+                GroupFileError::TooLarge { .. } => Failure::too_large(error.to_string()),
+                GroupFileError::Io { .. } => Failure {
+                    code: StatusCode::SERVICE_UNAVAILABLE,
+                    text: format!("the push cannot be kept now: {}", chain(&error)),
+                },
             })?;
             let mut batch = batch_at(now, group.samples());
             for (name, family) in &group.families {

@@ -7,11 +7,9 @@ use swell_model::{Labels, TimestampMs};
 
 use super::body::{FAILURE_TIME, Families, PUSH_TIME, PushFault, own_labels};
 use super::key::GroupKey;
-
-/// Groups that are kept.
-pub(crate) const GROUPS_MAX: usize = 10_000;
-/// Series of all groups together.
-pub(crate) const SERIES_MAX: usize = 500_000;
+use super::limits::{
+    GROUP_BYTES_MAX, GROUPS_MAX, SERIES_MAX, TOTAL_BYTES_MAX, group_bytes, group_too_large,
+};
 
 /// What was pushed for one set of labels.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -27,6 +25,10 @@ pub(crate) struct Group {
 impl Group {
     fn series_count(&self) -> usize {
         self.families.values().map(|family| family.series.len()).sum()
+    }
+
+    fn bytes(&self) -> usize {
+        group_bytes(&self.families)
     }
 
     /// All its samples, those of its own times included.
@@ -52,6 +54,7 @@ pub(crate) enum Replace {
 pub(crate) struct Groups {
     groups: BTreeMap<GroupKey, Group>,
     series_count: usize,
+    bytes: usize,
 }
 
 impl Groups {
@@ -125,6 +128,15 @@ impl Groups {
                 format!("more than {SERIES_MAX} pushed series would be kept: delete some groups");
             return Err(PushFault::TooMuch(text));
         }
+        let bytes = group.bytes();
+        if bytes > GROUP_BYTES_MAX {
+            return Err(group_too_large());
+        }
+        if self.bytes - before.map_or(0, Group::bytes) + bytes > TOTAL_BYTES_MAX {
+            return Err(PushFault::TooMuch(format!(
+                "pushed groups would take more than {TOTAL_BYTES_MAX} bytes together: delete some groups"
+            )));
+        }
         Ok(())
     }
 
@@ -132,8 +144,10 @@ impl Groups {
     pub(crate) fn put(&mut self, group: Group) -> Vec<Labels> {
         let now: BTreeSet<Labels> = group.samples().into_iter().map(|(labels, _)| labels).collect();
         self.series_count += group.series_count();
+        self.bytes += group.bytes();
         let before = self.groups.insert(group.key.clone(), group);
         self.series_count -= before.as_ref().map_or(0, Group::series_count);
+        self.bytes -= before.as_ref().map_or(0, Group::bytes);
         let before = before.map(|group| group.samples()).unwrap_or_default();
         before.into_iter().map(|(labels, _)| labels).filter(|it| !now.contains(it)).collect()
     }
@@ -142,6 +156,7 @@ impl Groups {
     pub(crate) fn remove(&mut self, key: &GroupKey) -> Option<Vec<Labels>> {
         let group = self.groups.remove(key)?;
         self.series_count -= group.series_count();
+        self.bytes -= group.bytes();
         Some(group.samples().into_iter().map(|(labels, _)| labels).collect())
     }
 
@@ -193,7 +208,8 @@ mod tests {
         assert_eq!(push(&mut groups, "job/j", "", Replace::Group), Ok(2));
         assert_eq!(samples(&groups), expected[2..]);
         assert_eq!(groups.remove(&parse("job/j").expect("good")).map(|gone| gone.len()), Some(2));
-        assert_eq!((groups.series_count, groups.remove(&parse("job/j").expect("good"))), (0, None));
+        assert_eq!(groups.remove(&parse("job/j").expect("good")), None);
+        assert_eq!((groups.series_count, groups.bytes), (0, 0));
     }
 
     #[test]
@@ -220,5 +236,23 @@ mod tests {
         assert_eq!(push(&mut groups, "job/j", "a 1\n", Replace::Group), Ok(0));
         let told = push(&mut groups, "job/k", "b 1\n", Replace::Group).expect_err("no room");
         assert!(told.contains("delete some groups"), "{told}");
+        let mut groups = Groups { bytes: TOTAL_BYTES_MAX - 1000, ..Groups::default() };
+        assert_eq!(push(&mut groups, "job/j", "a 1\n", Replace::Group), Ok(0));
+        let text: String = (0..10).map(|n| format!("b{n} 1\n")).collect();
+        let told = push(&mut groups, "job/k", &text, Replace::Group).expect_err("no room");
+        assert!(told.contains("bytes together: delete some groups"), "{told}");
+    }
+
+    #[test]
+    fn many_small_pushes_make_no_group_that_is_too_large() {
+        let mut groups = Groups::default();
+        let value = "v".repeat(4096);
+        let path = (0..8).fold("job/j".to_owned(), |path, n| format!("{path}/l{n}/{value}"));
+        let mut post = |from: usize| {
+            let text: String = (from..from + 2000).map(|n| format!("m{n} 1\n")).collect();
+            push(&mut groups, &path, &text, Replace::Families)
+        };
+        assert_eq!((post(0), post(2000)), (Ok(0), Ok(0)));
+        assert!(post(4000).expect_err("too large").contains("the group would take more"));
     }
 }
