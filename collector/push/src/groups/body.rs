@@ -13,6 +13,9 @@ use super::limits::{GROUP_BYTES_MAX, check_labels, group_too_large, series_bytes
 pub(crate) const PUSH_TIME: &str = "push_time_seconds";
 pub(crate) const FAILURE_TIME: &str = "push_failure_time_seconds";
 
+/// The word for no kind.
+const UNTYPED: &str = "untyped";
+
 /// A metric family of a group.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Family {
@@ -56,6 +59,16 @@ pub(crate) fn kind_of(word: &str) -> MetricKind {
         "info" => MetricKind::Info,
         "stateset" => MetricKind::StateSet,
         _ => MetricKind::Unknown,
+    }
+}
+
+/// Gives families without a kind, or with one that is none, the one word for that: texts and protobuf have several, and
+/// words are compared.
+pub(crate) fn name_kinds(families: &mut Families) {
+    for family in families.values_mut() {
+        if kind_of(&family.kind) == MetricKind::Unknown {
+            UNTYPED.clone_into(&mut family.kind);
+        }
     }
 }
 
@@ -128,6 +141,7 @@ pub(crate) fn read(
         Ok(())
     })?;
     families.retain(|_, family| !family.series.is_empty());
+    name_kinds(&mut families);
     Ok(families)
 }
 
@@ -183,7 +197,7 @@ mod tests {
         assert_eq!(
             shown(text),
             [
-                r#"alone : alone{job="backup"} NaN"#,
+                r#"alone untyped: alone{job="backup"} NaN"#,
                 r#"done gauge: done{job="backup"} 1"#,
                 r#"took histogram: took_bucket{job="backup", le="1.0"} 2"#,
                 r#"took histogram: took_sum{job="backup"} 1.5"#,
@@ -206,6 +220,20 @@ mod tests {
         let long = format!("a{{b=\"{}\"}} 1\n", "v".repeat(5000));
         assert!(shown(&long)[0].contains("\"b\" has 5000 bytes"), "{:?}", shown(&long));
         assert!(shown("").is_empty());
+    }
+
+    #[test]
+    fn formats_have_one_word_for_no_kind() {
+        let open_metrics = "application/openmetrics-text; version=1.0.0";
+        for (text, content_type) in [
+            ("n 1\n", ""),
+            ("# TYPE n untyped\nn 1\n", ""),
+            ("n 1\n# EOF\n", open_metrics),
+            ("# TYPE n unknown\nn 1\n# EOF\n", open_metrics),
+        ] {
+            let families = read(text.as_bytes(), content_type, &key()).expect("good");
+            assert_eq!(families["n"].kind, "untyped", "{text}");
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ use swell_env::{Dir, read_whole};
 use swell_telemetry::chain;
 use tracing::error;
 
+use super::body::name_kinds;
 use super::key::GroupKey;
 use super::state::Group;
 
@@ -78,7 +79,10 @@ fn decode(bytes: &[u8]) -> Result<Group, String> {
     if sum != crc32fast::hash(json).to_le_bytes() {
         return Err("its checksum differs".to_owned());
     }
-    serde_json::from_slice(json).map_err(|error| error.to_string())
+    let mut group: Group = serde_json::from_slice(json).map_err(|error| error.to_string())?;
+    // Files have the words as they were pushed once.
+    name_kinds(&mut group.families);
+    Ok(group)
 }
 
 /// Refuses what [`GroupFiles::open`] would not read.
@@ -245,6 +249,15 @@ mod tests {
         let (mut files, _) = GroupFiles::open(dir.clone()).expect("it starts");
         files.put(&group("job/b", 1.0)).expect("written");
         assert_eq!(names(), ["2.group", "3.unreadable", "4.group"]);
+    }
+
+    #[test]
+    fn words_for_no_kind_are_read_as_one() {
+        for word in ["", "unknown", "untyped"] {
+            let mut kept = group("job/a", 1.0);
+            kept.families.get_mut("m").expect("there").kind = word.to_owned();
+            assert_eq!(decode(&encode(&kept)).expect("read").families["m"].kind, "untyped");
+        }
     }
 
     #[test]

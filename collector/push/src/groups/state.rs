@@ -219,6 +219,13 @@ mod tests {
         let told = push(&mut groups, "job/k", "# TYPE a counter\na 1\n", Replace::Group);
         assert!(told.expect_err("another kind").contains("inconsistent"));
         push(&mut groups, "job/k", "# TYPE a gauge\na 1\n", Replace::Group).expect("stored");
+        let words = ["", "# TYPE n untyped\n", "# HELP n None.\n"];
+        for (number, word) in words.into_iter().enumerate() {
+            let path = format!("job/none{number}");
+            push(&mut groups, &path, &format!("{word}n 1\n"), Replace::Group).expect("one kind");
+        }
+        let told = push(&mut groups, "job/k", "# TYPE n gauge\nn 1\n", Replace::Group);
+        assert!(told.expect_err("another kind").contains("untyped"));
     }
 
     #[test]
