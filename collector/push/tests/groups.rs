@@ -58,7 +58,7 @@ impl Lab {
         let stop = CancellationToken::new();
         let sampling = self.groups.clone().sample(DurationMs::from_secs(3600), stop.clone());
         let sampling = tokio::spawn(sampling);
-        let taken = loop {
+        let mut taken = loop {
             let taken = self.sink.taken();
             if !taken.is_empty() {
                 break taken;
@@ -67,6 +67,8 @@ impl Lab {
         };
         stop.cancel();
         sampling.await.expect("it ends");
+        // Markers come before samples, in a batch of their own.
+        taken.extend(self.sink.taken());
         taken
     }
 }
@@ -169,4 +171,36 @@ async fn a_full_disk_refuses_the_push_and_keeps_the_one_before() {
     assert!(lab.sink.taken().is_empty());
     assert!(lab.tick().await.contains(&r#"m{job="a"} 1 @7000"#.to_owned()));
     assert_eq!(lab.send("PUT", "/metrics/job/a", b"m 2\n").await.0, 200);
+}
+
+#[tokio::test]
+async fn series_end_also_when_the_storage_is_full_as_they_do() {
+    let lab = Lab::new(Some(Arc::new(FaultDir::new())));
+    assert_eq!(lab.send("PUT", "/metrics/job/a", b"m 1\nback 1\nleft 1\n").await.0, 200);
+    assert_eq!(lab.send("PUT", "/metrics/job/b", b"n 1\n").await.0, 200);
+    lab.sink.taken();
+    lab.sink.pause(true);
+    lab.clock.advance(DurationMs(1000));
+    assert_eq!(lab.send("PUT", "/metrics/job/a", b"left 1\n").await.0, 200);
+    assert_eq!(lab.send("PUT", "/metrics/job/a", b"left 1\nback 2\n").await.0, 200);
+    assert_eq!(lab.send("DELETE", "/metrics/job/b", b"").await.0, 202);
+    assert!(lab.sink.taken().is_empty());
+    lab.sink.pause(false);
+    lab.clock.advance(DurationMs(1000));
+    let is_end = |line: &&String| line.contains("stale");
+    let ticked = lab.tick().await;
+    let mut ends: Vec<&String> = ticked.iter().filter(is_end).collect();
+    ends.sort();
+    assert_eq!(
+        ends,
+        [
+            r#"m{job="a"} stale @9000"#,
+            r#"n{job="b"} stale @9000"#,
+            r#"push_failure_time_seconds{job="b"} stale @9000"#,
+            r#"push_time_seconds{job="b"} stale @9000"#,
+        ]
+    );
+    assert!(ticked.contains(&r#"back{job="a"} 2 @9000"#.to_owned()), "{ticked:?}");
+    lab.clock.advance(DurationMs(1000));
+    assert_eq!(lab.tick().await.iter().filter(is_end).count(), 0, "once is enough");
 }

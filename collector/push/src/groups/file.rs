@@ -164,12 +164,8 @@ impl GroupFiles {
     }
 
     fn write(&self, new: &str, name: &str, bytes: &[u8]) -> io::Result<()> {
-        match self.dir.remove(new) {
-            Ok(()) => {}
-            // Left by a write that failed; usually there is none.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        }
+        // Left by a write that failed; usually there is none.
+        self.remove_if_there(new)?;
         let file = self.dir.create(new)?;
         file.append(bytes)?;
         file.sync()?;
@@ -178,11 +174,19 @@ impl GroupFiles {
         self.dir.sync_dir("")
     }
 
+    fn remove_if_there(&self, name: &str) -> io::Result<()> {
+        match self.dir.remove(name) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed,
+        }
+    }
+
     /// Removes a group.
     pub(crate) fn remove(&mut self, key: &GroupKey) -> Result<(), GroupFileError> {
         let Some(number) = self.numbers.get(key) else { return Ok(()) };
         let name = format!("{number}{SUFFIX}");
-        let removed = self.dir.remove(&name).and_then(|()| self.dir.sync_dir(""));
+        // The file is not there when only the sync failed the last time.
+        let removed = self.remove_if_there(&name).and_then(|()| self.dir.sync_dir(""));
         removed.map_err(|source| self.failed("remove", &name, source))?;
         self.numbers.remove(key);
         Ok(())
@@ -249,6 +253,20 @@ mod tests {
         let (mut files, _) = GroupFiles::open(dir.clone()).expect("it starts");
         files.put(&group("job/b", 1.0)).expect("written");
         assert_eq!(names(), ["2.group", "3.unreadable", "4.group"]);
+    }
+
+    #[test]
+    fn a_removal_that_failed_halfway_can_be_done_again() {
+        let dir = FaultDir::new();
+        let (mut files, _) = GroupFiles::open(Arc::new(dir.clone())).expect("empty");
+        files.put(&group("job/a", 1.0)).expect("written");
+        let key = parse("job/a").expect("good");
+        // The file is removed, and the sync fails.
+        dir.fail(dir.op_count() + 1, 1, Fault::Io);
+        files.remove(&key).expect_err("not durable");
+        assert!(dir.list("").expect("listed").is_empty());
+        files.remove(&key).expect("the sync is done now");
+        assert!(files.numbers.is_empty());
     }
 
     #[test]

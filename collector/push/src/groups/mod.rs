@@ -2,9 +2,10 @@
 //! again and again as they were pushed last.
 //!
 //! A push is on disk before it is acknowledged. Its samples are stored at once and then with every tick; a series that
-//! is replaced or deleted ends with a staleness marker.
+//! is replaced or deleted ends with a staleness marker, which is tried again with every tick until it is stored.
 
 mod body;
+mod ended;
 mod file;
 mod key;
 mod limits;
@@ -23,7 +24,7 @@ use swell_env::{Clock, Dir, Throttle};
 use swell_http::{Intake, IntakeConfig, plain_text};
 use swell_model::{
     DurationMs, LabelledBatch, LabelledFloat, Labels, MetricDescription, MetricMetadata,
-    SampleSink, TimestampMs, stale_nan,
+    SampleSink, TimestampMs,
 };
 use swell_telemetry::chain;
 use tokio_util::sync::CancellationToken;
@@ -34,10 +35,11 @@ use crate::metrics::{PushMetrics, Way};
 use crate::store::Store;
 use crate::unpack::{BODY_BYTES_MAX, gunzip};
 use body::PushFault;
+use ended::Ended;
 pub use file::GroupFileError;
 use file::GroupFiles;
 use key::GroupKey;
-use limits::check_labels;
+use limits::{TOTAL_BYTES_MAX, check_labels};
 use state::{Groups, Replace};
 
 /// Bytes of bodies that may wait or be worked on.
@@ -61,6 +63,7 @@ pub struct PushedGroups {
 struct Kept {
     groups: Groups,
     files: GroupFiles,
+    ended: Ended,
 }
 
 impl std::fmt::Debug for PushedGroups {
@@ -99,7 +102,7 @@ impl PushedGroups {
                 for group in found {
                     groups.put(group);
                 }
-                Some(Mutex::new(Kept { groups, files }))
+                Some(Mutex::new(Kept { groups, files, ended: Ended::default() }))
             }
         };
         Ok(Arc::new(Self {
@@ -135,25 +138,52 @@ impl PushedGroups {
 
     fn sample_once(&self) {
         let Some(kept) = &self.kept else { return };
-        let kept = kept.lock();
+        let mut kept = kept.lock();
         let samples: Vec<(Labels, f64)> =
             kept.groups.iter().flat_map(state::Group::samples).collect();
         // The lock is held, so that no push stores a newer sample before these.
-        let batch = batch_at(self.clock.now(), samples);
+        let now = self.clock.now();
+        let batch = batch_at(now, samples);
+        self.put_ends(&mut kept.ended, &batch, now);
         self.put_samples(&batch);
         drop(kept);
     }
 
-    /// Stores what is kept anyway: what fails comes again with the next tick.
-    fn put_samples(&self, batch: &LabelledBatch) {
+    /// Stores the markers of series that ended, those of `living` not among them; what fails stays for the next time.
+    fn put_ends(&self, ended: &mut Ended, living: &LabelledBatch, now: TimestampMs) {
+        if !ended.is_empty() {
+            living.series.iter().for_each(|labels| ended.remove(labels));
+        }
+        if ended.is_empty() {
+            return;
+        }
+        if self.put_samples(&ended.batch(now)) {
+            ended.clear();
+            return;
+        }
+        let trimmed = ended.trim(TOTAL_BYTES_MAX);
+        if trimmed > 0 {
+            warn!(
+                trimmed,
+                "series of pushed groups end without a marker: too many wait for the storage"
+            );
+        }
+    }
+
+    /// Stores what is kept anyway: what fails comes again with the next tick. Whether it did not fail.
+    fn put_samples(&self, batch: &LabelledBatch) -> bool {
         match self.store.store(batch) {
             Ok(stored) => {
                 self.metrics.count(Way::Pushgateway, &stored);
                 if !stored.refused.is_empty() {
                     self.warn(&stored.refused.text());
                 }
+                true
             }
-            Err(error) => self.warn(&chain(&error)),
+            Err(error) => {
+                self.warn(&chain(&error));
+                false
+            }
         }
     }
 
@@ -205,8 +235,9 @@ impl PushedGroups {
                     },
                 });
             }
-            let gone = kept.groups.put(group);
-            self.put_samples(&batch_at(now, gone.into_iter().map(|labels| (labels, stale_nan()))));
+            let kept = &mut *kept;
+            kept.groups.put(group).into_iter().for_each(|labels| kept.ended.add(labels));
+            self.put_ends(&mut kept.ended, &batch, now);
             self.put_samples(&batch);
         }
         match fault {
@@ -225,10 +256,9 @@ impl PushedGroups {
             code: StatusCode::SERVICE_UNAVAILABLE,
             text: format!("the group cannot be deleted now: {}", chain(&error)),
         })?;
-        if let Some(gone) = kept.groups.remove(key) {
-            let ends = gone.into_iter().map(|labels| (labels, stale_nan()));
-            self.put_samples(&batch_at(self.clock.now(), ends));
-        }
+        let kept = &mut *kept;
+        kept.groups.remove(key).into_iter().flatten().for_each(|labels| kept.ended.add(labels));
+        self.put_ends(&mut kept.ended, &LabelledBatch::default(), self.clock.now());
         Ok(())
     }
 }
