@@ -4,87 +4,42 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-/// Keys whose values, and all that is below them, are not shown.
-const SECRET_KEYS: [&str; 13] = [
-    "secret_access_key",
-    "password",
-    "credentials",
-    "bearer_token",
-    "client_secret",
-    "routing_key",
-    "service_key",
-    "api_url",
+/// Ends of keys whose values, and all that is below them, are not shown; letters of either case.
+const SECRET_ENDS: [&str; 12] = [
     "secret",
     "secrets",
     "token",
-    "proxy_connect_header",
+    "password",
+    "passphrase",
+    "credential",
+    "credentials",
     "key",
+    "assertion",
+    "connection_string",
+    "signature",
+    "webhook_url",
 ];
+/// Whole keys of the same kind.
+const SECRET_KEYS: [&str; 3] = ["api_url", "slack_api_url", "proxy_connect_header"];
+/// Headers that are secret when they are given as plain text; `authorization:` with fields below it is not one.
+const SECRET_HEADERS: [&str; 3] = ["authorization", "proxy-authorization", "cookie"];
+/// Ends of keys whose values are addresses, with or without a scheme.
+const ADDRESS_ENDS: [&str; 4] = ["url", "server", "host", "address"];
 const HIDDEN: &str = "<secret>";
 
-/// The text with the values of secret keys replaced, and comments and order as they were. Works by lines: the key of
-/// a line decides on it and on the lines below that are further in.
+/// A configuration without its secrets, rendered anew: comments, which may hold any, are not in it.
 pub(super) fn hide_secrets(text: &str) -> String {
-    let mut shown = Vec::new();
-    // How far in the key stands whose value goes on.
-    let mut hiding: Option<usize> = None;
-    for line in text.lines() {
-        let content = line.trim_start();
-        let indent = line.len() - content.len();
-        if let Some(key_indent) = hiding {
-            let goes_on = indent > key_indent
-                || content.is_empty()
-                || (indent == key_indent && content.starts_with("- "));
-            if goes_on {
-                continue;
-            }
-            hiding = None;
-        }
-        let dashes = content.len() - content.trim_start_matches("- ").len();
-        match secret_key(line) {
-            Some(head) => {
-                shown.push(format!("{head}: {HIDDEN}"));
-                hiding = Some(indent + dashes);
-            }
-            None => shown.push(hide_user(line)),
-        }
+    if text.trim().is_empty() {
+        return String::new();
     }
-    shown.join("\n")
-}
-
-/// The part of a line up to its first secret key, if it has one.
-fn secret_key(line: &str) -> Option<&str> {
-    let mut at = 0;
-    while let Some(colon) = line[at..].find(':').map(|found| at + found) {
-        let head = &line[..colon];
-        let key = head.rsplit([' ', ',', '{', '[']).next().unwrap_or(head);
-        let rest = &line[colon + 1..];
-        let is_key = rest.is_empty() || rest.starts_with(' ') || key.ends_with(['"', '\'']);
-        if is_key && SECRET_KEYS.contains(&key.trim_matches(['"', '\''])) {
-            return Some(head);
-        }
-        at = colon + 1;
+    // What is wrong is not said: it would quote the text.
+    let unshown = || "# This configuration cannot be shown without its secrets.\n".to_owned();
+    let Ok(mut whole) = serde_saphyr::from_str::<Value>(text) else { return unshown() };
+    if whole.is_null() {
+        return String::new();
     }
-    None
-}
-
-/// A line without the passwords of URLs in it.
-fn hide_user(line: &str) -> String {
-    let mut shown = String::new();
-    let mut rest = line;
-    while let Some(at) = rest.find("://") {
-        let (head, tail) = rest.split_at(at + 3);
-        shown.push_str(head);
-        let end = tail.find(['/', ' ', '"', '\'', ',', '}', ']', '?']).unwrap_or(tail.len());
-        match tail[..end].rfind('@') {
-            Some(user_end) => {
-                shown.push_str(HIDDEN);
-                rest = &tail[user_end..];
-            }
-            None => rest = tail,
-        }
-    }
-    shown + rest
+    hide_values("", &mut whole);
+    serde_saphyr::to_string(&whole).unwrap_or_else(|_| unshown())
 }
 
 /// Each job of `scrape_configs:` as YAML of its own, by name.
@@ -93,7 +48,7 @@ pub(super) fn jobs(text: &str) -> BTreeMap<String, String> {
     let mut jobs = BTreeMap::new();
     for job in whole["scrape_configs"].as_array().into_iter().flatten() {
         let mut job = job.clone();
-        hide_values(&mut job);
+        hide_values("", &mut job);
         if let (Some(name), Ok(yaml)) = (job["job_name"].as_str(), serde_saphyr::to_string(&job)) {
             jobs.insert(name.to_owned(), yaml);
         }
@@ -101,28 +56,78 @@ pub(super) fn jobs(text: &str) -> BTreeMap<String, String> {
     jobs
 }
 
-fn hide_values(value: &mut Value) {
+/// Hides what is secret in the value of a key, and below it.
+fn hide_values(key: &str, value: &mut Value) {
     match value {
         Value::Object(fields) => {
             for (key, value) in fields {
-                if SECRET_KEYS.contains(&key.as_str()) {
+                let is_header = SECRET_HEADERS.contains(&key.to_ascii_lowercase().as_str());
+                if is_secret(key) || (is_header && value.is_string()) {
                     *value = Value::String(HIDDEN.to_owned());
                 } else {
-                    hide_values(value);
+                    hide_values(key, value);
                 }
             }
         }
-        Value::Array(values) => values.iter_mut().for_each(hide_values),
-        Value::String(text) => *text = hide_user(text),
+        Value::Array(values) => values.iter_mut().for_each(|value| hide_values(key, value)),
+        Value::String(text) => *text = hide_in_text(key, text),
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
+}
+
+/// Whether the value of a key is secret. One that ends in `_file` names where a secret stands, and is none.
+fn is_secret(key: &str) -> bool {
+    let key = key.to_ascii_lowercase();
+    SECRET_ENDS.iter().any(|end| key.ends_with(end)) || SECRET_KEYS.contains(&key.as_str())
+}
+
+/// A text without the users of addresses in it, nor the secret fields of their queries.
+fn hide_in_text(key: &str, text: &str) -> String {
+    let is_address = ADDRESS_ENDS.iter().any(|end| key.to_ascii_lowercase().ends_with(end));
+    let start = text.find("://").map(|at| at + 3);
+    let Some(start) = start.or(is_address.then(|| bare_start(text))) else {
+        return text.to_owned();
+    };
+    let (head, tail) = text.split_at(start);
+    // Anything else may stand in a password as it is.
+    let end = tail.find(['/', '?', '#']).unwrap_or(tail.len());
+    let (authority, rest) = tail.split_at(end);
+    let authority = match authority.rfind('@') {
+        Some(user_end) => format!("{HIDDEN}{}", &authority[user_end..]),
+        None => authority.to_owned(),
+    };
+    let rest = match rest.split_once('?') {
+        Some((path, query)) => format!("{path}?{}", hide_in_query(query)),
+        None => rest.to_owned(),
+    };
+    format!("{head}{authority}{rest}")
+}
+
+/// Where the user or host of an address begins that has no `://`: `http:/host` is one to those who read URLs.
+fn bare_start(text: &str) -> usize {
+    match text.find(':') {
+        Some(colon) => {
+            let rest = &text[colon + 1..];
+            let slashes = rest.len() - rest.trim_start_matches(['/', '\\']).len();
+            if slashes > 0 { colon + 1 + slashes } else { 0 }
+        }
+        None => 0,
+    }
+}
+
+fn hide_in_query(query: &str) -> String {
+    let shown = query.split('&').map(|field| match field.split_once('=') {
+        Some((name, _)) if is_secret(name) || name == "sig" => format!("{name}={HIDDEN}"),
+        _ => field.to_owned(),
+    });
+    shown.collect::<Vec<_>>().join("&")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const TEXT: &str = r#"global: {scrape_interval: 1s} # said once
+    const TEXT: &str = r#"global: {scrape_interval: 1s} # once it was hunter2
 scrape_configs:
 - job_name: a
   basic_auth: {username: u, password: hunter2}
@@ -150,11 +155,11 @@ scrape_configs:
         let shown = hide_secrets(TEXT);
         assert!(!shown.contains("hunter2"), "{shown}");
         for part in [
-            "# said once",
+            "scrape_interval: 1s",
             "username: u",
             "http://<secret>@proxy:3128/x",
-            "values: [shown]",
-            "files: [f]",
+            "- shown",
+            "- f",
             "client_id: shown_too",
             "token_url: https://t/",
             "job_name: b",
@@ -173,5 +178,68 @@ scrape_configs:
         for part in ["job_name: a", "username: u", "shown_too", "proxy:3128/x"] {
             assert!(shown.contains(part), "{part}: {shown}");
         }
+    }
+
+    /// One job with a line of its own, as it is shown in the whole; the secret stands in neither form.
+    fn shown_with(line: &str) -> String {
+        let text = format!("scrape_configs:\n- job_name: a\n  {line}\n");
+        let (whole, job) = (hide_secrets(&text), jobs(&text).remove("a").expect("the job"));
+        for shown in [&whole, &job] {
+            assert!(!shown.contains("hunter2") && shown.contains(HIDDEN), "{line}: {shown}");
+        }
+        whole
+    }
+
+    #[test]
+    fn the_user_of_an_address_is_hidden() {
+        for (line, left) in [
+            ("proxy_url: me:hunter2@proxy:3128", "@proxy:3128"),
+            ("proxy_url: hunter2@proxy:3128", "@proxy:3128"),
+            ("proxy_url: http://me:hun,hunter2@p:1", "@p:1"),
+            ("proxy_url: \"http://me:h}hunter2@p:1\"", "@p:1"),
+            ("proxy_url: http:me:hunter2@p:1", "@p:1"),
+            ("proxy_url: http:/me:hunter2@p:1", "@p:1"),
+            ("consul_sd_configs: [{server: 'me:hunter2@c:8500'}]", "@c:8500"),
+            ("http_sd_configs: [{url: 'https://me:hunter2@s/list?a=b'}]", "@s/list?a=b"),
+        ] {
+            assert!(shown_with(line).contains(left), "{line}");
+        }
+    }
+
+    #[test]
+    fn secret_keys_are_known_by_their_ends() {
+        for line in [
+            "password : hunter2",
+            "basic_auth: { password : hunter2}",
+            "\"password\": hunter2",
+            "? password\n  : hunter2",
+            "ec2_sd_configs: [{secret_key: hunter2}]",
+            "sigv4: {secret_key: hunter2}",
+            "openstack_sd_configs: [{application_credential_secret: hunter2}]",
+            "discord_configs: [{webhook_url: 'https://d/x?access_token=hunter2'}]",
+            "params: {access_token: [hunter2]}",
+            "url: https://d/x?a=b&access_token=hunter2",
+            "url: https://d/x?sig=hunter2",
+            "headers: {Authorization: Bearer hunter2, X-Api-Key: hunter2}",
+            "tls_config: {key: hunter2}",
+            "oauth2: {client_secret: hunter2, endpoint_params: {client_assertion: hunter2}}",
+            "azure_sd_configs: [&a {client_secret: hunter2}, *a]",
+        ] {
+            shown_with(line);
+        }
+    }
+
+    #[test]
+    fn what_is_no_secret_stays() {
+        let text = "a:\n  password_file: p\n  credentials_file: c\n  key_file: k\n  authorization: {type: T}\n  \
+                    replacement: x@y:1\n  url: https://h/x?match=up\n  1: one\n";
+        let shown = hide_secrets(text);
+        assert!(!shown.contains(HIDDEN), "{shown}");
+        for part in ["password_file: p", "type: T", "x@y:1", "https://h/x?match=up", "one"] {
+            assert!(shown.contains(part), "{part}: {shown}");
+        }
+        assert_eq!(hide_secrets(""), "");
+        assert_eq!(hide_secrets("# only a remark about hunter2\n"), "");
+        assert!(!hide_secrets("a: [hunter2").contains("hunter2"));
     }
 }
