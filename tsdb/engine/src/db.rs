@@ -1,7 +1,8 @@
 //! The database as others see it: [`Db`] and its state. Opening is in `open.rs`, upkeep in `maintain.rs`.
 //!
-//! Lock order: `maintenance`, then `publishing`, then `commit`, then `state`, then exemplars, metadata, `saved` or the
-//! sync gate.
+//! Lock order: `maintenance`, then `publishing`, then `commit`, then `state`, then exemplars, metadata, `saved`, the
+//! sync gate or the lock inside `reserve`, which is held while the file is made or removed, and never while its space
+//! is used.
 //! `commit` orders batches: it is
 //! held from the check of a batch to its being visible, so the log has them in the order the head took them.
 //! `state` is held for writing only to change memory, never across IO. `groupings` is taken within `state`.
@@ -33,6 +34,7 @@ use crate::limits::{Blame, check_room};
 use crate::maintain::Backoff;
 use crate::metrics::Metrics;
 use crate::pace::Rest;
+use crate::reserve::Reserve;
 use crate::restore::Outcome;
 
 use crate::status::Damage;
@@ -58,8 +60,8 @@ pub(crate) struct Inner {
     pub(crate) maintenance: Mutex<Backoff>,
     /// One change of which blocks there are, or of what is deleted, at a time.
     pub(crate) publishing: Mutex<()>,
-    /// One at a time makes or gives back what is kept for a full disk. Nothing else is locked under it.
-    pub(crate) reserve_turn: Mutex<()>,
+    /// What is kept back for a full disk.
+    pub(crate) reserve: Reserve,
     /// Where background work pauses.
     pub(crate) rest: Rest,
     /// The log; orders batches.

@@ -259,8 +259,10 @@ impl Inner {
                     "the disk is full: space that was kept back is used"
                 );
                 let action = || format!("remove {}", reserve::NAME);
-                let _turn = self.reserve_turn.lock();
-                reserve::release(&*self.dir)
+                // Work takes other locks, so none of the reserve's is held meanwhile.
+                let _in_use = self
+                    .reserve
+                    .release(&*self.dir)
                     .map_err(|source| MaintainError::Io { action: action(), source })?;
                 work()
             }

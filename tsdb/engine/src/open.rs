@@ -23,6 +23,7 @@ use crate::limits::Blame;
 use crate::maintain::Backoff;
 use crate::metrics::Metrics;
 use crate::pace::Rest;
+use crate::reserve::Reserve;
 use crate::restore::Replay;
 use crate::snapshot;
 use crate::status::Damage;
@@ -124,7 +125,7 @@ impl Db {
             metrics,
             maintenance: Mutex::new(backoff),
             publishing: Mutex::new(()),
-            reserve_turn: Mutex::new(()),
+            reserve: Reserve::default(),
             rest: Rest::default(),
             state: RwLock::new(State {
                 head: Head::new(),

@@ -195,14 +195,19 @@ impl Inner {
             return Ok(());
         }
         // The log is not in doubt, whatever this fails for.
-        self.ensure_reserve()
-            .map_err(|error| self.refuse_writes(format!("space is not kept back: {error}"), true))
+        let refuse = |why: String| {
+            self.refuse_writes(format!("space is not kept back for a full disk: {why}"), true)
+        };
+        match self.ensure_reserve() {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(refuse("work that makes room is using it".to_owned())),
+            Err(error) => Err(refuse(error.to_string())),
+        }
     }
 
-    /// Makes the reserve unless it is there; appends and maintenance both do.
-    pub(crate) fn ensure_reserve(&self) -> std::io::Result<()> {
-        let _turn = self.reserve_turn.lock();
-        reserve::ensure(&*self.dir, self.config.reserve_bytes)
+    /// Makes the reserve unless it is there; appends and maintenance both do. `false` while its space is in use.
+    pub(crate) fn ensure_reserve(&self) -> io::Result<bool> {
+        self.reserve.ensure(&*self.dir, self.config.reserve_bytes)
     }
 }
 
