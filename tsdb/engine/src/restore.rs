@@ -19,6 +19,7 @@ use crate::head::Head;
 use crate::maintain::MaintainError;
 use crate::open::{OpenError, Opening, report};
 use crate::status::Damage;
+use crate::tombstones;
 use crate::wal::{
     self, BatchRecord, FlushMark, Position, RecordHistogram, RecordRow, ReplayError, Replayed,
     Resume, WalWriter,
@@ -57,6 +58,8 @@ pub(crate) struct Reach {
     blocks: TimestampMs,
     /// Of the log.
     log: TimestampMs,
+    /// Since when there are samples in memory, late ones included: what is deleted of them is not older.
+    head_from: TimestampMs,
 }
 
 impl Reach {
@@ -67,7 +70,9 @@ impl Reach {
         let allowed = inner.timeline.latest(&*inner.clock) + inner.config.future_limit;
         let log = newest.map_or(allowed, |newest| newest.max(allowed));
         let blocks = range.map_or(log, |range| range.start_incl - DurationMs(1));
-        Self { blocks, log }
+        let ranges = range.into_iter().chain(head.late_range());
+        let head_from = ranges.map(|range| range.start_incl).min().unwrap_or(log);
+        Self { blocks, log, head_from }
     }
 
     /// The damage, with its times where they were not known.
@@ -75,9 +80,20 @@ impl Reach {
         let in_blocks = format!("{}/", block::FOLDER);
         let is_of_blocks =
             damage.file.starts_with(&in_blocks) || damage.file.ends_with(block::SUFFIX_DAMAGED);
-        let end_incl = if is_of_blocks { self.blocks } else { self.log };
-        let all = TimeRange { start_incl: TimestampMs::MIN, end_incl };
-        Damage { range: damage.range.or(Some(all)), ..damage.clone() }
+        let all = |end_incl| TimeRange { start_incl: TimestampMs::MIN, end_incl };
+        let range = match damage.range {
+            // Damage at the end of a log segment has no record behind it that tells how far it reaches.
+            Some(range) if range.end_incl == TimestampMs::MAX => {
+                TimeRange { end_incl: self.log.max(range.start_incl), ..range }
+            }
+            Some(range) => range,
+            None if damage.file == tombstones::head_name() => {
+                TimeRange { start_incl: self.head_from, end_incl: self.log }
+            }
+            None if is_of_blocks => all(self.blocks),
+            None => all(self.log),
+        };
+        Damage { range: Some(range), ..damage.clone() }
     }
 }
 

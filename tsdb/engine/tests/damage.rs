@@ -9,8 +9,9 @@ use common::{
     Choices, HOUR, Model, append, config, float_batch, histogram_batch, histogram_bits, labels,
     open, read_all,
 };
+use prometheus::Registry;
 use swell_engine::{Config, Db, OpenError, WalSync};
-use swell_env::{Dir, MemDir, read_whole};
+use swell_env::{Dir, ManualClock, MemDir, read_whole};
 use swell_model::{
     Exemplar, ExemplarSample, Labels, Matcher, MetricDescription, MetricMetadata, SampleSink,
     SelectHints, SeriesSource as _, TimeRange, TimestampMs,
@@ -281,6 +282,36 @@ fn damage_in_the_middle_of_the_log_costs_its_record_only() {
     assert_eq!(db.warnings(range).len(), 1);
     let copies = disk.list("wal").expect("lists");
     assert!(copies.iter().any(|entry| entry.name.ends_with(".damaged") && entry.len_bytes > 20));
+}
+
+#[test]
+fn damage_at_the_end_of_a_log_segment_casts_no_doubt_on_what_comes_after_the_start() {
+    let disk = MemDir::new();
+    let clock = Arc::new(ManualClock::new(TimestampMs(HOUR)));
+    let open_at = |disk: &MemDir| {
+        let dir = Arc::new(disk.clone());
+        Db::open(dir, settings(), clock.clone(), &Registry::new()).expect("opens")
+    };
+    let db = open_at(&disk);
+    for at in [1000, 2000, 3000] {
+        append(&db, at, &[(0, 1.0)]).expect("appends");
+    }
+    drop(db);
+    // Or the damage would be at the end of the log, and cut off as a record that was not finished.
+    append(&open_at(&disk), 4000, &[(0, 1.0)]).expect("appends to the next segment");
+    let first = "wal/00000001.wal";
+    let len = read_whole(&disk, first, u64::MAX).expect("readable").len();
+    disk.flip(first, len - 1, 1).expect("flips");
+    let db = open_at(&disk);
+    assert_eq!(read_all(&db)[&labels(0)].len(), 3);
+    let at = |from_ms, to_ms| TimeRange {
+        start_incl: TimestampMs(from_ms),
+        end_incl: TimestampMs(to_ms),
+    };
+    assert_eq!(db.warnings(at(3000, 3000)).len(), 1);
+    assert_eq!(db.warnings(at(0, 1999)), Vec::<String>::new());
+    // No sample was taken that was more than ten minutes ahead.
+    assert_eq!(db.warnings(at(2 * HOUR, i64::MAX)), Vec::<String>::new());
 }
 
 #[test]

@@ -344,7 +344,9 @@ fn the_head_s_tombstones_are_missed_and_warned_of() {
             disk.flip("blocks/head.tomb", 21, 1).expect("flips");
         }
         let db = open(Arc::new(disk), settings()).expect("opens");
-        let warnings = db.warnings(TimeRange::ALL);
+        let warnings = db.warnings(range(1000, 1000));
+        assert_eq!(warnings.len(), 1, "{hurt}: {warnings:?}");
         assert!(warnings[0].contains("blocks/head.tomb"), "{hurt}: {warnings:?}");
+        assert_eq!(db.warnings(range(0, 999)), Vec::<String>::new(), "{hurt}: before the head");
     }
 }
