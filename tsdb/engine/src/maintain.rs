@@ -84,11 +84,43 @@ impl From<WriteBlockError> for MaintainError {
     }
 }
 
-/// What runs know of each other: failing ones are kept apart.
-#[derive(Debug)]
-pub(crate) struct Backoff {
+/// Keeps failing attempts apart.
+#[derive(Debug, Default)]
+pub(crate) struct Retry {
     failed_at: Option<Monotonic>,
     wait: Duration,
+}
+
+impl Retry {
+    pub(crate) fn is_waiting(&self, now: Monotonic) -> bool {
+        self.failed_at.is_some_and(|failed_at| now.since(failed_at) < self.wait)
+    }
+
+    const fn has_failed(&self) -> bool {
+        self.failed_at.is_some()
+    }
+
+    /// `longest` is the longest wait.
+    fn failed(&mut self, now: Monotonic, longest: Duration) {
+        self.failed_at = Some(now);
+        self.wait = (self.wait * 2).clamp(RETRY_FIRST, longest);
+    }
+
+    /// Notes how an attempt ended that began at `now`.
+    pub(crate) fn note<T, E>(&mut self, now: Monotonic, outcome: &Result<T, E>) {
+        match outcome {
+            Ok(_) => *self = Self::default(),
+            Err(_) => self.failed(now, RETRY_LAST),
+        }
+    }
+}
+
+/// What runs know of each other.
+#[derive(Debug)]
+pub(crate) struct Backoff {
+    steps: Retry,
+    /// Of checkpoints, which hold up nothing else when they fail.
+    pub(crate) checkpoints: Retry,
     /// The last run found the disk full.
     pub(crate) is_full: bool,
     /// What cannot be done; tried again after a restart.
@@ -103,8 +135,8 @@ pub(crate) struct Backoff {
 impl Backoff {
     pub(crate) fn new(share: Option<BackgroundShare>, now: Monotonic) -> Self {
         Self {
-            failed_at: None,
-            wait: Duration::ZERO,
+            steps: Retry::default(),
+            checkpoints: Retry::default(),
             is_full: false,
             given_up: Vec::new(),
             pacer: Pacer::new(share, now),
@@ -113,27 +145,21 @@ impl Backoff {
         }
     }
 
-    fn is_waiting(&self, now: Monotonic) -> bool {
-        self.failed_at.is_some_and(|failed_at| now.since(failed_at) < self.wait)
-    }
-
     fn failed(&mut self, now: Monotonic, is_full: bool) {
-        self.failed_at = Some(now);
         self.is_full = is_full;
-        let last = if is_full { RETRY_FULL } else { RETRY_LAST };
-        self.wait = (self.wait * 2).clamp(RETRY_FIRST, last);
+        self.steps.failed(now, if is_full { RETRY_FULL } else { RETRY_LAST });
     }
 
     fn succeeded(&mut self) {
-        self.failed_at = None;
-        self.wait = Duration::ZERO;
+        self.steps = Retry::default();
         self.is_full = false;
     }
 }
 
 impl Db {
     /// Packs sealed columns, flushes complete windows into blocks, merges blocks, deletes what retention allows;
-    /// call it every few seconds from a thread that may block. After a failure the next runs wait longer and longer.
+    /// call it every few seconds from a thread that may block. After a failure the next runs wait longer and longer; a
+    /// checkpoint that fails comes last, is told, and holds up no later run.
     ///
     /// What is due follows from the times of the samples, so a clock that jumps moves nothing; `now` is only noted
     /// in the log line of what was done.
@@ -144,13 +170,19 @@ impl Db {
         let inner = &self.inner;
         let mut backoff = inner.maintenance.lock();
         let started = inner.clock.monotonic();
-        if backoff.is_waiting(started) || !inner.is_replayed() {
+        if backoff.steps.is_waiting(started) || !inner.is_replayed() {
             return Ok(MaintainReport::default());
         }
         let mut report = MaintainReport::default();
         let result = inner.run_steps(&mut backoff, &mut report);
+        // Last, since nothing waits for it.
+        let written = match result {
+            Ok(()) if !inner.rest.is_over() => inner.write_checkpoint_if_due(&mut backoff),
+            _ => Ok(()),
+        };
         inner.update_gauges();
-        inner.metrics.maintenance_failing.set(i64::from(result.is_err()));
+        let is_failing = result.is_err() || backoff.checkpoints.has_failed();
+        inner.metrics.maintenance_failing.set(i64::from(is_failing));
         match result {
             Err(MaintainError::Stopped) => Ok(report),
             Ok(()) => {
@@ -158,7 +190,7 @@ impl Db {
                 if report.flushed_block_count + report.compacted_block_count > 0 {
                     tracing::info!(now_ms = now.0, ?report, "blocks were written");
                 }
-                Ok(report)
+                written.map(|()| report)
             }
             Err(error) => {
                 inner.metrics.maintenance_failures.inc();
@@ -177,14 +209,10 @@ impl Db {
     pub fn checkpoint_if_due(&self) -> Result<(), MaintainError> {
         let inner = &self.inner;
         let Some(mut backoff) = inner.maintenance.try_lock() else { return Ok(()) };
-        let now = inner.clock.monotonic();
-        if backoff.is_waiting(now) || !inner.is_replayed() || inner.rest.is_over() {
+        if !inner.is_replayed() || inner.rest.is_over() {
             return Ok(());
         }
-        inner.write_checkpoint_if_due(&mut backoff).inspect_err(|error| {
-            inner.metrics.maintenance_failures.inc();
-            backoff.failed(now, error.is_full());
-        })
+        inner.write_checkpoint_if_due(&mut backoff)
     }
 
     /// Ends background work soon: a rewrite that is under way is given up, and its sources stay. Later runs of
@@ -225,8 +253,7 @@ impl Inner {
         let now = self.clock.monotonic();
         let blocks = self.state.read().all_blocks();
         blocks.iter().for_each(|block| block.unload_unused(now, UNLOAD_AFTER));
-        // Last, since nothing waits for it.
-        if self.rest.is_over() { Ok(()) } else { self.write_checkpoint_if_due(backoff) }
+        Ok(())
     }
 
     /// On a full disk: days whose samples have served their time, and that only wait to be aggregated, are, out of the

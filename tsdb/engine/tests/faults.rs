@@ -208,6 +208,48 @@ fn a_failed_flush_is_tried_again_and_loses_nothing() {
 }
 
 #[test]
+fn checkpoints_that_fail_hold_up_no_upkeep() {
+    let dir = FaultDir::new();
+    let clock = Arc::new(ManualClock::new(TimestampMs(10 * HOUR)));
+    let settings = Config { checkpoint_log_bytes: 1, ..config(WalSync::Never) };
+    let db = Db::open(Arc::new(dir.clone()), settings, clock.clone(), &Registry::new());
+    let db = db.expect("opens");
+    let has_checkpoint = || {
+        let entries = dir.list("").expect("listed");
+        entries.iter().any(|entry| entry.name == "checkpoint")
+    };
+    for step in 0..16 {
+        append(&db, step * HOUR / 4, &[(0, 1.0)]).expect("appends");
+    }
+    // Or the log's own sync would be what fails.
+    db.sync().expect("syncs");
+    dir.fail(dir.op_count(), u64::MAX, Fault::Io);
+    db.checkpoint_if_due().expect_err("not written");
+    dir.heal();
+    db.checkpoint_if_due().expect("waits");
+    let report = db.maintain(clock.now()).expect("runs");
+    assert_eq!(report.flushed_block_count, 1, "upkeep does not wait");
+    assert!(!has_checkpoint(), "checkpoints do");
+    clock.advance(DurationMs(1000));
+    db.checkpoint_if_due().expect("written");
+    assert!(has_checkpoint());
+
+    // The other way round.
+    for step in 16..24 {
+        append(&db, step * HOUR / 4, &[(0, 1.0)]).expect("appends");
+    }
+    db.sync().expect("syncs");
+    dir.fail(dir.op_count(), u64::MAX, Fault::Io);
+    db.maintain(clock.now()).expect_err("no block is written");
+    dir.heal();
+    let written = dir.op_count();
+    let waiting = db.maintain(clock.now()).expect("waits");
+    assert_eq!((waiting.flushed_block_count, dir.op_count()), (0, written));
+    db.checkpoint_if_due().expect("written");
+    assert!(dir.op_count() > written, "a checkpoint does not wait for upkeep");
+}
+
+#[test]
 fn a_failed_read_is_an_error_and_passes() {
     let dir = FaultDir::new();
     let db = open(Arc::new(dir.clone()), config(WalSync::Never)).expect("opens");

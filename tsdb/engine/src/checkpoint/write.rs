@@ -11,7 +11,7 @@ use super::Saved;
 use super::file::{Image, Kind, NAME, NAME_UNFINISHED, remove};
 use crate::db::{Db, Inner};
 use crate::exemplars::Exemplars;
-use crate::maintain::{Backoff, MaintainError};
+use crate::maintain::{Backoff, MaintainError, Retry};
 use crate::pace::Pacer;
 use crate::status::Damage;
 use crate::wal;
@@ -38,17 +38,23 @@ impl Db {
 }
 
 impl Inner {
-    /// Writes a checkpoint when the log has grown enough behind the last.
+    /// Writes a checkpoint when the log has grown enough behind the last, unless one failed a moment ago.
     pub(crate) fn write_checkpoint_if_due(
         &self,
         backoff: &mut Backoff,
     ) -> Result<(), MaintainError> {
         let logged_bytes = self.commit.lock().logged_bytes();
         let is_due = self.saved.lock().is_due(logged_bytes, self.config.checkpoint_log_bytes);
+        let now = self.clock.monotonic();
         if !is_due {
+            // One that had failed was written since.
+            backoff.checkpoints = Retry::default();
             return Ok(());
         }
-        match self.write_checkpoint(Some(&mut backoff.pacer)) {
+        if backoff.checkpoints.is_waiting(now) {
+            return Ok(());
+        }
+        let outcome = match self.write_checkpoint(Some(&mut backoff.pacer)) {
             Err(error) if error.is_full() => {
                 let error = swell_telemetry::chain(&error);
                 tracing::warn!(
@@ -59,7 +65,9 @@ impl Inner {
                 Ok(())
             }
             outcome => outcome,
-        }
+        };
+        backoff.checkpoints.note(now, &outcome);
+        outcome.inspect_err(|_| self.metrics.maintenance_failures.inc())
     }
 
     /// Sees to it that no checkpoint is there that a start would use without what was flushed since.
