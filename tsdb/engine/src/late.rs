@@ -196,3 +196,47 @@ impl Inner {
 fn mark_fault(source: io::Error) -> MaintainError {
     MaintainError::Io { action: "note in the log what is in blocks".to_owned(), source }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use prometheus::Registry;
+    use swell_env::{ManualClock, MemDir};
+    use swell_model::{Batch, Labels, Row, SampleSink as _, TimestampMs};
+
+    use super::*;
+    use crate::wal::Position;
+    use crate::{Config, Db};
+
+    const HOUR: i64 = 3_600_000;
+
+    #[test]
+    fn late_samples_before_what_the_head_is_read_from_are_not_in_the_flush_of_its_window() {
+        let clock = Arc::new(ManualClock::new(TimestampMs(100 * HOUR)));
+        let settings = Config { out_of_order_window: DurationMs(10 * HOUR), ..Config::standard() };
+        let db = Db::open(Arc::new(MemDir::new()), settings, clock, &Registry::new());
+        let db = db.expect("opens");
+        let series = db.resolve(&Labels::from_pairs([("__name__", "up")])).expect("resolves");
+        let append = |at_ms: i64| {
+            let row = Row::new(TimestampMs(at_ms), vec![series], vec![1.0]);
+            db.append(&Batch::of_rows(vec![row])).expect("appends")
+        };
+        for step in 0..20 {
+            append(step * HOUR / 4);
+        }
+        // As after an open that finds a block with the first hour, which is half a window.
+        let below = TimestampMs(HOUR);
+        let upto = Position { segment_nr: 0, record_nr: 0 };
+        let mark = FlushMark { from: TimestampMs::MIN, below, upto };
+        db.inner.state.write().head.forget(&mark, false);
+        assert_eq!(append(HOUR / 2 + 1).stored_late, 1);
+        let mut report = MaintainReport::default();
+        assert!(db.inner.flush(&mut report).expect("writes"));
+        assert_eq!(report.flushed_block_count, 1);
+        let state = db.inner.state.read();
+        let meta = &state.blocks[0].meta;
+        assert_eq!((meta.min, meta.sample_count), (below, 4), "the second hour");
+        assert_eq!(state.head.late_count(), 1, "it stays for a block of its own");
+    }
+}

@@ -11,7 +11,7 @@ use swell_telemetry::chain;
 
 use crate::block::{self, Block, BlockId, BlockMeta, Packing, WriteBlockError};
 use crate::compact::execute::{Job, Reads, Turn, discard, fill};
-use crate::compact::plan::{self, Rewrite, Window};
+use crate::compact::plan::{self, Rewrite};
 use crate::compact::sources::{HeadSlices, Sliced};
 use crate::db::{Db, Inner};
 use crate::head::{Head, HistogramChunk};
@@ -329,7 +329,8 @@ impl Inner {
             let mark = FlushMark { from, below: window.1, upto: writer.position() };
             (window, mark, state.head.tombstones.clone())
         };
-        let range = range_of(window);
+        // Late samples before what the head is read from stay there: another flush writes them.
+        let range = TimeRange { start_incl: mark.from, end_incl: window.1 - DurationMs(1) };
         let all = HeadSlices::new(self, range, Head::series);
         let series = Sliced::new(all, Columns::samples(Vec::new(), range));
         let job = Job {
@@ -476,8 +477,4 @@ impl Inner {
         let wal_bytes = self.commit.lock().segments().map(|segment| segment.bytes).sum();
         metrics.wal_bytes.set(gauge(wal_bytes));
     }
-}
-
-fn range_of(window: Window) -> TimeRange {
-    TimeRange { start_incl: window.0, end_incl: window.1 - DurationMs(1) }
 }
