@@ -16,6 +16,7 @@ use crate::decode::{DecodeError, FileFacts, Segments, Wanted};
 use crate::labels::may_match;
 use crate::layout::Window;
 use crate::manifest::{Manifest, Part, Segment};
+use crate::omissions::Omissions;
 use crate::plan::Uploaded;
 use crate::rows::Collected;
 use crate::store::Store;
@@ -26,6 +27,9 @@ const CACHE_BYTES: usize = 64 << 20;
 const READ_DEADLINE: Duration = Duration::from_secs(30);
 /// After a failure the store is left alone this long, so that queries do not wait for it one by one.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// For how long an omission is told of, unless it is set: longer than a query takes.
+const OMISSION_TOLD: Duration = Duration::from_secs(150);
 
 /// Why an archive could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -96,6 +100,7 @@ pub struct Archive {
     catalogue: RwLock<Catalogue>,
     cache: Mutex<SegmentCache>,
     health: Mutex<Health>,
+    omissions: Mutex<Omissions>,
 }
 
 #[derive(Debug, Default)]
@@ -123,7 +128,16 @@ impl Archive {
             catalogue: RwLock::default(),
             cache: Mutex::new(SegmentCache::new(CACHE_BYTES)),
             health: Mutex::default(),
+            omissions: Mutex::new(Omissions::new(OMISSION_TOLD)),
         }
+    }
+
+    /// The same, with answers that may take this long after a read: until then its omission is told of.
+    #[must_use]
+    pub fn with_answers_within(self, timeout: Duration) -> Self {
+        // What is read last may take all of its own time.
+        let told = timeout.saturating_add(READ_DEADLINE);
+        Self { omissions: Mutex::new(Omissions::new(told)), ..self }
     }
 
     /// The same, for a tool: a read may take as long as it takes.
@@ -221,27 +235,52 @@ impl Archive {
         names.iter().filter_map(|name| catalogue.get(name).cloned()).collect()
     }
 
-    /// Why answers about these times may lack what is archived, as sentences for the reader; none when all is well.
+    /// Why answers about these times may lack what is archived, as sentences for the reader; none when all is well. What a
+    /// read left out is told for a while to everyone who asks about its times, whatever was read since.
     #[must_use]
     pub fn warnings(&self, range: TimeRange) -> Vec<String> {
+        let omitted = self.omissions.lock().warnings(range, self.clock.monotonic());
+        if !omitted.is_empty() {
+            return omitted;
+        }
+        // Not under the lock of `health`: a refresh takes both the other way round.
+        let is_concerned = !self.overlapping(range).is_empty();
         let health = self.health.lock();
-        let location = self.store.location();
         match &health.failing {
-            Some((_, why)) => {
-                let concerned =
-                    !health.is_known || !self.catalogue.read().overlapping(range).is_empty();
-                concerned
-                    .then(|| format!("archived samples may be missing: {why}"))
-                    .into_iter()
-                    .collect()
+            Some((_, why)) if is_concerned || !health.is_known => {
+                vec![format!("archived samples may be missing: {why}")]
             }
             None if !health.is_known => {
-                vec![format!(
-                    "archived samples may be missing: the lists of {location} are not read yet"
-                )]
+                vec![format!("archived samples may be missing: {}", self.not_listed())]
             }
-            None => Vec::new(),
+            _ => Vec::new(),
         }
+    }
+
+    fn not_listed(&self) -> String {
+        format!("the lists of {} are not read yet", self.store.location())
+    }
+
+    /// Notes what an answer lacks: whoever asks may go on without it, and asks for the warnings later.
+    fn note_omission<T>(&self, range: TimeRange, read: &Result<T, ReadError>) {
+        let (is_known, failing) = {
+            let health = self.health.lock();
+            (health.is_known, health.failing.as_ref().map(|(_, why)| why.clone()))
+        };
+        let why = match read {
+            Ok(_) if !is_known => failing.unwrap_or_else(|| self.not_listed()),
+            // One cause in the same words, whoever met it first.
+            Err(ReadError::Unreachable { source: Some(source), .. }) => chain(source),
+            Err(error @ ReadError::Unreachable { .. }) => failing.unwrap_or_else(|| chain(error)),
+            Err(error) if error.is_passing() => chain(error),
+            _ => return,
+        };
+        let archived = self.range().filter(|_| is_known);
+        let omitted = archived.map_or(range, |archived| TimeRange {
+            start_incl: range.start_incl.max(archived.start_incl),
+            end_incl: range.end_incl.min(archived.end_incl),
+        });
+        self.omissions.lock().note(omitted, why, self.clock.monotonic());
     }
 
     /// Series that satisfy all matchers, with their samples in the range, sorted by labels.
@@ -254,20 +293,32 @@ impl Archive {
         range: TimeRange,
         labels_only: bool,
     ) -> Result<Vec<SeriesData>, ReadError> {
+        self.answered(range, |uploads| {
+            self.read_of(uploads, matchers, range, labels_only, self.limits)
+        })
+    }
+
+    /// An answer out of the uploads that have samples in the range: once more when they turn out to be merged meanwhile. What
+    /// it lacks is noted.
+    pub(crate) fn answered<T>(
+        &self,
+        range: TimeRange,
+        answer: impl Fn(&[Arc<Manifest>]) -> Result<T, ReadError>,
+    ) -> Result<T, ReadError> {
         let uploads = self.overlapping(range);
-        match self.read_of(&uploads, matchers, range, labels_only, self.limits) {
+        let answered = match answer(&uploads) {
             Err(error @ ReadError::Damaged { .. }) => {
                 // Files go when their uploads are merged, perhaps while they are read.
                 let listed = self.refresh().map(|()| self.overlapping(range));
                 match listed {
-                    Ok(now) if now != uploads => {
-                        self.read_of(&now, matchers, range, labels_only, self.limits)
-                    }
+                    Ok(now) if now != uploads => answer(&now),
                     _ => Err(error),
                 }
             }
-            read => read,
-        }
+            answered => answered,
+        };
+        self.note_omission(range, &answered);
+        answered
     }
 
     pub(crate) const fn limits(&self) -> ReadLimits {

@@ -38,29 +38,68 @@ pub struct MergeReport {
     pub bytes_after: u64,
 }
 
-/// Merges what there is to merge, after the lists were read.
-pub(crate) fn run(archive: &Archive) -> Result<MergeReport, UploadError> {
+/// Merges that failed; the others of the run are done.
+#[derive(Debug, thiserror::Error)]
+#[error("{failed_count} of the merges of the archive failed, the first of them")]
+pub struct MergeError {
+    /// What was merged all the same.
+    pub report: MergeReport,
+    /// Merges, and removals of what is replaced, that failed.
+    pub failed_count: usize,
+    /// The first failure.
+    #[source]
+    pub first: Box<UploadError>,
+}
+
+/// Reads the lists, and merges what there is to merge. One damaged upload does not keep the others from it.
+pub(crate) fn run(archive: &Archive) -> Result<MergeReport, MergeError> {
     let mut report = MergeReport::default();
-    for (name, manifest) in archive.replaced() {
-        remove(archive, &name, &manifest)?;
+    let mut failures: Vec<UploadError> = Vec::new();
+    if let Err(error) = archive.refresh() {
+        failures.push(error.into());
+        return ended(report, failures);
     }
-    for Merge { window, sources } in plan::merges(&archive.planned(), DAY, METRIC_SAMPLES_MAX) {
-        let before = archive.named(&sources);
-        let source = Uploads { archive, uploads: &before };
-        let merged = archive_window(archive, &source, &[], window, sources.clone(), &mut |_| {})?;
-        let Some(merged) = merged else { continue };
-        let bytes = |manifests: &[Arc<Manifest>]| -> u64 {
-            manifests.iter().map(|manifest| manifest.size_bytes()).sum()
-        };
-        report.source_count += sources.len();
-        report.merged_count += 1;
-        report.bytes_before += bytes(&before);
-        report.bytes_after += merged.size_bytes();
-        for (name, manifest) in sources.iter().zip(&before) {
-            remove(archive, name, manifest)?;
+    for (name, manifest) in archive.replaced() {
+        if let Err(error) = remove(archive, &name, &manifest) {
+            failures.push(error.into());
         }
     }
-    Ok(report)
+    for planned in plan::merges(&archive.planned(), DAY, METRIC_SAMPLES_MAX) {
+        let Err(error) = merge(archive, &planned, &mut report) else { continue };
+        failures.push(error);
+        // A store that is down fails all of them. One that answers is not left alone, as it is after a failed read.
+        if archive.refresh().is_err() {
+            break;
+        }
+    }
+    ended(report, failures)
+}
+
+fn ended(report: MergeReport, failures: Vec<UploadError>) -> Result<MergeReport, MergeError> {
+    let failed_count = failures.len();
+    match failures.into_iter().next() {
+        Some(first) => Err(MergeError { report, failed_count, first: Box::new(first) }),
+        None => Ok(report),
+    }
+}
+
+fn merge(archive: &Archive, planned: &Merge, report: &mut MergeReport) -> Result<(), UploadError> {
+    let Merge { window, sources } = planned;
+    let before = archive.named(sources);
+    let source = Uploads { archive, uploads: &before };
+    let merged = archive_window(archive, &source, &[], *window, sources.clone(), &mut |_| {})?;
+    let Some(merged) = merged else { return Ok(()) };
+    let bytes = |manifests: &[Arc<Manifest>]| -> u64 {
+        manifests.iter().map(|manifest| manifest.size_bytes()).sum()
+    };
+    report.source_count += sources.len();
+    report.merged_count += 1;
+    report.bytes_before += bytes(&before);
+    report.bytes_after += merged.size_bytes();
+    for (name, manifest) in sources.iter().zip(&before) {
+        remove(archive, name, manifest)?;
+    }
+    Ok(())
 }
 
 /// Removes an upload that is replaced. What is gone already is fine.

@@ -71,12 +71,20 @@ impl Archive {
         matchers: &[Matcher],
         range: TimeRange,
     ) -> Result<Vec<String>, ReadError> {
-        let uploads = self.overlapping(range);
-        if matchers.is_empty() || !are_small(&uploads) {
-            return Ok(self.names_of(&uploads, matchers, range));
+        self.answered(range, |uploads| self.label_names_of(uploads, matchers, range))
+    }
+
+    fn label_names_of(
+        &self,
+        uploads: &[Arc<Manifest>],
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<Vec<String>, ReadError> {
+        if matchers.is_empty() || !are_small(uploads) {
+            return Ok(self.names_of(uploads, matchers, range));
         }
         let mut names = BTreeSet::new();
-        for upload in &uploads {
+        for upload in uploads {
             match &upload.series {
                 Some(file) => {
                     names.extend(self.ask(file, matchers, |index, found| index.names_of(found))?)
@@ -98,14 +106,23 @@ impl Archive {
         matchers: &[Matcher],
         range: TimeRange,
     ) -> Result<Option<Vec<String>>, ReadError> {
-        let uploads = self.overlapping(range);
+        self.answered(range, |uploads| self.label_values_of(uploads, name, matchers, range))
+    }
+
+    fn label_values_of(
+        &self,
+        uploads: &[Arc<Manifest>],
+        name: &str,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<Option<Vec<String>>, ReadError> {
         let by_name_only = matchers.iter().all(|it| it.name == METRIC_NAME);
         if name == METRIC_NAME && by_name_only {
-            let metrics = self.metrics_of(&uploads, matchers, range);
+            let metrics = self.metrics_of(uploads, matchers, range);
             return Ok(Some(metrics.into_iter().collect()));
         }
         let (indexed, bare): (Vec<_>, Vec<_>) =
-            uploads.into_iter().partition(|upload| upload.series.is_some());
+            uploads.iter().cloned().partition(|upload| upload.series.is_some());
         let parts = bare.iter().flat_map(|upload| &upload.parts);
         let file_count = parts.filter(|part| may_match(part, matchers)).count();
         if !are_small(&indexed) || file_count > LABEL_FILES_MAX {

@@ -19,6 +19,7 @@ mod labels;
 mod layout;
 mod location;
 mod manifest;
+mod omissions;
 mod part;
 mod plan;
 mod prometheus;
@@ -30,7 +31,7 @@ mod upload;
 
 pub use archive::{Archive, ReadError, UploadSummary};
 pub use catalogue::CatalogueError;
-pub use compact::MergeReport;
+pub use compact::{MergeError, MergeReport};
 pub use files::{FilesError, ParquetFiles, parquet_files};
 pub use layout::Window;
 pub use location::{Credentials, Location, LocationError, S3};

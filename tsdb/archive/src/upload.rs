@@ -16,7 +16,7 @@ use swell_model::{
 
 use crate::archive::Archive;
 use crate::catalogue::CatalogueError;
-use crate::compact::{self, MergeReport};
+use crate::compact::{self, MergeError, MergeReport};
 use crate::layout::{self, Window};
 use crate::manifest::{Manifest, Part, Segment, SeriesFile};
 use crate::part::{PartWriter, WriteError, Written, hex};
@@ -51,6 +51,21 @@ pub enum UploadError {
         found_bytes: u64,
         /// Bytes written.
         expected_bytes: u64,
+    },
+    /// What uploads were merged into has another number of samples than their lists tell.
+    #[error(
+        "{location}: the uploads {} have {expected_samples} samples by their lists, and {found_samples} were read: they stay; check their Parquet files, delete the list of a damaged one",
+        sources.join(", ")
+    )]
+    Count {
+        /// The archive.
+        location: String,
+        /// Lists of the uploads.
+        sources: Vec<String>,
+        /// Samples read out of their files.
+        found_samples: u64,
+        /// Samples by their lists.
+        expected_samples: u64,
     },
 }
 
@@ -103,9 +118,8 @@ impl Uploader {
     /// Merges uploads that cover a day into one, and writes those of earlier formats anew.
     ///
     /// # Errors
-    /// [`UploadError`] of the first merge that failed; what it would have replaced stays.
-    pub fn merge(&self) -> Result<MergeReport, UploadError> {
-        self.archive.refresh()?;
+    /// [`MergeError`] when a merge failed; what it would have replaced stays, and the others are done.
+    pub fn merge(&self) -> Result<MergeReport, MergeError> {
         compact::run(&self.archive)
     }
 
@@ -225,6 +239,7 @@ pub(crate) fn archive_window(
         progress(done);
     }
     put(writer.finish()?, &mut done.size_bytes)?;
+    compare_counts(archive, &parts, &replaces)?;
     if parts.is_empty() {
         return Ok(None);
     }
@@ -237,6 +252,29 @@ pub(crate) fn archive_window(
     put_and_compare(archive, &name, &content)?;
     archive.add(name, manifest.clone());
     Ok(Some(manifest))
+}
+
+/// Compares the samples of new files with those of the uploads that they are to replace: the list comes only after.
+fn compare_counts(
+    archive: &Archive,
+    parts: &[Part],
+    replaces: &[String],
+) -> Result<(), UploadError> {
+    if replaces.is_empty() {
+        return Ok(());
+    }
+    let expected_samples = archive.named(replaces).iter().map(|it| it.sample_count()).sum();
+    let groups = parts.iter().flat_map(|part| &part.row_groups);
+    let found_samples = groups.map(|group| group.sample_count).sum();
+    if found_samples == expected_samples {
+        return Ok(());
+    }
+    Err(UploadError::Count {
+        location: archive.store().location().to_owned(),
+        sources: replaces.to_vec(),
+        found_samples,
+        expected_samples,
+    })
 }
 
 /// Writes the index of the series.

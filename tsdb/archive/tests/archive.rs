@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use common::{MemorySource, archive_in, day, files, same, sample_series};
 use swell_archive::{Archive, ReadError, Store, UploadConfig, UploadError, Uploader};
-use swell_env::ManualClock;
+use swell_env::{Clock, ManualClock, Monotonic};
 use swell_model::{
     DurationMs, MatchOp, Matcher, SelectHints, SeriesSource, TimeRange, TimestampMs,
 };
@@ -218,6 +218,50 @@ fn a_store_that_fails_is_told_of_and_left_alone_for_a_while() {
     fault.fail_reads(false);
     clock.advance(DurationMs(10_000));
     same(archive.read(&[], TimeRange::ALL, false).expect("it answers"), source.within(local));
+    // A query that was left without may still ask.
+    let told = archive.warnings(local);
+    assert!(told.len() == 1 && told[0].contains("it fails on demand"), "{told:?}");
+    assert!(archive.warnings(later).is_empty());
+    clock.advance(DurationMs(150_000));
+    assert!(archive.warnings(local).is_empty());
+}
+
+/// Twenty seconds pass between two readings.
+struct Hurried(ManualClock);
+
+impl Clock for Hurried {
+    fn now(&self) -> TimestampMs {
+        self.0.now()
+    }
+
+    fn monotonic(&self) -> Monotonic {
+        self.0.advance(DurationMs(20_000));
+        self.0.monotonic()
+    }
+}
+
+#[test]
+fn a_read_that_takes_too_long_is_told_of_after_later_reads_too() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let source = MemorySource(sample_series());
+    let local = TimeRange { start_incl: day(0), end_incl: TimestampMs(day(3).0 - 1) };
+    uploader(&archive_in(folder.path())).run(&source, local, day(3), day(4)).expect("uploaded");
+    let store = Store::open(&swell_archive::Location::Folder(folder.path().into()));
+    let clock = Arc::new(Hurried(ManualClock::new(day(5))));
+    let archive = Archive::new(store.expect("a store"), clock.clone(), usize::MAX)
+        .with_answers_within(std::time::Duration::from_secs(600));
+    archive.refresh().expect("listed");
+    assert!(archive.warnings(local).is_empty());
+    let error = archive.read(&[], local, false).expect_err("two days take longer");
+    assert!(matches!(error, ReadError::Slow { .. }) && error.is_passing(), "{error}");
+    let one_day = TimeRange { start_incl: day(2), end_incl: local.end_incl };
+    archive.read(&[], one_day, false).expect("short enough");
+    let told = archive.warnings(one_day);
+    assert_eq!(told.len(), 1, "{told:?}");
+    for part in ["archived samples from 2026-", "longer than 30 s"] {
+        assert!(told[0].contains(part), "{told:?}");
+    }
+    clock.0.advance(DurationMs(700_000));
     assert!(archive.warnings(local).is_empty());
 }
 

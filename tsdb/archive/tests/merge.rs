@@ -8,8 +8,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use common::{MemorySource, archive_in, day, files, same, sample_series};
-use swell_archive::{Archive, UploadConfig, Uploader};
-use swell_model::{DurationMs, FloatColumn, Labels, Matcher, SeriesData, TimeRange, TimestampMs};
+use sha2::{Digest as _, Sha256};
+use swell_archive::{Archive, UploadConfig, UploadError, Uploader};
+use swell_model::{
+    DurationMs, FloatColumn, Labels, Matcher, SeriesData, SeriesSource as _, TimeRange, TimestampMs,
+};
 
 const ALL_FILES: [&str; 3] = ["parquet", "json", "index"];
 
@@ -40,6 +43,10 @@ fn a_day_in_pieces_becomes_one_upload() {
     // Knows the pieces, and no later list.
     let stale = archive_in(folder.path());
     stale.refresh().expect("listed");
+    let for_names = archive_in(folder.path());
+    for_names.refresh().expect("listed");
+    let for_values = archive_in(folder.path());
+    for_values.refresh().expect("listed");
     let archive = archive_in(folder.path());
     let report = uploader(&archive, 6).merge().expect("merged");
     assert_eq!((report.source_count, report.merged_count), (4, 1));
@@ -47,6 +54,12 @@ fn a_day_in_pieces_becomes_one_upload() {
     same(read(&archive), source.within(local));
     assert_eq!(archive.windows().len(), 3);
     same(read(&stale), source.within(local));
+    // Questions about labels come upon the removed indices, and list again.
+    let matchers = [Matcher::equal("job", "node")];
+    let values = for_values.label_values("instance", &matchers, local).expect("listed again");
+    assert_eq!(values.expect("few"), ["a", "b"]);
+    let names = for_names.label_names(&matchers, local).expect("listed again");
+    assert_eq!(names, source.label_names(&matchers, local).expect("in memory"));
     let names = files(folder.path(), &ALL_FILES);
     assert_eq!(names.len(), 9, "a file, an index and a list of each: {names:?}");
     let fresh = archive_in(folder.path());
@@ -84,6 +97,66 @@ fn a_merge_cut_short_loses_and_doubles_nothing() {
         cut += 1;
     }
     assert!(cut >= 3 + 4 * 3, "{cut} writes and deletions");
+}
+
+/// Two days in two windows each.
+fn upload_halves(folder: &Path) -> (MemorySource, TimeRange) {
+    let source = MemorySource(sample_series());
+    let local = TimeRange { start_incl: day(0), end_incl: TimestampMs(day(2).0 - 1) };
+    let report = uploader(&archive_in(folder), 12).run(&source, local, day(2), day(5));
+    assert_eq!(report.expect("uploaded").window_count, 4);
+    (source, local)
+}
+
+#[test]
+fn a_damaged_upload_keeps_no_other_from_being_merged() {
+    type Harm = fn(&Path);
+    let changed: Harm = |path| {
+        let mut bytes = fs::read(path).expect("readable");
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::write(path, bytes).expect("written");
+    };
+    // The store gives no such bytes, as if it were down.
+    let cut: Harm = |path| fs::write(path, &fs::read(path).expect("readable")[..9]).expect("cut");
+    let gone: Harm = |path| fs::remove_file(path).expect("removed");
+    for harm in [changed, cut, gone] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (source, _) = upload_halves(folder.path());
+        harm(&files(folder.path(), &["parquet"])[0]);
+        let archive = archive_in(folder.path());
+        let error = uploader(&archive, 12).merge().expect_err("the first day is damaged");
+        assert_eq!((error.failed_count, error.report.merged_count), (1, 1), "{error:?}");
+        assert_eq!(archive.windows().len(), 3, "the second day is merged, the first stays");
+        let second = TimeRange { start_incl: day(1), end_incl: TimestampMs(day(2).0 - 1) };
+        same(archive.read(&[], second, false).expect("readable"), source.within(second));
+    }
+}
+
+#[test]
+fn a_merge_with_fewer_samples_than_the_lists_tell_replaces_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (source, local) = upload_halves(folder.path());
+    let list = files(folder.path(), &["json"]).remove(0);
+    let mut content: serde_json::Value =
+        serde_json::from_slice(&fs::read(&list).expect("readable")).expect("JSON");
+    let samples = &mut content["parts"][0]["row_groups"][0]["samples"];
+    *samples = (samples.as_u64().expect("a number") + 1).into();
+    let text = serde_json::to_vec(&content).expect("JSON");
+    let digest: String = Sha256::digest(&text).iter().map(|byte| format!("{byte:02x}")).collect();
+    let name = list.file_name().expect("a name").to_string_lossy().into_owned();
+    let (window, _) = name.rsplit_once('-').expect("a digest");
+    fs::write(list.with_file_name(format!("{window}-{}.json", &digest[..32])), text).expect("made");
+    fs::remove_file(&list).expect("removed");
+
+    let archive = archive_in(folder.path());
+    let error = uploader(&archive, 12).merge().expect_err("a sample is missing");
+    assert!(matches!(*error.first, UploadError::Count { .. }), "{error:?}");
+    assert_eq!((error.failed_count, error.report.merged_count), (1, 1));
+    let fresh = archive_in(folder.path());
+    fresh.refresh().expect("listed");
+    assert_eq!(fresh.windows().len(), 3, "both halves of the first day are still there");
+    same(read(&fresh), source.within(local));
 }
 
 fn copy(from: &Path, to: &Path) {

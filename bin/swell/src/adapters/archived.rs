@@ -34,7 +34,8 @@ impl ArchivedSource {
     }
 }
 
-/// What is read without the archive when it does not answer: nothing, and the reader is warned.
+/// What is read without the archive when it does not answer, or not in time: nothing. The archive notes it, and the reader is
+/// warned.
 fn or_nothing<T: Default>(read: Result<T, ReadError>) -> Result<T, SelectError> {
     match read {
         Ok(found) => Ok(found),
