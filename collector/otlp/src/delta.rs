@@ -1,14 +1,16 @@
 //! Points that count from the one before on, summed up: what each series has so far is kept, within bounds.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use swell_model::{DurationMs, LabelledBatch, Labels, NativeHistogram, TimestampMs, is_stale_nan};
 
 use crate::refused::Refused;
 
-/// Numbers that are kept: a series has one, a histogram one more for each bucket.
+/// Numbers that are kept: a series has one, a histogram one more for each bucket, bound and span.
 const NUMBERS_MAX: usize = 1 << 20;
+/// Bytes of the labels of the series that are kept.
+const LABEL_BYTES_MAX: usize = 256 << 20;
 /// A series that came so long ago is forgotten; should it come again, it starts anew.
 const STALE_AFTER: DurationMs = DurationMs::from_secs(300);
 /// What is stale is looked for this often.
@@ -19,6 +21,7 @@ const SWEEP_INTERVAL: DurationMs = DurationMs::from_secs(60);
 pub struct Accumulator {
     series: HashMap<Labels, Total>,
     numbers: usize,
+    label_bytes: usize,
     swept: Option<TimestampMs>,
 }
 
@@ -40,7 +43,11 @@ impl Value {
     fn numbers(&self) -> usize {
         match self {
             Self::Float(_) => 1,
-            Self::Histogram(it) => 1 + it.positive_buckets.len() + it.negative_buckets.len(),
+            Self::Histogram(it) => {
+                let buckets = it.positive_buckets.len() + it.negative_buckets.len();
+                let spans = it.positive_spans.len() + it.negative_spans.len();
+                1 + buckets + spans + it.custom_bounds.len()
+            }
         }
     }
 }
@@ -122,6 +129,13 @@ impl Accumulator {
         }
     }
 
+    /// Puts back what was there before for these series only: those that the storage does not take would fill the room
+    /// of others.
+    pub fn undo_series(&mut self, undo: Undo, series: &HashSet<&Labels>) {
+        let refused = undo.0.into_iter().filter(|(labels, _)| series.contains(labels));
+        self.undo(Undo(refused.collect()));
+    }
+
     /// Number of series whose sums are kept.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -137,11 +151,17 @@ impl Accumulator {
     /// Sets what a series has; gives what it had.
     fn put(&mut self, labels: Labels, total: Option<Total>) -> Option<Total> {
         self.numbers += total.as_ref().map_or(0, |total| total.value.numbers());
+        let (label_bytes, is_kept) = (labels.text_bytes(), total.is_some());
         let before = match total {
             Some(total) => self.series.insert(labels, total),
             None => self.series.remove(&labels),
         };
         self.numbers -= before.as_ref().map_or(0, |total| total.value.numbers());
+        match (before.is_some(), is_kept) {
+            (false, true) => self.label_bytes += label_bytes,
+            (true, false) => self.label_bytes -= label_bytes,
+            _ => {}
+        }
         before
     }
 
@@ -165,7 +185,9 @@ impl Accumulator {
             None => point,
         };
         let room = NUMBERS_MAX - self.numbers + before.map_or(0, |it| it.value.numbers());
-        if summed.value.numbers() > room {
+        let has_label_room =
+            before.is_some() || labels.text_bytes() <= LABEL_BYTES_MAX - self.label_bytes;
+        if summed.value.numbers() > room || !has_label_room {
             return Err(
                 "too many series of delta temporality are summed up here: send cumulative points",
             );
@@ -184,6 +206,7 @@ impl Accumulator {
         self.swept = Some(now);
         self.series.retain(|_, total| now.0 - total.seen.0 < STALE_AFTER.0);
         self.numbers = self.series.values().map(|total| total.value.numbers()).sum();
+        self.label_bytes = self.series.keys().map(Labels::text_bytes).sum();
     }
 }
 
@@ -294,6 +317,43 @@ mod tests {
     }
 
     #[test]
+    fn labels_take_room_too() {
+        let len = labels("m").text_bytes();
+        let mut sums = Accumulator { label_bytes: LABEL_BYTES_MAX - len, ..Accumulator::default() };
+        sums.swept = Some(TimestampMs(0));
+        assert_eq!(step(&mut sums, &[(10, 1.0)], 0).1, 0);
+        assert_eq!(step(&mut sums, &[(20, 1.0)], 0).1, 0, "it has its room");
+        let mut batch = floats(&[(10, 1.0)]);
+        batch.series[0] = labels("n");
+        let mut refused = Refused::default();
+        drop(sums.sum_up(&mut batch, TimestampMs(0), &mut refused));
+        assert!(
+            batch.floats.is_empty() && refused.text().contains("too many series"),
+            "{refused:?}"
+        );
+        step(&mut sums, &[(30, stale_nan())], 0);
+        assert_eq!(sums.label_bytes, LABEL_BYTES_MAX - len, "what has ended gives its room back");
+    }
+
+    #[test]
+    fn refused_series_are_taken_back_and_others_stay() {
+        let mut sums = Accumulator::default();
+        let mut batch = floats(&[(10, 1.0), (20, 2.0)]);
+        let lost = batch.add_series(labels("lost"));
+        batch.floats.extend([10, 20].map(|at| LabelledFloat {
+            series: lost,
+            timestamp: TimestampMs(at),
+            value: 1.0,
+            start_ms: 0,
+        }));
+        let undo = sums.sum_up(&mut batch, TimestampMs(20), &mut Refused::default());
+        assert_eq!(sums.len(), 2);
+        sums.undo_series(undo, &HashSet::from([&labels("lost")]));
+        assert_eq!((sums.len(), sums.numbers, sums.label_bytes), (1, 1, labels("m").text_bytes()));
+        assert_eq!(step(&mut sums, &[(30, 4.0)], 30).0[0].1, 7.0);
+    }
+
+    #[test]
     fn histograms_are_summed_bucket_by_bucket() {
         let histogram = |index: i32, count: f64| {
             Arc::new(NativeHistogram {
@@ -314,6 +374,6 @@ mod tests {
         drop(sums.sum_up(&mut batch, TimestampMs(20), &mut Refused::default()));
         let last = &batch.histograms[1].value;
         assert_eq!((last.count, last.positive_buckets.len()), (5.0, 2));
-        assert_eq!(sums.numbers, 3);
+        assert_eq!(sums.numbers, 5, "itself, two buckets, two spans");
     }
 }
