@@ -24,9 +24,12 @@ pub(crate) struct Stored {
     pub(crate) samples: usize,
     /// What is not.
     pub(crate) refused: Refused,
+    /// Series of the batch that the storage takes no samples of, by their places.
+    pub(crate) refused_series: Vec<u32>,
 }
 
 impl Stored {
+    /// Counts another batch in; places of series are those of one batch and are left out.
     pub(crate) fn add(&mut self, other: Self) {
         self.samples += other.samples;
         let points = other.refused.points();
@@ -67,6 +70,8 @@ impl Store {
     fn attempt(&self, labelled: &LabelledBatch) -> Result<Stored, AppendError> {
         let mut stored = Stored::default();
         let series = resolve(&*self.sink, labelled, &mut stored.refused)?;
+        let lost = (0..).zip(&series).filter(|(_, found)| found.is_none());
+        stored.refused_series = lost.map(|(number, _)| number).collect();
         let reference = |number: u32| series[number as usize];
         let mut histograms: Vec<HistogramSample> = labelled
             .histograms

@@ -185,6 +185,19 @@ async fn deltas_are_summed_up_once_whatever_the_storage_does() {
 }
 
 #[tokio::test]
+async fn no_sum_is_kept_of_a_series_that_the_storage_refuses() {
+    let lab = Lab::new(true, true);
+    let attributes = r#""attributes":[{"key":"refused","value":{"boolValue":true}}],"asInt""#;
+    let point = DELTA.replace(r#""asInt""#, attributes);
+    for _ in 0..2 {
+        let (code, text) = lab.json(&body(&point, "sum")).await;
+        // Were there a sum, the second time the point would not be newer than the last one in it.
+        assert!(code == StatusCode::BAD_REQUEST && text.contains("for this test"), "{text}");
+        assert!(text.starts_with("1 points") && !text.contains("not newer"), "{text}");
+    }
+}
+
+#[tokio::test]
 async fn grpc_answers_as_the_standard_says() {
     let lab = Lab::new(true, false);
     let good = protobuf(&body(GOOD, "gauge"));

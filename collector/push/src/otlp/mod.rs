@@ -7,6 +7,7 @@
 mod grpc;
 mod http;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use axum::routing::post;
 use parking_lot::Mutex;
 use swell_env::{Clock, Throttle};
 use swell_http::{Intake, IntakeConfig};
-use swell_model::SampleSink;
+use swell_model::{Labels, SampleSink};
 use swell_otlp::{Accumulator, Encoding, ReadError, Settings, read, translate};
 use tracing::warn;
 
@@ -130,14 +131,19 @@ impl OtlpReceiver {
             code: StatusCode::PAYLOAD_TOO_LARGE,
             text: error.to_string(),
         })?;
-        let mut stored = Stored { samples: 0, refused: translation.refused };
+        let mut stored = Stored { refused: translation.refused, ..Stored::default() };
         stored.add(self.store.store(&translation.cumulative)?);
         if translation.delta.sample_count() > 0 {
             let mut sums = self.sums.lock();
             let now = self.clock.now();
             let undo = sums.sum_up(&mut translation.delta, now, &mut stored.refused);
             match self.store.store(&translation.delta) {
-                Ok(more) => stored.add(more),
+                Ok(more) => {
+                    let labels = |number: &u32| &translation.delta.series[*number as usize];
+                    let lost: HashSet<&Labels> = more.refused_series.iter().map(labels).collect();
+                    sums.undo_series(undo, &lost);
+                    stored.add(more);
+                }
                 Err(error) => {
                     sums.undo(undo);
                     return Err(error.into());
