@@ -2,7 +2,9 @@
 //! processor spends most of its time on; chains of several windows side by side fill that time. Each is computed as it would be
 //! alone, so no bit differs.
 
+use crate::error::EvalError;
 use crate::eval::{Column, Grid, RangeSeries};
+use crate::params::Budget;
 use crate::plan::Window;
 
 /// Windows side by side.
@@ -33,17 +35,22 @@ struct Place {
 }
 
 /// Evaluates the function over plain windows of floats at all steps; gives the number of samples in all windows.
+///
+/// # Errors
+/// [`EvalError::Cancelled`], which is looked for at each few windows.
 pub(super) fn evaluate(
     function: Chained,
     series: &RangeSeries,
     window: &Window,
     grid: &Grid,
     column: &mut Column,
-) -> u64 {
+    budget: &Budget,
+) -> Result<u64, EvalError> {
     let mut slider = series.slider(window, 0);
     let mut places = Vec::with_capacity(grid.count);
     let mut looked_at = 0;
     for step in 0..grid.count {
+        budget.check_cancelled()?;
         let view = slider.window(window.range_ms, window.time.apply(grid.at(step)));
         looked_at += view.floats.len() as u64;
         let (low, high) = (view.first_float, view.first_float + view.floats.len());
@@ -51,13 +58,25 @@ pub(super) fn evaluate(
             places.push(Place { step, low, high });
         }
     }
+    compute(function, series.floats(), &places, column, budget)?;
+    Ok(looked_at)
+}
+
+fn compute(
+    function: Chained,
+    floats: &[f64],
+    places: &[Place],
+    column: &mut Column,
+    budget: &Budget,
+) -> Result<(), EvalError> {
     for places in places.chunks(LANES) {
-        for (place, variance) in places.iter().zip(variances(series.floats(), places)) {
+        budget.check_cancelled()?;
+        for (place, variance) in places.iter().zip(variances(floats, places)) {
             let is_root = function == Chained::Deviation;
             column.set_float(place.step, if is_root { variance.sqrt() } else { variance });
         }
     }
-    looked_at
+    Ok(())
 }
 
 /// Samples that all windows have, at the same positions from their beginnings.
@@ -136,6 +155,8 @@ fn variances(floats: &[f64], places: &[Place]) -> [f64; LANES] {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::Ordering;
+
     use proptest::prelude::*;
     use swell_model::{FloatColumn, Labels, SeriesData};
     use swell_promql_syntax::Boundary;
@@ -153,6 +174,39 @@ mod tests {
         ]
     }
 
+    fn window_of(range_ms: i64) -> Window {
+        Window {
+            source: WindowSource::Matchers { matchers: Vec::new(), figures_only: false },
+            range_ms,
+            time: TimeShift { offset_ms: 0, at_ms: None },
+            boundary: Boundary::Plain,
+        }
+    }
+
+    fn series_of(floats: FloatColumn) -> RangeSeries {
+        let data = SeriesData { labels: Labels::empty(), floats, ..SeriesData::default() };
+        RangeSeries::from_storage(data, false)
+    }
+
+    #[test]
+    fn a_cancelled_query_stops_inside_a_series() {
+        let timestamps: Vec<i64> = (0..100).collect();
+        let values = vec![1.0; timestamps.len()];
+        let floats =
+            FloatColumn { timestamps: timestamps.into(), values: values.into(), starts: None };
+        let (series, window) = (series_of(floats), window_of(50));
+        let grid = Grid { start_ms: 0, step_ms: 1, count: 100 };
+        let places: Vec<Place> = (1..100).map(|step| Place { step, low: 0, high: step }).collect();
+        let mut column = Column::absent(grid.count);
+        let budget = Budget::default();
+        budget.cancelled.store(true, Ordering::Relaxed);
+        let found = evaluate(Chained::Variance, &series, &window, &grid, &mut column, &budget);
+        assert!(matches!(found, Err(EvalError::Cancelled)), "while windows are looked for");
+        let found = compute(Chained::Variance, series.floats(), &places, &mut column, &budget);
+        assert!(matches!(found, Err(EvalError::Cancelled)), "while they are computed");
+        assert!(!column.has_floats());
+    }
+
     proptest! {
         #[test]
         fn windows_side_by_side_are_those_one_by_one(
@@ -165,22 +219,18 @@ mod tests {
         ) {
             let name = if is_root { "stddev_over_time" } else { "stdvar_over_time" };
             let function = chained_function(name).expect("one of these");
-            let window = Window {
-                source: WindowSource::Matchers { matchers: Vec::new(), figures_only: false },
-                range_ms,
-                time: TimeShift { offset_ms: 0, at_ms: None },
-                boundary: Boundary::Plain,
-            };
+            let window = window_of(range_ms);
             let grid = Grid { start_ms, step_ms, count: 30 };
             let mut at = 0;
             let times: Vec<i64> = gaps.iter().map(|gap| { at += gap; at }).collect();
             let values = &values[..times.len()];
             let floats =
                 FloatColumn { timestamps: times.into(), values: values.into(), starts: None };
-            let data = SeriesData { labels: Labels::empty(), floats, ..SeriesData::default() };
-            let series = RangeSeries::from_storage(data, false);
+            let series = series_of(floats);
             let mut column = Column::absent(grid.count);
-            let looked_at = evaluate(function, &series, &window, &grid, &mut column);
+            let budget = Budget::default();
+            let looked_at = evaluate(function, &series, &window, &grid, &mut column, &budget)
+                .expect("not cancelled");
             let mut expected_at = 0;
             let mut slider = series.slider(&window, 0);
             for step in 0..grid.count {

@@ -90,7 +90,8 @@ impl<'a> Sliding<'a> {
             && one.is_plain()
         {
             let (window, grid) = (self.window, &self.grid);
-            lane.samples_total += lockstep::evaluate(function, one, window, grid, column);
+            lane.samples_total +=
+                lockstep::evaluate(function, one, window, grid, column, lane.budget)?;
         } else {
             self.each_window(one, carried, metric_name, lane, column)?;
         }
