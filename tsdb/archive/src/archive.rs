@@ -107,6 +107,8 @@ pub struct Archive {
 struct Health {
     /// Whether the lists were read once.
     is_known: bool,
+    /// Whether something was read before that, and no warning was given since.
+    has_read_unknown: bool,
     /// Since when, and why, the store gives no answers.
     failing: Option<(Monotonic, String)>,
 }
@@ -245,38 +247,33 @@ impl Archive {
         }
         // Not under the lock of `health`: a refresh takes both the other way round.
         let is_concerned = !self.overlapping(range).is_empty();
-        let health = self.health.lock();
+        let mut health = self.health.lock();
+        let was_unknown = std::mem::take(&mut health.has_read_unknown) || !health.is_known;
         match &health.failing {
-            Some((_, why)) if is_concerned || !health.is_known => {
+            Some((_, why)) if is_concerned || was_unknown => {
                 vec![format!("archived samples may be missing: {why}")]
             }
-            None if !health.is_known => {
-                vec![format!("archived samples may be missing: {}", self.not_listed())]
+            None if was_unknown => {
+                let location = self.store.location();
+                vec![format!(
+                    "archived samples may be missing: the lists of {location} were not read yet"
+                )]
             }
             _ => Vec::new(),
         }
     }
 
-    fn not_listed(&self) -> String {
-        format!("the lists of {} are not read yet", self.store.location())
-    }
-
     /// Notes what an answer lacks: whoever asks may go on without it, and asks for the warnings later.
     fn note_omission<T>(&self, range: TimeRange, read: &Result<T, ReadError>) {
-        let (is_known, failing) = {
-            let health = self.health.lock();
-            (health.is_known, health.failing.as_ref().map(|(_, why)| why.clone()))
-        };
+        let failing = self.health.lock().failing.as_ref().map(|(_, why)| why.clone());
         let why = match read {
-            Ok(_) if !is_known => failing.unwrap_or_else(|| self.not_listed()),
             // One cause in the same words, whoever met it first.
             Err(ReadError::Unreachable { source: Some(source), .. }) => chain(source),
             Err(error @ ReadError::Unreachable { .. }) => failing.unwrap_or_else(|| chain(error)),
             Err(error) if error.is_passing() => chain(error),
             _ => return,
         };
-        let archived = self.range().filter(|_| is_known);
-        let omitted = archived.map_or(range, |archived| TimeRange {
+        let omitted = self.range().map_or(range, |archived| TimeRange {
             start_incl: range.start_incl.max(archived.start_incl),
             end_incl: range.end_incl.min(archived.end_incl),
         });
@@ -305,6 +302,10 @@ impl Archive {
         range: TimeRange,
         answer: impl Fn(&[Arc<Manifest>]) -> Result<T, ReadError>,
     ) -> Result<T, ReadError> {
+        {
+            let mut health = self.health.lock();
+            health.has_read_unknown |= !health.is_known;
+        }
         let uploads = self.overlapping(range);
         let answered = match answer(&uploads) {
             Err(error @ ReadError::Damaged { .. }) => {

@@ -226,6 +226,20 @@ fn a_store_that_fails_is_told_of_and_left_alone_for_a_while() {
     assert!(archive.warnings(local).is_empty());
 }
 
+#[test]
+fn a_read_before_the_lists_are_known_is_told_of_after_they_are() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let local = TimeRange { start_incl: day(0), end_incl: TimestampMs(day(1).0 - 1) };
+    let source = MemorySource(sample_series());
+    uploader(&archive_in(folder.path())).run(&source, local, day(1), day(2)).expect("uploaded");
+    let archive = archive_in(folder.path());
+    assert!(archive.read(&[], local, false).expect("nothing is known").is_empty());
+    archive.refresh().expect("listed");
+    let told = archive.warnings(local);
+    assert!(told.len() == 1 && told[0].contains("not read yet"), "{told:?}");
+    assert!(archive.warnings(local).is_empty(), "what is read from now on is whole");
+}
+
 /// Twenty seconds pass between two readings.
 struct Hurried(ManualClock);
 
