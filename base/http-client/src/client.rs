@@ -180,8 +180,10 @@ impl HttpClient {
     /// [`RequestError`] when there is no answer.
     pub async fn send(&self, request: &HttpRequest) -> Result<Response<Incoming>, RequestError> {
         let mut url = request.url.clone();
-        let mut identity = Some(self.identity().await?);
+        let mut identity = Some(self.identity(request).await?);
         for _ in 0..=REDIRECTS_MAX {
+            // Who asks is in a header by now, and errors name the URL.
+            url = without_user(&url);
             let response = self.ask(request, &url, identity.as_ref()).await?;
             let location = response.headers().get(header::LOCATION);
             let follows = self.options.follow_redirects
@@ -251,7 +253,9 @@ impl HttpClient {
         answer.map_err(|source| RequestError::Ask { host: format!("{host}:{port}"), source })
     }
 
-    async fn identity(&self) -> Result<Identity, RequestError> {
+    /// Who asks. A user in the URL comes before the one of the options, and after a header of the request, as with
+    /// Go's client.
+    async fn identity(&self, request: &HttpRequest) -> Result<Identity, RequestError> {
         let mut headers = Vec::new();
         for header in &self.options.headers {
             for value in &header.values {
@@ -261,7 +265,10 @@ impl HttpClient {
                 headers.push((header.name.clone(), value));
             }
         }
+        let has_own = request.headers.contains_key(header::AUTHORIZATION);
+        let of_url = proxy::credentials(&request.url).filter(|_| !has_own);
         let text = match &self.options.auth {
+            _ if of_url.is_some() => of_url.unwrap_or_default(),
             Auth::None => return Ok(Identity { authorization: None, headers }),
             Auth::OAuth2(_) => {
                 let tokens = self.tokens.as_ref().expect("made for these options");
@@ -282,6 +289,22 @@ impl HttpClient {
         value.set_sensitive(true);
         Ok(Identity { authorization: Some(value), headers })
     }
+}
+
+fn has_user(url: &Url) -> bool {
+    !url.username().is_empty() || url.password().is_some()
+}
+
+/// A URL as it may be shown: without user and password.
+#[must_use]
+pub fn without_user(url: &Url) -> Url {
+    let mut shown = url.clone();
+    if has_user(url) {
+        // Only URLs without a host refuse this, and those have no user.
+        let cleared = shown.set_username("").and_then(|()| shown.set_password(None));
+        debug_assert!(cleared.is_ok(), "a URL with a user has a host");
+    }
+    shown
 }
 
 /// Reads a body up to a limit.

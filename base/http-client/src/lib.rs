@@ -11,7 +11,7 @@ mod options;
 mod proxy;
 mod tls;
 
-pub use client::{HttpClient, HttpRequest, RequestError, read_body};
+pub use client::{HttpClient, HttpRequest, RequestError, read_body, without_user};
 pub use headers::{HeaderFault, settable};
 pub use oauth::TokenError;
 pub use options::{Auth, ClientOptions, ExtraHeader, OAuth2, Pem, Secret, TlsOptions, TlsVersion};

@@ -12,7 +12,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use url::form_urlencoded::{Serializer, byte_serialize};
 
-use crate::client::{HttpClient, HttpRequest, RequestError, read_body};
+use crate::client::{HttpClient, HttpRequest, RequestError, read_body, without_user};
 use crate::options::{ClientOptions, OAuth2};
 use crate::tls::TlsError;
 
@@ -75,7 +75,24 @@ struct Answer {
     access_token: String,
     #[serde(default)]
     token_type: String,
-    expires_in: Option<f64>,
+    expires_in: Option<Seconds>,
+}
+
+/// A number, also as a text: some servers write it so.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Seconds {
+    Number(f64),
+    Text(String),
+}
+
+impl Seconds {
+    fn parse(&self) -> Result<f64, std::num::ParseFloatError> {
+        match self {
+            Self::Number(seconds) => Ok(*seconds),
+            Self::Text(text) => text.trim().parse(),
+        }
+    }
 }
 
 impl TokenSource {
@@ -102,7 +119,7 @@ impl TokenSource {
 
     async fn fetch(&self) -> Result<Token, RequestError> {
         let options = &self.options;
-        let url = || options.token_url.to_string();
+        let url = || without_user(&options.token_url).to_string();
         let secret = options.client_secret.reveal().await;
         let secret = secret.map_err(|(path, source)| RequestError::Secret { path, source })?;
         let encoded = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
@@ -116,16 +133,22 @@ impl TokenSource {
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/x-www-form-urlencoded"),
         );
-        let request = HttpRequest {
+        let mut request = HttpRequest {
             method: Method::POST,
             url: options.token_url.clone(),
             headers,
-            body: Bytes::from(form(options)),
+            body: Bytes::from(form(options, None)),
         };
         let asked = Instant::now();
         let boxed = |source| TokenError::Ask { url: url(), source: Box::new(source) };
         // The client of tokens has no tokens of its own: the recursion ends there.
-        let answer = Box::pin(self.client.send(&request)).await.map_err(boxed)?;
+        let mut answer = Box::pin(self.client.send(&request)).await.map_err(boxed)?;
+        if answer.status().is_client_error() {
+            // Some servers know clients by the form only, and tell so by no one status.
+            request.headers.remove(header::AUTHORIZATION);
+            request.body = Bytes::from(form(options, Some(&secret)));
+            answer = Box::pin(self.client.send(&request)).await.map_err(boxed)?;
+        }
         if !answer.status().is_success() {
             return Err(TokenError::Refused { url: url(), status: answer.status() }.into());
         }
@@ -144,7 +167,9 @@ impl TokenSource {
         let mut authorization =
             authorization.map_err(|_| wrong("the token holds odd characters".to_owned()))?;
         authorization.set_sensitive(true);
-        let lifetime = answer.expires_in.filter(|seconds| *seconds > 0.0);
+        let lifetime = answer.expires_in.map(|seconds| seconds.parse()).transpose();
+        let lifetime = lifetime.map_err(|error| wrong(format!("expires_in: {error}")))?;
+        let lifetime = lifetime.filter(|seconds| *seconds > 0.0);
         let lifetime = lifetime.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
         let renew_at =
             lifetime.and_then(|life| asked.checked_add(life.saturating_sub(RENEW_AHEAD)));
@@ -152,12 +177,15 @@ impl TokenSource {
     }
 }
 
-/// The body of the question.
-fn form(options: &OAuth2) -> String {
+/// The body of the question; with the client's secret when no header tells it.
+fn form(options: &OAuth2, secret: Option<&str>) -> String {
     let mut form = Serializer::new(String::new());
     form.append_pair("grant_type", "client_credentials");
     if !options.scopes.is_empty() {
         form.append_pair("scope", &options.scopes.join(" "));
+    }
+    if let Some(secret) = secret {
+        form.append_pair("client_id", &options.client_id).append_pair("client_secret", secret);
     }
     form.extend_pairs(&options.endpoint_params);
     form.finish()

@@ -15,7 +15,7 @@ use swell_http::pki::{Authority, ClientAuth, server_config};
 use swell_http::{HttpMetrics, Server, bind};
 use swell_http_client::{
     Auth, ClientOptions, ExtraHeader, HttpClient, HttpRequest, OAuth2, Pem, Proxy, Secret,
-    TlsOptions, TlsVersion, read_body,
+    TlsOptions, TlsVersion, read_body, without_user,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
@@ -140,6 +140,69 @@ async fn a_server_that_gives_no_token_is_named() {
         let error = get(options, "http://127.0.0.1:1/").await.expect_err("no token");
         assert!(error.contains(part) && !error.contains("pass word"), "{error}");
     }
+}
+
+#[tokio::test]
+async fn a_lifetime_may_be_a_text() {
+    for (lifetime, expected) in
+        [("\"3599\"", Some("Bearer t")), ("3599.5", Some("Bearer t")), ("\"x\"", None)]
+    {
+        let answer = format!(r#"{{"access_token":"t","expires_in":{lifetime}}}"#);
+        let tokens = serve(Router::new().fallback(move || async move { answer })).await;
+        let asked = Asked::default();
+        let target = serve(keeping(&asked)).await;
+        let auth = Auth::OAuth2(Box::new(oauth2(tokens)));
+        let options = ClientOptions { auth, ..ClientOptions::default() };
+        let answer = get(options, &format!("http://{target}/")).await;
+        match expected {
+            Some(expected) => {
+                answer.expect("an answer");
+                assert_eq!(asked.last().1[header::AUTHORIZATION], expected);
+            }
+            None => assert!(answer.expect_err("no lifetime").contains("expires_in")),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_token_server_that_knows_no_basic_gets_the_form() {
+    let answer = |request: Request| async {
+        let (parts, body) = request.into_parts();
+        let body = axum::body::to_bytes(body, 1 << 16).await.expect("a small body");
+        let form = String::from_utf8_lossy(&body).into_owned();
+        let by_form = form.contains("&client_id=me%3A1&client_secret=pass+word&");
+        if by_form && !parts.headers.contains_key(header::AUTHORIZATION) {
+            r#"{"access_token":"t"}"#.into_response()
+        } else {
+            StatusCode::UNAUTHORIZED.into_response()
+        }
+    };
+    let tokens = serve(Router::new().fallback(answer)).await;
+    let asked = Asked::default();
+    let target = serve(keeping(&asked)).await;
+    let auth = Auth::OAuth2(Box::new(oauth2(tokens)));
+    let options = ClientOptions { auth, ..ClientOptions::default() };
+    get(options, &format!("http://{target}/")).await.expect("an answer");
+    assert_eq!(asked.last().1[header::AUTHORIZATION], "Bearer t");
+}
+
+#[tokio::test]
+async fn a_user_in_a_url_is_told_as_a_header_and_not_shown() {
+    let asked = Asked::default();
+    let target = serve(keeping(&asked)).await;
+    let at = format!("http://us:p%3Aw@{target}/x?a=b");
+    get(ClientOptions::default(), &at).await.expect("an answer");
+    let (path, headers, _) = asked.last();
+    assert_eq!(path, "/x?a=b");
+    assert_eq!(headers[header::AUTHORIZATION], "Basic dXM6cDp3");
+    assert_eq!(without_user(&url(at)).as_str(), format!("http://{target}/x?a=b"));
+
+    let refusing = serve(Router::new().fallback(|| async { StatusCode::FORBIDDEN })).await;
+    let mut oauth = oauth2(refusing);
+    oauth.token_url = url(format!("http://us:hunter2@{refusing}/token"));
+    let options = ClientOptions { auth: Auth::OAuth2(Box::new(oauth)), ..ClientOptions::default() };
+    let error = get(options, &format!("http://{target}/")).await.expect_err("no token");
+    assert!(error.contains("/token") && !error.contains("hunter2"), "{error}");
 }
 
 /// Answers requests for whole addresses itself and opens tunnels; keeps the first line and headers.
