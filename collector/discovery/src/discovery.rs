@@ -230,6 +230,11 @@ impl Output {
         self.changed.notify_one();
     }
 
+    /// What was told last: by the source before this one, until this one tells.
+    pub(crate) fn told(&self) -> Arc<Vec<TargetGroup>> {
+        Arc::clone(&self.latest.groups.lock())
+    }
+
     pub(crate) fn asked(&self, took: Duration) {
         let labels = [self.mechanism, &self.job];
         let seconds = took.as_secs_f64();

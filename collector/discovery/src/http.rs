@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ::http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue};
 use serde::Deserialize;
-use swell_http_client::{HttpClient, HttpRequest, TlsError, read_body};
+use swell_http_client::{HttpClient, HttpRequest, TlsError, read_body, without_user};
 
 use crate::config::HttpConfig;
 use crate::discovery::Output;
@@ -52,7 +52,7 @@ impl HttpSource {
             return Err(format!("Content-Type {content_type:?} is not application/json").into());
         }
         let body = read_body(answer, ANSWER_BYTES_MAX).await?;
-        groups(&body, self.config.url.as_str())
+        groups(&body, without_user(&self.config.url).as_str())
     }
 }
 

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use crate::group::TargetGroup;
 
 /// Label that names the file a target came from.
-const FILE_LABEL: &str = "__meta_filepath";
+pub(crate) const FILE_LABEL: &str = "__meta_filepath";
 /// Larger files are no target lists.
 const FILE_BYTES_MAX: u64 = 64 << 20;
 
@@ -20,6 +20,12 @@ const FILE_BYTES_MAX: u64 = 64 << 20;
 pub(crate) enum FileError {
     #[error("read target file {}", path.display())]
     Read {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("look at {} for target files", path.display())]
+    Look {
         path: PathBuf,
         #[source]
         source: io::Error,
@@ -48,33 +54,76 @@ struct RawGroup {
     labels: BTreeMap<String, String>,
 }
 
-/// Files that match the patterns, with what tells their state. A folder that is not there has none.
-pub(crate) fn files(patterns: &[PathBuf]) -> BTreeMap<PathBuf, Stamp> {
-    let mut found = BTreeMap::new();
+/// What a look at the patterns finds.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    /// Files, with what tells their state.
+    pub(crate) stamps: BTreeMap<PathBuf, Stamp>,
+    /// Files and folders that cannot be looked at; a folder that is not there has no files and is none of these.
+    pub(crate) failures: Vec<FileError>,
+}
+
+impl Found {
+    /// Whether it is not known that a file is gone: it, or the folder it stands in, cannot be looked at.
+    pub(crate) fn is_unsure_of(&self, path: &Path) -> bool {
+        self.failures.iter().any(|failure| match failure {
+            FileError::Look { path: unseen, .. } => {
+                path == unseen || path.parent().is_some_and(|parent| parent == unseen)
+            }
+            _ => false,
+        })
+    }
+
+    fn fail(&mut self, path: &Path, source: io::Error) {
+        if source.kind() != io::ErrorKind::NotFound {
+            self.failures.push(FileError::Look { path: path.to_owned(), source });
+        }
+    }
+
+    fn note(&mut self, path: PathBuf) {
+        match fs::metadata(&path) {
+            Ok(metadata) if metadata.is_file() => {
+                let stamp = Stamp { modified: metadata.modified().ok(), bytes: metadata.len() };
+                self.stamps.insert(path, stamp);
+            }
+            Ok(_) => {}
+            Err(source) => self.fail(&path, source),
+        }
+    }
+}
+
+/// Files that match the patterns, with what tells their state.
+pub(crate) fn files(patterns: &[PathBuf]) -> Found {
+    let mut found = Found::default();
     for pattern in patterns {
         let name = pattern.file_name().map(|name| name.to_string_lossy().into_owned());
         let Some(name) = name else { continue };
         if !name.contains(['*', '?']) {
-            note(pattern.clone(), &mut found);
+            found.note(pattern.clone());
             continue;
         }
         let parent = pattern.parent().filter(|parent| !parent.as_os_str().is_empty());
-        let Ok(entries) = fs::read_dir(parent.unwrap_or(Path::new("."))) else { continue };
-        for entry in entries.flatten() {
-            if matches(name.as_bytes(), entry.file_name().to_string_lossy().as_bytes()) {
-                note(entry.path(), &mut found);
+        let shown = parent.unwrap_or(Path::new("."));
+        let entries = match fs::read_dir(shown) {
+            Ok(entries) => entries,
+            Err(source) => {
+                found.fail(shown, source);
+                continue;
+            }
+        };
+        for entry in entries {
+            match entry {
+                Ok(entry)
+                    if matches(name.as_bytes(), entry.file_name().to_string_lossy().as_bytes()) =>
+                {
+                    found.note(entry.path());
+                }
+                Ok(_) => {}
+                Err(source) => found.fail(shown, source),
             }
         }
     }
     found
-}
-
-fn note(path: PathBuf, found: &mut BTreeMap<PathBuf, Stamp>) {
-    if let Ok(metadata) = fs::metadata(&path)
-        && metadata.is_file()
-    {
-        found.insert(path, Stamp { modified: metadata.modified().ok(), bytes: metadata.len() });
-    }
 }
 
 /// `*` stands for any run of bytes, `?` for one.
@@ -141,7 +190,8 @@ mod tests {
         let odd = dir.path().join("c.txt");
         fs::write(&odd, "x").expect("written");
         let found = files(&[dir.path().join("*.json"), yaml.clone(), dir.path().join("no/*.yml")]);
-        assert_eq!(found.keys().cloned().collect::<Vec<_>>(), [json.clone(), yaml.clone()]);
+        assert!(found.failures.is_empty());
+        assert_eq!(found.stamps.keys().cloned().collect::<Vec<_>>(), [json.clone(), yaml.clone()]);
         let groups = read(&json).expect("valid");
         assert_eq!(groups[0].targets, ["h:1", "h:2"]);
         assert_eq!(groups[0].labels["env"], "x");
@@ -152,5 +202,19 @@ mod tests {
         assert!(matches!(read(&json), Err(FileError::Format { .. })));
         let missing = read(&dir.path().join("d.json"));
         assert!(matches!(missing, Err(FileError::Read { .. })));
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_read_is_told() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let file = dir.path().join("file");
+        fs::write(&file, "x").expect("written");
+        // What is no folder cannot be read as one, and not because it is not there.
+        let found = files(&[file.join("*.json"), file.join("a.yml")]);
+        assert_eq!(found.failures.len(), 2, "{found:?}");
+        assert!(
+            found.is_unsure_of(&file.join("b.json")) && found.is_unsure_of(&file.join("a.yml"))
+        );
+        assert!(!found.is_unsure_of(&dir.path().join("c.json")));
     }
 }

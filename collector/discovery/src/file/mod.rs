@@ -39,7 +39,8 @@ impl FileSource {
     }
 
     pub(crate) async fn run(self, output: Output) {
-        let mut files = Files::default();
+        // A file that cannot be used keeps what the source before this one told of it.
+        let mut files = Files::inherited(&output.told());
         let mut read_at: Option<Instant> = None;
         loop {
             let due =
@@ -72,15 +73,32 @@ impl FileSource {
 }
 
 impl Files {
+    /// Files of which others told, by the label that names them.
+    fn inherited(told: &[TargetGroup]) -> Self {
+        let mut files = Self::default();
+        for group in told {
+            if let Some(path) = group.labels.get(files::FILE_LABEL) {
+                files.groups.entry(path.into()).or_default().push(group.clone());
+            }
+        }
+        files
+    }
+
     /// Reads the files when one of them changed, or in any case; what a file gave before stays when it
     /// cannot be used now. Tells whether files were read, and which failed.
     fn look(mut self, patterns: &[PathBuf], in_any_case: bool) -> (Self, bool, Vec<FileError>) {
-        let stamps = files::files(patterns);
-        if !in_any_case && stamps == self.stamps {
+        let mut found = files::files(patterns);
+        if !in_any_case && found.stamps == self.stamps {
             return (self, false, Vec::new());
         }
-        let mut failures = Vec::new();
         let mut groups = BTreeMap::new();
+        for (path, before) in &self.groups {
+            if found.is_unsure_of(path) {
+                groups.insert(path.clone(), before.clone());
+            }
+        }
+        let mut failures = std::mem::take(&mut found.failures);
+        let stamps = found.stamps;
         for path in stamps.keys() {
             match files::read(path) {
                 Ok(read) => {
@@ -95,5 +113,36 @@ impl Files {
             }
         }
         (Self { stamps, groups }, true, failures)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_used_keeps_what_was_told_of_it() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (good, bad) = (dir.path().join("good.yml"), dir.path().join("bad.yml"));
+        fs::write(&good, "- targets: ['g:1']\n").expect("written");
+        fs::write(&bad, "- targets: ['b:1']\n").expect("written");
+        let patterns = [dir.path().join("*.yml")];
+        let (first, _, failures) = Files::default().look(&patterns, true);
+        assert!(failures.is_empty());
+        let told: Vec<TargetGroup> = first.groups.values().flatten().cloned().collect();
+        assert_eq!(told.len(), 2);
+
+        fs::write(&bad, "- targets: [").expect("written");
+        let (anew, read, failures) = Files::inherited(&told).look(&patterns, true);
+        assert!(read && failures.len() == 1);
+        assert_eq!(anew.groups, first.groups);
+
+        // One that is gone is gone, also when it was inherited.
+        fs::remove_file(&bad).expect("removed");
+        let (anew, _, failures) = Files::inherited(&told).look(&patterns, true);
+        assert!(failures.is_empty());
+        assert_eq!(anew.groups.keys().collect::<Vec<_>>(), [&good]);
     }
 }
