@@ -168,7 +168,7 @@ mod tests {
             ReadAnswer { labels: labels.clone(), floats: &[(1, 0.5), (2, -1.0)], histograms };
         let bytes_max = series_bytes_max(&labels, 2, [&native, &custom].into_iter());
         let message = samples_message(&[Vec::new(), vec![answer]]);
-        assert!((message.len()..3 * message.len()).contains(&bytes_max), "{bytes_max}");
+        assert!((message.len()..4 * message.len()).contains(&bytes_max), "{bytes_max}");
         // No series, then all the rest.
         assert_eq!(message[..2], [bytes_tag(1), 0]);
         let mut rest = crate::protobuf::Cursor::new(&message[3..]);
