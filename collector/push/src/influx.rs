@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Request, State};
-use axum::http::{StatusCode, Uri, header};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -19,7 +19,7 @@ use tracing::warn;
 use crate::failure::Failure;
 use crate::metrics::{PushMetrics, Way};
 use crate::store::{Store, Stored};
-use crate::unpack::{BODY_BYTES_MAX, gunzip};
+use crate::unpack::{self, BODY_BYTES_MAX};
 
 /// Bytes of bodies that may wait or be worked on.
 const IN_FLIGHT_BYTES_MAX: usize = 128 << 20;
@@ -73,14 +73,8 @@ impl InfluxReceiver {
 
     /// Unpacks, reads and stores; on a blocking thread.
     fn store(&self, bytes: &[u8], asked: &Asked) -> Result<Stored, Failure> {
-        let unpacked;
-        let bytes = if asked.is_gzip {
-            unpacked = gunzip(bytes)?;
-            &unpacked
-        } else {
-            bytes
-        };
-        let lines = read(bytes, asked.precision, &asked.database, self.clock.now())
+        let bytes = unpack::content(bytes, asked.is_gzip)?;
+        let lines = read(&bytes, asked.precision, &asked.database, self.clock.now())
             .map_err(|error| Failure::too_large(error.to_string()))?;
         let Lines { batch, faulty_lines, faults } = lines;
         let mut stored = self.store.store(&batch)?;
@@ -99,27 +93,20 @@ struct Asked {
     is_gzip: bool,
 }
 
-fn asked(uri: &Uri, encoding: &[u8]) -> Result<Asked, String> {
-    let mut asked =
-        Asked { precision: Precision::default(), database: String::new(), is_gzip: false };
+fn asked(uri: &Uri, headers: &HeaderMap) -> Result<Asked, Failure> {
+    let is_gzip = unpack::is_gzip(headers)?;
+    let mut asked = Asked { precision: Precision::default(), database: String::new(), is_gzip };
     for (name, value) in url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()) {
         match &*name {
             "precision" => {
-                asked.precision = Precision::parse(&value)
-                    .ok_or_else(|| format!("precision {value:?} is none of ns, us, ms, s, m, h"))?;
+                asked.precision = Precision::parse(&value).ok_or_else(|| {
+                    Failure::bad(format!("precision {value:?} is none of ns, us, ms, s, m, h"))
+                })?;
             }
             "db" => asked.database = value.into_owned(),
             _ => {}
         }
     }
-    asked.is_gzip = match encoding {
-        b"" | b"identity" => false,
-        b"gzip" => true,
-        other => {
-            let other = String::from_utf8_lossy(other);
-            return Err(format!("content encoding {other:?} is not read here: send gzip or none"));
-        }
-    };
     Ok(asked)
 }
 
@@ -152,10 +139,9 @@ async fn write(State(state): State<Arc<InfluxReceiver>>, request: Request) -> Re
         // A page in somebody's browser, and this changes state.
         return refused(StatusCode::FORBIDDEN, "samples are not taken from web pages");
     }
-    let encoding = parts.headers.get(header::CONTENT_ENCODING).map_or(&b""[..], |it| it.as_bytes());
-    let asked = match asked(&parts.uri, encoding) {
+    let asked = match asked(&parts.uri, &parts.headers) {
         Ok(asked) => asked,
-        Err(text) => return refused(StatusCode::BAD_REQUEST, &text),
+        Err(Failure { code, text }) => return refused(code, &text),
     };
     let receiver = state.clone();
     let outcome = async {
@@ -206,15 +192,17 @@ mod tests {
     #[test]
     fn parameters_and_packing_are_told() {
         let ask = |uri: &str, encoding: &str| {
-            asked(&uri.parse().expect("an address"), encoding.as_bytes())
+            let value = encoding.parse().expect("a header value");
+            let headers = HeaderMap::from_iter([(header::CONTENT_ENCODING, value)]);
+            asked(&uri.parse().expect("an address"), &headers)
         };
         let expected = Asked {
             precision: Precision::Seconds,
             database: "tele graf".to_owned(),
             is_gzip: true,
         };
-        assert_eq!(ask("/write?db=tele+graf&precision=s&rp=x", "gzip"), Ok(expected));
-        assert!(ask("/write?precision=d", "").is_err_and(|it| it.contains("none of ns")));
-        assert!(ask("/write", "snappy").is_err_and(|it| it.contains("\"snappy\"")));
+        assert_eq!(ask("/write?db=tele+graf&precision=s&rp=x", "gzip").expect("good"), expected);
+        assert!(ask("/write?precision=d", "").is_err_and(|it| it.text.contains("none of ns")));
+        assert!(ask("/write", "snappy").is_err_and(|it| it.text.contains("\"snappy\"")));
     }
 }

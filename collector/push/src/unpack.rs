@@ -1,8 +1,12 @@
 //! Unpacking of bodies, within a bound.
 
+use std::borrow::Cow;
 use std::io::Read as _;
 
+use axum::http::{HeaderMap, header};
 use flate2::read::MultiGzDecoder;
+
+use crate::failure::Failure;
 
 /// Largest body, as sent and unpacked.
 pub(crate) const BODY_BYTES_MAX: usize = swell_http::limits::BODY_BYTES_MAX;
@@ -18,8 +22,25 @@ pub(crate) enum UnpackError {
     TooLarge,
 }
 
-/// The content of a gzip.
-pub(crate) fn gunzip(packed: &[u8]) -> Result<Vec<u8>, UnpackError> {
+/// Whether a body is packed, by what its request says; 400 for any other encoding.
+pub(crate) fn is_gzip(headers: &HeaderMap) -> Result<bool, Failure> {
+    match headers.get(header::CONTENT_ENCODING).map_or(&b""[..], |value| value.as_bytes()) {
+        b"" | b"identity" => Ok(false),
+        b"gzip" => Ok(true),
+        other => {
+            let other = String::from_utf8_lossy(other);
+            let text = format!("content encoding {other:?} is not read here: send gzip or none");
+            Err(Failure::bad(text))
+        }
+    }
+}
+
+/// What a body holds, packed or not.
+pub(crate) fn content(body: &[u8], is_gzip: bool) -> Result<Cow<'_, [u8]>, UnpackError> {
+    if is_gzip { gunzip(body).map(Cow::Owned) } else { Ok(Cow::Borrowed(body)) }
+}
+
+fn gunzip(packed: &[u8]) -> Result<Vec<u8>, UnpackError> {
     let mut content = Vec::new();
     let bound = BODY_BYTES_MAX as u64 + 1;
     MultiGzDecoder::new(packed)

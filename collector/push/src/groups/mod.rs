@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::put;
 use parking_lot::Mutex;
@@ -33,7 +33,7 @@ use tracing::warn;
 use crate::failure::Failure;
 use crate::metrics::{PushMetrics, Way};
 use crate::store::Store;
-use crate::unpack::{BODY_BYTES_MAX, gunzip};
+use crate::unpack::{self, BODY_BYTES_MAX};
 use body::PushFault;
 use ended::Ended;
 pub use file::GroupFileError;
@@ -200,17 +200,11 @@ impl PushedGroups {
         // is there can go.
         let labels = pushed.key.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         check_labels(labels).map_err(|fault| Failure::bad(fault.to_string()))?;
-        let unpacked;
-        let bytes = if pushed.is_gzip {
-            unpacked = gunzip(bytes)?;
-            &unpacked
-        } else {
-            bytes
-        };
+        let bytes = unpack::content(bytes, pushed.is_gzip)?;
         let key = &pushed.key;
         let mut kept = kept.lock();
         let now = self.clock.now();
-        let outcome = body::read(bytes, &pushed.content_type, key)
+        let outcome = body::read(&bytes, &pushed.content_type, key)
             .and_then(|families| kept.groups.pushed(key, families, pushed.replace, now));
         let (group, fault) = match outcome {
             Ok(group) => (Some(group), None),
@@ -271,18 +265,6 @@ struct Pushed {
     is_gzip: bool,
 }
 
-fn is_gzip(headers: &HeaderMap) -> Result<bool, Failure> {
-    match headers.get(header::CONTENT_ENCODING).map_or(&b""[..], |value| value.as_bytes()) {
-        b"" | b"identity" => Ok(false),
-        b"gzip" => Ok(true),
-        other => {
-            let other = String::from_utf8_lossy(other);
-            let text = format!("content encoding {other:?} is not read here: send gzip or none");
-            Err(Failure::bad(text))
-        }
-    }
-}
-
 async fn change(State(state): State<Arc<PushedGroups>>, request: Request) -> Response {
     if state.kept.is_none() {
         let text = "pushes of exposition text are off: set swell.pushgateway.enabled: true";
@@ -313,7 +295,7 @@ async fn changed(state: &Arc<PushedGroups>, request: Request) -> Result<StatusCo
         content_type: content_type
             .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
             .unwrap_or_default(),
-        is_gzip: is_gzip(&parts.headers)?,
+        is_gzip: unpack::is_gzip(&parts.headers)?,
     };
     let receiver = state.clone();
     let body = state.intake.take(body).await?;

@@ -25,7 +25,7 @@ use tracing::warn;
 use crate::failure::Failure;
 use crate::metrics::{PushMetrics, Way};
 use crate::store::{Store, Stored};
-use crate::unpack::{BODY_BYTES_MAX, gunzip};
+use crate::unpack::{self, BODY_BYTES_MAX};
 
 /// Bytes of bodies that may wait or be worked on.
 const IN_FLIGHT_BYTES_MAX: usize = 128 << 20;
@@ -116,14 +116,7 @@ impl OtlpReceiver {
 
     /// Unpacks, translates and stores; on a blocking thread.
     fn store(&self, bytes: &[u8], content: Content) -> Result<Stored, Failure> {
-        let unpacked;
-        let bytes = if content.is_gzip {
-            unpacked = gunzip(bytes)?;
-            &unpacked
-        } else {
-            bytes
-        };
-        let request = read(bytes, content.encoding)?;
+        let request = read(&unpack::content(bytes, content.is_gzip)?, content.encoding)?;
         let settings = self.settings.load_full();
         let translation = translate(&request, &settings, self.config.takes_delta);
         drop(request);
