@@ -282,3 +282,19 @@ impl Ahead {
         self.best.front().map_or(f64::NAN, |best| value(&pieces[*best]))
     }
 }
+
+#[cfg(all(test, feature = "testing"))]
+mod tests {
+    use super::*;
+    use crate::testing::FOLDED_FUNCTIONS;
+
+    #[test]
+    fn the_functions_that_storages_are_tested_with_are_folded() {
+        assert!(FOLDED_FUNCTIONS.iter().all(|name| folded_function(name).is_some()));
+        assert!(
+            ["changes", "stddev_over_time", "deriv"]
+                .iter()
+                .all(|name| folded_function(name).is_none())
+        );
+    }
+}

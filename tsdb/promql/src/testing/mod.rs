@@ -13,6 +13,24 @@ mod strict;
 mod values;
 mod ways;
 
+/// The functions that aggregates can answer, for tests that storages give such aggregates as samples give.
+pub const FOLDED_FUNCTIONS: [&str; 14] = [
+    "count_over_time",
+    "sum_over_time",
+    "avg_over_time",
+    "min_over_time",
+    "max_over_time",
+    "first_over_time",
+    "last_over_time",
+    "present_over_time",
+    "ts_of_first_over_time",
+    "ts_of_last_over_time",
+    "rate",
+    "increase",
+    "delta",
+    "resets",
+];
+
 pub use run::{EvalFailure, FileReport, RunOptions, run_script};
 pub use storage::{
     LoadedSample, LoadedSeries, StorageFactory, TestStorage, append_batch, memory_storage,
