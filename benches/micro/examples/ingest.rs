@@ -5,11 +5,13 @@
 //! a sample of now closes all windows, the database is closed, and a second one flushes and merges until nothing is left,
 //! as `swell tsdb compact` does behind `benches/compare`. CPU is that of the process, without making the requests.
 
+#[path = "common/requests.rs"]
+mod requests;
+
 use std::path::Path;
 use std::sync::Arc;
 
-use axum::body::Body;
-use axum::http::Request;
+use requests::{Requests, send};
 use swell_bench_gen::{Cluster, Scale};
 use swell_bench_micro::timing::process_cpu;
 use swell_engine::{Config, Db};
@@ -17,10 +19,7 @@ use swell_env::{Clock as _, FsDir, SystemClock};
 use swell_model::{Batch, Labels, LabelsBuilder, METRIC_NAME, Row, SampleSink as _, TimestampMs};
 use swell_telemetry::Registry;
 use swell_tsdb_http::{Readiness, RemoteWrite, RemoteWriteConfig, write_router};
-use swell_wire::remote_write::{encode_labels, put_series};
-use tower::ServiceExt as _;
 
-const REQUEST_SAMPLES: usize = 5_000;
 /// A server that is pushed to at full speed gets so many in the 15 seconds between two looks.
 const UPKEEP_SAMPLES: usize = 20_000_000;
 const TWO_HOURS_MS: i64 = 7_200_000;
@@ -82,13 +81,8 @@ async fn push(
         end_ms - span_ms
     };
     let scale = Scale { series_count, start_ms, step_ms, ..Scale::standard() };
-    let mut cluster = Cluster::new(scale);
-    let labels: Vec<Vec<Box<[u8]>>> = cluster
-        .targets
-        .iter()
-        .map(|target| target.labels.iter().map(encode_labels).collect())
-        .collect();
-    println!("{} series", cluster.series_count());
+    let mut requests = Requests::of(Cluster::new(scale));
+    println!("{} series", requests.series_count());
     phases.skip();
     let registry = Registry::new();
     let dir = FsDir::open(folder)?;
@@ -98,31 +92,13 @@ async fn push(
     let config = RemoteWriteConfig::standard();
     let receiver = RemoteWrite::new(config, db.clone(), clock.clone(), readiness, &registry)?;
     let router = write_router(receiver);
-    let mut encoder = snap::raw::Encoder::new();
     let (mut first_s, mut others_s, mut upkeep_s) = (0.0, 0.0, 0.0);
     let mut looked_at = 0;
     for row in 0..row_count {
-        let mut bodies = Vec::new();
-        let (mut request, mut count) = (Vec::new(), 0);
-        for (target, labels) in cluster.targets.iter_mut().zip(&labels) {
-            let (at_ms, values) = target.scrape();
-            for (labels, value) in labels.iter().zip(values) {
-                put_series(labels, &[(at_ms, *value)], &mut request);
-                (count, phases.samples) = (count + 1, phases.samples + 1);
-                if count == REQUEST_SAMPLES {
-                    bodies.push(encoder.compress_vec(&request)?);
-                    request.clear();
-                    count = 0;
-                }
-            }
-        }
-        bodies.push(encoder.compress_vec(&request)?);
+        let (bodies, samples) = requests.next_row()?;
+        phases.samples += samples;
         let before = cpu_s();
-        for body in bodies {
-            let request = Request::post("/api/v1/write").body(Body::from(body))?;
-            let answer = router.clone().oneshot(request).await?;
-            anyhow::ensure!(answer.status() == 204, "answered {}", answer.status());
-        }
+        send(&router, bodies).await?;
         let pushed = cpu_s();
         *(if row == 0 { &mut first_s } else { &mut others_s }) += pushed - before;
         if phases.samples - looked_at >= UPKEEP_SAMPLES || row + 1 == row_count {
@@ -131,7 +107,7 @@ async fn push(
             upkeep_s += cpu_s() - pushed;
         }
     }
-    drop((cluster, labels));
+    drop(requests);
     phases.add("push, series new", first_s);
     phases.add("push, series known", others_s);
     phases.add("upkeep while pushing", upkeep_s);

@@ -2,27 +2,25 @@
 //! SERIES ROWS`. Requests of 5,000 samples go through the route into an engine on disk, one sample of each series after
 //! the other; prints CPU nanoseconds per sample of the first row, whose series are new, and of the others.
 
+#[path = "common/requests.rs"]
+mod requests;
+
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use axum::body::Body;
-use axum::http::Request;
-use rustix::time::{ClockId, clock_gettime};
+use requests::{Requests, send};
 use swell_bench_gen::{Cluster, Scale};
+use swell_bench_micro::timing::process_cpu;
 use swell_engine::{Config, Db};
 use swell_env::{Clock as _, FsDir, SystemClock};
 use swell_telemetry::Registry;
 use swell_tsdb_http::{Readiness, RemoteWrite, RemoteWriteConfig, write_router};
-use swell_wire::remote_write::{encode_labels, put_series};
-use tower::ServiceExt as _;
 
-const REQUEST_SAMPLES: usize = 5_000;
 const STEP_MS: i64 = 15_000;
 
 /// CPU seconds of this process so far.
 fn cpu_s() -> f64 {
-    let spent = clock_gettime(ClockId::ProcessCPUTime);
-    spent.tv_sec as f64 + spent.tv_nsec as f64 / 1e9
+    process_cpu().as_secs_f64()
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -34,17 +32,12 @@ async fn main() -> anyhow::Result<()> {
     let (series_count, row_count) = (series_count?, row_count?);
     let clock = Arc::new(SystemClock::new());
     let span_ms = i64::try_from(row_count)? * STEP_MS;
-    let mut cluster = Cluster::new(Scale {
+    let mut requests = Requests::of(Cluster::new(Scale {
         series_count,
         start_ms: clock.now().0 - span_ms - 60_000,
         step_ms: STEP_MS,
         ..Scale::standard()
-    });
-    let labels: Vec<Vec<Box<[u8]>>> = cluster
-        .targets
-        .iter()
-        .map(|target| target.labels.iter().map(encode_labels).collect())
-        .collect();
+    }));
     let folder = tempfile::tempdir().context("make a folder")?;
     let registry = Registry::new();
     let dir = FsDir::open(folder.path()).context("open the folder")?;
@@ -54,30 +47,11 @@ async fn main() -> anyhow::Result<()> {
     let config = RemoteWriteConfig::standard();
     let receiver = RemoteWrite::new(config, db.clone(), clock, readiness, &registry)?;
     let router = write_router(receiver);
-    let mut encoder = snap::raw::Encoder::new();
     let (mut first, mut others) = ((0.0, 0), (0.0, 0));
     for row in 0..row_count {
-        let mut bodies = Vec::new();
-        let (mut request, mut count, mut samples) = (Vec::new(), 0, 0_usize);
-        for (target, labels) in cluster.targets.iter_mut().zip(&labels) {
-            let (at_ms, values) = target.scrape();
-            for (labels, value) in labels.iter().zip(values) {
-                put_series(labels, &[(at_ms, *value)], &mut request);
-                (count, samples) = (count + 1, samples + 1);
-                if count == REQUEST_SAMPLES {
-                    bodies.push(encoder.compress_vec(&request)?);
-                    request.clear();
-                    count = 0;
-                }
-            }
-        }
-        bodies.push(encoder.compress_vec(&request)?);
+        let (bodies, samples) = requests.next_row()?;
         let before = cpu_s();
-        for body in bodies {
-            let request = Request::post("/api/v1/write").body(Body::from(body))?;
-            let answer = router.clone().oneshot(request).await?;
-            anyhow::ensure!(answer.status() == 204, "answered {}", answer.status());
-        }
+        send(&router, bodies).await?;
         let spent = if row == 0 { &mut first } else { &mut others };
         *spent = (spent.0 + cpu_s() - before, spent.1 + samples);
     }
@@ -89,7 +63,7 @@ async fn main() -> anyhow::Result<()> {
     println!(
         "{} series: new {:.0} ns, known {:.0} ns a sample; upkeep {:.0} ns a sample ({} blocks); log {:.2} bytes a \
          sample",
-        cluster.series_count(),
+        requests.series_count(),
         per_sample(first),
         per_sample(others),
         1e9 * maintained / (first.1 + others.1) as f64,

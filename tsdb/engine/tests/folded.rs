@@ -3,44 +3,26 @@
 
 #[expect(dead_code, reason = "each test file uses its part")]
 mod common;
+#[path = "common/plain.rs"]
+mod plain;
 
 use std::sync::Arc;
 
 use common::{Choices, HOUR, config, float_batch, open};
+use plain::Plain;
 use swell_engine::{Config, Db, WalSync};
 use swell_env::MemDir;
 use swell_model::{
-    Coarse, DurationMs, LabelsIter, Matcher, SampleSink as _, SelectError, SelectHints, SeriesIter,
-    SeriesSource, TimeRange, TimestampMs, stale_nan,
+    Coarse, DurationMs, Matcher, SampleSink as _, SelectHints, SeriesSource, TimeRange,
+    TimestampMs, stale_nan,
 };
 use swell_promql::testing::FOLDED_FUNCTIONS;
 use swell_promql::{Budget, EvalParams, Features, evaluate};
 use swell_promql_syntax::parse;
 
 /// The same storage without figures.
-struct Plain<'a>(&'a Db);
-
-impl SeriesSource for Plain<'_> {
-    fn select<'a>(
-        &'a self,
-        matchers: &[Matcher],
-        hints: &SelectHints,
-    ) -> Result<SeriesIter<'a>, SelectError> {
-        self.0.select(matchers, &SelectHints { coarse: Coarse::Refused, ..*hints })
-    }
-
-    fn label_names(&self, _: &[Matcher], _: TimeRange) -> Result<LabelsIter, SelectError> {
-        Ok(Vec::new())
-    }
-
-    fn label_values(
-        &self,
-        _: &str,
-        _: &[Matcher],
-        _: TimeRange,
-    ) -> Result<LabelsIter, SelectError> {
-        Ok(Vec::new())
-    }
+fn plain(db: &Db) -> Plain<'_> {
+    Plain { db, hints: |hints| SelectHints { coarse: Coarse::Refused, ..*hints } }
 }
 
 /// Rows 13 to 17 s apart, a day and a bit of them.
@@ -140,7 +122,7 @@ fn compare(db: &Db, end: i64, seed: u64, count: usize) {
             let it = evaluate(&expr, source, &params, &Budget::default()).expect("evaluates");
             format!("{:?} {:?} {:?} {}", it.value, it.infos, it.warnings, it.stats.samples_total)
         };
-        assert_eq!(answer(db), answer(&Plain(db)), "{query} at {at}");
+        assert_eq!(answer(db), answer(&plain(db)), "{query} at {at}");
     }
 }
 

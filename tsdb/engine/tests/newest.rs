@@ -3,17 +3,20 @@
 
 #[expect(dead_code, reason = "each test file uses its part")]
 mod common;
+#[path = "common/plain.rs"]
+mod plain;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use common::{HOUR, config, float_batch, histogram_batch, open};
+use plain::Plain;
 use proptest::prelude::*;
 use swell_engine::{Db, WalSync};
 use swell_env::MemDir;
 use swell_model::{
-    DurationMs, Grouping, Labels, LabelsIter, Matcher, SampleSink, SelectError, SelectHints,
-    SeriesData, SeriesIter, SeriesSource, TimeRange, TimestampMs, is_stale_nan, stale_nan,
+    DurationMs, Grouping, Labels, Matcher, SampleSink, SelectHints, SeriesData, SeriesSource,
+    TimeRange, TimestampMs, is_stale_nan, stale_nan,
 };
 use swell_promql::{Budget, EvalParams, Workers, evaluate};
 use swell_promql_syntax::parse;
@@ -64,29 +67,8 @@ fn any_step(with_histograms: bool) -> impl Strategy<Value = Step> {
 }
 
 /// The same storage without its quicker ways.
-struct Plain<'a>(&'a Db);
-
-impl SeriesSource for Plain<'_> {
-    fn select<'a>(
-        &'a self,
-        matchers: &[Matcher],
-        hints: &SelectHints,
-    ) -> Result<SeriesIter<'a>, SelectError> {
-        self.0.select(matchers, &SelectHints { newest_only: false, ..*hints })
-    }
-
-    fn label_names(&self, _: &[Matcher], _: TimeRange) -> Result<LabelsIter, SelectError> {
-        Ok(Vec::new())
-    }
-
-    fn label_values(
-        &self,
-        _: &str,
-        _: &[Matcher],
-        _: TimeRange,
-    ) -> Result<LabelsIter, SelectError> {
-        Ok(Vec::new())
-    }
+fn plain(db: &Db) -> Plain<'_> {
+    Plain { db, hints: |hints| SelectHints { newest_only: false, ..*hints } }
 }
 
 /// Time and value of the newest sample, as text; a histogram is known by its count.
@@ -179,7 +161,7 @@ fn range_queries(db: &Db, at: i64) {
             let answer = evaluate(&expr, source, &params, &budget);
             answer.map(|it| format!("{:?} {:?} {:?}", it.value, it.warnings, it.infos)).ok()
         };
-        let expected = answer(&Plain(db), 1);
+        let expected = answer(&plain(db), 1);
         for workers in [1, 2, 8] {
             assert_eq!(answer(db, workers), expected, "{query} at {at} by {workers}");
         }
@@ -204,7 +186,7 @@ fn look(db: &Db, at: i64) {
             let answer = evaluate(&expr, source, &params, &Budget::default());
             answer.map(|it| format!("{:?} {:?} {:?}", it.value, it.warnings, it.infos))
         };
-        assert_eq!(answer(db).ok(), answer(&Plain(db)).ok(), "{query} at {at}");
+        assert_eq!(answer(db).ok(), answer(&plain(db)).ok(), "{query} at {at}");
     }
 }
 
