@@ -102,7 +102,8 @@ pub fn decide(
     if send_resolved && !resolved.is_subset(&last.resolved) {
         return Decision::Send(NotifyReason::SomeResolved);
     }
-    if now.since(last.timestamp) > repeat_interval {
+    // A clock that was ahead then, and was set right since, does not hold it up for longer than one that was not.
+    if now.since(last.timestamp).0.abs() > repeat_interval.0 {
         return Decision::Send(NotifyReason::RepeatInterval);
     }
     Decision::Skip(SkipReason::Unchanged)

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use swell_model::{DurationMs, Labels, TimestampMs};
 
 use crate::alert::{Alert, Fingerprint};
-use crate::tree::{RouteId, RouteTree};
+use crate::tree::{Route, RouteId, RouteTree};
 
 /// A look at a group gets at least so long for its notifications.
 const FLUSH_DEADLINE_MIN: DurationMs = DurationMs::from_secs(10);
@@ -27,6 +27,15 @@ pub struct Group {
     next_flush: TimestampMs,
     flushed_before: bool,
     in_flight: bool,
+}
+
+impl Group {
+    /// When it is to be looked at. A time far beyond what its route lets it wait comes from a clock that was ahead and has
+    /// been set back: it is not waited for.
+    fn due_at(&self, route: &Route, now: TimestampMs) -> TimestampMs {
+        let longest = route.group_wait.max(route.group_interval);
+        if self.next_flush.since(now) > longest + longest { now } else { self.next_flush }
+    }
 }
 
 /// A group that is due, with its alerts as they are now.
@@ -105,10 +114,10 @@ impl Dispatcher {
     pub fn due(&mut self, now: TimestampMs) -> Vec<Flush> {
         let mut flushes = Vec::new();
         for (id, group) in &mut self.groups {
-            if group.in_flight || group.next_flush > now {
+            let route = self.tree.route(id.route);
+            if group.in_flight || group.due_at(route, now) > now {
                 continue;
             }
-            let route = self.tree.route(id.route);
             group.next_flush = now + route.group_interval;
             group.flushed_before = true;
             group.in_flight = true;
@@ -125,8 +134,9 @@ impl Dispatcher {
 
     /// When the next group is due; `None` while there are none or all are in flight.
     #[must_use]
-    pub fn next_due(&self) -> Option<TimestampMs> {
-        self.groups.values().filter(|group| !group.in_flight).map(|group| group.next_flush).min()
+    pub fn next_due(&self, now: TimestampMs) -> Option<TimestampMs> {
+        let waiting = self.groups.iter().filter(|(_, group)| !group.in_flight);
+        waiting.map(|(id, group)| group.due_at(self.tree.route(id.route), now)).min()
     }
 
     /// Ends a flush. When all was said, alerts that were over in it and have not changed since are dropped, and an
@@ -235,8 +245,28 @@ mod tests {
         let flush = dispatcher.due(TimestampMs(20_000)).remove(0);
         assert!(dispatcher.due(TimestampMs(90_000)).is_empty(), "a group in flight is not due");
         dispatcher.finish(&flush, false);
-        assert_eq!(dispatcher.next_due(), Some(TimestampMs(50_000)));
+        assert_eq!(dispatcher.next_due(TimestampMs(21_000)), Some(TimestampMs(50_000)));
         assert_eq!(dispatcher.due(TimestampMs(50_000)).len(), 1);
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_is_not_waited_for() {
+        const YEAR_S: i64 = 365 * 86_400;
+        let mut dispatcher = dispatcher();
+        let ahead = TimestampMs(YEAR_S * 1000);
+        dispatcher.ingest(&alert("A", "a", YEAR_S, 2 * YEAR_S), ahead);
+        let flush = dispatcher.due(ahead + DurationMs(10_000)).remove(0);
+        dispatcher.finish(&flush, true);
+        dispatcher.ingest(&alert("B", "a", YEAR_S, 2 * YEAR_S), ahead + DurationMs(10_000));
+        // Set right: the group that was told is looked at, and the one that was not.
+        let now = TimestampMs(20_000);
+        assert_eq!(dispatcher.next_due(now), Some(now));
+        let flushes = dispatcher.due(now);
+        assert_eq!(flushes.len(), 2);
+        flushes.iter().for_each(|flush| dispatcher.finish(flush, true));
+        // A small step is no reason to hurry.
+        let stepped = now - DurationMs(20_000);
+        assert_eq!(dispatcher.next_due(stepped), Some(now + DurationMs(30_000)));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The state machine of one alerting rule (Prometheus 3.14, `rules/alerting.go`; table in the alerting spec, 1.2).
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 use swell_model::{DurationMs, Labels, METRIC_NAME, SampleValue, TimestampMs};
@@ -158,6 +159,7 @@ pub fn step(
 ) -> Result<AlertStep, StepError> {
     let now = context.now;
     let present = instances_of(rule, result, context)?;
+    let before = &in_the_past(rule, before, now);
     let mut after = RuleState::default();
     let mut samples = Vec::new();
     let mut transitions = Vec::new();
@@ -193,6 +195,39 @@ pub fn step(
     transitions.sort_by(|a, b| a.labels.cmp(&b.labels));
     samples.sort_by(|(a, _), (b, _)| a.cmp(b));
     Ok(AlertStep { state: after, samples, transitions })
+}
+
+/// The alerts with no time that lies ahead: the clock was ahead when it was noted, or was set back since. What fires goes on
+/// firing, and all that is waited for begins now.
+fn in_the_past<'a>(
+    rule: &AlertingRule,
+    before: &'a RuleState,
+    now: TimestampMs,
+) -> Cow<'a, RuleState> {
+    let times = |alert: &AlertInstance| {
+        let known =
+            [alert.fired_at, alert.resolved_at, alert.keep_firing_since, alert.last_sent_at];
+        known.into_iter().chain([Some(alert.active_at)]).max().flatten()
+    };
+    if before.instances.values().all(|alert| times(alert) <= Some(now)) {
+        return Cow::Borrowed(before);
+    }
+    let mut before = before.clone();
+    for alert in before.instances.values_mut() {
+        let fires = alert.state == AlertState::Firing;
+        if fires && alert.fired_at > Some(now) {
+            alert.active_at = alert.active_at.min(now - rule.for_);
+        }
+        alert.active_at = alert.active_at.min(now);
+        let known = [
+            &mut alert.fired_at,
+            &mut alert.resolved_at,
+            &mut alert.keep_firing_since,
+            &mut alert.last_sent_at,
+        ];
+        known.into_iter().for_each(|at| *at = at.map(|at| at.min(now)));
+    }
+    Cow::Owned(before)
 }
 
 fn note(

@@ -108,7 +108,7 @@ impl NotifierTask {
         shutdown: &CancellationToken,
     ) -> Event {
         let now = self.send.clock.now();
-        let wait = self.dispatcher.next_due().map(|due| due.since(now).to_std());
+        let wait = self.dispatcher.next_due(now).map(|due| due.since(now).to_std());
         tokio::select! {
             biased;
             () = shutdown.cancelled() => Event::Shutdown,

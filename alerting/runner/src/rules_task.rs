@@ -134,6 +134,9 @@ impl RulesTask {
         shutdown: &CancellationToken,
     ) -> Event {
         let now = self.resources.clock.now();
+        for slot in self.slots.values_mut() {
+            slot.next = slot.schedule.due_at(slot.next, now);
+        }
         let next = self.slots.values().map(|slot| slot.next).min();
         let wait = next.map(|next| next.since(now).to_std());
         tokio::select! {
@@ -195,7 +198,8 @@ impl RulesTask {
         }
         self.count_alerts();
         let now = self.resources.clock.now();
-        if !evaluated.transitions.is_empty() || now.since(self.saved_at) >= SAVE_INTERVAL {
+        if !evaluated.transitions.is_empty() || now.since(self.saved_at).0.abs() >= SAVE_INTERVAL.0
+        {
             self.save().await;
         }
     }

@@ -28,6 +28,12 @@ impl Schedule {
         slot + DurationMs(self.interval_ms)
     }
 
+    /// When to evaluate, given when that was to be: a time that is two steps away comes from a clock that was ahead, or was
+    /// set back since, and is not waited for.
+    pub(crate) fn due_at(&self, next: TimestampMs, now: TimestampMs) -> TimestampMs {
+        if next.since(now).0 > 2 * self.interval_ms { self.next(self.slot(now)) } else { next }
+    }
+
     /// How many evaluation times lie between two slots.
     pub(crate) fn missed(&self, last: TimestampMs, slot: TimestampMs) -> u64 {
         let steps = slot.since(last).0 / self.interval_ms;
@@ -56,6 +62,19 @@ mod tests {
         assert_eq!(schedule, Schedule::new("f.yml", "g", DurationMs(10_000)));
         assert_eq!(schedule.missed(slot, schedule.next(slot)), 0);
         assert_eq!(schedule.missed(slot, slot + DurationMs(30_000)), 2);
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_is_not_waited_for() {
+        let schedule = Schedule::new("f.yml", "g", DurationMs(10_000));
+        let now = TimestampMs(1_700_000_123_456);
+        let next = schedule.next(schedule.slot(now));
+        assert_eq!(schedule.due_at(next, now), next);
+        assert_eq!(schedule.due_at(next, now - DurationMs(200)), next, "a small step");
+        for ahead_ms in [60_000, 3_600_000, 10 * 365 * 86_400_000] {
+            let due = schedule.due_at(next + DurationMs(ahead_ms), now);
+            assert_eq!(due, next, "{ahead_ms} ms");
+        }
     }
 
     #[test]

@@ -199,10 +199,13 @@ impl Inner {
         batch: &'b Batch,
         report: &mut AppendReport,
     ) -> Result<(Cow<'b, Batch>, Vec<Labels>), AppendError> {
-        let newest = self.timeline.latest(&*self.clock) + self.config.future_limit;
-        let limits = Limits { newest, late_window_ms: self.config.out_of_order_window.0 };
+        let times = self.timeline.times(&*self.clock);
+        let late_window = self.config.out_of_order_window;
+        let newest = times.latest() + self.config.future_limit;
+        let limits = Limits { newest, late_window_ms: late_window.0, earliest: times.earliest() };
         let state = self.state.read();
         Self::check_batch(&state.head, batch)?;
+        self.timeline.learn(&*self.clock, times, batch, (self.config.future_limit, late_window));
         let mut admitted = state.head.admit(batch, &limits, report);
         let mut exemplar_series = Vec::new();
         if !batch.exemplars.is_empty() {
@@ -464,9 +467,10 @@ impl SeriesSource for Db {
 }
 
 impl Db {
-    /// First time the head is read from.
+    /// First time the head is read from, no later than the clock has come: what is before it is in blocks.
     #[must_use]
     pub fn head_floor(&self) -> Option<TimestampMs> {
-        self.inner.state.read().head.read_floor()
+        let floor = self.inner.state.read().head.read_floor()?;
+        Some(floor.min(self.inner.times().held))
     }
 }

@@ -67,19 +67,23 @@ impl Inner {
         let (blocks, floor, head) = {
             let state = self.state.read();
             let Ok(found) = swell_index::select(&state.head.index, matchers);
-            let of_head: Vec<(Labels, TimestampMs)> = found
+            let of_head: Vec<(Labels, TimestampMs, bool)> = found
                 .into_iter()
-                .filter_map(|idx| Some((state.head.index.labels(idx)?, state.head.last_of(idx)?)))
+                .filter_map(|idx| {
+                    let late = state.head.last_late_of(idx);
+                    let last = state.head.last_of(idx).max(late)?;
+                    Some((state.head.index.labels(idx)?, last, late.is_some()))
+                })
                 .collect();
             (state.all_blocks(), state.head.read_floor(), of_head)
         };
         // The head first: what is flushed from it waits for the lock that is held here.
         let mut tombstones = self.state.read().head.tombstones.clone();
         let from = range.start_incl.max(TimestampMs(TimestampMs::MIN.0 + 1));
-        for (labels, last) in head {
+        for (labels, last, has_late) in head {
             let to = range.end_incl.min(last);
-            // What is before the floor is in blocks.
-            let is_new = Some(to) >= floor && tombstones.add(labels, from.0, to.0);
+            // What is before the floor is in blocks, but for late samples.
+            let is_new = (Some(to) >= floor || has_late) && tombstones.add(labels, from.0, to.0);
             report.series_count += usize::from(is_new);
         }
         if report.series_count > 0 {

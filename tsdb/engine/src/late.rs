@@ -157,11 +157,16 @@ impl Inner {
             let writer = self.commit.lock();
             let state = self.state.read();
             let Some(floor) = state.head.read_floor() else { return Ok(()) };
-            let waits = state.head.late_range().is_some_and(|late| late.start_incl < floor);
-            if waits || !writer.has_done(floor) {
+            if !writer.has_done(floor) {
                 return Ok(());
             }
-            (floor, writer.current_nr())
+            // Late samples are in no block yet.
+            let oldest = state.head.oldest_late().map(|position| position.segment_nr);
+            let before = oldest.unwrap_or(u64::MAX).min(writer.current_nr());
+            if !writer.has_ended_before(before) {
+                return Ok(());
+            }
+            (floor, before)
         };
         self.save_descriptions()?;
         self.renew_checkpoint()?;

@@ -8,6 +8,7 @@
 //!
 //! Nothing here is async; callers have a pool for it. The on-disk formats are described in `docs/format/`.
 
+mod ahead;
 mod block;
 mod checkpoint;
 mod coarse;

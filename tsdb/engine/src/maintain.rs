@@ -11,7 +11,7 @@ use swell_telemetry::chain;
 
 use crate::block::{self, Block, BlockId, BlockMeta, Packing, WriteBlockError};
 use crate::compact::execute::{Job, Reads, Turn, discard, fill};
-use crate::compact::plan::{self, Rewrite};
+use crate::compact::plan::{self, Rewrite, Window};
 use crate::compact::sources::{HeadSlices, Sliced};
 use crate::db::{Db, Inner};
 use crate::head::{Head, HistogramChunk};
@@ -236,6 +236,7 @@ impl Inner {
             self.make_room(backoff, report)?;
         }
         made_up?;
+        self.come_back(report)?;
         while self.flush(report)? {}
         self.flush_late(report)?;
         self.trim_log()?;
@@ -318,11 +319,24 @@ impl Inner {
     /// Writes the oldest complete window of the head as a block, and exchanges the two. Gives whether there was such
     /// a window.
     pub(crate) fn flush(&self, report: &mut MaintainReport) -> Result<bool, MaintainError> {
+        // Samples that only a clock explains that jumped make no window complete.
+        let until = self.times().held + self.config.future_limit;
+        self.flush_window(report, |head| {
+            plan::flush(TimeRange { end_incl: head.end_incl.min(until), ..head })
+        })
+    }
+
+    /// Writes the window of the head that `choose` names, given the times that are there.
+    pub(crate) fn flush_window(
+        &self,
+        report: &mut MaintainReport,
+        choose: impl FnOnce(TimeRange) -> Option<Window>,
+    ) -> Result<bool, MaintainError> {
         let (window, mark, deletions) = {
             // No batch is between its check against the floor and its being in the head.
             let writer = self.commit.lock();
             let mut state = self.state.write();
-            let Some(window) = plan::flush(state.head.flushable()) else { return Ok(false) };
+            let Some(window) = state.head.flushable().and_then(choose) else { return Ok(false) };
             // From here on nothing is added to the window, nor before it, but late samples.
             state.head.raise_accept_floor(window.1);
             let from = state.head.read_floor().unwrap_or(TimestampMs::MIN).max(window.0);
@@ -365,7 +379,8 @@ impl Inner {
             return None;
         }
         let blocks = Arc::clone(&self.state.read().blocks);
-        let metas: Vec<BlockMeta> = blocks.iter().map(|block| block.meta.clone()).collect();
+        let come = blocks.iter().map(|block| &block.meta).filter(|meta| self.is_come(meta));
+        let metas: Vec<BlockMeta> = come.cloned().collect();
         let aged = retention::plan(&metas, &self.config.retention(), &[]).delete;
         let mut due = self.due_downsampling(backoff).into_iter();
         due.find(|rewrite| rewrite.sources.iter().any(|id| aged.contains(id)))
@@ -381,7 +396,8 @@ impl Inner {
             self.sweep(&mut backoff.garbage, &publishing)?;
         }
         let blocks = Arc::clone(&self.state.read().blocks);
-        let metas: Vec<BlockMeta> = blocks.iter().map(|block| block.meta.clone()).collect();
+        let come = blocks.iter().map(|block| &block.meta).filter(|meta| self.is_come(meta));
+        let metas: Vec<BlockMeta> = come.cloned().collect();
         let coarse: Vec<BlockMeta> =
             self.state.read().coarse.iter().map(|block| block.meta.clone()).collect();
         let coarse_bytes: u64 = coarse.iter().map(|meta| meta.file_bytes).sum();

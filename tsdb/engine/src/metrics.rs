@@ -34,6 +34,7 @@ pub(crate) struct Metrics {
     series_shed: IntCounterVec,
     exemplars: IntCounterVec,
     late: IntCounter,
+    pub(crate) returns: IntCounter,
     pub(crate) retention_held_back: IntGauge,
     pub(crate) checkpoints: IntCounter,
     pub(crate) checkpoint_bytes: IntCounter,
@@ -85,6 +86,10 @@ impl Metrics {
             late: counter(
                 "swell_tsdb_samples_late_total",
                 "Samples stored although a newer one of their series was there, or their time in a block.",
+            )?,
+            returns: counter(
+                "swell_tsdb_clock_returns_total",
+                "Times that samples ahead of the clock, which was set back, were written to blocks of their own.",
             )?,
             head_series: gauge("swell_tsdb_head_series", "Series in memory.")?,
             head_bytes: gauge("swell_tsdb_head_bytes", "Bytes of sample columns in memory.")?,

@@ -67,7 +67,7 @@ impl Reach {
         let range = head.range();
         let in_blocks = inner.state.read().blocks.iter().map(|block| block.meta.max).max();
         let newest = range.map(|range| range.end_incl).max(in_blocks);
-        let allowed = inner.timeline.latest(&*inner.clock) + inner.config.future_limit;
+        let allowed = inner.allowed();
         let log = newest.map_or(allowed, |newest| newest.max(allowed));
         let blocks = range.map_or(log, |range| range.start_incl - DurationMs(1));
         let ranges = range.into_iter().chain(head.late_range());
@@ -120,7 +120,7 @@ impl Replay {
         let mut replayed = opening.replay(&mut restored, from.resume)?;
         let Restored { mut head, exemplars, described } = restored;
         let position = Position { segment_nr: replayed.next_nr, record_nr: 0 };
-        after_replay(&mut head, &inner.state.read().blocks, position);
+        after_replay(&mut head, &inner.state.read().blocks, position, inner.allowed());
         damage.append(&mut replayed.damage);
         let reach = Reach::of(inner, &head);
         let damage: Vec<Damage> = damage.iter().map(|found| reach.bound(found)).collect();
@@ -343,13 +343,20 @@ fn known_part(row: RecordRow, series_of: impl Fn(u32) -> Option<SeriesRef>) -> R
 }
 
 /// The log names no series any more: those without samples go. When blocks reach further than what the log says is in
-/// them, and nothing in the head is older, the head takes no samples for their windows but as late ones.
-pub(crate) fn after_replay(head: &mut Head, blocks: &[Arc<Block>], upto: Position) {
+/// them, and nothing in the head is older, the head takes no samples for their windows but as late ones. Blocks with
+/// samples after `allowed` do not count: they are ahead of the clock.
+pub(crate) fn after_replay(
+    head: &mut Head,
+    blocks: &[Arc<Block>],
+    upto: Position,
+    allowed: TimestampMs,
+) {
     head.forget_series();
-    if let Some(newest) = blocks.iter().map(|block| block.meta.max).max() {
+    let come = || blocks.iter().map(|block| &block.meta).filter(|meta| meta.max <= allowed);
+    if let Some(newest) = come().map(|meta| meta.max).max() {
         head.has_seen(newest);
     }
-    if let Some(end) = blocks.iter().map(|block| block.meta.end).max()
+    if let Some(end) = come().map(|meta| meta.end).max()
         && head.range().is_none_or(|range| range.start_incl >= end)
         && head.late_count() == 0
     {

@@ -79,6 +79,37 @@ fn alerts_go_through_their_states() {
 }
 
 #[test]
+fn a_clock_that_is_set_back_ends_no_alert_and_holds_none_up() {
+    let rule = rule(", for: 20s, keep_firing_for: 20s");
+    let at = |state: &RuleState, is_there: bool, second: i64| {
+        let result = if is_there { vec![sample("a", 1.0)] } else { Vec::new() };
+        run(&rule, state, &result, second, 0).expect("no fault").state
+    };
+    let state_of = |state: &RuleState| state.instances.values().next().map(|alert| alert.state);
+    for back_s in [15, 1000, 900_000] {
+        let began = 1_000_000;
+        let mut firing = RuleState::default();
+        for second in [0, 10, 20, 30] {
+            firing = at(&firing, true, began + second);
+        }
+        let now = began + 30 - back_s;
+        assert_eq!(state_of(&at(&firing, true, now)), Some(AlertState::Firing), "{back_s} s back");
+        let held = at(&firing, false, began + 40);
+        let held = at(&held, false, now + 10);
+        assert_eq!(state_of(&held), Some(AlertState::Firing), "{back_s} s back");
+        let resolved = at(&held, false, now + 31);
+        assert_eq!(state_of(&resolved), Some(AlertState::Inactive), "{back_s} s back");
+        assert_eq!(state_of(&at(&resolved, false, now + 1000)), None, "{back_s} s back");
+        // What waits begins to wait anew at the most.
+        let waiting = at(&RuleState::default(), true, began);
+        let waiting = at(&waiting, true, began - back_s);
+        assert_eq!(state_of(&waiting), Some(AlertState::Pending));
+        let fires = at(&waiting, true, began - back_s + 20);
+        assert_eq!(state_of(&fires), Some(AlertState::Firing), "{back_s} s back");
+    }
+}
+
+#[test]
 fn a_resolved_alert_is_kept_for_fifteen_minutes() {
     let rule = rule("");
     let fired =

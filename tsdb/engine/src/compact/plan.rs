@@ -21,8 +21,7 @@ const TOMBSTONES_SHARE: u64 = 20;
 pub(crate) type Window = (TimestampMs, TimestampMs);
 
 /// The oldest window of the head that is complete, given the times the head has.
-pub(crate) fn flush(head: Option<TimeRange>) -> Option<Window> {
-    let head = head?;
+pub(crate) fn flush(head: TimeRange) -> Option<Window> {
     let window = window_of(head.start_incl, FLUSH_SPAN);
     (head.end_incl >= window.1 + FLUSH_DELAY).then_some(window)
 }

@@ -64,13 +64,14 @@ impl Inner {
             let in_blocks = state.blocks.iter().map(|block| block.meta.max).max();
             let Some(newest) = in_head.max(in_blocks) else { return Vec::new() };
             let late_from = state.head.late_range().map(|range| range.start_incl);
+            let newest = newest.min(self.times().held + self.config.future_limit);
             let settled = floor.min(newest - self.config.out_of_order_window);
             (late_from.map_or(settled, |late_from| late_from.min(settled)), coarse)
         };
         let samples: Vec<Candidate> = self
             .candidates()
             .into_iter()
-            .filter(|block| block.meta.resolution == DurationMs::ZERO)
+            .filter(|block| block.meta.resolution == DurationMs::ZERO && self.is_come(&block.meta))
             .collect();
         downsample::due(&samples, &coarse, &self.config.tiers, settled, &backoff.given_up)
     }

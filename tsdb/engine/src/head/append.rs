@@ -22,6 +22,8 @@ pub(crate) struct Limits {
     pub(crate) newest: TimestampMs,
     /// How far behind the newest sample of all series a late one may be; 0 for not at all.
     pub(crate) late_window_ms: i64,
+    /// The earliest time that it may be: samples that are ahead of it shut no others out.
+    pub(crate) earliest: TimestampMs,
 }
 
 /// What is to be done with a sample.
@@ -112,6 +114,7 @@ impl Head {
         let is_in_window = limits.late_window_ms > 0
             && self
                 .max_ms
+                .map(|max_ms| max_ms.min(limits.earliest.0))
                 .is_some_and(|max_ms| at_ms >= max_ms.saturating_sub(limits.late_window_ms));
         if at_ms == NEVER {
             Admission::Drop(DropReason::TooOld)

@@ -135,6 +135,20 @@ impl LateSamples {
         Some((firsts.into_iter().flatten().min()?, lasts.into_iter().flatten().max()?))
     }
 
+    /// The time of the first that is not before `from_ms`.
+    pub(crate) fn first_from_ms(&self, from_ms: i64) -> Option<i64> {
+        let float = self.floats.get(self.floats.partition_point(|known| known.at_ms < from_ms));
+        let histogram = self.histograms.partition_point(|known| known.at_ms < from_ms);
+        let histogram = self.histograms.get(histogram).map(|known| known.at_ms);
+        float.map(|known| known.at_ms).into_iter().chain(histogram).min()
+    }
+
+    /// The place in the log of the oldest.
+    pub(crate) fn oldest(&self) -> Option<Position> {
+        let floats = self.floats.iter().map(|known| known.position);
+        floats.chain(self.histograms.iter().map(|known| known.position)).min()
+    }
+
     /// Forgets those of the times `[from_ms, below_ms)` that were logged up to `upto`; gives how many.
     pub(crate) fn forget(&mut self, (from_ms, below_ms): (i64, i64), upto: Position) -> usize {
         let before = self.count();

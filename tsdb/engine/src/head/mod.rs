@@ -9,6 +9,7 @@
 //! The head is a plain value: [`crate::Db`] guards it with a lock, and the log's writer is the only one that
 //! appends. Readers copy what they need ([`Head::snapshot`]) and decode after the lock is gone.
 
+mod ahead;
 mod append;
 mod forget;
 mod histograms;
@@ -259,35 +260,6 @@ impl Head {
             .then_some(TimeRange { start_incl: TimestampMs(start), end_incl: TimestampMs(end) })
     }
 
-    /// As [`Head::range`], but from the first sample and not before: what is to be flushed next. A clock that jumped
-    /// leaves years without samples, which are passed over by this.
-    pub(crate) fn flushable(&self) -> Option<TimeRange> {
-        let range = self.range()?;
-        let floor = self.read_floor_ms;
-        let first_of = |times: &[i64]| times.get(times.partition_point(|at| *at < floor)).copied();
-        let of_segment = |segment: &Arc<Segment>| {
-            let is_cut = segment.first_ms < floor && segment.last_ms >= floor;
-            // Columns that cannot be read are told by the flush that reads all of them.
-            if is_cut { first_of(&segment.times().ok()?) } else { Some(segment.first_ms) }
-        };
-        let of_group = |group: &Group| {
-            let is_cut = group.first_ms < floor;
-            if is_cut { first_of(&group.times.to_vec()) } else { Some(group.first_ms) }
-        };
-        let segments = self
-            .segments
-            .iter()
-            .map(|(_, segment)| segment)
-            .filter(|segment| segment.last_ms >= floor);
-        let groups = self.groups.iter().filter(|group| group.times.count() > 0);
-        let first = segments
-            .filter_map(of_segment)
-            .chain(groups.filter_map(of_group))
-            .chain(self.histograms_from_ms)
-            .min()?;
-        Some(TimeRange { start_incl: TimestampMs(first.max(range.start_incl.0)), ..range })
-    }
-
     /// Late samples are measured from this time, or a later one.
     pub(crate) fn has_seen(&mut self, newest: TimestampMs) {
         self.max_ms = self.max_ms.max(Some(newest.0));
@@ -318,6 +290,12 @@ impl Head {
     pub(crate) fn last_of(&self, idx: u32) -> Option<TimestampMs> {
         let last_ms = self.newest.at_ms(idx as usize);
         (last_ms != NEVER).then_some(TimestampMs(last_ms))
+    }
+
+    /// The time of the newest late sample of a series.
+    pub(crate) fn last_late_of(&self, idx: u32) -> Option<TimestampMs> {
+        let extra = self.series[idx as usize].extra.as_ref()?;
+        Some(TimestampMs(extra.late.span_ms()?.1))
     }
 
     /// Series with enough open histograms to fill a chunk, with these.

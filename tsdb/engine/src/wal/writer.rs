@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use swell_env::{AppendFile, Dir};
-use swell_model::{Batch, Labels, SeriesRef, TimestampMs};
+use swell_model::{Batch, DurationMs, Labels, SeriesRef, TimestampMs};
 
 use super::frame::{SEGMENT_HEADER_LEN, end_record, segment_header, start_record};
 use super::record::{FlushMark, LocalId, Position, batch_span, put_batch, put_flushed};
@@ -138,16 +138,21 @@ impl WalWriter {
     /// Ends a full segment and starts the next, so that records have one to go to. A segment that ends in half a record,
     /// since writing that failed, is cut and ended.
     pub(crate) fn make_room(&mut self) -> Result<(), LogError> {
-        if let Some(current) = self.current.as_ref().filter(|current| current.has_torn_end) {
-            // Ending it syncs it: a failure of that is another matter than one of the cut, which changes nothing.
-            current.file.cut(current.segment.bytes).map_err(LogError::Write)?;
-            self.end_current()?;
-        }
+        self.cut_torn_end()?;
         if self.current.as_ref().is_some_and(Current::is_full) {
             self.end_current()?;
         }
         if self.current.is_none() {
             self.current = Some(self.start()?);
+        }
+        Ok(())
+    }
+
+    fn cut_torn_end(&mut self) -> Result<(), LogError> {
+        if let Some(current) = self.current.as_ref().filter(|current| current.has_torn_end) {
+            // Ending it syncs it: a failure of that is another matter than one of the cut, which changes nothing.
+            current.file.cut(current.segment.bytes).map_err(LogError::Write)?;
+            self.end_current()?;
         }
         Ok(())
     }
@@ -354,6 +359,23 @@ impl WalWriter {
     /// Whether the oldest segment has ended, and has samples before `floor` only.
     pub(crate) fn has_done(&self, floor: TimestampMs) -> bool {
         self.ended.first().is_some_and(|segment| segment.is_before(floor))
+    }
+
+    /// Whether there is a segment with a lower number that has ended.
+    pub(crate) fn has_ended_before(&self, nr: u64) -> bool {
+        self.ended.first().is_some_and(|segment| segment.nr < nr)
+    }
+
+    /// Ends the current segment, and notes that the samples of all that have ended are in blocks or late ones: `floor`
+    /// came down below the times of some.
+    pub(crate) fn come_back(&mut self, floor: Option<TimestampMs>) -> Result<(), LogError> {
+        self.cut_torn_end()?;
+        self.end_current()?;
+        let last = floor.map_or(TimestampMs::MIN, |floor| floor - DurationMs(1));
+        for segment in &mut self.ended {
+            segment.span = segment.span.map(|(from, to)| (from.min(last), to.min(last)));
+        }
+        Ok(())
     }
 
     /// Deletes ended segments with numbers below `before_nr` whose samples are all before `floor`: they are in blocks.

@@ -89,7 +89,8 @@ mod tests {
     }
 
     fn run(head: &mut Head, steps: &[Step], at_ms: &mut i64, record_nr: &mut u64) {
-        let limits = Limits { newest: TimestampMs(i64::MAX), late_window_ms: 2500 };
+        let limits =
+            Limits { newest: TimestampMs::MAX, late_window_ms: 2500, earliest: TimestampMs::MAX };
         for step in steps {
             *record_nr += 1;
             let position = Position { segment_nr: 1, record_nr: *record_nr };
