@@ -1,9 +1,12 @@
 //! The functions, by family.
 
 mod blocks;
+mod coverage;
 mod date;
+mod extents;
 mod folded;
 mod histogram;
+mod histogram_change;
 mod info;
 mod labels;
 mod lockstep;

@@ -4,9 +4,10 @@ use swell_model::{Coarse, METRIC_NAME};
 use swell_promql_syntax::{Boundary, Span};
 
 use super::blocks::AheadOfWindows;
+use super::extents::Extents;
 use super::folded::{self, Folded};
 use super::lockstep::{self, Chained};
-use super::rate::{Change, Extents};
+use super::rate::Change;
 use super::resets;
 use super::sorted::SortedWindow;
 use super::window::{WindowCall, WindowFn};

@@ -10,7 +10,8 @@ use swell_model::{
 };
 use swell_promql_syntax::{Boundary, Span};
 
-use super::rate::{Change, Combine, combined, is_gauge, warn_not_counter, warn_not_gauge};
+use super::histogram_change::{Combine, combined, is_gauge, warn_not_counter, warn_not_gauge};
+use super::rate::Change;
 use super::window::{WindowCall, warn_mixed_schemas};
 use crate::annotations::Annotations;
 use crate::eval::{Column, Grid, Point, WindowView, seconds};
