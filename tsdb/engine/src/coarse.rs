@@ -117,8 +117,24 @@ impl CoarseRead {
 
 impl Decoder {
     /// A series of which aggregates are stored as well: with samples where they are there, and aggregates or the newest
-    /// samples of stretches where these stand for them.
+    /// samples of stretches where these stand for them. After an error the series is as it was.
     pub(crate) fn with_coarse(
+        &mut self,
+        series: &mut Selected,
+        read: &CoarseRead,
+    ) -> Result<SeriesData, SelectError> {
+        let before: Vec<_> = series.parts.iter_mut().map(|part| part.deleted().clone()).collect();
+        let outcome = self.read_with_coarse(series, read);
+        if outcome.is_err() {
+            // What aggregates hid is not hidden from a read that goes on without them.
+            for (part, deleted) in series.parts.iter_mut().zip(before) {
+                *part.deleted() = deleted;
+            }
+        }
+        outcome
+    }
+
+    fn read_with_coarse(
         &mut self,
         series: &mut Selected,
         read: &CoarseRead,
@@ -295,10 +311,14 @@ impl Part {
         }
     }
 
-    fn hide(&mut self, covered: &Intervals) {
-        let deleted = match self {
+    const fn deleted(&mut self) -> &mut Option<Arc<Intervals>> {
+        match self {
             Self::Block(.., deleted) | Self::Head(HeadSeries { deleted, .. }) => deleted,
-        };
+        }
+    }
+
+    fn hide(&mut self, covered: &Intervals) {
+        let deleted = self.deleted();
         let mut hidden = covered.clone();
         if let Some(deleted) = deleted {
             hidden.join(deleted);
@@ -338,5 +358,103 @@ fn with_newest(floats: FloatColumn, stretches: &[Aggregate]) -> FloatColumn {
         timestamps: times.chain(floats.timestamps.iter().copied()).collect(),
         values: values.chain(floats.values.iter().copied()).collect(),
         starts,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus::Registry;
+    use swell_env::{ManualClock, MemDir};
+    use swell_model::{
+        Batch, Figures, Labels, Row, SampleSink as _, SeriesData, SeriesSource as _,
+    };
+
+    use super::*;
+    use crate::compact::downsample::Tier;
+    use crate::config::Config;
+    use crate::status::MaintainReport;
+
+    const HOUR: i64 = 3_600_000;
+
+    fn open(disk: &MemDir) -> Db {
+        let clock = Arc::new(ManualClock::new(TimestampMs(1000 * HOUR)));
+        let tier = Tier { resolution: DurationMs(HOUR), retention: DurationMs(9000 * HOUR) };
+        let config = Config { tiers: vec![tier], background: None, ..Config::standard() };
+        Db::open(Arc::new(disk.clone()), config, clock, &Registry::new()).expect("opens")
+    }
+
+    /// Hours with sixty samples each, in blocks of two hours, and those of the first day in one of aggregates too.
+    fn day() -> MemDir {
+        let disk = MemDir::new();
+        let db = open(&disk);
+        let series = db.resolve(&Labels::from_pairs([("__name__", "a")])).expect("resolves");
+        let mut report = MaintainReport::default();
+        for minute in 1..=28 * 60 {
+            let row = Row::new(TimestampMs(minute * 60_000), vec![series], vec![1.0]);
+            db.append(&Batch::of_rows(vec![row])).expect("appends");
+            db.inner.flush(&mut report).expect("flushes");
+        }
+        let mut backoff = db.inner.maintenance.lock();
+        let due = db.inner.due_downsampling(&backoff);
+        assert_eq!(due.len(), 1);
+        db.inner.rewrite(&due[0], &mut backoff, &mut report).expect("aggregates");
+        drop(backoff);
+        disk
+    }
+
+    /// Hours that are asked for: the day, and a block that has its last sample and others that no aggregate stands for.
+    const HOURS: i64 = 26;
+    const ALL: u64 = 26 * 60;
+
+    /// How many samples the hours have, as a reader sees it who passes over damage.
+    fn count(db: &Db, coarse: Coarse) -> u64 {
+        let range = TimeRange { start_incl: TimestampMs(1), end_incl: TimestampMs(HOURS * HOUR) };
+        let hints = SelectHints { coarse, passes_over_damage: true, ..SelectHints::range(range) };
+        let counted = |data: SeriesData| {
+            let folded: u64 = data.aggregates.iter().map(|it| it.count).sum();
+            folded + data.floats.timestamps.len() as u64
+        };
+        let found = db.select(&[], &hints).expect("selects");
+        found.map(|series| counted(series.expect("passes over damage"))).sum()
+    }
+
+    #[test]
+    fn samples_that_aggregates_hid_are_read_when_both_are_damaged() {
+        let grid = WindowGrid {
+            first_end: TimestampMs(HOUR),
+            step: DurationMs(HOUR),
+            count: 26,
+            // They overlap, so that samples are not folded but stood for.
+            range: DurationMs(2 * HOUR),
+        };
+        let coarse = Coarse::Folded(grid, Figures::Extremes);
+        let disk = day();
+        assert_eq!(count(&open(&disk), coarse), ALL);
+        let last = {
+            let db = open(&disk);
+            let state = db.inner.state.read();
+            assert_eq!((state.blocks.len(), state.coarse.len()), (13, 1));
+            state.blocks[12].name.clone()
+        };
+        let len = swell_env::read_whole(&disk, &last, u64::MAX).expect("reads").len();
+        let mut hurt_count = 0;
+        for offset in (0..len).step_by(3) {
+            let hurt = disk.after_kill();
+            hurt.flip(&last, offset, 0x10).expect("flips");
+            let db = open(&hurt);
+            let without = count(&db, Coarse::Refused);
+            let is_hurt = !db.status().damage.is_empty() && without > 0 && without < ALL;
+            drop(db);
+            if is_hurt {
+                let db = open(&hurt);
+                // As when another series met damage there in the same query.
+                drop(db.inner.state.read().coarse[0].damaged(0, "met before"));
+                let found = count(&db, coarse);
+                assert!(found >= without, "{found} in place of {without} at {offset}");
+                // Else the block was found out before aggregates were looked at.
+                hurt_count += usize::from(found == without);
+            }
+        }
+        assert!(hurt_count > 0, "samples of the last block were asked for");
     }
 }

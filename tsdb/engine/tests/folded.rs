@@ -11,7 +11,7 @@ use std::sync::Arc;
 use common::{Choices, HOUR, config, float_batch, open};
 use plain::Plain;
 use swell_engine::{Config, Db, WalSync};
-use swell_env::MemDir;
+use swell_env::{Dir, FaultDir, MemDir};
 use swell_model::{
     Coarse, DurationMs, Matcher, SampleSink as _, SelectHints, SeriesSource, TimeRange,
     TimestampMs, stale_nan,
@@ -66,7 +66,11 @@ fn value(nr: usize, row: u32, state: &mut f64, choices: &mut Choices) -> Option<
 
 /// Rows with all series, upkeep in between.
 fn filled(seed: u64, settings: Config) -> (Db, i64) {
-    let db = open(Arc::new(MemDir::new()), settings).expect("opens");
+    filled_in(Arc::new(MemDir::new()), seed, settings)
+}
+
+fn filled_in(dir: Arc<dyn Dir>, seed: u64, settings: Config) -> (Db, i64) {
+    let db = open(dir, settings).expect("opens");
     let mut choices = Choices(seed);
     let mut states = [0.0; 12];
     let mut at = 20 * 24 * HOUR + i64::try_from(choices.below(86_400_000)).expect("small");
@@ -133,6 +137,43 @@ fn windows_over_blocks_and_memory_are_folded_as_their_samples_are() {
         assert!(db.status().blocks.sample_count > 20_000, "most is in blocks");
         compare(&db, end, seed, 300);
     }
+}
+
+/// What figures are for: of chunks that lie in a window as a whole nothing is read.
+#[test]
+fn figures_of_chunks_save_the_reads_of_their_samples() {
+    let dir = FaultDir::new();
+    let (db, _) = filled_in(Arc::new(dir.clone()), 5, config(WalSync::Never));
+    let last = db.block_range().expect("blocks").end_incl;
+    let read_bytes = |source: &dyn SeriesSource, query: &str| {
+        let before = dir.read_bytes();
+        let params = EvalParams::instant(last);
+        let expr = parse(query).expect("parses");
+        let answer = evaluate(&expr, source, &params, &Budget::default()).expect("evaluates");
+        (dir.read_bytes() - before, format!("{:?}", answer.value))
+    };
+    let mut total = (0, 0);
+    for (pod, function) in [
+        (0, "avg_over_time"),
+        (0, "max_over_time"),
+        (1, "sum_over_time"),
+        (2, "increase"),
+        (3, "rate"),
+        (9, "min_over_time"),
+        (9, "last_over_time"),
+    ] {
+        let series = format!("metric_{}{{pod=\"pod-{pod}\"}}", pod % 3);
+        let query = format!("{function}({series}[18h])");
+        // Directories and indices are read once, whoever asks.
+        read_bytes(&db, &query);
+        let (samples_bytes, expected) = read_bytes(&plain(&db), &query);
+        let (bytes, found) = read_bytes(&db, &query);
+        assert_eq!(found, expected, "{query}");
+        assert!(bytes < samples_bytes, "{query}: {bytes} bytes in place of {samples_bytes}");
+        total = (total.0 + bytes, total.1 + samples_bytes);
+    }
+    // Times are read either way, and so are the frames of chunks that a window cuts.
+    assert!(total.0 * 4 < total.1 * 3, "{total:?} bytes");
 }
 
 #[test]

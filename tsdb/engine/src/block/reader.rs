@@ -190,7 +190,7 @@ impl Block {
         self.damage.lock().clone()
     }
 
-    pub(super) fn damaged(&self, offset: u64, what: impl Into<String>) -> ReadBlockError {
+    pub(crate) fn damaged(&self, offset: u64, what: impl Into<String>) -> ReadBlockError {
         let what = what.into();
         self.damage.lock().get_or_insert_with(|| (offset, what.clone()));
         ReadBlockError::Damaged { file: self.name.clone(), offset, what }
