@@ -2,7 +2,6 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -16,12 +15,15 @@ use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::Connect;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use parking_lot::Mutex;
+use tracing::warn;
 use url::Url;
 
 use crate::connect::Connector;
 use crate::oauth::{TokenError, TokenSource};
 use crate::options::{Auth, ClientOptions, Secret};
 use crate::proxy;
+use crate::rotation::Stamps;
 use crate::tls::{self, TlsError};
 
 /// A chain of redirects longer than this is a loop.
@@ -118,8 +120,15 @@ pub struct HttpClient {
     connector: Connector,
     plain: PlainClient,
     /// Made when the first peer asks for it: reading the system's authorities costs memory.
-    tls: OnceLock<TlsClient>,
+    tls: Mutex<Option<Tls>>,
     tokens: Option<Box<TokenSource>>,
+}
+
+/// Connections with TLS, and the certificates that they are made with.
+#[derive(Debug)]
+struct Tls {
+    client: TlsClient,
+    files: Stamps,
 }
 
 /// What a request tells of us, for the host that it is meant for.
@@ -152,7 +161,7 @@ impl HttpClient {
             Auth::None | Auth::Basic { .. } | Auth::Header { .. } => None,
         };
         let plain = client(connector.clone());
-        let client = Self { options, connector, plain, tls: OnceLock::new(), tokens };
+        let client = Self { options, connector, plain, tls: Mutex::new(None), tokens };
         if client.options.tls != crate::options::TlsOptions::default() {
             client.tls()?;
         }
@@ -165,13 +174,32 @@ impl HttpClient {
         &self.options
     }
 
-    fn tls(&self) -> Result<&TlsClient, TlsError> {
-        if let Some(client) = self.tls.get() {
-            return Ok(client);
+    /// Connections by the certificates that are in their files now. Those that cannot be used are tried once, and again when they
+    /// change: until then the ones before count.
+    fn tls(&self) -> Result<TlsClient, TlsError> {
+        let files = Stamps::of(&self.options.tls);
+        let mut made = self.tls.lock();
+        let make = || {
+            tls::connector(&self.options.tls, self.options.http2, self.connector.clone())
+                .map(client)
+        };
+        let Some(known) = made.as_mut() else {
+            return Ok(made.insert(Tls { client: make()?, files }).client.clone());
+        };
+        if known.files != files {
+            known.files = files;
+            match make() {
+                Ok(client) => known.client = client,
+                Err(error) => {
+                    let error = swell_telemetry::chain(&error);
+                    warn!(
+                        error,
+                        "certificates were changed and cannot be used: those before count"
+                    );
+                }
+            }
         }
-        let connector =
-            tls::connector(&self.options.tls, self.options.http2, self.connector.clone())?;
-        Ok(self.tls.get_or_init(|| client(connector)))
+        Ok(known.client.clone())
     }
 
     /// Sends a request; the answer has come as far as its headers, whatever its status.

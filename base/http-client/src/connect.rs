@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use http::Uri;
 use hyper::rt::{Read, ReadBufCursor, Write};
@@ -22,6 +23,12 @@ use crate::proxy::{self, Proxy};
 
 /// A proxy that answers a request for a tunnel says what it has to say in less.
 const TUNNEL_ANSWER_BYTES_MAX: usize = 16 * 1024;
+
+/// A peer that is silent for this long is asked by the kernel whether it is still there, which also keeps translators of addresses
+/// from forgetting the connection; it is gone when it does not answer so many times, so far apart.
+const KEEP_ALIVE_AFTER: Duration = Duration::from_secs(30);
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
+const KEEP_ALIVE_RETRIES: u32 = 3;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -70,6 +77,9 @@ impl Connector {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
+        tcp.set_keepalive(Some(KEEP_ALIVE_AFTER));
+        tcp.set_keepalive_interval(Some(KEEP_ALIVE_INTERVAL));
+        tcp.set_keepalive_retries(Some(KEEP_ALIVE_RETRIES));
         Self { tcp, way: Way::Network(Arc::new(proxy)) }
     }
 

@@ -9,6 +9,7 @@ mod headers;
 mod oauth;
 mod options;
 mod proxy;
+mod rotation;
 mod tls;
 
 pub use client::{HttpClient, HttpRequest, RequestError, read_body, without_user};

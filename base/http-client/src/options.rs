@@ -92,7 +92,7 @@ pub struct OAuth2 {
 pub enum Pem {
     /// The text itself.
     Text(String),
-    /// A file that holds it; read when the client is set up.
+    /// A file that holds it; read when the client is set up, and again when it has changed.
     File(PathBuf),
 }
 

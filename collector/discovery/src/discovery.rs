@@ -216,6 +216,19 @@ pub(crate) struct Output {
 }
 
 impl Output {
+    /// Of a source that takes the place of one that told these.
+    #[cfg(test)]
+    pub(crate) fn of_test(told: Vec<TargetGroup>) -> Self {
+        let latest = Latest { groups: Mutex::new(Arc::new(told)) };
+        Self {
+            job: "j".into(),
+            mechanism: "test",
+            latest: Arc::new(latest),
+            metrics: DiscoveryMetrics::register(&prometheus::Registry::new()).expect("new"),
+            changed: Arc::default(),
+        }
+    }
+
     /// The targets of the source are these; said only by an answer that says so.
     pub(crate) fn tell(&self, groups: Vec<TargetGroup>) {
         self.metrics.received_updates_total.inc();
@@ -233,6 +246,13 @@ impl Output {
     /// What was told last: by the source before this one, until this one tells.
     pub(crate) fn told(&self) -> Arc<Vec<TargetGroup>> {
         Arc::clone(&self.latest.groups.lock())
+    }
+
+    /// What was told last of targets with this label.
+    pub(crate) fn told_with(&self, label: &str, value: &str) -> Vec<TargetGroup> {
+        let told = self.told();
+        let has = |group: &&TargetGroup| group.labels.get(label).is_some_and(|it| it == value);
+        told.iter().filter(has).cloned().collect()
     }
 
     pub(crate) fn asked(&self, took: Duration) {

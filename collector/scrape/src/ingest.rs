@@ -14,6 +14,7 @@ use swell_model::{
     stale_nan,
 };
 
+use crate::claims::{Claimant, Claimed};
 use crate::config::ScrapeConfig;
 use crate::limits::{self, check_label_limits};
 use crate::report::{ReportSeries, ScrapeReport};
@@ -84,6 +85,8 @@ struct Known {
 #[derive(Debug)]
 pub(crate) struct TargetSeries {
     labels: Labels,
+    /// Those that others may give as well.
+    claimed: Claimed,
     /// By text as it stands in the body.
     texts: Texts,
     known: Vec<Option<Known>>,
@@ -138,9 +141,10 @@ impl Rows {
 
 impl TargetSeries {
     /// Nothing is known of the target with these labels yet.
-    pub(crate) fn new(labels: Labels) -> Self {
+    pub(crate) fn new(labels: Labels, claimed: Claimed) -> Self {
         Self {
             labels,
+            claimed,
             texts: Texts::default(),
             known: Vec::new(),
             free: Vec::new(),
@@ -150,6 +154,11 @@ impl TargetSeries {
             metadata_hash: 0,
             shed_reason: None,
         }
+    }
+
+    /// The target as others that give its series see it.
+    pub(crate) const fn claimant(&self) -> &Arc<Claimant> {
+        self.claimed.claimant()
     }
 
     /// Why series were shed, if any were since this was asked last.
@@ -323,6 +332,7 @@ impl TargetSeries {
                     Some(idx) => *idx,
                     None => {
                         ingested.added += 1;
+                        self.claimed.claim(reference, &labels, &self.labels);
                         self.remember(reference)
                     }
                 }),
@@ -410,6 +420,7 @@ impl TargetSeries {
                 known.live = known.live_next;
             } else {
                 self.by_series.remove(&known.series);
+                self.claimed.release(known.series);
                 self.free.push(u32::try_from(idx).expect("indices fit when they are made"));
                 *slot = None;
             }
@@ -437,6 +448,7 @@ impl TargetSeries {
         self.known.clear();
         self.free.clear();
         self.by_series.clear();
+        self.claimed.release_all();
     }
 
     /// Stores the series that tell about the scrape.
@@ -446,7 +458,9 @@ impl TargetSeries {
         report: &ScrapeReport,
         sink: &dyn SampleSink,
     ) -> Result<(), AppendError> {
-        self.reports.store(&self.labels, at, report, sink)
+        let stored = self.reports.store(&self.labels, at, report, sink);
+        self.claimed.claim_up(self.reports.up(), &self.labels);
+        stored
     }
 
     /// Ends the series that tell about scrapes: the target is gone.
@@ -455,7 +469,9 @@ impl TargetSeries {
         at: TimestampMs,
         sink: &dyn SampleSink,
     ) -> Result<(), AppendError> {
-        self.reports.end(at, sink)
+        let ended = self.reports.end(at, sink);
+        self.claimed.claim_up(None, &self.labels);
+        ended
     }
 }
 

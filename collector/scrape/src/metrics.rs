@@ -15,6 +15,8 @@ pub(crate) struct ScrapeMetrics {
     pub(crate) samples_total: IntCounter,
     /// Samples that the storage did not take, by reason.
     pub(crate) dropped_samples_total: IntCounterVec,
+    /// Series that several targets give.
+    pub(crate) shared_series: IntGauge,
     /// Lines that could not be written to a log of failed scrapes.
     pub(crate) failure_log_errors_total: IntCounter,
 }
@@ -38,6 +40,10 @@ impl ScrapeMetrics {
                 ),
                 &["reason"],
             )?,
+            shared_series: IntGauge::new(
+                "swell_scrape_shared_series",
+                "Series that several targets give, whose values take turns; of targets with equal labels only up is counted.",
+            )?,
             failure_log_errors_total: IntCounter::new(
                 "swell_scrape_failure_log_errors_total",
                 "Failed scrapes that could not be written to the log of failed scrapes.",
@@ -47,6 +53,7 @@ impl ScrapeMetrics {
         registry.register(Box::new(metrics.scrapes_total.clone()))?;
         registry.register(Box::new(metrics.samples_total.clone()))?;
         registry.register(Box::new(metrics.dropped_samples_total.clone()))?;
+        registry.register(Box::new(metrics.shared_series.clone()))?;
         registry.register(Box::new(metrics.failure_log_errors_total.clone()))?;
         Ok(metrics)
     }

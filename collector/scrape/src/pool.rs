@@ -144,6 +144,7 @@ fn not_scraped(config: &ScrapeConfig, discovered: Labels, why: String) -> Target
         last_duration: Duration::ZERO,
         interval: config.interval,
         timeout: config.timeout,
+        shared_series: 0,
         dropped: true,
     }
 }

@@ -61,6 +61,11 @@ impl ScrapeReport {
 pub(crate) struct ReportSeries(Vec<SeriesRef>);
 
 impl ReportSeries {
+    /// The series `up`, once it is known.
+    pub(crate) fn up(&self) -> Option<SeriesRef> {
+        self.0.first().copied()
+    }
+
     /// Stores a report; series that are told no more end.
     pub(crate) fn store(
         &mut self,

@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use crate::claims::Claims;
 use crate::failure_log::FailureLog;
 use crate::fetch::{FetchError, Fetcher, Page};
 use crate::ingest::{IngestError, Ingested, TargetSeries};
@@ -27,6 +28,7 @@ pub(crate) struct Shared {
     pub(crate) sink: Arc<dyn SampleSink>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) metrics: ScrapeMetrics,
+    pub(crate) claims: Arc<Claims>,
     ingest_slots: Semaphore,
 }
 
@@ -36,7 +38,8 @@ impl Shared {
         clock: Arc<dyn Clock>,
         metrics: ScrapeMetrics,
     ) -> Self {
-        Self { sink, clock, metrics, ingest_slots: Semaphore::new(INGESTS_MAX) }
+        let claims = Arc::new(Claims::new(metrics.shared_series.clone()));
+        Self { sink, clock, metrics, claims, ingest_slots: Semaphore::new(INGESTS_MAX) }
     }
 }
 

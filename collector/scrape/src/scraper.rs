@@ -17,6 +17,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::claims::Claimed;
 use crate::config::ScrapeConfig;
 use crate::failure_log::FailureLog;
 use crate::fetch::Fetcher;
@@ -303,9 +304,13 @@ impl Scraper {
             }
             None => (Arc::new(Mutex::new(LastScrape::default())), None),
         };
-        let series = series.unwrap_or_else(|| TargetSeries::new(target.labels.clone()));
-        let card =
-            Card { job: job.config().job_name.as_str().into(), target: Arc::new(target), last };
+        let series = series.unwrap_or_else(|| {
+            let claimed = Claimed::new(&self.shared.claims, target.url.to_string());
+            TargetSeries::new(target.labels.clone(), claimed)
+        });
+        let claimant = Arc::clone(series.claimant());
+        let job_name = job.config().job_name.as_str().into();
+        let card = Card { job: job_name, target: Arc::new(target), last, claimant };
         let stop = CancellationToken::new();
         let one = ScrapeLoop {
             shared: Arc::clone(&self.shared),

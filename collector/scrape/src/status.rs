@@ -5,6 +5,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use swell_model::{DurationMs, Labels, TimestampMs};
 
+use crate::claims::Claimant;
 use crate::target::Target;
 
 /// How the last scrape of a target went.
@@ -42,6 +43,8 @@ pub struct TargetState {
     pub interval: DurationMs,
     /// Longest a scrape may take.
     pub timeout: DurationMs,
+    /// How many of its series other targets give as well; of targets with equal labels `up` stands for all.
+    pub shared_series: usize,
     /// Whether relabelling dropped it, or its labels make no target.
     pub dropped: bool,
 }
@@ -61,6 +64,7 @@ pub(crate) struct Card {
     pub(crate) job: Arc<str>,
     pub(crate) target: Arc<Target>,
     pub(crate) last: Arc<Mutex<LastScrape>>,
+    pub(crate) claimant: Arc<Claimant>,
 }
 
 impl Card {
@@ -77,6 +81,7 @@ impl Card {
             last_duration: last.duration,
             interval: self.target.interval,
             timeout: self.target.timeout,
+            shared_series: self.claimant.shared_count(),
             dropped: false,
         }
     }

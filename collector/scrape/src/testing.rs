@@ -3,6 +3,7 @@
 use swell_exposition::BodyFormat;
 use swell_model::{Labels, SampleSink, TimestampMs};
 
+use crate::claims::Claimed;
 use crate::config::ScrapeConfig;
 use crate::ingest::TargetSeries;
 
@@ -17,7 +18,7 @@ impl Target {
     /// A target with these labels that was not scraped yet.
     #[must_use]
     pub fn new(labels: Labels, config: ScrapeConfig) -> Self {
-        Self { config, series: TargetSeries::new(labels) }
+        Self { config, series: TargetSeries::new(labels, Claimed::alone()) }
     }
 
     /// Stores a body as a scrape at that time does; how many samples the storage took.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::StreamExt as _;
 use parking_lot::RwLock;
@@ -14,6 +15,9 @@ use crate::client::{Client, ListParams, ObjectList};
 use crate::error::ClientError;
 use crate::queue::BackOff;
 use crate::watch::WatchEvent;
+
+/// A watch that the server was asked to end is waited for so much longer.
+const WATCH_GRACE: Duration = Duration::from_secs(30);
 
 /// Namespace (empty for a cluster-wide kind) and name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -230,15 +234,20 @@ impl<K: Object> Follower<K> {
         Ok(resource_version)
     }
 
-    /// Watches until the stream ends; returns the revision reached.
+    /// Watches until the stream ends, or is over and did not; returns the revision reached.
     async fn follow(&self, from: String) -> (String, Result<(), ClientError>) {
         let mut reached = from;
         let namespace = self.namespace.as_deref();
-        let mut events = match self.client.watch::<K>(namespace, &self.params, &reached).await {
-            Ok(events) => events,
-            Err(error) => return (reached, Err(error)),
+        let span = BackOff::WATCH.delay_with_jitter(1);
+        let over = Instant::now() + span + WATCH_GRACE;
+        let opened = self.client.watch_for::<K>(namespace, &self.params, &reached, Some(span));
+        let mut events = match tokio::time::timeout_at(over, opened).await {
+            Ok(Ok(events)) => events,
+            Ok(Err(error)) => return (reached, Err(error)),
+            Err(_) => return (reached, Ok(())),
         };
-        while let Some(event) = events.next().await {
+        // A connection that something on the way has forgotten brings nothing, and no end either.
+        while let Ok(Some(event)) = tokio::time::timeout_at(over, events.next()).await {
             match event {
                 Ok(WatchEvent::Added(object) | WatchEvent::Modified(object)) => {
                     note_revision(&mut reached, &object);
@@ -273,7 +282,6 @@ fn note_revision<K: Object>(reached: &mut String, object: &K) {
 mod tests {
     use std::convert::Infallible;
     use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::time::Duration;
 
     use bytes::Bytes;
     use http::{Request, Response};
@@ -311,5 +319,47 @@ mod tests {
     async fn a_server_that_ends_watches_at_once_is_asked_seldom() {
         check("", 110).await;
         check(GONE, 220).await;
+    }
+
+    /// A watch that never says anything, as of a connection that a translator of addresses forgot: it is begun anew, and what
+    /// happened meanwhile is seen.
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_that_went_silent_is_begun_anew() {
+        const ADDED: &str = r#"{"type":"ADDED","object":{"kind":"Pod","metadata":{"name":"late","namespace":"n","resourceVersion":"7"}}}"#;
+        let asked = Arc::new(parking_lot::Mutex::new(Vec::new()));
+        let log = Arc::clone(&asked);
+        let server = tower::service_fn(move |request: Request<Full<Bytes>>| {
+            let query = request.uri().query().unwrap_or_default().to_owned();
+            let watches = query.contains("watch=true");
+            let is_first = watches && log.lock().is_empty();
+            if watches {
+                log.lock().push(query);
+            }
+            let list = r#"{"metadata":{"resourceVersion":"5"},"items":[]}"#;
+            let text = if watches { format!("{ADDED}\n") } else { list.to_owned() };
+            let said = futures::stream::iter(
+                (!is_first)
+                    .then(|| Ok::<_, Infallible>(hyper::body::Frame::data(Bytes::from(text)))),
+            );
+            // A list ends, a watch does not.
+            let rest = futures::stream::pending();
+            let body = match watches {
+                true => http_body_util::StreamBody::new(said.chain(rest).boxed()),
+                false => http_body_util::StreamBody::new(said.boxed()),
+            };
+            std::future::ready(Ok::<_, Infallible>(Response::new(body)))
+        });
+        let client = Client::in_process(server);
+        let shutdown = CancellationToken::new();
+        let cache = Cache::<Pod>::start(client, None, ListParams::default(), shutdown.clone());
+        assert!(cache.synced().await);
+        let began = Instant::now();
+        cache.changed().wait_for(|count| *count > 1).await.expect("it follows");
+        assert!((400..=631).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+        assert!(cache.get("n", "late").is_some());
+        let asked = asked.lock();
+        assert!(asked.iter().all(|query| query.contains("timeoutSeconds=")), "{asked:?}");
+        assert!(asked[1].contains("resourceVersion=5"), "{asked:?}");
+        shutdown.cancel();
     }
 }

@@ -317,10 +317,22 @@ impl Client {
         params: &ListParams,
         from: &str,
     ) -> Result<WatchStream<K>, ClientError> {
+        self.watch_for(namespace, params, from, None).await
+    }
+
+    /// As [`Client::watch`], which the server is asked to end after so long.
+    pub(crate) async fn watch_for<K: Object>(
+        &self,
+        namespace: Option<&str>,
+        params: &ListParams,
+        from: &str,
+        span: Option<Duration>,
+    ) -> Result<WatchStream<K>, ClientError> {
         let mut query = params.query();
         query.push(("watch", "true".to_owned()));
         query.push(("allowWatchBookmarks", "true".to_owned()));
         query.push(("resourceVersion", from.to_owned()));
+        query.extend(span.map(|span| ("timeoutSeconds", span.as_secs().to_string())));
         let path = with_query(collection_path::<K>(namespace), &query);
         let answer = self.open(RawRequest::get(&path)).await?;
         Ok(open_watch(path, answer.into_body()))

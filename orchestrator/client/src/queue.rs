@@ -28,6 +28,9 @@ impl BackOff {
     /// For a server that went away: 200 ms to 10 s.
     pub const RECONNECT: Self =
         Self { base: Duration::from_millis(200), max: Duration::from_secs(10) };
+    /// How long a watch lasts before it is begun anew: ten minutes, less by up to a third.
+    pub(crate) const WATCH: Self =
+        Self { base: Duration::from_secs(600), max: Duration::from_secs(600) };
 
     /// Wait after `failure_count` failures; zero after none.
     #[must_use]

@@ -49,6 +49,8 @@ pub struct TargetReport {
     pub scrape_interval: DurationMs,
     /// Longest an attempt may take.
     pub scrape_timeout: DurationMs,
+    /// How many of its series other targets give as well.
+    pub shared_series: usize,
     /// Whether relabelling dropped it.
     pub dropped: bool,
 }
@@ -111,6 +113,14 @@ struct ActiveTarget {
     health: &'static str,
     scrape_interval: String,
     scrape_timeout: String,
+    /// Ours alone, and there when it is not 0.
+    #[serde(skip_serializing_if = "is_zero")]
+    shared_series: usize,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+const fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 /// Targets by state.
@@ -225,6 +235,7 @@ fn active_target(report: &TargetReport) -> ActiveTarget {
         },
         scrape_interval: report.scrape_interval.to_string(),
         scrape_timeout: report.scrape_timeout.to_string(),
+        shared_series: report.shared_series,
     }
 }
 

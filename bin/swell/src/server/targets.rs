@@ -146,6 +146,7 @@ fn report(state: TargetState) -> TargetReport {
         last_scrape_seconds: state.last_duration.as_secs_f64(),
         scrape_interval: state.interval,
         scrape_timeout: state.timeout,
+        shared_series: state.shared_series,
         dropped: state.dropped,
     }
 }

@@ -8,6 +8,8 @@ use crate::group::{LabelMap, TargetGroup};
 use crate::names::{join, sanitized};
 
 const PREFIX: &str = "__meta_consul_";
+/// Tells which service a target is of.
+pub(super) const SERVICE_LABEL: &str = "__meta_consul_service";
 
 /// An entry of `/v1/health/service/<name>`.
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -216,7 +216,8 @@ impl Watch {
                     let what = format!("service {:?}", self.name);
                     self.cluster.note(&self.output, &what, &failure);
                     if let Some(known) = self.known.lock().get_mut(&self.name) {
-                        known.get_or_insert_default();
+                        let before = || self.output.told_with(entries::SERVICE_LABEL, &self.name);
+                        known.get_or_insert_with(before);
                     }
                     tokio::time::sleep(RETRY_INTERVAL).await;
                 }

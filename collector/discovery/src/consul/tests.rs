@@ -26,6 +26,8 @@ struct Registered {
     index: u64,
     services: Vec<(&'static str, Vec<u16>)>,
     failing: bool,
+    /// This service cannot be asked for.
+    failing_service: &'static str,
 }
 
 #[derive(Clone)]
@@ -55,11 +57,12 @@ async fn answer(
     // A question with an index waits until the state is newer.
     let now = follow.wait_for(|now| now.index > asked || now.failing).await.expect("it lives");
     let now = now.clone();
-    if now.failing {
+    let service = path.strip_prefix("/v1/health/service/");
+    if now.failing || service == Some(now.failing_service) {
         return (axum::http::StatusCode::INTERNAL_SERVER_ERROR, "No cluster leader")
             .into_response();
     }
-    let body = match path.strip_prefix("/v1/health/service/") {
+    let body = match service {
         Some(name) => {
             let found = now.services.iter().find(|(service, _)| *service == name);
             let ports = found.map(|(_, ports)| ports.as_slice()).unwrap_or_default();
@@ -75,7 +78,7 @@ async fn answer(
 }
 
 async fn agent(services: Vec<(&'static str, Vec<u16>)>) -> (Agent, Url) {
-    let catalogue = Registered { index: 7, services, failing: false };
+    let catalogue = Registered { index: 7, services, failing: false, failing_service: "" };
     let agent = Agent {
         catalogue: Arc::new(watch::Sender::new(catalogue)),
         asked: Arc::new(Mutex::new(Vec::new())),
@@ -170,4 +173,26 @@ async fn services_are_followed() {
     assert_eq!(targets(&discovery).len(), 2);
     discovery.run(&[]);
     assert!(targets(&discovery).is_empty());
+}
+
+#[tokio::test]
+async fn a_source_that_starts_anew_keeps_what_was_told_of_services_that_fail() {
+    let (agent, url) = agent(vec![("web", vec![80]), ("db", vec![5432])]).await;
+    let metrics = DiscoveryMetrics::register(&prometheus::Registry::new()).expect("new");
+    let deps = DiscoveryDeps { metrics, own_cluster: None };
+    let mut discovery = Discovery::new("j", deps, Arc::new(tokio::sync::Notify::new()));
+    discovery.run(&[DiscoveryConfig::Consul(Box::new(config(url.clone())))]);
+    until(&discovery, &["10.0.0.1:5432", "10.0.0.1:80"]).await;
+    agent.becomes(|now| {
+        now.failing_service = "db";
+        now.services[0].1.push(81);
+    });
+    let other = ConsulConfig { tag_separator: ";".to_owned(), ..config(url) };
+    discovery.run(&[DiscoveryConfig::Consul(Box::new(other))]);
+    until(&discovery, &["10.0.0.1:5432", "10.0.0.1:80", "10.0.0.1:81"]).await;
+    agent.becomes(|now| {
+        now.failing_service = "";
+        now.services.truncate(1);
+    });
+    until(&discovery, &["10.0.0.1:80", "10.0.0.1:81"]).await;
 }

@@ -6,9 +6,11 @@ use std::collections::BTreeMap;
 
 use futures::future::join_all;
 use hickory_resolver::config::ResolveHosts;
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::ResponseCode;
-use hickory_resolver::proto::rr::{RData, RecordType};
+use hickory_resolver::proto::rr::{IntoName as _, Name, RData, RecordType};
+use hickory_resolver::system_conf::read_system_conf;
 use hickory_resolver::{Resolver, TokioResolver};
 use tracing::warn;
 
@@ -24,6 +26,7 @@ use records::Record;
 pub(crate) struct DnsSource {
     config: DnsConfig,
     resolver: TokioResolver,
+    search: Search,
     metrics: DiscoveryMetrics,
     /// Targets by name as they were last told: a name whose look-up fails keeps its own.
     known: BTreeMap<String, Vec<TargetGroup>>,
@@ -33,31 +36,58 @@ impl DnsSource {
     /// A source that asks the resolvers of this system.
     pub(crate) fn new(config: &DnsConfig, metrics: &DiscoveryMetrics) -> Result<Self, StartError> {
         let refused = |error: NetError| StartError::Resolver(error.into());
-        let mut builder = Resolver::builder_tokio().map_err(refused)?;
-        let options = builder.options_mut();
+        let (system, mut options) = read_system_conf().map_err(refused)?;
         // What is asked for each interval is to be as new as that.
         options.cache_size = 0;
         options.use_hosts_file = ResolveHosts::Never;
+        let domains = system.domain().into_iter().chain(system.search()).cloned().collect();
+        let search = Search { domains, dots_min: options.ndots };
+        let mut builder = Resolver::builder_with_config(system, TokioRuntimeProvider::default());
+        *builder.options_mut() = options;
         let resolver = builder.build().map_err(refused)?;
-        Ok(Self::with_resolver(config, resolver, metrics))
+        Ok(Self::with_resolver(config, resolver, search, metrics))
     }
 
     fn with_resolver(
         config: &DnsConfig,
         resolver: TokioResolver,
+        search: Search,
         metrics: &DiscoveryMetrics,
     ) -> Self {
         let (config, metrics) = (config.clone(), metrics.clone());
-        Self { config, resolver, metrics, known: BTreeMap::new() }
+        Self { config, resolver, search, metrics, known: BTreeMap::new() }
     }
 
-    pub(crate) async fn run(self, output: Output) {
+    /// Begins with what the source before this one told of its names.
+    fn take_over(&mut self, output: &Output) {
+        for name in &self.config.names {
+            let told = output.told_with(records::NAME_LABEL, name);
+            if !told.is_empty() {
+                self.known.insert(name.clone(), told);
+            }
+        }
+    }
+
+    pub(crate) async fn run(mut self, output: Output) {
+        self.take_over(&output);
         let interval = self.config.refresh.to_std();
         refresh::run(self, interval, output).await;
     }
 
-    /// The records of a name; none when the servers say so.
+    /// The records of the first of the full names that has any; none when the servers say of each that it has none.
     async fn look_up(&self, name: &str) -> Result<Vec<Record>, NetError> {
+        let mut failure = None;
+        for full in self.search.full_names(name)? {
+            match self.look_up_full(full).await {
+                Ok(records) if records.is_empty() => {}
+                Ok(records) => return Ok(records),
+                Err(error) => failure = Some(error),
+            }
+        }
+        failure.map_or(Ok(Vec::new()), Err)
+    }
+
+    async fn look_up_full(&self, name: Name) -> Result<Vec<Record>, NetError> {
         self.metrics.dns_lookups_total.inc();
         let wanted = match self.config.record {
             DnsRecord::Srv => RecordType::SRV,
@@ -88,6 +118,36 @@ impl DnsSource {
             _ => None,
         });
         Ok(records.collect())
+    }
+}
+
+/// What names that do not end in a dot may stand for.
+#[derive(Clone, Debug)]
+struct Search {
+    domains: Vec<Name>,
+    /// A name with so many dots is tried as it stands first, others last.
+    dots_min: usize,
+}
+
+impl Search {
+    /// The full names in the order in which they are tried.
+    fn full_names(&self, name: &str) -> Result<Vec<Name>, NetError> {
+        let name = name.into_name()?;
+        if name.is_fqdn() {
+            return Ok(vec![name]);
+        }
+        let mut as_it_stands = name.clone();
+        as_it_stands.set_fqdn(true);
+        let mut names = Vec::new();
+        for domain in &self.domains {
+            // One that gets too long is none.
+            let joined = name.clone().append_domain(domain).ok();
+            names.extend(joined.filter(|joined| !names.contains(joined)));
+        }
+        let dots = usize::from(name.num_labels()).saturating_sub(1);
+        let at = if dots >= self.dots_min { 0 } else { names.len() };
+        names.insert(at, as_it_stands);
+        Ok(names)
     }
 }
 

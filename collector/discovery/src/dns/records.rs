@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use crate::group::{LabelMap, TargetGroup};
 use crate::names::join;
 
-const NAME_LABEL: &str = "__meta_dns_name";
+pub(super) const NAME_LABEL: &str = "__meta_dns_name";
 const SRV_TARGET_LABEL: &str = "__meta_dns_srv_record_target";
 const SRV_PORT_LABEL: &str = "__meta_dns_srv_record_port";
 const MX_TARGET_LABEL: &str = "__meta_dns_mx_record_target";

@@ -5,7 +5,6 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
-use hickory_resolver::net::runtime::TokioRuntimeProvider;
 
 use super::*;
 
@@ -49,6 +48,11 @@ impl NameServer {
     }
 
     fn source(&self, record: DnsRecord, names: &[&str]) -> DnsSource {
+        self.source_within(&[], record, names)
+    }
+
+    /// A source whose names may be of these domains.
+    fn source_within(&self, domains: &[&str], record: DnsRecord, names: &[&str]) -> DnsSource {
         let mut server = NameServerConfig::udp_and_tcp(Ipv4Addr::LOCALHOST.into());
         server.connections = vec![ConnectionConfig::udp(), ConnectionConfig::tcp()];
         server.connections.iter_mut().for_each(|connection| connection.port = self.port);
@@ -65,7 +69,9 @@ impl NameServer {
             refresh: swell_model::DurationMs::from_secs(30),
         };
         let metrics = DiscoveryMetrics::register(&prometheus::Registry::new()).expect("new");
-        DnsSource::with_resolver(&config, builder.build().expect("good"), &metrics)
+        let domains = domains.iter().map(|domain| domain.into_name().expect("a name")).collect();
+        let search = Search { domains, dots_min: 1 };
+        DnsSource::with_resolver(&config, builder.build().expect("good"), search, &metrics)
     }
 }
 
@@ -102,4 +108,62 @@ async fn records_of_a_real_server_are_targets() {
     drop(server);
     assert!(targets(&mut srv).await.is_err());
     assert_eq!(srv.known.len(), 1);
+}
+
+#[tokio::test]
+async fn a_name_that_could_not_be_asked_for_in_one_domain_is_not_taken_for_gone() {
+    let Some(server) = NameServer::start() else { return };
+    let mut known = server.source(DnsRecord::A, &["a.swell.test."]);
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    while targets(&mut known).await.is_err() {
+        assert!(tokio::time::Instant::now() < deadline, "the name server does not answer");
+    }
+    // It answers for one domain, and refuses to say anything of the other.
+    let within =
+        |domains: &[&str], name: &str| server.source_within(domains, DnsRecord::A, &[name]);
+    for domains in [["swell.test.", "other.test."], ["other.test.", "swell.test."]] {
+        let found = targets(&mut within(&domains, "a")).await.expect("an answer");
+        assert_eq!(found, ["192.0.2.1:80"]);
+        let error = targets(&mut within(&domains, "gone")).await.expect_err("nobody knows");
+        assert!(error.to_string().contains("no name could be looked up"), "{error}");
+    }
+    let found = targets(&mut within(&["swell.test."], "gone.swell.test.")).await;
+    assert_eq!(found.expect("it is gone"), [""; 0]);
+}
+
+#[test]
+fn names_are_tried_as_the_system_would() {
+    let search = Search {
+        domains: ["a.test.", "b.test.", "a.test."].map(|it| it.into_name().expect("a name")).into(),
+        dots_min: 1,
+    };
+    for (name, expected) in [
+        ("x.", vec!["x."]),
+        ("x", vec!["x.a.test.", "x.b.test.", "x."]),
+        ("x.y", vec!["x.y.", "x.y.a.test.", "x.y.b.test."]),
+    ] {
+        let names = search.full_names(name).expect("good");
+        let texts: Vec<String> = names.iter().map(Name::to_string).collect();
+        assert_eq!(texts, expected, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_source_that_starts_anew_keeps_what_was_told_of_names_that_fail() {
+    let Some(server) = NameServer::start() else { return };
+    // The server refuses to tell of the second name.
+    let mut anew = server.source(DnsRecord::A, &["a.swell.test.", "b.other.test."]);
+    let told = |address: &str, name: &str| {
+        records::groups(name, 80, vec![Record::Address(address.parse().expect("an address"))])
+    };
+    let before = [told("192.0.2.9", "a.swell.test."), told("192.0.2.8", "b.other.test.")].concat();
+    anew.take_over(&crate::discovery::Output::of_test(before));
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    let found = loop {
+        match targets(&mut anew).await {
+            Ok(found) if found.contains(&"192.0.2.1:80".to_owned()) => break found,
+            _ => assert!(tokio::time::Instant::now() < deadline, "no answer"),
+        }
+    };
+    assert_eq!(found, ["192.0.2.1:80", "192.0.2.8:80"]);
 }

@@ -141,3 +141,41 @@ async fn a_job_given_twice_is_refused() {
     lab.stop().await;
     assert!(matches!(handle.reload(Vec::new()).await, Err(ScrapeError::Ended)));
 }
+
+/// How many series each target shares with others, and how many there are of these.
+fn shared(lab: &Lab) -> (Vec<usize>, f64) {
+    let families = lab.registry.gather();
+    let family = families.iter().find(|it| it.name() == "swell_scrape_shared_series");
+    let count = family.expect("registered").get_metric()[0].get_gauge().get_value();
+    (lab.handle.targets().iter().map(|target| target.shared_series).collect(), count)
+}
+
+#[tokio::test]
+async fn series_that_two_targets_give_are_counted_until_one_gives_them_no_more() {
+    let body = "a{instance=\"x\"} 1\nb{instance=\"x\"} 1\nc 1\n";
+    let (first, second) = (Target::text(body).await, Target::text(body).await);
+    let mut configs = vec![job(&[&first]), job(&[&second])];
+    configs[1].job_name = "k".to_owned();
+    for config in &mut configs {
+        // Each has labels of its own, and none of them is in what the targets tell.
+        config.static_groups[0].labels.insert("job".to_owned(), "j".to_owned());
+        config.honor_labels = true;
+    }
+    configs[1].static_groups[0].labels.insert("instance".to_owned(), "k".to_owned());
+    let lab = Lab::start(configs.clone());
+    lab.until("both shared series", |lab| shared(lab) == (vec![2, 2], 2.0)).await;
+    second.says("b{instance=\"x\"} 1\n");
+    lab.until("one less", |lab| shared(lab) == (vec![1, 1], 1.0)).await;
+    second.answers(Answer::Status(axum::http::StatusCode::NOT_FOUND));
+    lab.until("none of a target that is down", |lab| shared(lab) == (vec![0, 0], 0.0)).await;
+    second.says(body);
+    lab.until("both again", |lab| shared(lab) == (vec![2, 2], 2.0)).await;
+    // Targets with equal labels share all, which `up` stands for.
+    configs[1].static_groups[0].labels.insert("instance".to_owned(), "i".to_owned());
+    lab.handle.reload(configs.clone()).await.expect("applied");
+    lab.until("up as well", |lab| shared(lab) == (vec![3, 3], 3.0)).await;
+    configs.pop();
+    lab.handle.reload(configs).await.expect("applied");
+    lab.until("one target is left", |lab| shared(lab) == (vec![0], 0.0)).await;
+    lab.stop().await;
+}

@@ -106,6 +106,47 @@ async fn certificates_are_checked_and_shown() {
 }
 
 #[tokio::test]
+async fn certificates_that_are_replaced_in_their_files_count_from_the_next_connection() {
+    let now = SystemClock::new().now();
+    let authority = Authority::in_memory(now).expect("an authority");
+    let identity = authority.issue_server("t", &["127.0.0.1"], now).expect("issued");
+    let tls = server_config(&identity, authority.certificate_pem(), ClientAuth::Required);
+    let tls = tls.expect("a TLS server");
+    let target = Target::start_with(Answer::Body(TEXT, "a 1\n".to_owned()), Some(tls)).await;
+    let stranger = Authority::in_memory(now).expect("an authority");
+    let dir = tempfile::tempdir().expect("a folder");
+    let file = |name: &str| dir.path().join(name);
+    let put = |name: &str, text: &str| std::fs::write(file(name), text).expect("written");
+    let give = |authority: &Authority| {
+        let client = authority.issue_client("scraper", "swell", now).expect("issued");
+        put("client.pem", client.certificate_pem());
+        // Between the two they do not fit each other.
+        put("client.key", client.key_pem());
+    };
+    put("ca.pem", stranger.certificate_pem());
+    give(&stranger);
+    let mut config = job(&[&target]);
+    config.scheme = Scheme::Https;
+    config.interval.0 = 500;
+    config.timeout.0 = 500;
+    config.client.tls = TlsOptions {
+        ca: Some(Pem::File(file("ca.pem"))),
+        identity: Some((Pem::File(file("client.pem")), Pem::File(file("client.key")))),
+        ..TlsOptions::default()
+    };
+    let lab = Lab::start(vec![config]);
+    lab.until_error("invalid peer certificate").await;
+    put("ca.pem", authority.certificate_pem());
+    give(&authority);
+    lab.until_last("a", "1").await;
+    // What is no certificate changes nothing.
+    put("ca.pem", "nothing");
+    target.says("a 2\n");
+    lab.until_last("a", "2").await;
+    lab.stop().await;
+}
+
+#[tokio::test]
 async fn tls_options_that_cannot_be_used_are_told_at_once() {
     let target = Target::text("a 1\n").await;
     for (tls, part) in [

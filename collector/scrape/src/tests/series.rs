@@ -5,6 +5,7 @@ use swell_model::{DurationMs, Labels, MetricKind, TimestampMs};
 use swell_relabel::{Action, Rule, RuleSpec};
 
 use super::memory::Memory;
+use crate::claims::Claimed;
 use crate::config::{Limits, ScrapeConfig};
 use crate::ingest::{IngestError, Ingested, TargetSeries};
 
@@ -20,7 +21,7 @@ impl Bench {
         let labels = Labels::from_pairs([("job", "j"), ("instance", "i")]);
         Self {
             memory: Memory::default(),
-            series: TargetSeries::new(labels),
+            series: TargetSeries::new(labels, Claimed::alone()),
             config: ScrapeConfig::new("j", DurationMs(1000), DurationMs(1000)),
             now: TimestampMs(0),
         }

@@ -21,6 +21,7 @@ fn report(pool: &str, health: TargetHealth, dropped: bool) -> TargetReport {
         last_scrape_seconds: 0.25,
         scrape_interval: DurationMs::from_secs(15),
         scrape_timeout: DurationMs::from_secs(10),
+        shared_series: if pool == "b" { 3 } else { 0 },
         dropped,
     }
 }
@@ -54,6 +55,7 @@ async fn targets_are_listed_by_state_and_pool() {
             "scrapeTimeout": "10s",
         })
     );
+    assert_eq!(data["activeTargets"][1]["sharedSeries"], 3);
     assert_eq!(data["activeTargets"][1]["health"], "down");
     assert_eq!(data["activeTargets"][1]["lastError"], "refused");
     assert_eq!(data["activeTargets"][2]["health"], "unknown");
