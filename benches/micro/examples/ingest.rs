@@ -1,7 +1,8 @@
 //! What a sample costs from the request until it is compact, without sockets and by phase:
 //! `cargo run --release -p swell-bench-micro --example ingest -- SERIES ROWS STEP_S`.
 //!
-//! Requests of remote write go through the route into an engine on disk, upkeep looks after every [`UPKEEP_SAMPLES`]; then
+//! Requests of remote write go through the route into an engine on disk, upkeep looks after every [`UPKEEP_SAMPLES`], and for
+//! a checkpoint after every [`LOOK_SAMPLES`]; what a kill right behind the last request costs the next start is measured; then
 //! a sample of now closes all windows, the database is closed, and a second one flushes and merges until nothing is left,
 //! as `swell tsdb compact` does behind `benches/compare`. CPU is that of the process, without making the requests.
 
@@ -20,8 +21,10 @@ use swell_model::{Batch, Labels, LabelsBuilder, METRIC_NAME, Row, SampleSink as 
 use swell_telemetry::Registry;
 use swell_tsdb_http::{Readiness, RemoteWrite, RemoteWriteConfig, write_router};
 
-/// A server that is pushed to at full speed gets so many in the 15 seconds between two looks.
+/// A server that is pushed to at full speed gets so many in the 15 seconds between two runs of upkeep.
 const UPKEEP_SAMPLES: usize = 20_000_000;
+/// And so many in the second between two looks whether a checkpoint is due.
+const LOOK_SAMPLES: usize = 2_500_000;
 const TWO_HOURS_MS: i64 = 7_200_000;
 
 #[tokio::main(flavor = "current_thread")]
@@ -93,7 +96,7 @@ async fn push(
     let receiver = RemoteWrite::new(config, db.clone(), clock.clone(), readiness, &registry)?;
     let router = write_router(receiver);
     let (mut first_s, mut others_s, mut upkeep_s) = (0.0, 0.0, 0.0);
-    let mut looked_at = 0;
+    let (mut kept_up_at, mut looked_at) = (0, 0);
     for row in 0..row_count {
         let (bodies, samples) = requests.next_row()?;
         phases.samples += samples;
@@ -101,18 +104,24 @@ async fn push(
         send(&router, bodies).await?;
         let pushed = cpu_s();
         *(if row == 0 { &mut first_s } else { &mut others_s }) += pushed - before;
-        if phases.samples - looked_at >= UPKEEP_SAMPLES || row + 1 == row_count {
-            looked_at = phases.samples;
+        if phases.samples - kept_up_at >= UPKEEP_SAMPLES {
+            kept_up_at = phases.samples;
             db.maintain(TimestampMs(0))?;
-            upkeep_s += cpu_s() - pushed;
+        } else if phases.samples - looked_at >= LOOK_SAMPLES {
+            looked_at = phases.samples;
+            db.checkpoint_if_due()?;
         }
+        upkeep_s += cpu_s() - pushed;
     }
     drop(requests);
+    start_after_a_kill(folder, phases)?;
+    let before = cpu_s();
+    db.maintain(TimestampMs(0))?;
+    upkeep_s += cpu_s() - before;
     phases.add("push, series new", first_s);
     phases.add("push, series known", others_s);
     phases.add("upkeep while pushing", upkeep_s);
     println!("resident: {} MiB", resident_bytes()? >> 20);
-    start_after_a_kill(folder, phases)?;
     let end: Labels = {
         let mut builder = LabelsBuilder::default();
         builder.set(METRIC_NAME, "ingest_end");

@@ -50,8 +50,9 @@ fn main() -> Fallible<()> {
     db.close()?;
     let log = wal(&dir)?;
     let len = u16::try_from(log.len())?.to_le_bytes();
+    let labels = read_whole(&dir, "labels-00000001", 1 << 20)?;
     let checkpoint = read_whole(&dir, "checkpoint", 1 << 20)?;
-    put("checkpoint", "head", &[&len[..], &log, &checkpoint].concat())?;
+    put("checkpoint", "head_and_labels", &[&len[..], &log, &labels, &checkpoint].concat())?;
 
     let dir = MemDir::new();
     let db = open(&dir, 0)?;

@@ -89,14 +89,22 @@ pub(crate) fn log_segment(bytes: &[u8]) -> bool {
     use_files(&[("wal/00000001.wal", &bytes)])
 }
 
-/// The length of the log's segment in two bytes, the segment, then a checkpoint that goes on in it.
+/// The length of the log's segment in two bytes, the segment, the labels that a checkpoint names, unless it is one of the
+/// first version, and the checkpoint that goes on in the segment.
 pub(crate) fn checkpoint(bytes: &[u8]) -> bool {
     let Some((len, rest)) = bytes.split_first_chunk::<2>() else { return false };
     let (segment, rest) = rest.split_at(rest.len().min(usize::from(u16::from_le_bytes(*len))));
     let (mut segment, mut rest) = (segment.to_vec(), rest.to_vec());
     repair::log_segment(&mut segment);
-    repair::checkpoint(&mut rest);
-    use_files(&[("wal/00000001.wal", &segment), ("checkpoint", &rest)])
+    let log = ("wal/00000001.wal", &segment[..]);
+    let Some((len, digest)) = repair::labels(&mut rest) else {
+        repair::checkpoint(&mut rest);
+        return use_files(&[log, ("checkpoint", &rest)]);
+    };
+    let (labels, checkpoint) = rest.split_at_mut(len);
+    repair::seal(checkpoint, len, digest);
+    repair::checkpoint(checkpoint);
+    use_files(&[log, ("labels-00000001", labels), ("checkpoint", checkpoint)])
 }
 
 pub(crate) fn block(bytes: &[u8]) -> bool {

@@ -39,21 +39,50 @@ pub(crate) fn log_segment(bytes: &mut [u8]) {
 
 /// A checkpoint.
 pub(crate) fn checkpoint(bytes: &mut [u8]) {
+    frames_of_checkpoint(bytes, |_| false);
+}
+
+/// A file of labels at the beginning of these bytes, if there is one: its length, and the checksum of its frames'
+/// checksums.
+pub(crate) fn labels(bytes: &mut [u8]) -> Option<(usize, u32)> {
+    const END: u8 = 10;
+    bytes.starts_with(b"SWELLLBL").then(|| frames_of_checkpoint(bytes, |kind| kind == END))
+}
+
+/// What a checkpoint says of its labels, where it takes as many bytes as before.
+pub(crate) fn seal(checkpoint: &mut [u8], len: usize, digest: u32) {
+    const LABELS: u8 = 11;
+    let Some([LABELS, 1, low, high, place @ ..]) = checkpoint.get_mut(24..32) else { return };
+    if (0x80..0x4000).contains(&len) {
+        (*low, *high) = (len.to_le_bytes()[0] | 0x80, (len >> 7).to_le_bytes()[0]);
+        place.copy_from_slice(&digest.to_le_bytes());
+    }
+}
+
+/// Header and frames, up to the first whose kind `is_last`; gives their length and the checksum of their checksums.
+fn frames_of_checkpoint(bytes: &mut [u8], is_last: impl Fn(u8) -> bool) -> (usize, u32) {
     if bytes.len() < 16 {
-        return;
+        return (bytes.len(), 0);
     }
     put(bytes, 12, crc32fast::hash(&bytes[..12]));
     let (mut at, mut frame_nr) = (16, 0_u32);
+    let mut digest = crc32fast::Hasher::new();
     while let Some(len) = word(bytes, at) {
-        let Some(end) = at.checked_add(8 + len).filter(|end| *end <= bytes.len()) else { return };
+        let Some(end) = at.checked_add(8 + len).filter(|end| *end <= bytes.len()) else { break };
         let mut hasher = crc32fast::Hasher::new();
         hasher.update(&frame_nr.to_le_bytes());
         hasher.update(&bytes[at..at + 4]);
         hasher.update(&bytes[at + 8..end]);
         put(bytes, at + 4, hasher.finalize());
+        digest.update(&bytes[at + 4..at + 8]);
+        let kind = bytes[at + 8..end].first().copied();
         at = end;
         frame_nr += 1;
+        if kind.is_some_and(&is_last) {
+            break;
+        }
     }
+    (at, digest.finalize())
 }
 
 /// A block, as far as its directories can be followed.

@@ -24,7 +24,8 @@ const MANTISSA_MAX: f64 = 9_007_199_254_740_992.0;
 )]
 #[inline]
 pub fn float_of(mantissa: i64, exponent: u8) -> f64 {
-    mantissa as f64 / POWERS[usize::from(exponent)]
+    // Most columns are whole numbers, and dividing is what takes long.
+    if exponent == 0 { mantissa as f64 } else { mantissa as f64 / POWERS[usize::from(exponent)] }
 }
 
 /// The nearest mantissa, whether or not it gives the value back exactly; `None` when it is too large, or the
@@ -43,8 +44,23 @@ pub(crate) fn nearest_mantissa(value: f64, exponent: u8) -> Option<i64> {
 #[must_use]
 #[inline]
 pub fn exact_mantissa(value: f64, exponent: u8) -> Option<i64> {
+    if exponent == 0 {
+        return whole_number(value);
+    }
     nearest_mantissa(value, exponent)
         .filter(|mantissa| float_of(*mantissa, exponent).to_bits() == value.to_bits())
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    reason = "checked against MANTISSA_MAX before, and by the way back after"
+)]
+#[inline]
+fn whole_number(value: f64) -> Option<i64> {
+    let number = value as i64;
+    let is_exact = value.abs() < MANTISSA_MAX && (number as f64).to_bits() == value.to_bits();
+    is_exact.then_some(number)
 }
 
 /// The smallest exponent from `from` on, and up to 18, under which the value is exact.
@@ -74,6 +90,8 @@ mod tests {
         check(1_234.567_891, Some((1_234_567_891, 6)));
         check(1e-9, Some((1, 9)));
         check(4_503_599_627_370_496.0, Some((4_503_599_627_370_496, 0)));
+        check(-9_007_199_254_740_991.0, Some((-9_007_199_254_740_991, 0)));
+        check(9_007_199_254_740_992.0, None);
     }
 
     #[test]

@@ -271,7 +271,7 @@ impl Inner {
         writer.make_room().map_err(log_failure)?;
         let encoded = {
             let state = self.state.read();
-            writer.encode(&batch, |series| state.head.labels(series))
+            writer.encode(&batch, |series| state.head.pairs(series))
         };
         let Some(encoded) = encoded.map_err(log_failure)? else {
             let reason =

@@ -59,10 +59,7 @@ impl Db {
                 lists.push(head.index.values(name).map(|(value, _)| value.to_owned()).collect());
             } else {
                 let Ok(found) = swell_index::select(&head.index, matchers);
-                let labels = found.into_iter().filter_map(|idx| head.index.labels(idx));
-                let values: BTreeSet<String> =
-                    labels.filter_map(|labels| labels.get(name).map(str::to_owned)).collect();
-                lists.push(values.into_iter().collect());
+                lists.push(head.index.values_of(&found, name));
             }
         });
         let on_damage = OnDamage::PassOver;

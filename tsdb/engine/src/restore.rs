@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::db::Inner;
 use crate::described::Described;
 use crate::exemplars::Exemplars;
-use crate::head::Head;
+use crate::head::{DefinedPairs, Head};
 use crate::maintain::MaintainError;
 use crate::open::{OpenError, Opening, report};
 use crate::status::Damage;
@@ -131,7 +131,7 @@ impl Replay {
         inner.state.write().head = head;
         *inner.exemplars.write() = exemplars;
         *inner.metadata.write() = described;
-        *inner.saved.lock() = Saved { file_bytes: from.file_bytes, logged_bytes: 0 };
+        *inner.saved.lock() = Saved::found(from.file_bytes, from.labels_bytes);
         let outcome = Outcome {
             damage,
             record_count: replayed.record_count,
@@ -184,7 +184,7 @@ impl Opening<'_> {
         }
         let loaded = match checkpoint::read(self.dir) {
             Ok(loaded) => loaded,
-            Err(error @ ReadCheckpointError::Newer(_)) => {
+            Err(error @ ReadCheckpointError::Newer { .. }) => {
                 let (location, what) = (self.location.clone(), chain(&error));
                 return Err(OpenError::Newer { location, what });
             }
@@ -198,7 +198,10 @@ impl Opening<'_> {
             let file_name = name.rsplit('/').next();
             segments.iter().any(|entry| Some(&*entry.name) == file_name)
         };
-        if let Some(Loaded { head, resume, damage: known, exemplars, descriptions }) = loaded {
+        if let Some(loaded) = loaded {
+            let Loaded { head, labels_bytes, resume, damage: known, exemplars, descriptions } =
+                loaded;
+            from.labels_bytes = labels_bytes;
             let segment = wal::segment_name(resume.segment_nr);
             let has_records = resume.offset > wal::SEGMENT_HEADER_LEN as u64;
             // One that had none yet need not have been made, unless there are later ones.
@@ -244,7 +247,7 @@ impl Opening<'_> {
         let known = resume.iter().flat_map(|resume| &resume.known);
         let mut known: Vec<Option<SeriesRef>> =
             known.map(|idx| idx.map(|idx| restored.head.reference(idx))).collect();
-        let mut take = |position: Position, record: wal::Record| {
+        let mut take = |position: Position, record: wal::Record<'_>| {
             if segment != Some(position.segment_nr) {
                 segment = Some(position.segment_nr);
                 known.clear();
@@ -271,6 +274,8 @@ impl Opening<'_> {
 pub(crate) struct Beginning {
     /// Bytes of the checkpoint that is there.
     pub(crate) file_bytes: Option<u64>,
+    /// Bytes of the file with its labels.
+    pub(crate) labels_bytes: u64,
     pub(crate) is_used: bool,
     pub(crate) resume: Option<Resume>,
     /// Why it is not used.
@@ -289,15 +294,17 @@ impl Restored {
     fn take(
         &mut self,
         known: &mut Vec<Option<SeriesRef>>,
-        record: BatchRecord,
+        record: BatchRecord<'_>,
         position: Position,
     ) -> u64 {
         let first = record.first_id as usize;
-        for (offset, labels) in record.defined.iter().enumerate() {
-            if known.len() <= first + offset {
-                known.resize(first + offset + 1, None);
-            }
-            known[first + offset] = Some(self.head.resolve(labels));
+        let defined_count = record.defined.len();
+        if known.len() < first + defined_count {
+            known.resize(first + defined_count, None);
+        }
+        let mut pairs = DefinedPairs::new(&record.defined);
+        for nr in 0..defined_count {
+            known[first + nr] = Some(self.head.define(&mut pairs, nr));
         }
         let series_of = |id: u32| known.get(id as usize).copied().flatten();
         let mut unattributed = 0;
@@ -331,15 +338,18 @@ impl Restored {
 
 /// The samples of a row whose series are known.
 fn known_part(row: RecordRow, series_of: impl Fn(u32) -> Option<SeriesRef>) -> Row {
-    let resolved: Vec<Option<SeriesRef>> = row.series.iter().map(|id| series_of(*id)).collect();
-    let RecordRow { timestamp, mut values, mut starts, .. } = row;
-    if resolved.iter().any(Option::is_none) {
-        let mut is_known = resolved.iter().map(Option::is_some);
+    let mut series = Vec::with_capacity(row.series.len());
+    series.extend(row.series.iter().map_while(|id| series_of(*id)));
+    let RecordRow { timestamp, series: ids, mut values, mut starts } = row;
+    if series.len() < ids.len() {
+        let mut is_known = ids.iter().map(|id| series_of(*id).is_some());
         values.retain(|_| is_known.next().unwrap_or(true));
-        let mut is_known = resolved.iter().map(Option::is_some);
+        let mut is_known = ids.iter().map(|id| series_of(*id).is_some());
         starts.retain(|_| is_known.next().unwrap_or(true));
+        series.clear();
+        series.extend(ids.iter().filter_map(|id| series_of(*id)));
     }
-    Row { timestamp, series: resolved.into_iter().flatten().collect(), values, starts }
+    Row { timestamp, series, values, starts }
 }
 
 /// The log names no series any more: those without samples go. When blocks reach further than what the log says is in

@@ -110,7 +110,7 @@ pub struct WalStatus {
     pub torn_bytes: u64,
     /// Bytes in memory for each series that the current segment defines.
     pub memory_bytes: usize,
-    /// Bytes of the checkpoint, 0 when there is none.
+    /// Bytes of the checkpoint and of the labels that it names, 0 when there is none.
     pub checkpoint_bytes: u64,
     /// Whether the last open began at a checkpoint.
     pub began_at_checkpoint: bool,
@@ -220,7 +220,10 @@ impl Db {
                 replayed_record_count: outcome.map_or(0, |it| it.record_count),
                 torn_bytes: outcome.map_or(0, |it| it.torn_bytes),
                 memory_bytes: writer.heap_bytes(),
-                checkpoint_bytes: inner.saved.lock().file_bytes.unwrap_or(0),
+                checkpoint_bytes: {
+                    let saved = inner.saved.lock();
+                    saved.file_bytes.map_or(0, |bytes| bytes + saved.labels_bytes)
+                },
                 began_at_checkpoint: outcome.is_some_and(|it| it.began_at_checkpoint),
                 checkpoint_fault: outcome.and_then(|it| it.checkpoint_fault.clone()),
             }

@@ -19,6 +19,12 @@ use swell_model::{
 const CHECKPOINT: &str = "checkpoint";
 const STEP_MS: i64 = HOUR / 4;
 
+/// Names of the files with labels of series.
+fn labels_files(disk: &MemDir) -> Vec<String> {
+    let entries = disk.list("").expect("lists").into_iter();
+    entries.map(|entry| entry.name).filter(|name| name.starts_with("labels-")).collect()
+}
+
 /// A checkpoint at each upkeep, if anything was logged.
 fn settings(wal_sync: WalSync) -> Config {
     Config { checkpoint_log_bytes: 1, ..config(wal_sync) }
@@ -151,7 +157,8 @@ fn after_closing_no_record_is_read() {
         let db = open(Arc::new(disk.clone()), settings(WalSync::Never)).expect("opens");
         let wal = db.status().wal;
         assert!(wal.began_at_checkpoint && wal.replayed_record_count == 0, "{wal:?}");
-        assert_eq!(wal.checkpoint_bytes, written.len() as u64);
+        let labels = read_whole(&disk, &labels_files(&disk)[0], u64::MAX).expect("there");
+        assert_eq!(wal.checkpoint_bytes, (written.len() + labels.len()) as u64);
         assert_eq!(read_all(&db), model);
         // Nothing was logged since.
         db.close().expect("closes");
@@ -301,6 +308,88 @@ fn a_checkpoint_that_ends_early_or_is_missing_is_done_without() {
     assert_eq!(read_all(&db), model);
 }
 
+/// The disk starts without its checkpoint, knows all, and closing puts a sound one there.
+fn check_done_without(hurt: &MemDir, model: &Model, what: &str) {
+    let db = open(Arc::new(hurt.clone()), settings(WalSync::Never)).expect(what);
+    let wal = db.status().wal;
+    assert!(!wal.began_at_checkpoint, "{what}");
+    let fault = wal.checkpoint_fault.expect("told");
+    assert!(fault.contains("labels-"), "{what}: {fault}");
+    assert!(db.verify_checkpoint().expect_err("told").starts_with(&fault), "{what}");
+    assert_eq!(read_all(&db), *model, "{what}");
+    assert_eq!(db.status().damage, [], "{what}: nothing is lost");
+    db.close().expect("closes");
+    let db = open(Arc::new(hurt.clone()), settings(WalSync::Never)).expect("opens");
+    assert!(db.status().wal.began_at_checkpoint, "{what}");
+    assert_eq!(read_all(&db), *model, "{what}");
+    assert_eq!(labels_files(hurt).len(), 1, "{what}: old ones are gone");
+}
+
+#[test]
+fn damaged_or_missing_labels_cost_time_and_nothing_else() {
+    let (disk, model) = build();
+    let files = labels_files(&disk);
+    let [file] = &files[..] else { panic!("{files:?}") };
+    let bytes = read_whole(&disk, file, u64::MAX).expect("there");
+    let mut choices = Choices(6);
+    for offset in (0..bytes.len()).step_by(3) {
+        let hurt = disk.after_kill();
+        let bit = choices.below(8);
+        hurt.flip(file, offset, 1 << bit).expect("flips");
+        check_done_without(&hurt, &model, &format!("byte {offset}, bit {bit}"));
+    }
+    for kept in (0..bytes.len()).step_by(7) {
+        let hurt = disk.after_kill();
+        hurt.lose_end(file, kept).expect("cuts");
+        check_done_without(&hurt, &model, &format!("cut to {kept}"));
+    }
+    let hurt = disk.after_kill();
+    hurt.remove(file).expect("removes");
+    check_done_without(&hurt, &model, "missing");
+    // A sound one of other series, under the same name.
+    let other = MemDir::new();
+    let db = open(Arc::new(other.clone()), settings(WalSync::Never)).expect("opens");
+    append(&db, 1000, &[(7, 1.0), (8, 1.0)]).expect("appends");
+    db.close().expect("closes");
+    let others = read_whole(&other, &labels_files(&other)[0], u64::MAX).expect("there");
+    let put = |disk: &MemDir, name: &str, bytes: &[u8]| {
+        disk.create(name).and_then(|new| new.append(bytes)).expect("writes");
+    };
+    let hurt = disk.after_kill();
+    hurt.remove(file).expect("removes");
+    put(&hurt, file, &others);
+    check_done_without(&hurt, &model, "another");
+}
+
+#[test]
+fn labels_are_written_anew_once_many_series_came_and_all_are_known_after_a_start() {
+    let disk = MemDir::new();
+    let db = open(Arc::new(disk.clone()), settings(WalSync::Never)).expect("opens");
+    let mut model = Model::new();
+    let mut file = String::new();
+    let mut at = 0;
+    // How many series there are, and whether they are enough for a new file.
+    for (count, is_new) in [(3, true), (5, false), (900, false), (1100, true), (1101, false)] {
+        let samples: Vec<(usize, f64)> = (0..count).map(|nr| (nr, nr as f64)).collect();
+        at += 1000;
+        append(&db, at, &samples).expect("appends");
+        add(&mut model, at, &samples);
+        db.checkpoint().expect("writes");
+        let files = labels_files(&disk);
+        assert_eq!(files.len(), 1, "{files:?}");
+        assert_eq!(files[0] != file, is_new, "{count} series");
+        file.clone_from(&files[0]);
+        let back = open(Arc::new(disk.after_kill()), settings(WalSync::Never)).expect("opens");
+        let wal = back.status().wal;
+        assert!(wal.began_at_checkpoint && wal.replayed_record_count == 0, "{wal:?}");
+        assert_eq!(back.status().head.series_count, count);
+        assert_eq!(read_all(&back), model);
+        // Series go on where they were.
+        append(&back, at + 500, &samples).expect("appends");
+        assert_eq!(back.status().head.series_count, count);
+    }
+}
+
 #[test]
 fn a_checkpoint_whose_segment_was_to_come_is_of_no_use_once_only_later_ones_are_there() {
     let disk = MemDir::new();
@@ -330,7 +419,7 @@ fn a_checkpoint_whose_segment_was_to_come_is_of_no_use_once_only_later_ones_are_
 #[test]
 fn a_checkpoint_of_a_newer_version_is_refused_and_left_alone() {
     let (disk, _) = build();
-    disk.flip(CHECKPOINT, 8, 1 ^ 2).expect("version 1 becomes 2");
+    disk.flip(CHECKPOINT, 8, 2 ^ 3).expect("version 2 becomes 3");
     let header = read_whole(&disk, CHECKPOINT, u64::MAX).expect("there");
     let checksum = crc32fast::hash(&header[..12]).to_le_bytes();
     for (idx, byte) in checksum.into_iter().enumerate() {
@@ -340,7 +429,7 @@ fn a_checkpoint_of_a_newer_version_is_refused_and_left_alone() {
     let error = open(Arc::new(disk.clone()), settings(WalSync::Never)).expect_err("refused");
     assert!(matches!(error, OpenError::Newer { .. }), "{error:?}");
     let message = swell_telemetry::chain(&error);
-    assert!(message.contains("checkpoint has format version 2"), "{message}");
+    assert!(message.contains("checkpoint has format version 3"), "{message}");
     assert!(message.contains("delete the file"), "{message}");
     assert!(read_whole(&disk, CHECKPOINT, u64::MAX).expect("there") == before);
 }
@@ -412,10 +501,12 @@ fn a_checkpoint_whose_segment_is_gone_is_not_used() {
     work(&db, 28..80, &mut longer);
     drop(db);
     assert!(disk.open(&format!("wal/{}", wal[0].name)).is_err(), "the old log is gone");
-    // Someone puts an old file back.
+    // Someone puts old files back.
     disk.remove(CHECKPOINT).expect("removes");
-    let file = disk.create(CHECKPOINT).expect("makes");
-    file.append(&read_whole(&old, CHECKPOINT, u64::MAX).expect("there")).expect("writes");
+    for name in labels_files(&old).iter().map(String::as_str).chain([CHECKPOINT]) {
+        let file = disk.create(name).expect("makes");
+        file.append(&read_whole(&old, name, u64::MAX).expect("there")).expect("writes");
+    }
     let db = open(Arc::new(disk), settings(WalSync::Never)).expect("opens");
     let fault = db.status().wal.checkpoint_fault.expect("told");
     assert!(fault.contains("gone"), "{fault}");

@@ -19,7 +19,9 @@ mod symbols;
 mod tests;
 
 pub use keyed::Identity;
-pub use memory::{GroupedSeries, ImageReader, MemoryIndex, Unsorted};
+pub use memory::{
+    GroupedSeries, ImageReader, Mark, MemoryIndex, TableReader, TableWriter, Unsorted,
+};
 pub use select::{Keep, LabelIndex, select};
 pub use sets::subtract;
 pub use slice::{IndexError, IndexWriter, SliceIndex, SymbolHashes, write_index};

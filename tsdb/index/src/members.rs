@@ -1,46 +1,56 @@
-//! The series that have a label: a list while they are few, a compressed bitmap once they are many.
+//! The series that have a label: runs of neighbours while those pay, a compressed bitmap otherwise. Series that come
+//! together are numbered together, so most labels have few runs: all series of a pod are one, in eight bytes.
 
 use roaring::RoaringBitmap;
 use swell_chunk::Cursor;
 
 use crate::postings;
+use crate::sets::{Union, lower_bound};
 use crate::slice::IndexError;
 
-use crate::sets::intersect;
-
-/// A list becomes a bitmap above this, and a bitmap a list below half of it.
-const LIST_MAX: usize = 16;
+/// More runs than this are kept only when they are long, and a bitmap becomes runs again below half as many members.
+const RUNS_MAX: usize = 16;
+/// How long runs have to be on average: one takes eight bytes, a member of a bitmap two at most.
+const RUN_LEN_MIN: usize = 4;
+/// Among more runs than this no member is put between others: each would move all behind it.
+const RUNS_INSERT_MAX: usize = 64;
 
 /// Looking one number up in a bitmap costs as much as listing so many.
 const LOOKUP_COST: usize = 8;
 
+/// Neighbours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Run {
+    first: u32,
+    /// Members up to its end, those of the runs before included.
+    upto: u32,
+}
+
 #[derive(Debug)]
 pub(crate) enum Members {
-    /// Sorted.
-    Few(Vec<u32>),
+    /// They rise and do not touch.
+    Runs(Vec<Run>),
     Many(RoaringBitmap),
 }
 
 impl Default for Members {
     fn default() -> Self {
-        Self::Few(Vec::new())
+        Self::Runs(Vec::new())
     }
 }
 
 impl Members {
     pub(crate) fn insert(&mut self, member: u32) {
         match self {
-            Self::Few(list) => {
-                let rises = list.last().is_none_or(|last| *last < member);
-                let place = if rises { Err(list.len()) } else { list.binary_search(&member) };
-                if let Err(at) = place {
-                    if list.is_empty() {
-                        list.reserve_exact(1);
-                    }
-                    list.insert(at, member);
+            Self::Runs(runs) => {
+                if runs.capacity() == 0 {
+                    // Most labels of one series stay so.
+                    runs.reserve_exact(1);
                 }
-                if list.len() > LIST_MAX {
-                    *self = Self::Many(list.iter().copied().collect());
+                let last = spans(runs).next_back();
+                match last {
+                    Some((_, last)) if last >= member => self.insert_between(member),
+                    _ => self.push_run(member, member),
                 }
             }
             // Pushing behind the last would look for that first, bit by bit.
@@ -50,30 +60,85 @@ impl Members {
         }
     }
 
-    /// Reads a list of postings whose members are below `series_count`.
-    pub(crate) fn read(cursor: &mut Cursor<'_>, series_count: u32) -> Result<Self, IndexError> {
-        if postings::count(cursor.rest())? <= LIST_MAX {
-            return Ok(Self::Few(postings::read(cursor, series_count)?));
-        }
-        let mut bitmap = RoaringBitmap::new();
-        postings::visit(cursor, series_count, &mut |first, last| {
-            if first == last {
+    /// Adds neighbours behind all others, which they may touch.
+    pub(crate) fn push_run(&mut self, first: u32, last: u32) {
+        match self {
+            Self::Runs(runs) => {
+                let touches = spans(runs).next_back().is_some_and(|(_, end)| end + 1 == first);
+                let more = last - first + 1;
+                let upto = runs.last().map_or(0, |run| run.upto) + more;
+                match runs.last_mut() {
+                    Some(run) if touches => run.upto = upto,
+                    _ => runs.push(Run { first, upto }),
+                }
+                if runs.len() > RUNS_MAX && (upto as usize) < runs.len() * RUN_LEN_MIN {
+                    *self = Self::Many(bitmap_of(runs));
+                }
+            }
+            Self::Many(bitmap) if first == last => {
                 bitmap.insert(first);
-            } else {
+            }
+            Self::Many(bitmap) => {
                 bitmap.insert_range(first..=last);
             }
+        }
+    }
+
+    fn insert_between(&mut self, member: u32) {
+        let Self::Runs(runs) = self else { return };
+        if runs.len() > RUNS_INSERT_MAX {
+            let mut bitmap = bitmap_of(runs);
+            bitmap.insert(member);
+            *self = Self::Many(bitmap);
+            return;
+        }
+        let all: Vec<(u32, u32)> = spans(runs).collect();
+        let at = all.partition_point(|(first, _)| *first <= member);
+        if at > 0 && all[at - 1].1 >= member {
+            return;
+        }
+        let mut with = Self::default();
+        let (before, behind) = all.split_at(at);
+        for (first, last) in before.iter().chain(&[(member, member)]).chain(behind) {
+            with.push_run(*first, *last);
+        }
+        *self = with;
+    }
+
+    /// Reads a list of postings whose members are below `series_count`.
+    pub(crate) fn read(cursor: &mut Cursor<'_>, series_count: u32) -> Result<Self, IndexError> {
+        let mut members = Self::default();
+        postings::visit(cursor, series_count, &mut |first, last| {
+            members.push_run(first, last);
             true
         })?;
-        Ok(Self::Many(bitmap))
+        if let Self::Runs(runs) = &mut members {
+            runs.shrink_to_fit();
+        }
+        Ok(members)
     }
 
     pub(crate) fn remove_all(&mut self, removed: &RoaringBitmap) {
         match self {
-            Self::Few(list) => list.retain(|member| !removed.contains(*member)),
+            Self::Runs(runs) => {
+                let mut left = Self::default();
+                for (first, last) in spans(runs) {
+                    match removed.range_cardinality(first..=last) {
+                        0 => left.push_run(first, last),
+                        gone if gone > u64::from(last - first) => {}
+                        _ => (first..=last)
+                            .filter(|member| !removed.contains(*member))
+                            .for_each(|member| left.push_run(member, member)),
+                    }
+                }
+                *self = left;
+            }
             Self::Many(bitmap) => {
                 *bitmap -= removed;
-                if bitmap.len() < LIST_MAX as u64 / 2 {
-                    *self = Self::Few(bitmap.iter().collect());
+                if bitmap.len() < RUNS_MAX as u64 / 2 {
+                    let mut runs = Self::default();
+                    bitmap.iter().for_each(|member| runs.insert(member));
+                    *self = runs;
                 }
             }
         }
@@ -81,7 +146,7 @@ impl Members {
 
     pub(crate) fn len(&self) -> usize {
         match self {
-            Self::Few(list) => list.len(),
+            Self::Runs(runs) => runs.last().map_or(0, |run| run.upto as usize),
             Self::Many(bitmap) => usize::try_from(bitmap.len()).expect("below 2^32"),
         }
     }
@@ -92,18 +157,9 @@ impl Members {
 
     /// Members, rising, as a list.
     pub(crate) fn to_vec(&self) -> Vec<u32> {
-        match self {
-            Self::Few(list) => list.clone(),
-            Self::Many(bitmap) => {
-                let mut list = Vec::with_capacity(self.len());
-                let mut members = bitmap.iter();
-                // Series that come together are numbered together.
-                while let Some(range) = members.next_range() {
-                    list.extend(range);
-                }
-                list
-            }
-        }
+        let mut list = Vec::with_capacity(self.len());
+        self.for_each_run(|first, last| list.extend(first..=last));
+        list
     }
 
     /// Leaves of a sorted list only what is a member.
@@ -112,19 +168,87 @@ impl Members {
             Self::Many(bitmap) if list.len() * LOOKUP_COST < self.len() => {
                 list.retain(|member| bitmap.contains(*member));
             }
-            Self::Few(members) => *list = intersect(list, members),
-            Self::Many(_) => *list = intersect(list, &self.to_vec()),
+            Self::Many(_) => *list = crate::sets::intersect(list, &self.to_vec()),
+            Self::Runs(runs) if list.len() < runs.len() => {
+                let mut at = 0;
+                list.retain(|member| {
+                    at += behind(&runs[at..], *member);
+                    at > 0 && is_in_run(runs, at - 1, *member)
+                });
+            }
+            Self::Runs(runs) => {
+                let (mut from, mut kept) = (0, 0);
+                for (first, last) in spans(runs) {
+                    from += lower_bound(&list[from..], first);
+                    while from < list.len() && list[from] <= last {
+                        list[kept] = list[from];
+                        (from, kept) = (from + 1, kept + 1);
+                    }
+                    if from == list.len() {
+                        break;
+                    }
+                }
+                list.truncate(kept);
+            }
         }
     }
 
-    /// Members, rising.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = u32> {
-        let (few, many) = match self {
-            Self::Few(list) => (Some(list), None),
-            Self::Many(bitmap) => (None, Some(bitmap)),
-        };
-        few.into_iter().flatten().copied().chain(many.into_iter().flatten())
+    /// Adds them to a union.
+    pub(crate) fn add_to(&self, out: &mut Union) {
+        match self {
+            Self::Runs(runs) => {
+                spans(runs).for_each(|(first, last)| out.extend_run(first, last));
+            }
+            // Its runs are short, and finding them takes longer than going through them.
+            Self::Many(bitmap) => out.extend(bitmap.iter()),
+        }
     }
+
+    /// Runs of neighbours, rising; of a bitmap they may touch.
+    fn for_each_run(&self, mut take: impl FnMut(u32, u32)) {
+        match self {
+            Self::Runs(runs) => spans(runs).for_each(|(first, last)| take(first, last)),
+            Self::Many(bitmap) => {
+                let mut members = bitmap.iter();
+                while let Some(range) = members.next_range() {
+                    take(*range.start(), *range.end());
+                }
+            }
+        }
+    }
+}
+
+/// First and last member of each run.
+fn spans(runs: &[Run]) -> impl DoubleEndedIterator<Item = (u32, u32)> + Clone {
+    (0..runs.len()).map(|at| {
+        let before = at.checked_sub(1).map_or(0, |before| runs[before].upto);
+        let Run { first, upto } = runs[at];
+        (first, first + (upto - before - 1))
+    })
+}
+
+/// Runs at the front that begin at the member or before: found in doubling steps, since the next one is near.
+fn behind(runs: &[Run], member: u32) -> usize {
+    let mut step = 1;
+    while step < runs.len() && runs[step].first <= member {
+        step *= 2;
+    }
+    let from = step / 2;
+    let to = runs.len().min(step + 1);
+    from + runs[from..to].partition_point(|run| run.first <= member)
+}
+
+fn is_in_run(runs: &[Run], at: usize, member: u32) -> bool {
+    let before = at.checked_sub(1).map_or(0, |before| runs[before].upto);
+    member - runs[at].first < runs[at].upto - before
+}
+
+fn bitmap_of(runs: &[Run]) -> RoaringBitmap {
+    let mut bitmap = RoaringBitmap::new();
+    for (first, last) in spans(runs) {
+        bitmap.insert_range(first..=last);
+    }
+    bitmap
 }
 
 #[cfg(test)]
@@ -135,25 +259,43 @@ mod tests {
 
     use super::*;
 
+    /// What is known of members is that of the set.
+    fn check(members: &Members, set: &BTreeSet<u32>) {
+        assert_eq!(members.len(), set.len());
+        assert_eq!(members.is_empty(), set.is_empty());
+        assert!(members.to_vec().into_iter().eq(set.iter().copied()));
+        let mut bytes = Vec::new();
+        postings::write(&members.to_vec(), &mut bytes);
+        let back = Members::read(&mut Cursor::new(&bytes), u32::MAX).expect("reads");
+        assert_eq!(back.to_vec(), members.to_vec());
+    }
+
     proptest! {
         #[test]
-        fn members_are_a_set(steps in prop::collection::vec((any::<bool>(), 0u32..200_000), 0..300), dense in any::<bool>()) {
+        fn members_are_a_set(
+            steps in prop::collection::vec((any::<bool>(), 0u32..200_000, 1u32..40), 0..300),
+            bound in prop::sample::select(vec![60u32, 3000, 200_000]),
+            rising in any::<bool>(),
+        ) {
             let (mut members, mut set) = (Members::default(), BTreeSet::new());
-            for (is_insert, member) in steps {
-                let member = if dense { member % 60 } else { member };
+            let mut next = 0;
+            for (is_insert, member, len) in steps {
+                let first = if rising { next + member % 5 } else { member % bound };
                 if is_insert {
-                    members.insert(member);
-                    set.insert(member);
+                    next = first + len;
+                    (first..first + len).for_each(|member| members.insert(member));
+                    set.extend(first..first + len);
                 } else {
-                    let removed = [member, member + 7];
+                    let removed = [member % bound, member % bound + 7];
                     members.remove_all(&removed.into_iter().collect());
                     set.retain(|member| !removed.contains(member));
                 }
                 prop_assert_eq!(members.len(), set.len());
-                prop_assert_eq!(members.is_empty(), set.is_empty());
             }
-            prop_assert!(members.iter().eq(set.iter().copied()));
-            prop_assert!(members.to_vec().into_iter().eq(set));
+            check(&members, &set);
+            let all: RoaringBitmap = set.iter().copied().collect();
+            members.remove_all(&all);
+            check(&members, &BTreeSet::new());
         }
 
         #[test]
@@ -164,11 +306,27 @@ mod tests {
         ) {
             let mut set = Members::default();
             members.iter().for_each(|member| set.insert(*member));
-            let mut list: Vec<u32> = list.into_iter().take(if few { 5 } else { 200 }).collect();
+            let mut list: Vec<u32> = list.into_iter().take(if few { 2 } else { 200 }).collect();
             let expected: Vec<u32> =
                 list.iter().copied().filter(|one| members.contains(one)).collect();
             set.retain_in(&mut list);
             prop_assert_eq!(list, expected);
         }
+    }
+
+    #[test]
+    fn long_runs_stay_runs_and_scattered_members_become_a_bitmap() {
+        let (mut long, mut scattered) = (Members::default(), Members::default());
+        for nr in 0..1000 {
+            (0..5).for_each(|member| long.insert(nr * 10 + member));
+            scattered.insert(nr * 3);
+        }
+        assert!(matches!(&long, Members::Runs(runs) if runs.len() == 1000));
+        assert!(matches!(scattered, Members::Many(_)));
+        long.insert(7);
+        assert!(
+            matches!(&long, Members::Many(bitmap) if bitmap.len() == 5001),
+            "no runs are moved"
+        );
     }
 }

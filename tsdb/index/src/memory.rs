@@ -4,6 +4,8 @@
 mod grouping;
 mod image;
 mod order;
+mod table;
+mod values;
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -17,12 +19,14 @@ use swell_model::Labels;
 pub use grouping::GroupedSeries;
 pub use image::ImageReader;
 pub use order::Unsorted;
+pub use table::{Mark, TableReader, TableWriter};
 
 use crate::keyed::{Identity, PairHasher};
 use crate::lists::{ListRef, Lists};
 use crate::members::Members;
 use crate::select::{Keep, LabelIndex};
 use crate::sets::Union;
+use values::Values;
 
 /// Series by labels, and postings by label. Indices are dense; those of removed series are given out again.
 #[derive(Debug, Default)]
@@ -31,6 +35,8 @@ pub struct MemoryIndex {
     series: Vec<Option<ListRef>>,
     lists: Lists,
     unused: Vec<u32>,
+    /// Unused indices that were given out again, since the last removal.
+    reused: Vec<u32>,
     names: BTreeMap<Arc<str>, Values>,
     /// By number.
     pairs: Vec<Pair>,
@@ -47,15 +53,6 @@ pub struct MemoryIndex {
     hasher: PairHasher,
     /// Calls of [`MemoryIndex::remove`] that removed something: indices and numbers may be given out again since.
     removal_count: u64,
-}
-
-/// The pairs with a name.
-#[derive(Debug)]
-struct Values {
-    /// Of the name.
-    number: u32,
-    /// Numbers of the pairs.
-    by_value: BTreeMap<Arc<str>, u32>,
 }
 
 #[derive(Debug)]
@@ -82,23 +79,79 @@ impl MemoryIndex {
     /// # Panics
     /// When the labels are there, or after 2^32 series.
     pub fn insert(&mut self, labels: &Labels) -> u32 {
-        let hashes: Vec<u64> =
-            labels.iter().map(|(name, value)| self.hasher.hash(name, value)).collect();
+        let hashes = self.hashes(labels);
         let hash = sum(hashes.iter().copied());
         assert!(self.find_hashed(hash, labels).is_none(), "each label set has one series");
-        let idx = self.unused.pop().unwrap_or_else(|| {
-            self.series.push(None);
-            u32::try_from(self.series.len() - 1).expect("below 2^32 series")
-        });
+        let idx = self.next_idx();
+        self.fill(idx, labels, &hashes, hash);
+        idx
+    }
+
+    /// The series with these labels, made now if there is none.
+    ///
+    /// # Panics
+    /// After 2^32 series.
+    pub fn find_or_insert(&mut self, labels: &Labels) -> u32 {
+        let hashes = self.hashes(labels);
+        let hash = sum(hashes.iter().copied());
+        if let Some(known) = self.find_hashed(hash, labels) {
+            return known;
+        }
+        let idx = self.next_idx();
+        self.fill(idx, labels, &hashes, hash);
+        idx
+    }
+
+    /// The number of a pair of name and value, given out now if it is new: a series that has it is to be made then.
+    pub fn pair(&mut self, name: &str, value: &str) -> u32 {
+        self.number_of(name, value, self.hasher.hash(name, value))
+    }
+
+    /// The series with these pairs, given by their numbers and sorted by name, each name once; made now if there is none.
+    ///
+    /// # Panics
+    /// After 2^32 series.
+    pub fn find_or_insert_pairs(&mut self, numbers: &[u32]) -> u32 {
+        let hash = hash_of(numbers, &self.pair_hashes);
+        let is_same = |idx: &u32| {
+            self.series[*idx as usize].is_some_and(|list| self.lists.get(list) == numbers)
+        };
+        if let Some(known) = self.by_labels.find(hash, is_same) {
+            return *known;
+        }
+        let idx = self.next_idx();
+        for number in numbers {
+            self.pairs[*number as usize].series.insert(idx);
+        }
+        self.series[idx as usize] = Some(self.lists.add(numbers));
+        self.enter(idx, hash);
+        idx
+    }
+
+    /// An index for a new series.
+    fn next_idx(&mut self) -> u32 {
+        if let Some(idx) = self.unused.pop() {
+            self.reused.push(idx);
+            return idx;
+        }
+        self.series.push(None);
+        u32::try_from(self.series.len() - 1).expect("below 2^32 series")
+    }
+
+    fn hashes(&self, labels: &Labels) -> Vec<u64> {
+        labels.iter().map(|(name, value)| self.hasher.hash(name, value)).collect()
+    }
+
+    /// Makes a series of labels that no other has, at an index that is not in use.
+    fn fill(&mut self, idx: u32, labels: &Labels, hashes: &[u64], hash: u64) {
         let mut numbers = Vec::with_capacity(labels.len());
         for ((name, value), hash) in labels.iter().zip(hashes) {
-            let number = self.number_of(name, value, hash);
+            let number = self.number_of(name, value, *hash);
             self.pairs[number as usize].series.insert(idx);
             numbers.push(number);
         }
         self.series[idx as usize] = Some(self.lists.add(&numbers));
         self.enter(idx, hash);
-        idx
     }
 
     fn enter(&mut self, idx: u32, hash: u64) {
@@ -145,8 +198,8 @@ impl MemoryIndex {
         };
         let pair_hashes = &self.pair_hashes;
         self.by_pair.insert_unique(hash, number, |number| pair_hashes[*number as usize]);
-        let new = || Values { number: name_number, by_value: BTreeMap::new() };
-        self.names.entry(name).or_insert_with(new).by_value.insert(value, number);
+        let values = self.names.entry(name).or_insert_with(|| Values::new(name_number));
+        values.insert(&value, number);
         number
     }
 
@@ -170,24 +223,33 @@ impl MemoryIndex {
             self.unused.push(*idx);
             removed.insert(*idx);
         }
-        self.removal_count += u64::from(!removed.is_empty());
+        if removed.is_empty() {
+            return;
+        }
+        self.removal_count += 1;
+        self.reused = Vec::new();
         for number in set_bits(&touched) {
             let pair = &mut self.pairs[number as usize];
             pair.series.remove_all(&removed);
-            if !pair.series.is_empty() {
-                continue;
+            if pair.series.is_empty() {
+                self.drop_pair(number);
             }
-            let (name, value) = (Arc::clone(&pair.name), Arc::clone(&pair.value));
-            (pair.name, pair.value) = (Arc::from(""), Arc::from(""));
-            let hash = self.pair_hashes[number as usize];
-            let entry = self.by_pair.find_entry(hash, |other| *other == number);
-            entry.expect("pairs in use are in the table").remove();
-            self.unused_pairs.push(number);
-            if let Some(values) = self.names.get_mut(&name) {
-                values.by_value.remove(&value);
-                if values.by_value.is_empty() {
-                    self.names.remove(&name);
-                }
+        }
+    }
+
+    /// Forgets a pair that no series has.
+    fn drop_pair(&mut self, number: u32) {
+        let pair = &mut self.pairs[number as usize];
+        let (name, value) = (Arc::clone(&pair.name), Arc::clone(&pair.value));
+        (pair.name, pair.value) = (Arc::from(""), Arc::from(""));
+        let hash = self.pair_hashes[number as usize];
+        let entry = self.by_pair.find_entry(hash, |other| *other == number);
+        entry.expect("pairs in use are in the table").remove();
+        self.unused_pairs.push(number);
+        if let Some(values) = self.names.get_mut(&name) {
+            values.remove(&value);
+            if values.is_empty() {
+                self.names.remove(&name);
             }
         }
     }
@@ -208,6 +270,16 @@ impl MemoryIndex {
     #[must_use]
     pub fn identity(&self, idx: u32) -> Option<Identity> {
         self.texts(idx).map(Identity::of_pairs)
+    }
+
+    /// Pairs of a series, sorted by name: number, name, value; `None` for an unused index.
+    #[must_use]
+    pub fn pairs(&self, idx: u32) -> Option<impl ExactSizeIterator<Item = (u32, &str, &str)>> {
+        let list = (*self.series.get(idx as usize)?)?;
+        Some(self.lists.get(list).iter().map(|number| {
+            let pair = &self.pairs[*number as usize];
+            (*number, &*pair.name, &*pair.value)
+        }))
     }
 
     fn texts(&self, idx: u32) -> Option<impl Iterator<Item = (&str, &str)>> {
@@ -246,8 +318,28 @@ impl MemoryIndex {
 
     /// Values of a label, sorted, each with its number of series.
     pub fn values(&self, name: &str) -> impl Iterator<Item = (&str, usize)> {
-        let values = self.names.get(name).into_iter().flat_map(|values| &values.by_value);
-        values.map(|(value, number)| (&**value, self.members_of(*number).len()))
+        let values = self.names.get(name).into_iter().flat_map(Values::iter);
+        values.map(|(value, number)| (value, self.members_of(number).len()))
+    }
+}
+
+impl MemoryIndex {
+    /// Values of a label among these series, sorted.
+    #[must_use]
+    pub fn values_of(&self, series: &[u32], name: &str) -> Vec<String> {
+        let Some(values) = self.names.get(name) else { return Vec::new() };
+        let mut found = vec![0_u64; self.pairs.len().div_ceil(64)];
+        for list in series.iter().filter_map(|idx| *self.series.get(*idx as usize)?) {
+            let numbers = self.lists.get(list).iter();
+            let mut of_name = numbers.filter(|nr| self.pair_names[**nr as usize] == values.number);
+            if let Some(number) = of_name.next() {
+                found[*number as usize / 64] |= 1 << (number % 64);
+            }
+        }
+        let mut texts: Vec<&str> =
+            set_bits(&found).map(|number| &*self.pairs[number as usize].value).collect();
+        texts.sort_unstable();
+        texts.into_iter().map(str::to_owned).collect()
     }
 }
 
@@ -284,12 +376,12 @@ impl LabelIndex for MemoryIndex {
     }
 
     fn value_count(&self, name: &str) -> usize {
-        self.names.get(name).map_or(0, |values| values.by_value.len())
+        self.names.get(name).map_or(0, Values::len)
     }
 
     fn prefixed_count(&self, name: &str, prefix: &str, limit: usize) -> usize {
         let Some(values) = self.names.get(name) else { return 0 };
-        let from = values.by_value.range::<str, _>((Bound::Included(prefix), Bound::Unbounded));
+        let from = values.from(Bound::Included(prefix));
         from.take_while(|(value, _)| value.starts_with(prefix)).take(limit).count()
     }
 
@@ -317,8 +409,8 @@ impl LabelIndex for MemoryIndex {
     fn with_label(&self, name: &str) -> Result<Vec<u32>, Infallible> {
         let mut out = Union::new(self.bound());
         let values = self.names.get(name).into_iter();
-        let numbers = values.flat_map(|values| values.by_value.values());
-        numbers.for_each(|number| out.extend(self.members_of(*number).iter()));
+        let numbers = values.flat_map(Values::iter).map(|(_, number)| number);
+        numbers.for_each(|number| self.members_of(number).add_to(&mut out));
         Ok(out.finish())
     }
 
@@ -330,13 +422,12 @@ impl LabelIndex for MemoryIndex {
         out: &mut Union,
     ) -> Result<(), Infallible> {
         if let Some(values) = self.names.get(name) {
-            let from = (Bound::Included(prefix), Bound::Unbounded);
-            for (value, number) in values.by_value.range::<str, _>(from) {
+            for (value, number) in values.from(Bound::Included(prefix)) {
                 if !value.starts_with(prefix) {
                     break;
                 }
                 if keep(value) {
-                    out.extend(self.members_of(*number).iter());
+                    self.members_of(number).add_to(out);
                 }
             }
         }

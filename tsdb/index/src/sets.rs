@@ -72,6 +72,26 @@ impl Union {
         }
     }
 
+    /// Adds neighbours: all from `first` to `last`.
+    ///
+    /// # Panics
+    /// When `last` is not below the bound.
+    pub fn extend_run(&mut self, first: u32, last: u32) {
+        if self.bits.is_empty() {
+            return self.extend(first..=last);
+        }
+        assert!(last < self.bound, "members are below the bound");
+        let (from, to) = (first as usize / 64, last as usize / 64);
+        let (low, high) = (u64::MAX << (first % 64), u64::MAX >> (63 - last % 64));
+        if from == to {
+            self.bits[from] |= low & high;
+            return;
+        }
+        self.bits[from] |= low;
+        self.bits[from + 1..to].fill(u64::MAX);
+        self.bits[to] |= high;
+    }
+
     fn set(&mut self, member: u32) {
         assert!(member < self.bound, "members are below the bound");
         self.bits[member as usize / 64] |= 1 << (member % 64);
@@ -95,7 +115,7 @@ impl Union {
 }
 
 /// First position whose member is not below `target`: doubling steps from the front, since the next match is near.
-fn lower_bound(list: &[u32], target: u32) -> usize {
+pub(crate) fn lower_bound(list: &[u32], target: u32) -> usize {
     let mut step = 1;
     while step < list.len() && list[step] < target {
         step *= 2;
@@ -127,6 +147,16 @@ mod tests {
                 [&a, &b, &a].into_iter().for_each(|part| union.extend(part.iter().copied()));
                 prop_assert_eq!(union.finish(), list(&(&a | &b)));
             }
+        }
+
+        #[test]
+        fn runs_are_members(runs in prop::collection::vec((0u32..4000, 0u32..200), 0..20), bound in 5000u32..100_000) {
+            let (mut union, mut set) = (Union::new(bound), BTreeSet::new());
+            for (first, more) in runs {
+                union.extend_run(first, first + more);
+                set.extend(first..=first + more);
+            }
+            prop_assert_eq!(union.finish(), set.into_iter().collect::<Vec<_>>());
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use swell_model::{Grouping, Labels, MatchOp, Matcher};
 
-use crate::{Identity, ImageReader, LabelIndex, MemoryIndex, SliceIndex, select, write_index};
+use crate::{Identity, LabelIndex, MemoryIndex, SliceIndex, TableReader, select, write_index};
 
 fn any_labels() -> impl Strategy<Value = Labels> {
     let value =
@@ -140,17 +140,24 @@ proptest! {
             }
         }
         let Ok(found) = select(&index, &matchers);
-        prop_assert_eq!(found, scan(model.iter().map(|(labels, idx)| (*idx, labels)), &matchers));
+        prop_assert_eq!(&found, &scan(model.iter().map(|(labels, idx)| (*idx, labels)), &matchers));
         prop_assert_eq!(index.series_count(), model.len());
         let pairs: std::collections::BTreeSet<(&str, &str)> = model.keys().flat_map(Labels::iter).collect();
         prop_assert_eq!(index.pair_count(), pairs.len());
         let names: std::collections::BTreeSet<&str> = pairs.iter().map(|(name, _)| *name).collect();
         prop_assert!(index.names().eq(names));
+        let values_of: std::collections::BTreeSet<&str> = model
+            .iter()
+            .filter(|(_, idx)| found.binary_search(idx).is_ok())
+            .filter_map(|(labels, _)| labels.get("a"))
+            .collect();
+        prop_assert!(index.values_of(&found, "a").iter().map(String::as_str).eq(values_of));
     }
 
     #[test]
-    fn an_image_is_gone_on_with_as_with_the_index(
+    fn a_table_is_gone_on_with_as_with_the_index(
         steps in prop::collection::vec((any_labels(), any::<bool>()), 0..80),
+        meanwhile in prop::collection::vec(any_labels(), 0..12),
         more in prop::collection::vec((any_labels(), any::<bool>()), 0..40),
         matchers in prop::collection::vec(any_matcher(), 0..4),
         flips in prop::collection::vec((any::<prop::sample::Index>(), 1u8..), 1..4),
@@ -166,14 +173,34 @@ proptest! {
         };
         let mut index = MemoryIndex::default();
         change(&mut index, &steps);
-        let mut parts = Vec::new();
-        index.write_image(&mut |part| parts.push(part.to_vec()));
+        let (mut table, mut parts) = (index.table(), Vec::new());
+        // Series come while it is written, before or after each part.
+        let mut meanwhile = meanwhile.into_iter();
+        loop {
+            change(&mut index, &meanwhile.next().map(|labels| (labels, false)).into_iter().collect::<Vec<_>>());
+            let mut part = Vec::new();
+            if !index.write_part(&mut table, &mut part) {
+                break;
+            }
+            parts.push(part);
+        }
+        change(&mut index, &meanwhile.map(|labels| (labels, false)).collect::<Vec<_>>());
+        let since = index.since(&table.mark()).expect("nothing was removed");
+        let since: Vec<(u32, Labels)> =
+            since.into_iter().map(|idx| (idx, index.labels(idx).expect("was added"))).collect();
         let read = |parts: &[Vec<u8>]| {
-            let mut reader = ImageReader::new(parts.iter().map(Vec::len).sum());
+            let mut reader = TableReader::default();
             parts.iter().try_for_each(|part| reader.take(part))?;
-            reader.finish()
+            let mut index = reader.finish()?;
+            since.iter().try_for_each(|(idx, labels)| index.put_back(*idx, labels))?;
+            index.settle();
+            Ok::<_, crate::IndexError>(index)
         };
         let mut back = read(&parts).expect("reads back");
+        let (Ok(all), Ok(all_back)) = (index.all(), back.all());
+        prop_assert_eq!(&all, &all_back, "series keep their numbers");
+        prop_assert!(all.iter().all(|idx| index.labels(*idx) == back.labels(*idx)));
+        prop_assert!(read(&parts[..parts.len() - 1]).is_err(), "the end is missed");
         for steps in [&[][..], &more[..]] {
             change(&mut index, steps);
             change(&mut back, steps);
@@ -202,7 +229,7 @@ proptest! {
         }
         if let Ok(mut damaged) = read(&parts) {
             let Ok(found) = select(&damaged, &matchers);
-            prop_assert!(found.iter().all(|idx| (*idx as usize) < parts.iter().map(Vec::len).sum()));
+            prop_assert!(found.iter().all(|idx| damaged.contains(*idx)));
             let Ok(all) = damaged.all();
             all.iter().for_each(|idx| drop(damaged.labels(*idx)));
             change(&mut damaged, &more);

@@ -19,7 +19,7 @@ use crate::shutdown::Tasks;
 const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(15);
 /// How often it is looked at whether the log has grown enough for a checkpoint: senders at full speed fill it in seconds,
 /// and a start after a kill has to read that.
-const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
+const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Opens the storage below the data directory: its blocks answer, the rest is for [`replay`].
 pub(crate) async fn begin(

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use swell_env::{Dir, ReadFile};
+use swell_env::{AppendFile, Dir, ReadFile};
 
 use crate::head::HeadPart;
 
@@ -12,9 +12,20 @@ pub(crate) const NAME: &str = "checkpoint";
 /// The file while it is written.
 pub(crate) const NAME_UNFINISHED: &str = "checkpoint.tmp";
 
-const MAGIC: &[u8; 8] = b"SWELLCKP";
-pub(super) const VERSION: u32 = 1;
-pub(super) const HEADER_LEN: usize = 16;
+/// What a file of frames is.
+#[derive(Debug)]
+pub(super) struct Format {
+    magic: &'static [u8; 8],
+    /// The newest version; older ones are read.
+    pub(super) version: u32,
+}
+
+/// A checkpoint. In version 1 the label index stood in it.
+pub(super) const CHECKPOINT: Format = Format { magic: b"SWELLCKP", version: 2 };
+/// Labels of the series that a checkpoint has.
+pub(super) const LABELS: Format = Format { magic: b"SWELLLBL", version: 1 };
+
+const HEADER_LEN: usize = 16;
 const FRAME_HEADER_LEN: usize = 8;
 
 /// What a frame has.
@@ -29,10 +40,16 @@ pub(super) enum Kind {
     Descriptions,
     /// The last frame, without content.
     End,
+    /// Which file has the labels of the series.
+    Labels,
+    /// Labels of the series that came since that file was written.
+    LabelsSince,
+    /// In that file: a part of the table of labels.
+    Table,
 }
 
 /// Kinds in the order of their numbers.
-const KINDS: [Kind; 11] = [
+const KINDS: [Kind; 14] = [
     Kind::Head(HeadPart::Scalars),
     Kind::Head(HeadPart::Index),
     Kind::Head(HeadPart::Groups),
@@ -44,6 +61,9 @@ const KINDS: [Kind; 11] = [
     Kind::Exemplars,
     Kind::Descriptions,
     Kind::End,
+    Kind::Labels,
+    Kind::LabelsSince,
+    Kind::Table,
 ];
 
 impl Kind {
@@ -70,27 +90,73 @@ impl Image {
 
     /// Writes the file under its unfinished name and syncs it; `pause` is told of the bytes of each frame. Gives the
     /// bytes written.
-    pub(super) fn write(mut self, dir: &dyn Dir, pause: &mut dyn FnMut(u64)) -> io::Result<u64> {
-        self.push(Kind::End, &[]);
+    pub(super) fn write(self, dir: &dyn Dir, pause: &mut dyn FnMut(u64)) -> io::Result<u64> {
         remove(dir, NAME_UNFINISHED)?;
-        let file = dir.create(NAME_UNFINISHED)?;
-        file.append(&header(VERSION))?;
-        let mut bytes = HEADER_LEN as u64;
-        for (nr, frame) in (0u32..).zip(self.frames) {
-            let len = u32::try_from(frame.len())
-                .map_err(|_| io::Error::other("a part of the head has more than 4 GiB"))?;
-            let mut header = [0; FRAME_HEADER_LEN];
-            header[..4].copy_from_slice(&len.to_le_bytes());
-            header[4..].copy_from_slice(&checksum(nr, len, &frame).to_le_bytes());
-            file.append(&header)?;
-            file.append(&frame)?;
-            let written = (FRAME_HEADER_LEN + frame.len()) as u64;
-            bytes += written;
+        let mut file = FrameWriter::create(dir, NAME_UNFINISHED, &CHECKPOINT)?;
+        for frame in self.frames {
+            let written = file.put(&frame)?;
             drop(frame);
             pause(written);
         }
-        file.sync()?;
-        Ok(bytes)
+        Ok(file.end()?.bytes)
+    }
+}
+
+/// Writes a file frame by frame.
+#[derive(Debug)]
+pub(super) struct FrameWriter {
+    file: Arc<dyn AppendFile>,
+    next_nr: u32,
+    bytes: u64,
+    digest: crc32fast::Hasher,
+}
+
+/// Tells a file from others that were written under its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Seal {
+    pub(super) bytes: u64,
+    /// Checksum of the checksums of all frames.
+    pub(super) digest: u32,
+}
+
+impl FrameWriter {
+    /// Makes the file.
+    pub(super) fn create(dir: &dyn Dir, name: &str, format: &Format) -> io::Result<Self> {
+        let file = dir.create(name)?;
+        file.append(&header(format, format.version))?;
+        let digest = crc32fast::Hasher::new();
+        Ok(Self { file, next_nr: 0, bytes: HEADER_LEN as u64, digest })
+    }
+
+    /// Appends a frame: a byte for the kind, and the content. Gives the bytes it took.
+    fn put(&mut self, frame: &[u8]) -> io::Result<u64> {
+        let len = u32::try_from(frame.len())
+            .map_err(|_| io::Error::other("a part of the head has more than 4 GiB"))?;
+        let mut header = [0; FRAME_HEADER_LEN];
+        header[..4].copy_from_slice(&len.to_le_bytes());
+        header[4..].copy_from_slice(&checksum(self.next_nr, len, frame).to_le_bytes());
+        self.digest.update(&header[4..]);
+        self.file.append(&header)?;
+        self.file.append(frame)?;
+        self.next_nr += 1;
+        let written = (FRAME_HEADER_LEN + frame.len()) as u64;
+        self.bytes += written;
+        Ok(written)
+    }
+
+    /// Appends a frame with this content; gives the bytes it took.
+    pub(super) fn put_content(&mut self, kind: Kind, content: &[u8]) -> io::Result<u64> {
+        let mut frame = Vec::with_capacity(content.len() + 1);
+        frame.push(kind.number());
+        frame.extend_from_slice(content);
+        self.put(&frame)
+    }
+
+    /// Appends the last frame and syncs the file.
+    pub(super) fn end(mut self) -> io::Result<Seal> {
+        self.put_content(Kind::End, &[])?;
+        self.file.sync()?;
+        Ok(Seal { bytes: self.bytes, digest: self.digest.finalize() })
     }
 }
 
@@ -102,9 +168,9 @@ pub(super) fn remove(dir: &dyn Dir, name: &str) -> io::Result<()> {
     }
 }
 
-fn header(version: u32) -> [u8; HEADER_LEN] {
+fn header(format: &Format, version: u32) -> [u8; HEADER_LEN] {
     let mut header = [0; HEADER_LEN];
-    header[..8].copy_from_slice(MAGIC);
+    header[..8].copy_from_slice(format.magic);
     header[8..12].copy_from_slice(&version.to_le_bytes());
     let checksum = crc32fast::hash(&header[..12]);
     header[12..].copy_from_slice(&checksum.to_le_bytes());
@@ -145,12 +211,13 @@ pub(super) struct Frames {
     at: u64,
     next_nr: u32,
     frame: Vec<u8>,
+    digest: crc32fast::Hasher,
 }
 
 impl Frames {
     /// Opens the file.
-    pub(super) fn open(dir: &dyn Dir) -> Result<Self, Fault> {
-        let file = dir.open(NAME)?;
+    pub(super) fn open(dir: &dyn Dir, name: &str, format: &Format) -> Result<Self, Fault> {
+        let file = dir.open(name)?;
         let file_len = file.len()?;
         let mut found = [0; HEADER_LEN];
         if file_len < HEADER_LEN as u64 {
@@ -158,17 +225,23 @@ impl Frames {
         }
         file.read_at(0, &mut found)?;
         let version = u32::from_le_bytes(found[8..12].try_into().expect("four bytes"));
-        if found != header(version) {
+        if found != header(format, version) {
             return Err(Fault::Damaged { offset: 0, what: "the checksum of the header differs" });
         }
-        if version != VERSION {
+        if !(1..=format.version).contains(&version) {
             return Err(Fault::Newer(version));
         }
-        Ok(Self { file, file_len, at: HEADER_LEN as u64, next_nr: 0, frame: Vec::new() })
+        let digest = crc32fast::Hasher::new();
+        Ok(Self { file, file_len, at: HEADER_LEN as u64, next_nr: 0, frame: Vec::new(), digest })
     }
 
     pub(super) const fn file_len(&self) -> u64 {
         self.file_len
+    }
+
+    /// Of the file, behind its last frame.
+    pub(super) fn seal(self) -> Seal {
+        Seal { bytes: self.at, digest: self.digest.finalize() }
     }
 
     /// Where the frame at hand starts.
@@ -196,6 +269,7 @@ impl Frames {
         if checksum(self.next_nr, len, &self.frame) != expected {
             return Err(fault("the checksum differs"));
         }
+        self.digest.update(&header[4..]);
         self.at += FRAME_HEADER_LEN as u64 + u64::from(len);
         self.next_nr += 1;
         let kind = self.frame.first().and_then(|number| KINDS.get(usize::from(*number)));

@@ -4,10 +4,12 @@ use std::io;
 
 use swell_chunk::{Cursor, DecodeError};
 use swell_env::Dir;
+use swell_index::MemoryIndex;
 use swell_model::{Exemplar, Labels, MetricDescription, TimeRange, TimestampMs};
 use swell_telemetry::chain;
 
-use super::file::{Fault, Frames, Kind, NAME, VERSION};
+use super::file::{CHECKPOINT, Fault, Frames, Kind, NAME};
+use super::labels;
 use crate::db::Db;
 use crate::head::{Head, HeadReader};
 use crate::status::Damage;
@@ -17,6 +19,8 @@ use crate::wal::{self, Resume};
 #[derive(Debug)]
 pub(crate) struct Loaded {
     pub(crate) head: Head,
+    /// Bytes of the file with the labels, 0 without one.
+    pub(crate) labels_bytes: u64,
     /// Where the log goes on.
     pub(crate) resume: Resume,
     /// Damage of the log met earlier.
@@ -30,26 +34,43 @@ pub(crate) struct Loaded {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReadCheckpointError {
     /// The system's error.
-    #[error("read {NAME}")]
-    Io(#[source] io::Error),
+    #[error("read {file}")]
+    Io {
+        file: String,
+        #[source]
+        source: io::Error,
+    },
     /// It is not what was written.
-    #[error("{NAME} is damaged at byte {offset}: {what}")]
-    Damaged { offset: u64, what: &'static str },
+    #[error("{file} is damaged at byte {offset}: {what}")]
+    Damaged { file: String, offset: u64, what: &'static str },
     /// Written by a newer version of this program.
     #[error(
-        "{NAME} has format version {0}, this program reads up to {VERSION}: use a newer version, or delete the file: \
-         the log has all of it"
+        "{file} has format version {version}, this program reads up to {known}: use a newer version, or delete the \
+         file {NAME}: the log has all of it"
     )]
-    Newer(u32),
+    Newer { file: String, version: u32, known: u32 },
+}
+
+impl ReadCheckpointError {
+    /// A fault met in that file.
+    pub(super) fn of(file: &str, known: u32, fault: Fault) -> Self {
+        let file = file.to_owned();
+        match fault {
+            Fault::Io(source) => Self::Io { file, source },
+            Fault::Damaged { offset, what } => Self::Damaged { file, offset, what },
+            Fault::Newer(version) => Self::Newer { file, version, known },
+        }
+    }
+
+    /// The checkpoint itself is not what was written.
+    pub(super) fn damaged(offset: u64, what: &'static str) -> Self {
+        Self::Damaged { file: NAME.to_owned(), offset, what }
+    }
 }
 
 impl From<Fault> for ReadCheckpointError {
     fn from(fault: Fault) -> Self {
-        match fault {
-            Fault::Io(source) => Self::Io(source),
-            Fault::Damaged { offset, what } => Self::Damaged { offset, what },
-            Fault::Newer(version) => Self::Newer(version),
-        }
+        Self::of(NAME, CHECKPOINT.version, fault)
     }
 }
 
@@ -69,28 +90,36 @@ impl Db {
 
 /// Reads the checkpoint; `None` when there is none.
 pub(crate) fn read(dir: &dyn Dir) -> Result<Option<Loaded>, ReadCheckpointError> {
-    let mut frames = match Frames::open(dir) {
+    let mut frames = match Frames::open(dir, NAME, &CHECKPOINT) {
         Err(Fault::Io(error)) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         frames => frames?,
     };
     let mut reader = Reader {
         head: HeadReader::new(usize::try_from(frames.file_len()).unwrap_or(usize::MAX)),
+        index: None,
+        labels_bytes: 0,
         log: None,
         exemplars: Vec::new(),
         descriptions: Vec::new(),
     };
     while let Some((kind, content)) = frames.next()? {
+        if kind == Kind::Labels {
+            let (index, bytes) = labels::read(&mut Cursor::new(content), dir)?;
+            (reader.index, reader.labels_bytes) = (Some(index), bytes);
+            continue;
+        }
         let taken = reader.take(kind, content);
-        taken
-            .map_err(|what| ReadCheckpointError::Damaged { offset: frames.frame_start(), what })?;
+        taken.map_err(|what| ReadCheckpointError::damaged(frames.frame_start(), what))?;
     }
     let offset = frames.frame_start();
-    let loaded = reader.finish();
-    loaded.map(Some).map_err(|what| ReadCheckpointError::Damaged { offset, what })
+    reader.finish().map(Some).map_err(|what| ReadCheckpointError::damaged(offset, what))
 }
 
 struct Reader {
     head: HeadReader,
+    /// Series from the file with the labels, until the head begins.
+    index: Option<MemoryIndex>,
+    labels_bytes: u64,
     log: Option<(Vec<Damage>, Resume)>,
     exemplars: Vec<(Labels, Exemplar)>,
     descriptions: Vec<MetricDescription>,
@@ -100,7 +129,15 @@ impl Reader {
     fn take(&mut self, kind: Kind, content: &[u8]) -> Result<(), &'static str> {
         let mut cursor = Cursor::new(content);
         let taken = match (kind, &mut self.log) {
+            (Kind::LabelsSince, _) => {
+                let index = self.index.as_mut().ok_or("labels are out of place")?;
+                return labels::read_since(&mut cursor, index);
+            }
             (Kind::Head(part), _) => {
+                if let Some(mut index) = self.index.take() {
+                    index.settle();
+                    self.head.set_index(index);
+                }
                 return self.head.take(part, content).map_err(|fault| fault.what());
             }
             (Kind::Log, log) => read_log(&mut cursor).map(|read| *log = Some(read)),
@@ -109,7 +146,9 @@ impl Reader {
             (Kind::Exemplars, _) => read_exemplars(&mut cursor, &mut self.exemplars),
             (Kind::Descriptions, _) => wal::read_descriptions(&mut cursor)
                 .and_then(|read| cursor.finish().map(|()| self.descriptions.extend(read))),
-            (Kind::End, _) => Ok(()),
+            (Kind::Labels | Kind::Table | Kind::End, _) => {
+                return Err("the kind of a frame is none of this file");
+            }
         };
         taken.map_err(|fault| fault.what)
     }
@@ -121,8 +160,8 @@ impl Reader {
         if !resume.is_whole() || !resume.known.iter().all(is_known) {
             return Err("the log's series are not those of the head");
         }
-        let Self { exemplars, descriptions, .. } = self;
-        Ok(Loaded { head, resume, damage, exemplars, descriptions })
+        let Self { labels_bytes, exemplars, descriptions, .. } = self;
+        Ok(Loaded { head, labels_bytes, resume, damage, exemplars, descriptions })
     }
 }
 

@@ -1,4 +1,5 @@
-//! Making a checkpoint. Writers wait while the head is copied into memory, readers do not; then it is written in peace.
+//! Making a checkpoint. Labels are written first, in slices; then writers wait while samples are copied into memory, readers
+//! do not; then that is written in peace.
 
 use std::collections::HashMap;
 use std::io;
@@ -9,6 +10,7 @@ use swell_model::{Exemplar, Labels};
 
 use super::Saved;
 use super::file::{Image, Kind, NAME, NAME_UNFINISHED, remove};
+use super::labels::{self, LabelsFile};
 use crate::db::{Db, Inner};
 use crate::exemplars::Exemplars;
 use crate::maintain::{Backoff, MaintainError, Retry};
@@ -92,37 +94,73 @@ impl Inner {
         let fault = |source| MaintainError::Io { action: format!("remove {NAME}"), source };
         remove(&*self.dir, NAME).map_err(fault)?;
         self.dir.sync_dir("").map_err(fault)?;
+        labels::remove_others(&*self.dir, None).map_err(fault)?;
         *self.saved.lock() = Saved::default();
         Ok(())
     }
 
     /// `pacer` holds the writing back.
-    fn write_checkpoint(&self, pacer: Option<&mut Pacer>) -> Result<(), MaintainError> {
-        let (mut image, logged_bytes) = self.image();
+    fn write_checkpoint(&self, mut pacer: Option<&mut Pacer>) -> Result<(), MaintainError> {
+        let fault = |source| MaintainError::Io { action: format!("write {NAME}"), source };
+        let known = self.saved.lock().labels;
+        let (labels, is_new) = self.labels_file(known, pacer.as_deref_mut()).map_err(fault)?;
+        let mut is_named = false;
+        let written = self.write_with(labels, pacer, &mut is_named);
+        if is_new
+            && !is_named
+            && let Err(left) = labels::discard(&*self.dir, labels)
+        {
+            tracing::warn!(error = %left, "a file of labels stays until the next checkpoint");
+        }
+        written?;
+        if is_new && let Err(left) = labels::remove_others(&*self.dir, Some(labels)) {
+            tracing::warn!(error = %left, "old files of labels stay until the next checkpoint");
+        }
+        Ok(())
+    }
+
+    /// Writes a checkpoint that names this file of labels. `is_named` tells whether it is on disk, even when that may not
+    /// be durable.
+    fn write_with(
+        &self,
+        labels: LabelsFile,
+        pacer: Option<&mut Pacer>,
+        is_named: &mut bool,
+    ) -> Result<(), MaintainError> {
+        let fault = |source| MaintainError::Io { action: format!("write {NAME}"), source };
+        let (mut image, logged_bytes) = self.image(labels).map_err(fault)?;
         put_exemplars(&self.exemplars.read(), &mut image);
         let mut descriptions = Vec::new();
         wal::put_descriptions(&self.metadata.read().list(), &mut descriptions);
         image.push(Kind::Descriptions, &descriptions);
-        let fault = |source| MaintainError::Io { action: format!("write {NAME}"), source };
         // What is behind the checkpoint's place in the log must not survive a power cut that takes what is before it.
         self.gate.sync_all().map_err(|reason| fault(io::Error::other(self.fail(reason))))?;
-        let file_bytes = self.write_file(image, pacer).map_err(|source| {
+        let file_bytes = self.write_file(image, pacer, is_named).map_err(|source| {
             if let Err(left) = remove(&*self.dir, NAME_UNFINISHED) {
                 tracing::warn!(error = %left, "an unfinished checkpoint stays until the next start");
             }
             fault(source)
         })?;
-        *self.saved.lock() = Saved { file_bytes: Some(file_bytes), logged_bytes };
+        let labels_bytes = labels.seal.bytes;
+        *self.saved.lock() = Saved {
+            file_bytes: Some(file_bytes),
+            labels_bytes,
+            labels: Some(labels),
+            logged_bytes,
+        };
         self.metrics.checkpoints.inc();
         self.metrics.checkpoint_bytes.inc_by(file_bytes);
         Ok(())
     }
 
     /// The head and the log at one moment.
-    fn image(&self) -> (Image, u64) {
+    fn image(&self, labels: LabelsFile) -> io::Result<(Image, u64)> {
         let mut image = Image::default();
         let writer = self.commit.lock();
         let state = self.state.read();
+        if !labels.put(&state.head, &mut image) {
+            return Err(io::Error::other("series were removed while it was written"));
+        }
         state.head.write_image(&mut |part, bytes| image.push(Kind::Head(part), bytes));
         let mut log = Vec::new();
         let met = self.replayed.get().map_or(&[][..], |outcome| &outcome.damage);
@@ -132,29 +170,36 @@ impl Inner {
         writer.write_resume_series(|idx| state.head.generation(idx), &mut |bytes| {
             image.push(Kind::LogSeries, bytes)
         });
-        (image, writer.logged_bytes())
+        Ok((image, writer.logged_bytes()))
     }
 
-    fn write_file(&self, image: Image, mut pacer: Option<&mut Pacer>) -> io::Result<u64> {
-        if let Some(pacer) = &mut pacer {
-            // Copying the head is work as well.
-            pacer.worked(self.clock.monotonic(), 0);
-        }
-        let mut pause = |bytes: u64| {
-            let Some(pacer) = &mut pacer else { return };
-            let mut due = pacer.worked(self.clock.monotonic(), bytes);
-            while let Some(span) = due.filter(|span| *span > Duration::ZERO) {
-                if !self.rest.pause(span) {
-                    return;
-                }
-                pacer.paused(span, self.clock.monotonic());
-                due = pacer.owes();
-            }
-        };
-        let bytes = image.write(&*self.dir, &mut pause)?;
+    fn write_file(
+        &self,
+        image: Image,
+        mut pacer: Option<&mut Pacer>,
+        is_named: &mut bool,
+    ) -> io::Result<u64> {
+        // Copying the head is work as well.
+        self.pause(pacer.as_deref_mut(), 0);
+        let bytes =
+            image.write(&*self.dir, &mut |bytes| self.pause(pacer.as_deref_mut(), bytes))?;
         self.dir.rename(NAME_UNFINISHED, NAME)?;
+        *is_named = true;
         self.dir.sync_dir("")?;
         Ok(bytes)
+    }
+
+    /// Pauses as the pacer wants it after work with so many bytes.
+    pub(super) fn pause(&self, pacer: Option<&mut Pacer>, bytes: u64) {
+        let Some(pacer) = pacer else { return };
+        let mut due = pacer.worked(self.clock.monotonic(), bytes);
+        while let Some(span) = due.filter(|span| *span > Duration::ZERO) {
+            if !self.rest.pause(span) {
+                return;
+            }
+            pacer.paused(span, self.clock.monotonic());
+            due = pacer.owes();
+        }
     }
 }
 

@@ -151,6 +151,8 @@ impl Head {
         let at_ms = row.timestamp.0;
         let mut home = self.home_of(row);
         let mut touched = Vec::new();
+        // Group and row that the sample before went to: most series of a row share them.
+        let mut place = (NONE, 0);
         for (nr, (series, value)) in row.series.iter().zip(&row.values).enumerate() {
             let idx = raw_idx(*series);
             let start_ms = row.start_ms(nr);
@@ -159,26 +161,11 @@ impl Head {
                 self.insert_late_float(*series, sample, report);
                 continue;
             }
-            let mut group = self.series[idx].group;
-            if group != NONE && !self.takes(group, at_ms) {
-                self.leave(u32::try_from(idx).expect("an index"));
-                group = NONE;
+            let group = self.series[idx].group;
+            if group == NONE || group != place.0 {
+                place = self.place(idx, at_ms, &mut home, &mut touched);
             }
-            if group == NONE {
-                if home == NONE {
-                    home = self.new_group(at_ms);
-                }
-                group = home;
-                self.series[idx].group = group;
-                let members = &mut self.groups[group as usize].members;
-                members.push(u32::try_from(idx).expect("an index"));
-            }
-            let times = &mut self.groups[group as usize].times;
-            if times.last_ms() != Some(at_ms) {
-                times.push(at_ms);
-                touched.push(group);
-            }
-            let row_idx = times.count() - 1;
+            let row_idx = place.1;
             let series = &mut self.series[idx];
             series.tail.push(row_idx, *value);
             series.last_is_histogram = false;
@@ -197,6 +184,36 @@ impl Head {
                 self.seal(group);
             }
         }
+    }
+
+    /// The group of a series, and the row of that time in it. One that has none, or lags behind its own, goes to `home`.
+    fn place(
+        &mut self,
+        idx: usize,
+        at_ms: i64,
+        home: &mut u32,
+        touched: &mut Vec<u32>,
+    ) -> (u32, u32) {
+        let mut group = self.series[idx].group;
+        if group != NONE && !self.takes(group, at_ms) {
+            self.leave(u32::try_from(idx).expect("an index"));
+            group = NONE;
+        }
+        if group == NONE {
+            if *home == NONE {
+                *home = self.new_group(at_ms);
+            }
+            group = *home;
+            self.series[idx].group = group;
+            let members = &mut self.groups[group as usize].members;
+            members.push(u32::try_from(idx).expect("an index"));
+        }
+        let times = &mut self.groups[group as usize].times;
+        if times.last_ms() != Some(at_ms) {
+            times.push(at_ms);
+            touched.push(group);
+        }
+        (group, times.count() - 1)
     }
 
     /// The group that new series of the row join: that of the first one that has one.

@@ -11,6 +11,7 @@
 
 mod ahead;
 mod append;
+mod define;
 mod forget;
 mod histograms;
 mod image;
@@ -27,6 +28,7 @@ use swell_index::MemoryIndex;
 use swell_model::{Labels, SeriesRef, TimeRange, TimestampMs};
 
 pub(crate) use append::Limits;
+pub(crate) use define::DefinedPairs;
 use histograms::HistogramSeries;
 pub(crate) use histograms::{
     HistogramChunk, HistogramPoint, HistogramSamples, START_MAX_MS, start_as_float, start_of_float,
@@ -149,15 +151,29 @@ impl Head {
 
     /// Finds or makes the series with these labels.
     pub(crate) fn resolve(&mut self, labels: &Labels) -> SeriesRef {
-        if let Some(found) = self.find(labels) {
-            return found;
-        }
-        let idx = self.index.insert(labels);
+        let idx = self.index.find_or_insert(labels);
+        self.reference_of_new(idx)
+    }
+
+    /// The reference of an index that may have been given out for the first time.
+    fn reference_of_new(&mut self, idx: u32) -> SeriesRef {
         if idx as usize == self.series.len() {
             self.series.push(Series::new(0));
             self.newest.push_series();
         }
         self.reference(idx)
+    }
+
+    /// Pairs of a series that is known: number in the index, name, value.
+    ///
+    /// # Panics
+    /// When it is not.
+    pub(crate) fn pairs(
+        &self,
+        series: SeriesRef,
+    ) -> impl ExactSizeIterator<Item = (u32, &str, &str)> {
+        let idx = self.idx_of(series).expect("references were checked with the batch");
+        self.index.pairs(idx).expect("a known reference has labels")
     }
 
     /// Generation of an index that is in use.

@@ -1,6 +1,7 @@
 //! The write-ahead log: one checksummed record a batch, in segments that are deleted once their samples are in
 //! blocks.
 
+mod definitions;
 mod described;
 mod frame;
 mod record;
@@ -11,6 +12,7 @@ mod sync;
 mod values;
 mod writer;
 
+pub(crate) use definitions::{DefinedSeries, Definitions};
 pub(crate) use described::{put as put_descriptions, read as read_descriptions};
 pub(crate) use frame::SEGMENT_HEADER_LEN;
 pub(crate) use record::read_text;

@@ -2,16 +2,16 @@
 //!
 //! A segment defines the series it uses itself, so that each can be read alone and deleted without the others.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use swell_chunk::{
     Cursor, DecodeError, HISTOGRAMS_MAX, put_varint, put_zigzag, read_histograms, write_histograms,
 };
 use swell_model::{
-    Batch, Exemplar, Labels, LabelsBuilder, MetricDescription, NativeHistogram, TimestampMs,
+    Batch, Exemplar, LabelsBuilder, MetricDescription, NativeHistogram, TimestampMs,
 };
 
+use super::definitions::{DefinedSeries, Definitions};
 use super::described;
 use super::values::{Bases, put_values, read_values};
 use crate::starts::{put_starts, read_starts};
@@ -24,9 +24,9 @@ pub(crate) type LocalId = u32;
 
 /// A record read back.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Record {
+pub(crate) enum Record<'p> {
     /// What one batch logged.
-    Batch(BatchRecord),
+    Batch(BatchRecord<'p>),
     /// Samples were put into a block.
     Flushed(FlushMark),
 }
@@ -48,11 +48,11 @@ pub(crate) struct Position {
 
 /// What one batch logs.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct BatchRecord {
+pub(crate) struct BatchRecord<'p> {
     /// The number of the first of `defined`; the others follow.
     pub(crate) first_id: LocalId,
     /// Series used for the first time in this segment.
-    pub(crate) defined: Vec<Labels>,
+    pub(crate) defined: DefinedSeries<'p>,
     pub(crate) rows: Vec<RecordRow>,
     pub(crate) histograms: Vec<RecordHistogram>,
     pub(crate) exemplars: Vec<(LocalId, Exemplar)>,
@@ -83,7 +83,7 @@ pub(crate) struct RecordHistogram {
 /// Gives the bytes that the definitions took.
 pub(crate) fn put_batch(
     batch: &Batch,
-    (first_id, defined): (LocalId, &[Labels]),
+    (first_id, defined): (LocalId, &Definitions<'_>),
     mut ids: &[LocalId],
     bases: &mut Bases,
     out: &mut Vec<u8>,
@@ -95,7 +95,8 @@ pub(crate) fn put_batch(
     };
     out.push(KIND_BATCH);
     let before = out.len();
-    put_definitions(first_id, defined, out);
+    put_varint(out, u64::from(first_id));
+    defined.put(out);
     let definition_bytes = out.len() - before;
     bases.define(first_id, defined.len());
     put_varint(out, batch.rows.len() as u64);
@@ -153,7 +154,7 @@ pub(crate) fn put_flushed(mark: &FlushMark, out: &mut Vec<u8>) {
 }
 
 /// Reads a payload whose checksum was right. Records of a segment are read in their order, with the same `bases`.
-pub(crate) fn read(payload: &[u8], bases: &mut Bases) -> Result<Record, DecodeError> {
+pub(crate) fn read<'p>(payload: &'p [u8], bases: &mut Bases) -> Result<Record<'p>, DecodeError> {
     let mut cursor = Cursor::new(payload);
     let record = match cursor.u8()? {
         KIND_BATCH => Record::Batch(read_batch(&mut cursor, bases)?),
@@ -168,9 +169,12 @@ pub(crate) fn read(payload: &[u8], bases: &mut Bases) -> Result<Record, DecodeEr
     Ok(record)
 }
 
-fn read_batch(cursor: &mut Cursor<'_>, bases: &mut Bases) -> Result<BatchRecord, DecodeError> {
+fn read_batch<'p>(
+    cursor: &mut Cursor<'p>,
+    bases: &mut Bases,
+) -> Result<BatchRecord<'p>, DecodeError> {
     let first_id = cursor.varint_u32()?;
-    let defined = read_definitions(cursor)?;
+    let defined = DefinedSeries::read(cursor)?;
     let end_id = u64::from(first_id) + defined.len() as u64;
     if end_id > DEFINED_MAX {
         return Err(cursor.fault("a series number is out of range"));
@@ -241,7 +245,7 @@ fn read_histogram_samples(
         .collect())
 }
 
-impl BatchRecord {
+impl BatchRecord<'_> {
     /// First and last time of the samples.
     pub(crate) fn span(&self) -> Option<(TimestampMs, TimestampMs)> {
         let rows = self.rows.iter().map(|row| row.timestamp);
@@ -260,56 +264,6 @@ fn span_of(times: impl Iterator<Item = TimestampMs>) -> Option<(TimestampMs, Tim
         None => Some((at, at)),
         Some((first, last)) => Some((at.min(first), at.max(last))),
     })
-}
-
-fn put_definitions(first_id: LocalId, defined: &[Labels], out: &mut Vec<u8>) {
-    put_varint(out, u64::from(first_id));
-    put_varint(out, defined.len() as u64);
-    let mut texts: Vec<&str> = Vec::new();
-    let mut number_of: HashMap<&str, u64> = HashMap::new();
-    let mut pairs = Vec::new();
-    for labels in defined {
-        put_varint(&mut pairs, labels.len() as u64);
-        for text in labels.iter().flat_map(|(name, value)| [name, value]) {
-            let number = *number_of.entry(text).or_insert_with(|| {
-                texts.push(text);
-                texts.len() as u64 - 1
-            });
-            put_varint(&mut pairs, number);
-        }
-    }
-    put_varint(out, texts.len() as u64);
-    texts.iter().for_each(|text| put_text(text, out));
-    out.extend_from_slice(&pairs);
-}
-
-fn read_definitions(cursor: &mut Cursor<'_>) -> Result<Vec<Labels>, DecodeError> {
-    let defined_count = cursor.count(cursor.remaining())?;
-    let text_count = cursor.count(cursor.remaining())?;
-    let mut texts = Vec::new();
-    for _ in 0..text_count {
-        texts.push(read_text(cursor)?);
-    }
-    let mut defined = Vec::new();
-    let mut pairs: Vec<(&str, &str)> = Vec::new();
-    for _ in 0..defined_count {
-        pairs.clear();
-        for _ in 0..cursor.count(cursor.remaining())? {
-            let mut text = || {
-                let number = usize::try_from(cursor.varint()?).ok();
-                let text = number.and_then(|number| texts.get(number));
-                text.copied().ok_or_else(|| cursor.fault("a label is missing"))
-            };
-            pairs.push((text()?, text()?));
-        }
-        let is_sorted = pairs.is_sorted_by(|a, b| a.0 < b.0)
-            && pairs.iter().all(|(_, value)| !value.is_empty());
-        defined.push(match is_sorted {
-            true => Labels::from_sorted(pairs.iter().copied()),
-            false => Labels::from_pairs(pairs.iter().copied()),
-        });
-    }
-    Ok(defined)
 }
 
 pub(super) fn put_text(text: &str, out: &mut Vec<u8>) {

@@ -57,7 +57,7 @@ const COPY_BYTES: u64 = 1 << 20;
 pub(crate) fn replay(
     dir: &dyn Dir,
     mut resume: Option<Resume>,
-    take: &mut dyn FnMut(Position, Record) -> u64,
+    take: &mut dyn FnMut(Position, Record<'_>) -> u64,
 ) -> Result<Replayed, ReplayError> {
     let first_nr = resume.as_ref().map_or(0, |resume| resume.segment_nr);
     let mut replayed = Replayed { next_nr: first_nr.max(1), ..Replayed::default() };
@@ -93,7 +93,7 @@ fn replay_segment(
     dir: &dyn Dir,
     nr: u64,
     (is_last, from): (bool, Option<Resume>),
-    take: &mut dyn FnMut(Position, Record) -> u64,
+    take: &mut dyn FnMut(Position, Record<'_>) -> u64,
     replayed: &mut Replayed,
 ) -> Result<(), ReplayError> {
     let name = segment_name(nr);

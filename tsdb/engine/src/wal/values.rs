@@ -39,6 +39,8 @@ const EXPONENT_MAX: u8 = 18;
 pub(crate) struct Bases {
     bits: Vec<u64>,
     exponents: Vec<u8>,
+    /// The record at hand defines series: only these take a base.
+    has_unset: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -70,6 +72,7 @@ impl Bases {
 
     /// Makes room for the series `[first, first + count)`, defined in the record at hand.
     pub(crate) fn define(&mut self, first: LocalId, count: usize) {
+        self.has_unset = count > 0;
         let first = first as usize;
         if self.bits.len() < first + count {
             self.bits.resize(first + count, 0);
@@ -126,7 +129,8 @@ impl Bases {
 
     /// The first value in the record that defines the series is its base.
     fn offer(&mut self, id: LocalId, bits: u64) {
-        if let Some(exponent) = self.exponents.get_mut(id as usize)
+        if self.has_unset
+            && let Some(exponent) = self.exponents.get_mut(id as usize)
             && *exponent == UNSET
         {
             *exponent = exact_exponent(f64::from_bits(bits), 0).unwrap_or(NO_DECIMAL);
@@ -136,6 +140,7 @@ impl Bases {
 
     /// Series of the record at hand that have no value in it keep the base 0.
     pub(crate) fn settle(&mut self, first: LocalId, count: usize) {
+        self.has_unset = false;
         for exponent in self.exponents.iter_mut().skip(first as usize).take(count) {
             if *exponent == UNSET {
                 *exponent = 0;

@@ -4,8 +4,9 @@ use std::io;
 use std::sync::Arc;
 
 use swell_env::{AppendFile, Dir};
-use swell_model::{Batch, DurationMs, Labels, SeriesRef, TimestampMs};
+use swell_model::{Batch, DurationMs, SeriesRef, TimestampMs};
 
+use super::definitions::Definitions;
 use super::frame::{SEGMENT_HEADER_LEN, end_record, segment_header, start_record};
 use super::record::{FlushMark, LocalId, Position, batch_span, put_batch, put_flushed};
 use super::resume::{Resume, put_series};
@@ -16,7 +17,7 @@ use super::{FOLDER, segment_name};
 const SEGMENT_SAMPLES_MAX_BYTES: u64 = 16 << 20;
 /// A segment is not ended before its samples take so many times the bytes that its series' definitions take, since
 /// the next one has to define them again.
-const SAMPLES_PER_DEFINITION_BYTE: u64 = 2;
+const SAMPLES_PER_DEFINITION_BYTE: u64 = 8;
 /// A segment this large is ended in any case.
 const SEGMENT_MAX_BYTES: u64 = 512 << 20;
 /// A segment whose samples span this much is ended, so that a slow log is deleted piece by piece too.
@@ -157,19 +158,22 @@ impl WalWriter {
         Ok(())
     }
 
-    /// Makes one record of a batch for the current segment, to be written at once. `labels_of` gives the labels of a
-    /// series that exists. `None` when the batch is too long for a record.
+    /// Makes one record of a batch for the current segment, to be written at once. `pairs_of` gives the labels of a
+    /// series that exists: a number that tells the pair apart, name, value. `None` when the batch is too long for a record.
     ///
     /// # Panics
     /// Without [`WalWriter::make_room`] before.
-    pub(crate) fn encode(
+    pub(crate) fn encode<'t, I>(
         &mut self,
         batch: &Batch,
-        labels_of: impl Fn(SeriesRef) -> Labels,
-    ) -> Result<Option<Encoded>, LogError> {
+        pairs_of: impl Fn(SeriesRef) -> I,
+    ) -> Result<Option<Encoded>, LogError>
+    where
+        I: ExactSizeIterator<Item = (u32, &'t str, &'t str)>,
+    {
         let current = self.current.as_mut().expect("make_room started a segment");
         let first_id = current.defined_count;
-        let mut defined = Vec::new();
+        let mut defined = Definitions::default();
         self.batch_ids.clear();
         let rows = batch.rows.iter().flat_map(|row| row.series.iter().copied());
         let histograms = batch.histograms.iter().map(|sample| sample.series);
@@ -185,7 +189,7 @@ impl WalWriter {
                 *known = generation;
                 *id = current.defined_count;
                 current.defined_count += 1;
-                defined.push(labels_of(series));
+                defined.add(pairs_of(series));
             }
             self.batch_ids.push(*id);
         }

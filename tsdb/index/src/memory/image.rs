@@ -1,5 +1,5 @@
-//! The index in memory as bytes, so that it need not be made anew from labels: texts once each, in the order that
-//! their tables have; series as what differs from the one before; postings as in a block.
+//! The index in memory as checkpoints of version 1 have it; newer ones have a table ([`super::table`]). Nothing writes it
+//! any more.
 //!
 //! ```text
 //! parts, of about a megabyte each
@@ -19,7 +19,6 @@
 //! postings  as in the index of a block
 //! ```
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hashbrown::HashTable;
@@ -27,112 +26,28 @@ use swell_chunk::{Cursor, put_varint, put_zigzag};
 
 use super::{MemoryIndex, Pair, Values, hash_of};
 use crate::members::Members;
-use crate::postings;
 use crate::slice::IndexError;
-
-/// A part is ended when it has this much.
-const PART_BYTES: usize = 1 << 20;
 
 const SIZES: u8 = 0;
 const PAIRS: u8 = 1;
 const SERIES: u8 = 2;
 
 /// What can stand for a series: a bit for each label, and the two values below.
-const UNUSED: u64 = 0;
+pub(super) const UNUSED: u64 = 0;
 const WHOLE: u64 = 1;
 const DIFFERENT_LABELS_MAX: usize = 62;
 
 /// Labels that a list of numbers can hold.
-const LABELS_MAX: usize = 1 << 15;
+pub(super) const LABELS_MAX: usize = 1 << 15;
 
-impl MemoryIndex {
-    /// Gives the index to `put` in parts, for [`ImageReader`].
-    pub fn write_image(&self, put: &mut dyn FnMut(&[u8])) {
-        let mut part = vec![SIZES];
-        put_varint(&mut part, self.pair_count() as u64);
-        put_varint(&mut part, self.series.len() as u64);
-        put(&part);
-        let numbers = self.dense_numbers();
-        self.write_pairs(&numbers, put);
-        self.write_series(&numbers, put);
-    }
-
-    /// By number of a pair, the one it has in the image: that of its rank among those in use.
-    fn dense_numbers(&self) -> Vec<u32> {
-        let mut next = 0;
-        let number = |pair: &Pair| {
-            let number = next;
-            next += u32::from(!pair.value.is_empty());
-            number
-        };
-        self.pairs.iter().map(number).collect()
-    }
-
-    fn write_pairs(&self, numbers: &[u32], put: &mut dyn FnMut(&[u8])) {
-        let mut part = vec![PAIRS];
-        let (mut last_name, mut last_number) = ("", 0);
-        let mut members = Vec::new();
-        for (name, values) in &self.names {
-            let mut last_value = "";
-            for (nr, (value, number)) in values.by_value.iter().enumerate() {
-                if nr == 0 {
-                    put_after(last_name, name, 1, &mut part);
-                    last_name = name;
-                } else {
-                    put_varint(&mut part, 0);
-                }
-                put_after(last_value, value, 0, &mut part);
-                last_value = value;
-                let dense = i64::from(numbers[*number as usize]);
-                put_zigzag(&mut part, dense - last_number);
-                last_number = dense;
-                members.clear();
-                members.extend(self.members_of(*number).iter());
-                postings::write(&members, &mut part);
-                if part.len() >= PART_BYTES {
-                    put(&part);
-                    part.truncate(1);
-                }
-            }
-        }
-        if part.len() > 1 {
-            put(&part);
-        }
-    }
-
-    fn write_series(&self, numbers: &[u32], put: &mut dyn FnMut(&[u8])) {
-        let mut part = vec![SERIES];
-        let (mut before, mut of_series): (Vec<u32>, Vec<u32>) = (Vec::new(), Vec::new());
-        for list in &self.series {
-            match list {
-                None => put_varint(&mut part, UNUSED),
-                Some(list) => {
-                    of_series.clear();
-                    let list = self.lists.get(*list);
-                    of_series.extend(list.iter().map(|number| numbers[*number as usize]));
-                    put_numbers(&of_series, &before, &mut part);
-                    std::mem::swap(&mut of_series, &mut before);
-                }
-            }
-            if part.len() >= PART_BYTES {
-                put(&part);
-                part.truncate(1);
-            }
-        }
-        if part.len() > 1 {
-            put(&part);
-        }
-    }
-}
-
-fn put_after(before: &str, text: &str, more: u64, out: &mut Vec<u8>) {
+pub(super) fn put_after(before: &str, text: &str, more: u64, out: &mut Vec<u8>) {
     let same = before.bytes().zip(text.bytes()).take_while(|(a, b)| a == b).count();
     put_varint(out, same as u64 + more);
     put_varint(out, (text.len() - same) as u64);
     out.extend_from_slice(&text.as_bytes()[same..]);
 }
 
-fn put_numbers(numbers: &[u32], before: &[u32], out: &mut Vec<u8>) {
+pub(super) fn put_numbers(numbers: &[u32], before: &[u32], out: &mut Vec<u8>) {
     let differs = |nr: usize| numbers[nr] != before[nr];
     let mask = (numbers.len() == before.len() && numbers.len() <= DIFFERENT_LABELS_MAX)
         .then(|| {
@@ -155,13 +70,53 @@ fn put_numbers(numbers: &[u32], before: &[u32], out: &mut Vec<u8>) {
     }
 }
 
-/// Makes an index of the parts that [`MemoryIndex::write_image`] gave, in their order.
-#[derive(Debug)]
-pub struct ImageReader {
-    index: MemoryIndex,
-    /// Bytes of all parts, or more: nothing is counted that has not at least a byte.
-    bytes_max: usize,
-    sizes: Option<(u32, u32)>,
+/// What changed from one series to the next.
+pub(super) struct Changed {
+    /// All of its labels were spelled out.
+    pub(super) is_whole: bool,
+    /// The largest number among those that changed.
+    pub(super) largest: u32,
+}
+
+/// Reads the pairs of a series over those of the one before, behind its `code`; `was` is told place and number of each
+/// that is replaced.
+pub(super) fn read_numbers(
+    code: u64,
+    numbers: &mut Vec<u32>,
+    cursor: &mut Cursor<'_>,
+    mut was: impl FnMut(usize, u32),
+) -> Result<Changed, IndexError> {
+    let mut largest = 0;
+    if code == WHOLE {
+        for (nr, number) in numbers.drain(..).enumerate() {
+            was(nr, number);
+        }
+        let mut last = 0;
+        for _ in 0..cursor.count(cursor.remaining())? {
+            last = add(last, cursor.zigzag()?)?;
+            largest = largest.max(last);
+            numbers.push(last);
+        }
+        if numbers.len() > LABELS_MAX {
+            return Err(IndexError::at("a series has too many labels"));
+        }
+        return Ok(Changed { is_whole: true, largest });
+    }
+    let mut mask = code - 1;
+    while mask != 0 {
+        let nr = mask.trailing_zeros() as usize;
+        let number = numbers.get_mut(nr).ok_or(IndexError::at("a label differs from none"))?;
+        was(nr, *number);
+        *number = add(*number, cursor.zigzag()?)?;
+        largest = largest.max(*number);
+        mask &= mask - 1;
+    }
+    Ok(Changed { is_whole: false, largest })
+}
+
+/// Reads pairs that are sorted by name and value.
+#[derive(Debug, Default)]
+pub(super) struct PairReader {
     /// Bytes of the name, and of the value, at hand.
     name: Vec<u8>,
     value: Vec<u8>,
@@ -169,7 +124,104 @@ pub struct ImageReader {
     values: Vec<(Arc<str>, u32)>,
     names: Vec<(Arc<str>, Values)>,
     last_number: i64,
-    pair_count: usize,
+    /// Pairs so far.
+    pub(super) count: usize,
+}
+
+impl PairReader {
+    /// The texts of the next pair: name, number of the name, value.
+    pub(super) fn next_texts(
+        &mut self,
+        cursor: &mut Cursor<'_>,
+    ) -> Result<(Arc<str>, u32, Arc<str>), IndexError> {
+        let start = cursor.varint()?;
+        if start > 0 {
+            self.end_name();
+            read_after(&mut self.name, start - 1, cursor)?;
+            if self.names.last().is_some_and(|(last, _)| last.as_bytes() >= &self.name[..]) {
+                return Err(IndexError::at("label names do not rise"));
+            }
+            let name = text(&self.name)?;
+            let number = u32::try_from(self.names.len()).expect("fewer names than bytes");
+            self.names.push((name, Values::new(number)));
+            self.value.clear();
+        }
+        let Some((name, values)) = self.names.last() else {
+            return Err(IndexError::at("a label has no name"));
+        };
+        let same = cursor.varint()?;
+        read_after(&mut self.value, same, cursor)?;
+        let value = text(&self.value)?;
+        let rises = match self.values.last() {
+            Some((last, _)) => **last < *value,
+            None => !value.is_empty(),
+        };
+        if !rises {
+            return Err(IndexError::at("label values do not rise"));
+        }
+        Ok((Arc::clone(name), values.number, value))
+    }
+
+    /// The number of the pair at hand, below `bound`.
+    pub(super) fn next_number(
+        &mut self,
+        bound: usize,
+        cursor: &mut Cursor<'_>,
+    ) -> Result<u32, IndexError> {
+        let number = self.last_number.wrapping_add(cursor.zigzag()?);
+        self.last_number = number;
+        let number = u32::try_from(number).ok().filter(|number| (*number as usize) < bound);
+        number.ok_or(IndexError::at("the number of a label is out of range"))
+    }
+
+    /// Puts the pair at hand into the index, with these series unless it has some already.
+    pub(super) fn set(
+        &mut self,
+        index: &mut MemoryIndex,
+        number: u32,
+        (name, name_number, value): (Arc<str>, u32, Arc<str>),
+        series: Option<Members>,
+    ) -> Result<(), IndexError> {
+        let place = number as usize;
+        if !index.pairs[place].value.is_empty() {
+            return Err(IndexError::at("two labels have one number"));
+        }
+        let hash = index.hasher.hash(&name, &value);
+        self.values.push((Arc::clone(&value), number));
+        let pair = &mut index.pairs[place];
+        (pair.name, pair.value) = (name, value);
+        if let Some(series) = series {
+            pair.series = series;
+        }
+        (index.pair_names[place], index.pair_hashes[place]) = (name_number, hash);
+        let pair_hashes = &index.pair_hashes;
+        index.by_pair.insert_unique(hash, number, |number| pair_hashes[*number as usize]);
+        self.count += 1;
+        Ok(())
+    }
+
+    fn end_name(&mut self) {
+        if let Some((_, values)) = self.names.last_mut() {
+            *values = Values::of_sorted(values.number, self.values.drain(..));
+        }
+    }
+
+    /// Puts the names into the index.
+    pub(super) fn finish(mut self, index: &mut MemoryIndex) {
+        self.end_name();
+        index.name_count = u32::try_from(self.names.len()).expect("fewer names than bytes");
+        index.names = self.names.into_iter().collect();
+    }
+}
+
+/// Makes an index of the parts of an image, in their order.
+#[derive(Debug)]
+pub struct ImageReader {
+    index: MemoryIndex,
+    /// Bytes of all parts, or more: nothing is counted that has not at least a byte.
+    bytes_max: usize,
+    sizes: Option<(u32, u32)>,
+    pairs: PairReader,
     numbers: Vec<u32>,
 }
 
@@ -182,12 +234,7 @@ impl ImageReader {
             index: MemoryIndex::default(),
             bytes_max,
             sizes: None,
-            name: Vec::new(),
-            value: Vec::new(),
-            values: Vec::new(),
-            names: Vec::new(),
-            last_number: 0,
-            pair_count: 0,
+            pairs: PairReader::default(),
             numbers: Vec::new(),
         }
     }
@@ -226,66 +273,12 @@ impl ImageReader {
     fn pairs(&mut self, cursor: &mut Cursor<'_>, sizes: (u32, u32)) -> Result<(), IndexError> {
         let (number_count, series_count) = sizes;
         while cursor.remaining() > 0 {
-            let start = cursor.varint()?;
-            if start > 0 {
-                self.end_name();
-                let before = std::mem::take(&mut self.name);
-                self.name = read_after(&before, start - 1, cursor)?;
-                if self.names.last().is_some_and(|(last, _)| last.as_bytes() >= &self.name[..]) {
-                    return Err(IndexError::at("label names do not rise"));
-                }
-                let name = text(&self.name)?;
-                let number = u32::try_from(self.names.len()).expect("fewer names than bytes");
-                self.names.push((name, Values { number, by_value: BTreeMap::new() }));
-                self.value.clear();
-            }
-            let Some((name, values)) = self.names.last() else {
-                return Err(IndexError::at("a label has no name"));
-            };
-            let (name, name_number) = (Arc::clone(name), values.number);
-            let same = cursor.varint()?;
-            let value = read_after(&self.value, same, cursor)?;
-            if value <= self.value {
-                return Err(IndexError::at("label values do not rise"));
-            }
-            self.value = value;
-            let value = text(&self.value)?;
-            let number = self.last_number.wrapping_add(cursor.zigzag()?);
-            self.last_number = number;
-            let number = u32::try_from(number).ok().filter(|number| *number < number_count);
-            let number = number.ok_or(IndexError::at("the number of a label is out of range"))?;
+            let texts = self.pairs.next_texts(cursor)?;
+            let number = self.pairs.next_number(number_count as usize, cursor)?;
             let series = Members::read(cursor, series_count)?;
-            let hash = self.index.hasher.hash(&name, &value);
-            self.values.push((Arc::clone(&value), number));
-            self.set_pair(number, Pair { name, value, series }, name_number, hash)?;
+            self.pairs.set(&mut self.index, number, texts, Some(series))?;
         }
         Ok(())
-    }
-
-    fn set_pair(
-        &mut self,
-        number: u32,
-        pair: Pair,
-        name_number: u32,
-        hash: u64,
-    ) -> Result<(), IndexError> {
-        let index = &mut self.index;
-        let place = number as usize;
-        if !index.pairs[place].value.is_empty() {
-            return Err(IndexError::at("two labels have one number"));
-        }
-        (index.pairs[place], index.pair_names[place]) = (pair, name_number);
-        index.pair_hashes[place] = hash;
-        let pair_hashes = &index.pair_hashes;
-        index.by_pair.insert_unique(hash, number, |number| pair_hashes[*number as usize]);
-        self.pair_count += 1;
-        Ok(())
-    }
-
-    fn end_name(&mut self) {
-        if let Some((_, values)) = self.names.last_mut() {
-            values.by_value = self.values.drain(..).collect();
-        }
     }
 
     fn series(&mut self, cursor: &mut Cursor<'_>, sizes: (u32, u32)) -> Result<(), IndexError> {
@@ -296,32 +289,13 @@ impl ImageReader {
                 return Err(IndexError::at("there are more series than said"));
             }
             let idx = u32::try_from(index.series.len()).expect("below a u32");
-            match cursor.varint()? {
-                UNUSED => {
-                    index.series.push(None);
-                    index.unused.push(idx);
-                    continue;
-                }
-                WHOLE => {
-                    self.numbers.clear();
-                    let len = cursor.count(cursor.remaining())?;
-                    let mut last = 0;
-                    for _ in 0..len {
-                        let number = add(last, cursor.zigzag()?)?;
-                        self.numbers.push(number);
-                        last = number;
-                    }
-                }
-                mask => {
-                    let mut mask = mask - 1;
-                    while mask != 0 {
-                        let number = self.numbers.get_mut(mask.trailing_zeros() as usize);
-                        let number = number.ok_or(IndexError::at("a label differs from none"))?;
-                        *number = add(*number, cursor.zigzag()?)?;
-                        mask &= mask - 1;
-                    }
-                }
+            let code = cursor.varint()?;
+            if code == UNUSED {
+                index.series.push(None);
+                index.unused.push(idx);
+                continue;
             }
+            read_numbers(code, &mut self.numbers, cursor, |_, _| {})?;
             check(&self.numbers, &index.pair_names)?;
             let hash = hash_of(&self.numbers, &index.pair_hashes);
             index.series.push(Some(index.lists.add(&self.numbers)));
@@ -334,22 +308,20 @@ impl ImageReader {
     ///
     /// # Errors
     /// [`IndexError`] when some are missing.
-    pub fn finish(mut self) -> Result<MemoryIndex, IndexError> {
-        self.end_name();
+    pub fn finish(self) -> Result<MemoryIndex, IndexError> {
         let (pair_count, series_count) =
             self.sizes.ok_or(IndexError::at("the index has no sizes"))?;
         let mut index = self.index;
-        if index.series.len() != series_count as usize || self.pair_count != pair_count as usize {
+        if index.series.len() != series_count as usize || self.pairs.count != pair_count as usize {
             return Err(IndexError::at("the index lacks labels or series"));
         }
-        index.name_count = u32::try_from(self.names.len()).expect("fewer names than bytes");
-        index.names = self.names.into_iter().collect();
+        self.pairs.finish(&mut index);
         Ok(index)
     }
 }
 
 /// Labels of a series are sorted by name, each once, and few.
-fn check(numbers: &[u32], pair_names: &[u32]) -> Result<(), IndexError> {
+pub(super) fn check(numbers: &[u32], pair_names: &[u32]) -> Result<(), IndexError> {
     if numbers.len() > LABELS_MAX {
         return Err(IndexError::at("a series has too many labels"));
     }
@@ -377,9 +349,11 @@ fn text(bytes: &[u8]) -> Result<Arc<str>, IndexError> {
     std::str::from_utf8(bytes).map(Arc::from).map_err(|_| IndexError::at("a text is not UTF-8"))
 }
 
-fn read_after(before: &[u8], same: u64, cursor: &mut Cursor<'_>) -> Result<Vec<u8>, IndexError> {
-    let same = usize::try_from(same).ok().and_then(|same| before.get(..same));
-    let same = same.ok_or(IndexError::at("a text shares more than the one before has"))?;
+/// Reads a text that shares bytes with the one before, over that.
+fn read_after(before: &mut Vec<u8>, same: u64, cursor: &mut Cursor<'_>) -> Result<(), IndexError> {
+    let same = usize::try_from(same).ok().filter(|same| *same <= before.len());
+    before.truncate(same.ok_or(IndexError::at("a text shares more than the one before has"))?);
     let len = cursor.count(cursor.remaining())?;
-    Ok([same, cursor.take(len)?].concat())
+    before.extend_from_slice(cursor.take(len)?);
+    Ok(())
 }

@@ -1,7 +1,7 @@
 //! The order of series by their labels, found without looking at a text for each: pairs are ranked once, and a series is
 //! the list of its ranks.
 
-use super::MemoryIndex;
+use super::{MemoryIndex, Values};
 
 /// Ranks that one comparison looks at.
 const KEY_LEN: usize = 4;
@@ -21,9 +21,9 @@ impl MemoryIndex {
     #[must_use]
     pub fn unsorted(&self, series: impl IntoIterator<Item = u32>) -> Unsorted {
         let mut rank_of = vec![0; self.pairs.len()];
-        let in_order = self.names.values().flat_map(|values| values.by_value.values());
-        for (rank, number) in (1..).zip(in_order) {
-            rank_of[*number as usize] = rank;
+        let in_order = self.names.values().flat_map(Values::iter);
+        for (rank, (_, number)) in (1..).zip(in_order) {
+            rank_of[number as usize] = rank;
         }
         let mut unsorted = Unsorted::default();
         for idx in series {

@@ -1,5 +1,6 @@
 //! The head as bytes, as it stands at one moment: what a checkpoint keeps, so that a start need not take all batches of
-//! the log again. `docs/format/checkpoint.md` has the layout; [`write`] and [`read`] are its two sides.
+//! the log again. `docs/format/checkpoint.md` has the layout; [`write`] and [`read`] are its two sides. The label index is
+//! written apart.
 //!
 //! What follows from the rest is not written: members of groups, newest samples, counts. What is deleted has a file of
 //! its own.
@@ -14,7 +15,7 @@ pub(crate) use read::HeadReader;
 pub(crate) enum Part {
     /// Floors and counts.
     Scalars,
-    /// Of the label index; opaque here.
+    /// Of the label index, in checkpoints of version 1 only.
     Index,
     /// Rows of groups.
     Groups,
@@ -41,6 +42,7 @@ mod tests {
     use std::sync::Arc;
 
     use proptest::prelude::*;
+    use swell_index::TableReader;
     use swell_model::{
         AppendReport, Batch, HistogramSample, Labels, NativeHistogram, Row, TimeRange, TimestampMs,
     };
@@ -141,14 +143,26 @@ mod tests {
         }
     }
 
-    fn image(head: &Head) -> Vec<(Part, Vec<u8>)> {
-        let mut parts = Vec::new();
+    /// The table of labels, and the parts.
+    type Image = (Vec<Vec<u8>>, Vec<(Part, Vec<u8>)>);
+
+    fn image(head: &Head) -> Image {
+        let (mut table, mut labels, mut parts) = (head.index.table(), Vec::new(), Vec::new());
+        let mut part = Vec::new();
+        while head.index.write_part(&mut table, &mut part) {
+            labels.push(std::mem::take(&mut part));
+        }
         head.write_image(&mut |part, bytes| parts.push((part, bytes.to_vec())));
-        parts
+        (labels, parts)
     }
 
-    fn read(parts: &[(Part, Vec<u8>)]) -> Result<Head, String> {
+    fn read((labels, parts): &Image) -> Result<Head, String> {
+        let mut table = TableReader::default();
+        labels.iter().try_for_each(|part| table.take(part)).expect("sound");
+        let mut index = table.finish().expect("whole");
+        index.settle();
         let mut reader = HeadReader::new(parts.iter().map(|(_, bytes)| bytes.len()).sum());
+        reader.set_index(index);
         for (part, bytes) in parts {
             reader.take(*part, bytes).map_err(|fault| fault.to_string())?;
         }
@@ -253,9 +267,9 @@ mod tests {
         ) {
             let mut head = Head::new();
             run(&mut head, &steps, &mut 10_000, &mut 0);
-            let mut parts = image(&head);
+            let (labels, mut parts) = image(&head);
             let of_head: Vec<usize> =
-                (0..parts.len()).filter(|nr| parts[*nr].0 != Part::Index && !parts[*nr].1.is_empty()).collect();
+                (0..parts.len()).filter(|nr| !parts[*nr].1.is_empty()).collect();
             for (part, byte, mask) in flips {
                 let bytes = &mut parts[of_head[part.index(of_head.len())]].1;
                 let byte = byte.index(bytes.len());
@@ -268,7 +282,7 @@ mod tests {
                     .filter(|(nr, _)| Some(*nr) != cut_part)
                     .map(|(_, part)| part.clone())
                     .collect();
-                if let Ok(mut head) = read(&parts) {
+                if let Ok(mut head) = read(&(labels.clone(), parts)) {
                     let all: Vec<u32> = (0..u32::try_from(head.series.len()).expect("few"))
                         .filter(|idx| head.index.contains(*idx))
                         .collect();
@@ -285,11 +299,11 @@ mod tests {
         let mut head = Head::new();
         let step = Step::Row { after_ms: 5, series: vec![(0, 1.0), (1, 2.0)], start_ms: 0 };
         run(&mut head, &[step], &mut 10_000, &mut 0);
-        let parts = image(&head);
+        let (labels, parts) = image(&head);
         for nr in 0..parts.len() {
             let mut fewer = parts.clone();
             let (part, _) = fewer.remove(nr);
-            assert!(read(&fewer).is_err(), "{part:?}");
+            assert!(read(&(labels.clone(), fewer)).is_err(), "{part:?}");
         }
     }
 }

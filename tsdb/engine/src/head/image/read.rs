@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use swell_chunk::{Cursor, DecodeError, HISTOGRAMS_MAX, Tail, read_times};
-use swell_index::{ImageReader, IndexError, LabelIndex as _};
+use swell_index::{ImageReader, IndexError, LabelIndex as _, MemoryIndex};
 
 use super::write::Before;
 use super::{HAS_CHUNK, HAS_GENERATION, HAS_SAMPLES, IN_GROUP, LAST_IS_HISTOGRAM, Part};
@@ -47,7 +47,9 @@ impl From<IndexError> for ImageFault {
 #[derive(Debug)]
 pub(crate) struct HeadReader {
     head: Head,
-    index: ImageReader,
+    index: Option<MemoryIndex>,
+    /// The index of a checkpoint of version 1.
+    parts_of_index: ImageReader,
     bytes_max: usize,
     part: Option<Part>,
     series_count: usize,
@@ -61,7 +63,8 @@ impl HeadReader {
     pub(crate) fn new(bytes_max: usize) -> Self {
         Self {
             head: Head::new(),
-            index: ImageReader::new(bytes_max),
+            index: None,
+            parts_of_index: ImageReader::new(bytes_max),
             bytes_max,
             part: None,
             series_count: 0,
@@ -69,6 +72,11 @@ impl HeadReader {
             segment_count: 0,
             before: Before::default(),
         }
+    }
+
+    /// Takes the label index, which comes before all parts; without it the parts have it.
+    pub(crate) fn set_index(&mut self, index: MemoryIndex) {
+        self.index = Some(index);
     }
 
     /// Takes a part.
@@ -93,7 +101,7 @@ impl HeadReader {
         let mut cursor = Cursor::new(bytes);
         match part {
             Part::Scalars => self.scalars(&mut cursor),
-            Part::Index => Ok(self.index.take(bytes)?),
+            Part::Index => Ok(self.parts_of_index.take(bytes)?),
             Part::Groups => self.groups(&mut cursor),
             Part::Segments => self.segments(&mut cursor),
             Part::Series => self.series(&mut cursor),
@@ -115,7 +123,10 @@ impl HeadReader {
         self.whole(self.head.segments.slots().len() == self.segment_count)?;
         self.whole(self.head.series.len() == self.series_count)?;
         let mut head = self.head;
-        head.index = self.index.finish()?;
+        head.index = match self.index {
+            Some(index) => index,
+            None => self.parts_of_index.finish()?,
+        };
         if head.index.bound() as usize != head.series.len() {
             return Err(ImageFault::at("the head has other series than its index"));
         }

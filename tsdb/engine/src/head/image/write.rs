@@ -41,7 +41,7 @@ impl<'p, 'q> Parts<'p, 'q> {
 }
 
 impl Head {
-    /// Gives the head to `put`, part by part, for [`super::HeadReader`].
+    /// Gives the head without its label index to `put`, part by part, for [`super::HeadReader`].
     pub(crate) fn write_image(&self, put: &mut Put<'_>) {
         let mut scalars = Vec::new();
         put_zigzag(&mut scalars, self.accept_floor_ms);
@@ -52,7 +52,6 @@ impl Head {
         put_varint(&mut scalars, u64::from(self.segments.first_id()));
         put_varint(&mut scalars, self.segments.slots().len() as u64);
         put(Part::Scalars, &scalars);
-        self.index.write_image(&mut |bytes| put(Part::Index, bytes));
         self.write_groups(Parts::new(Part::Groups, put));
         self.write_segments(Parts::new(Part::Segments, put));
         self.write_series(Parts::new(Part::Series, put));

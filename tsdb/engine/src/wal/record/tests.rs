@@ -1,6 +1,9 @@
 use proptest::prelude::*;
 use swell_model::{ExemplarSample, HistogramSample, MetricKind, MetricMetadata, Row, SeriesRef};
 
+use swell_model::Labels;
+
+use super::super::definitions::tests::definitions;
 use super::*;
 
 fn any_labels() -> impl Strategy<Value = Labels> {
@@ -78,11 +81,11 @@ fn ids_of(batch: &Batch) -> Vec<LocalId> {
     all.map(|series| u32::try_from(series.0).expect("small")).collect()
 }
 
-fn expected(batch: &Batch, first_id: LocalId, defined: &[Labels]) -> BatchRecord {
+fn expected<'p>(batch: &Batch, first_id: LocalId, defined: DefinedSeries<'p>) -> BatchRecord<'p> {
     let id = |series: SeriesRef| u32::try_from(series.0).expect("small");
     BatchRecord {
         first_id,
-        defined: defined.to_vec(),
+        defined,
         rows: batch
             .rows
             .iter()
@@ -118,8 +121,12 @@ proptest! {
         let (mut writing, mut reading) = (Bases::default(), Bases::default());
         for (batch, defined) in &batches {
             let mut bytes = Vec::new();
-            put_batch(batch, (5, defined), &ids_of(batch), &mut writing, &mut bytes);
+            let defined = definitions(defined);
+            put_batch(batch, (5, &defined), &ids_of(batch), &mut writing, &mut bytes);
             let record = read(&bytes, &mut reading).expect("decodes");
+            let mut definition_bytes = Vec::new();
+            defined.put(&mut definition_bytes);
+            let defined = DefinedSeries::read(&mut Cursor::new(&definition_bytes)).expect("decodes");
             prop_assert_eq!(record, Record::Batch(expected(batch, 5, defined)));
         }
     }
@@ -153,8 +160,10 @@ fn a_row_that_repeats_costs_half_a_byte_a_sample() {
     let mut bases = Bases::default();
     let mut bytes = Vec::new();
     let first = row(1_700_000_000_000);
-    put_batch(&first, (0, &labels), &ids_of(&first), &mut bases, &mut bytes);
+    let defined = definitions(&labels);
+    put_batch(&first, (0, &defined), &ids_of(&first), &mut bases, &mut bytes);
     bytes.clear();
-    put_batch(&row(1_700_000_001_000), (500, &[]), &ids_of(&first), &mut bases, &mut bytes);
+    let none = Definitions::default();
+    put_batch(&row(1_700_000_001_000), (500, &none), &ids_of(&first), &mut bases, &mut bytes);
     assert!(bytes.len() < 275, "{} bytes", bytes.len());
 }
