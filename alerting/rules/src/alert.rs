@@ -75,6 +75,19 @@ impl AlertInstance {
     }
 }
 
+/// When an alert that was reported at `at` ends unless it is reported again: whoever hears of it has four reports to
+/// miss before it counts as resolved. One that is resolved ended then.
+#[must_use]
+pub fn ends_at(
+    alert: &AlertInstance,
+    at: TimestampMs,
+    interval: DurationMs,
+    resend_delay: DurationMs,
+) -> TimestampMs {
+    let valid = DurationMs(interval.max(resend_delay).0.saturating_mul(4));
+    alert.resolved_at.unwrap_or(at + valid)
+}
+
 /// All alerts of one rule, by label set.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RuleState {

@@ -19,7 +19,7 @@ mod text;
 
 pub use alert::{
     AlertInstance, AlertState, AlertStep, EvaluationContext, RESOLVED_RETENTION, RuleState,
-    StepError, Transition, step,
+    StepError, Transition, ends_at, step,
 };
 pub use file::{
     CheckOptions, Finding, Location, check_rules, parse_rule_file, parse_rule_file_with,

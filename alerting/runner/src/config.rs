@@ -11,6 +11,7 @@ use swell_rules::{Finding, RestoreOptions, RuleFile, parse_rule_file};
 use swell_telemetry::Registry;
 
 use crate::evaluator::RuleEvaluator;
+use crate::forward::ForwardLimits;
 
 /// Settings.
 #[derive(Clone, Debug)]
@@ -23,6 +24,8 @@ pub struct Config {
     pub restore: RestoreOptions,
     /// Notification log entries are forgotten after so long.
     pub log_retention: DurationMs,
+    /// Bounds of what is sent to Alertmanagers outside.
+    pub forward: ForwardLimits,
     /// For the jitter of retries.
     pub seed: u64,
 }
@@ -36,6 +39,7 @@ impl Config {
             resend_delay: DurationMs::from_secs(60),
             restore: RestoreOptions::default(),
             log_retention: DurationMs::from_secs(120 * 3600),
+            forward: ForwardLimits::default(),
             seed: 0,
         }
     }
@@ -140,6 +144,11 @@ impl Notifier {
     /// [`NotifierError`] when the built-in configuration is broken.
     pub fn silent() -> Result<Self, NotifierError> {
         load_notifier("built-in configuration", NO_RECEIVERS, &[], PathBuf::new())
+    }
+
+    /// Whether a receiver of it tells anybody.
+    pub(crate) fn tells_somebody(&self) -> bool {
+        self.config.receivers.iter().any(|receiver| !receiver.integrations.is_empty())
     }
 
     /// Logs what has no effect or is probably not meant.

@@ -5,14 +5,19 @@
 //! notification log, has it sent, and writes the log. Everything they decide is decided in `swell-rules` and
 //! `swell-route`; what they do is in this crate.
 //!
+//! Beside the notifier, alerts of rules go to Alertmanagers outside ([`AlertingHandle::forward_to`]), each with a queue
+//! and a task of its own.
+//!
 //! [`run_unit_tests`] runs the same groups over given series, for `swell test rules`.
 //!
-//! Absent on purpose: query execution ([`RuleEvaluator`] is given), reading configuration files, silences.
+//! Absent on purpose: query execution ([`RuleEvaluator`] is given), reading configuration files, finding Alertmanagers,
+//! silences.
 
 mod backoff;
 mod config;
 mod evaluator;
 mod flush;
+mod forward;
 mod group;
 mod http;
 mod metrics;
@@ -32,6 +37,7 @@ pub use config::{
     load_notifier, load_rules,
 };
 pub use evaluator::RuleEvaluator;
+pub use forward::{AlertRelabel, AlertmanagerSet, ForwardLimits, Forwarding};
 pub use notification_log::{Delivery, DeliveryState};
 pub use runner::{AlertRunner, AlertingHandle, BuildError, ReloadError};
 pub use swell_rules::{CheckOptions, Finding, InstantSample, InstantValue, RuleFile, check_rules};

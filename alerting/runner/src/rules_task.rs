@@ -7,13 +7,14 @@ use parking_lot::RwLock;
 use swell_env::Dir;
 use swell_model::{DurationMs, Labels, TimestampMs};
 use swell_route::Alert;
-use swell_rules::{AlertInstance, AlertState, Rule};
+use swell_rules::{AlertInstance, AlertState, Rule, ends_at};
 use swell_template::functions::query_escape;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::RuleSettings;
+use crate::forward::Forwarder;
 use crate::group::{Evaluated, GroupRuntime, Resources};
 use crate::notifier::Command;
 use crate::rules_file;
@@ -61,6 +62,7 @@ pub(crate) struct RulesTask {
     pub(crate) dir: Arc<dyn Dir>,
     pub(crate) views: Arc<Views>,
     pub(crate) alerts: mpsc::Sender<Command>,
+    pub(crate) forwarder: Arc<Forwarder>,
     pub(crate) reloads: mpsc::Receiver<Reload>,
     pub(crate) pool: Arc<Semaphore>,
     slots: BTreeMap<GroupKey, Slot>,
@@ -75,6 +77,7 @@ pub(crate) struct RulesTaskParts {
     pub(crate) dir: Arc<dyn Dir>,
     pub(crate) views: Arc<Views>,
     pub(crate) alerts: mpsc::Sender<Command>,
+    pub(crate) forwarder: Arc<Forwarder>,
     pub(crate) reloads: mpsc::Receiver<Reload>,
 }
 
@@ -87,6 +90,7 @@ impl RulesTask {
             dir: parts.dir,
             views: parts.views,
             alerts: parts.alerts,
+            forwarder: parts.forwarder,
             reloads: parts.reloads,
             pool: Arc::new(Semaphore::new(EVALUATIONS_MAX)),
             slots: BTreeMap::new(),
@@ -204,17 +208,20 @@ impl RulesTask {
         }
     }
 
-    /// Hands alerts to the notifier. When it has no room they stay unsent and come again at the next evaluation.
+    /// Hands alerts to the notifier and to the Alertmanagers outside. When the notifier has no room they stay unsent
+    /// and come again at the next evaluation.
     fn hand_over(&self, group: &mut GroupRuntime) {
         let Some(at) = group.evaluated_at() else { return };
-        let valid = DurationMs(group.interval.max(self.resend_delay).0.saturating_mul(4));
         let alerts: Vec<Alert> = group
             .alerts_to_send(at, self.resend_delay)
-            .map(|(rule, alert)| self.report(rule, alert, at, valid))
+            .map(|(rule, alert)| {
+                self.report(rule, alert, at, ends_at(alert, at, group.interval, self.resend_delay))
+            })
             .collect();
         if alerts.is_empty() {
             return;
         }
+        self.forwarder.forward(&alerts);
         match self.alerts.try_send(Command::Alerts(alerts)) {
             Ok(()) => group.note_sent(at, self.resend_delay),
             Err(error) => {
@@ -229,7 +236,7 @@ impl RulesTask {
         rule: &Rule,
         alert: &AlertInstance,
         at: TimestampMs,
-        valid: DurationMs,
+        ends_at: TimestampMs,
     ) -> Alert {
         let mut labels = alert.labels.to_builder();
         for (name, value) in self.resources.external_labels.iter() {
@@ -242,7 +249,7 @@ impl RulesTask {
             labels: labels.build(),
             annotations: alert.annotations.clone(),
             starts_at: alert.fired_at.unwrap_or(alert.active_at),
-            ends_at: alert.resolved_at.unwrap_or(at + valid),
+            ends_at,
             updated_at: at,
             generator_url: format!("{}/graph?g0.expr={expr}&g0.tab=1", self.resources.external_url),
             timeout: false,

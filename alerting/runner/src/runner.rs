@@ -1,6 +1,7 @@
 //! Putting the two tasks together.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use swell_env::Clock;
 use swell_model::TimestampMs;
@@ -12,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Dependencies, Notifier, NotifierError, RuleSettings};
 use crate::flush::SendResources;
+use crate::forward::{Forwarder, Forwarding};
 use crate::group::Resources;
 use crate::metrics::Metrics;
 use crate::notification_log::Delivery;
@@ -62,6 +64,9 @@ pub(crate) struct Shared {
     pub(crate) reloads: mpsc::Sender<Reload>,
     pub(crate) external_url: String,
     pub(crate) started_at: TimestampMs,
+    pub(crate) forwarder: Arc<Forwarder>,
+    /// Whether the notifier in force has a receiver that tells anybody.
+    pub(crate) tells_somebody: AtomicBool,
 }
 
 impl std::fmt::Debug for Shared {
@@ -109,6 +114,14 @@ impl AlertRunner {
         let log = read_log(dependencies.dir.as_ref(), now)?;
         metrics.log_entries.set(i64::try_from(log.len()).unwrap_or(i64::MAX));
 
+        let forwarder = Forwarder::new(
+            config.forward,
+            Arc::clone(&dependencies.clock),
+            &dependencies.registry,
+            config.seed,
+        );
+        let forwarder = Arc::new(forwarder.map_err(BuildError::Metrics)?);
+        let tells_somebody = AtomicBool::new(notifier.tells_somebody());
         let (commands, command_queue) = mpsc::channel(COMMANDS_MAX);
         let (reloads, reload_queue) = mpsc::channel(RELOADS_MAX);
         let views = Arc::new(Views::default());
@@ -127,6 +140,7 @@ impl AlertRunner {
                 dir: Arc::clone(&dependencies.dir),
                 views: Arc::clone(&views),
                 alerts: commands.clone(),
+                forwarder: Arc::clone(&forwarder),
                 reloads: reload_queue,
             },
             groups,
@@ -159,6 +173,8 @@ impl AlertRunner {
             reloads,
             external_url: config.external_url,
             started_at: now,
+            forwarder,
+            tells_somebody,
         });
         Ok(Self { rules, notifier, shared, send_shutdown })
     }
@@ -169,14 +185,15 @@ impl AlertRunner {
         AlertingHandle { shared: Arc::clone(&self.shared) }
     }
 
-    /// Runs until `shutdown`. Then evaluations end and hand over their alerts, due notifications are sent (each is
-    /// tried once), and states and log are written.
+    /// Runs until `shutdown`. Then evaluations end and hand over their alerts, due notifications and what waits for
+    /// Alertmanagers outside are sent (each is tried once), and states and log are written.
     pub async fn run(self, shutdown: CancellationToken) {
         let notifier_shutdown = CancellationToken::new();
         let rules = async {
             self.rules.run(shutdown).await;
             self.send_shutdown.cancel();
             notifier_shutdown.cancel();
+            self.shared.forwarder.drain().await;
         };
         tokio::join!(rules, self.notifier.run(notifier_shutdown.clone()));
     }
@@ -199,10 +216,19 @@ impl AlertingHandle {
     /// [`ReloadError`] when the runner has ended.
     pub async fn reload_notifier(&self, notifier: Notifier) -> Result<(), ReloadError> {
         notifier.warn();
+        let tells_somebody = notifier.tells_somebody();
         let (done, wait) = oneshot::channel();
         let command = Command::Reload(Box::new(notifier), done);
         self.shared.commands.send(command).await.map_err(|_| ReloadError)?;
-        wait.await.map_err(|_| ReloadError)
+        wait.await.map_err(|_| ReloadError)?;
+        self.shared.tells_somebody.store(tells_somebody, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Alerts of rules go to these Alertmanagers from now on, beside the notifier of this process. Called on the
+    /// runtime that is to send them.
+    pub fn forward_to(&self, forwarding: Forwarding) {
+        self.shared.forwarder.replace(forwarding);
     }
 
     /// Hands alerts to the notifier, as the API does.

@@ -127,7 +127,7 @@ impl Discovery {
                 }
             }
         }
-        self.deps.metrics.failed_configs.add(failed);
+        self.deps.metrics.failed(failed);
         self.count();
     }
 
@@ -155,22 +155,21 @@ impl Discovery {
         self.sources.iter().map(|source| source.latest.groups.lock().clone()).collect()
     }
 
-    #[expect(clippy::cast_possible_wrap, reason = "counts of targets are far below 2^63")]
     fn count(&self) {
         let targets =
             |groups: &[TargetGroup]| groups.iter().map(|it| it.targets.len()).sum::<usize>();
         let sum: usize = self.sources.iter().map(|it| targets(&it.latest.groups.lock())).sum();
-        self.deps.metrics.discovered_targets.with_label_values(&[&*self.job]).set(sum as i64);
+        self.deps.metrics.count_targets(&self.job, sum);
     }
 }
 
 /// A source that is set up and does not run yet.
 enum Prepared {
     File(file::FileSource),
-    Http(http::HttpSource),
-    Dns(dns::DnsSource),
-    Docker(docker::DockerSource),
-    Consul(consul::ConsulSource),
+    Http(Box<http::HttpSource>),
+    Dns(Box<dns::DnsSource>),
+    Docker(Box<docker::DockerSource>),
+    Consul(Box<consul::ConsulSource>),
     Kubernetes(Box<kubernetes::KubernetesSource>),
 }
 
@@ -180,11 +179,17 @@ fn prepare(config: &DiscoveryConfig, deps: &DiscoveryDeps) -> Result<Prepared, S
         DiscoveryConfig::File(config) => {
             Prepared::File(file::FileSource::new(config.clone(), metrics))
         }
-        DiscoveryConfig::Http(config) => Prepared::Http(http::HttpSource::new(config, metrics)?),
-        DiscoveryConfig::Dns(config) => Prepared::Dns(dns::DnsSource::new(config, metrics)?),
-        DiscoveryConfig::Docker(config) => Prepared::Docker(docker::DockerSource::new(config)?),
+        DiscoveryConfig::Http(config) => {
+            Prepared::Http(Box::new(http::HttpSource::new(config, metrics)?))
+        }
+        DiscoveryConfig::Dns(config) => {
+            Prepared::Dns(Box::new(dns::DnsSource::new(config, metrics)?))
+        }
+        DiscoveryConfig::Docker(config) => {
+            Prepared::Docker(Box::new(docker::DockerSource::new(config)?))
+        }
         DiscoveryConfig::Consul(config) => {
-            Prepared::Consul(consul::ConsulSource::new(config, metrics)?)
+            Prepared::Consul(Box::new(consul::ConsulSource::new(config, metrics)?))
         }
         DiscoveryConfig::Kubernetes(config) => Prepared::Kubernetes(Box::new(
             kubernetes::KubernetesSource::new(config, deps.own_cluster.as_ref())?,
@@ -231,7 +236,7 @@ impl Output {
 
     /// The targets of the source are these; said only by an answer that says so.
     pub(crate) fn tell(&self, groups: Vec<TargetGroup>) {
-        self.metrics.received_updates_total.inc();
+        self.metrics.told();
         {
             let mut latest = self.latest.groups.lock();
             if **latest == groups {
@@ -239,7 +244,7 @@ impl Output {
             }
             *latest = Arc::new(groups);
         }
-        self.metrics.updates_total.inc();
+        self.metrics.taken();
         self.changed.notify_one();
     }
 

@@ -1,19 +1,21 @@
 //! What discovery counts about itself, under Prometheus' names.
 
 use prometheus::{
-    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
 };
 
-/// All metrics are those of targets to scrape.
-const MANAGER: &str = "scrape";
+/// What targets are found for unless told otherwise.
+const SCRAPE: &str = "scrape";
 
 /// Metrics of all sources.
 #[derive(Clone, Debug)]
 pub struct DiscoveryMetrics {
-    pub(crate) discovered_targets: IntGaugeVec,
-    pub(crate) failed_configs: IntGauge,
-    pub(crate) received_updates_total: IntCounter,
-    pub(crate) updates_total: IntCounter,
+    /// What targets are found for: the label `name`.
+    purpose: &'static str,
+    discovered_targets: IntGaugeVec,
+    failed_configs: IntGaugeVec,
+    received_updates_total: IntCounterVec,
+    updates_total: IntCounterVec,
     pub(crate) refresh_failures_total: IntCounterVec,
     pub(crate) refresh_duration_seconds: HistogramVec,
     pub(crate) file_read_errors_total: IntCounter,
@@ -29,24 +31,25 @@ impl DiscoveryMetrics {
     /// # Errors
     /// When one of the names is taken.
     pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let named = |name: &str, help: &str| Opts::new(name, help).const_label("name", MANAGER);
+        let counter = |name: &str, help: &str| IntCounterVec::new(Opts::new(name, help), &["name"]);
         let metrics = Self {
+            purpose: SCRAPE,
             discovered_targets: IntGaugeVec::new(
-                named("prometheus_sd_discovered_targets", "Targets that sources tell, by job."),
-                &["config"],
+                Opts::new("prometheus_sd_discovered_targets", "Targets that sources tell, by job."),
+                &["name", "config"],
             )?,
-            failed_configs: IntGauge::with_opts(named(
-                "prometheus_sd_failed_configs",
-                "Sources that could not be set up.",
-            ))?,
-            received_updates_total: IntCounter::with_opts(named(
+            failed_configs: IntGaugeVec::new(
+                Opts::new("prometheus_sd_failed_configs", "Sources that could not be set up."),
+                &["name"],
+            )?,
+            received_updates_total: counter(
                 "prometheus_sd_received_updates_total",
                 "Lists of targets that sources told.",
-            ))?,
-            updates_total: IntCounter::with_opts(named(
+            )?,
+            updates_total: counter(
                 "prometheus_sd_updates_total",
                 "Lists of targets that were taken over because they differ.",
-            ))?,
+            )?,
             refresh_failures_total: IntCounterVec::new(
                 Opts::new(
                     "prometheus_sd_refresh_failures_total",
@@ -94,6 +97,37 @@ impl DiscoveryMetrics {
         registry.register(Box::new(metrics.dns_lookups_total.clone()))?;
         registry.register(Box::new(metrics.dns_lookup_failures_total.clone()))?;
         registry.register(Box::new(metrics.consul_rpc_failures_total.clone()))?;
+        // There from the start, as with Prometheus.
+        metrics.failed(0);
+        metrics.received_updates_total.with_label_values(&[SCRAPE]);
+        metrics.updates_total.with_label_values(&[SCRAPE]);
         Ok(metrics)
+    }
+
+    /// The same metrics for targets that are found for something else than scraping.
+    #[must_use]
+    pub fn for_purpose(&self, purpose: &'static str) -> Self {
+        Self { purpose, ..self.clone() }
+    }
+
+    /// So many more sources could not be set up.
+    pub(crate) fn failed(&self, count: i64) {
+        self.failed_configs.with_label_values(&[self.purpose]).add(count);
+    }
+
+    /// A source told a list, which differs from the one before or not.
+    pub(crate) fn told(&self) {
+        self.received_updates_total.with_label_values(&[self.purpose]).inc();
+    }
+
+    /// A list was taken over.
+    pub(crate) fn taken(&self) {
+        self.updates_total.with_label_values(&[self.purpose]).inc();
+    }
+
+    /// The sources of a job tell so many targets.
+    pub(crate) fn count_targets(&self, job: &str, count: usize) {
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        self.discovered_targets.with_label_values(&[self.purpose, job]).set(count);
     }
 }

@@ -115,6 +115,12 @@ impl ScrapeHandle {
         self.board.lock().inactive_counts.clone()
     }
 
+    /// What its sources stand on, for others that find something.
+    #[must_use]
+    pub fn discovery_deps(&self) -> DiscoveryDeps {
+        self.deps.clone()
+    }
+
     /// Puts another configuration in force: targets that stay keep their series, those that go end them.
     ///
     /// # Errors

@@ -231,3 +231,18 @@ proptest! {
         prop_assert_eq!(run(&rule, &RuleState::default(), &forward, 0, 0), run(&rule, &RuleState::default(), &backward, 0, 0));
     }
 }
+
+#[test]
+fn a_report_is_good_for_four_of_the_longer_of_interval_and_resend_delay() {
+    let rule = rule("");
+    let state = run(&rule, &RuleState::default(), &[sample("a", 1.0)], 0, 0).expect("fires").state;
+    let alert = state.instances.values().next().expect("one").clone();
+    let ends = |alert: &AlertInstance, interval, delay| {
+        let secs = DurationMs::from_secs;
+        ends_at(alert, TimestampMs(10_000), secs(interval), secs(delay)).0 / 1000
+    };
+    assert_eq!(ends(&alert, 15, 60), 250);
+    assert_eq!(ends(&alert, 300, 60), 1210);
+    let resolved = AlertInstance { resolved_at: Some(TimestampMs(7000)), ..alert };
+    assert_eq!(ends(&resolved, 15, 60), 7);
+}

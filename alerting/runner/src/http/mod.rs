@@ -22,12 +22,14 @@ impl AlertingHandle {
 }
 
 /// RFC 3339; Go's zero time for no time.
-fn rfc3339(at: Option<TimestampMs>) -> String {
+pub(crate) fn rfc3339(at: Option<TimestampMs>) -> String {
     let at = at.and_then(|at| jiff::Timestamp::from_millisecond(at.0).ok());
     at.map_or_else(|| "0001-01-01T00:00:00Z".to_owned(), |at| at.to_string())
 }
 
 /// Labels as a JSON object.
-fn label_object(labels: &swell_model::Labels) -> serde_json::Map<String, serde_json::Value> {
+pub(crate) fn label_object(
+    labels: &swell_model::Labels,
+) -> serde_json::Map<String, serde_json::Value> {
     labels.iter().map(|(name, value)| (name.to_owned(), value.into())).collect()
 }

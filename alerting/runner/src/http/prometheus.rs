@@ -1,6 +1,7 @@
 //! `/api/v1/rules`, `/api/v1/alerts` and `/api/v1/alertmanagers`.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use axum::extract::{RawQuery, State};
 use axum::routing::get;
@@ -204,8 +205,17 @@ async fn alerts(State(handle): State<AlertingHandle>) -> Json<Value> {
     success(json!({ "alerts": alerts }))
 }
 
-/// Rules and notifier are one process: it is its own and only Alertmanager.
+/// Whom alerts are handed to: the Alertmanagers outside; and this process, which is its own where it tells anybody or
+/// there is no other.
 async fn alertmanagers(State(handle): State<AlertingHandle>) -> Json<Value> {
-    let url = format!("{}/api/v2/alerts", handle.shared.external_url);
-    success(json!({"activeAlertmanagers": [{"url": url}], "droppedAlertmanagers": []}))
+    let (mut active, dropped) = handle.shared.forwarder.addresses();
+    if active.is_empty() || handle.shared.tells_somebody.load(Ordering::Relaxed) {
+        active.insert(0, format!("{}/api/v2/alerts", handle.shared.external_url));
+    }
+    let listed =
+        |urls: Vec<String>| -> Value { urls.iter().map(|url| json!({"url": url})).collect() };
+    success(json!({
+        "activeAlertmanagers": listed(active),
+        "droppedAlertmanagers": listed(dropped),
+    }))
 }

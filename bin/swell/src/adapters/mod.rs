@@ -1,5 +1,6 @@
 //! Where one domain needs what another has, it defines a small trait; here they meet.
 
+mod alertmanagers;
 mod announce;
 #[cfg(feature = "archive")]
 mod archived;
@@ -8,6 +9,7 @@ mod pod_metrics;
 mod promql;
 mod self_metrics;
 
+pub(crate) use alertmanagers::{addresses, relabelling};
 pub(crate) use announce::AnnouncingSink;
 #[cfg(feature = "archive")]
 pub(crate) use archived::ArchivedSource;

@@ -5,6 +5,7 @@ use std::path::Path;
 use swell_discovery::{
     AttachMetadata, ConsulConfig, DiscoveryConfig, DnsConfig, DnsRecord, DockerConfig, DockerHost,
     FileConfig, HttpConfig, KubernetesConfig, KubernetesServer, Namespaces, Role, Selector,
+    TargetGroup,
 };
 use swell_http_client::{Auth, Secret};
 use swell_model::DurationMs;
@@ -16,7 +17,7 @@ use super::faults::Faults;
 use super::raw_discovery::{
     RawConsulSd, RawDnsSd, RawDockerSd, RawFileSd, RawHttpSd, RawKubernetesSd, RawSelector,
 };
-use super::raw_scrape::RawScrapeConfig;
+use super::raw_sources::RawSources;
 use super::set;
 
 /// Distances of questions unless a job says otherwise, as Prometheus has them.
@@ -31,31 +32,43 @@ const ACCOUNT_FOLDER: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 /// The sources that a job names.
 pub(super) fn discoveries(
-    raw: &RawScrapeConfig,
+    raw: &RawSources<'_>,
     context: ClientContext<'_>,
     faults: &mut Faults<'_>,
 ) -> Vec<DiscoveryConfig> {
     let mut found = Vec::new();
-    for it in &raw.file_sd_configs {
+    for it in raw.file {
         found.push(DiscoveryConfig::File(file(it, context.folder, faults)));
     }
-    for it in &raw.http_sd_configs {
+    for it in raw.http {
         found.extend(http(it, context, faults).map(|it| DiscoveryConfig::Http(Box::new(it))));
     }
-    for it in &raw.dns_sd_configs {
+    for it in raw.dns {
         found.push(DiscoveryConfig::Dns(dns(it, faults)));
     }
-    for it in &raw.kubernetes_sd_configs {
+    for it in raw.kubernetes {
         let checked = kubernetes(it, context, faults);
         found.extend(checked.map(|it| DiscoveryConfig::Kubernetes(Box::new(it))));
     }
-    for it in &raw.docker_sd_configs {
+    for it in raw.docker {
         found.extend(docker(it, context, faults).map(|it| DiscoveryConfig::Docker(Box::new(it))));
     }
-    for it in &raw.consul_sd_configs {
+    for it in raw.consul {
         found.extend(consul(it, context, faults).map(|it| DiscoveryConfig::Consul(Box::new(it))));
     }
     found
+}
+
+/// The targets that stand in the configuration itself.
+pub(super) fn static_groups(raw: &RawSources<'_>, faults: &mut Faults<'_>) -> Vec<TargetGroup> {
+    let mut groups = Vec::with_capacity(raw.groups.len());
+    for group in raw.groups {
+        for target in group.targets.iter().filter(|target| target.contains('/')) {
+            faults.push(format!("target {target:?} is not of the form host:port"));
+        }
+        groups.push(TargetGroup { targets: group.targets.clone(), labels: group.labels.clone() });
+    }
+    groups
 }
 
 fn file(raw: &RawFileSd, folder: &Path, faults: &mut Faults<'_>) -> FileConfig {

@@ -1,16 +1,16 @@
 //! What is wrong with one part of the configuration, told under its name.
 
-/// Collects the faults of one job under its name.
+/// Collects the faults of one part under its name.
 pub(super) struct Faults<'a> {
-    /// The job.
-    pub(super) job: &'a str,
+    /// The part, such as a job.
+    pub(super) place: String,
     /// Faults of all.
     pub(super) all: &'a mut Vec<String>,
 }
 
 impl Faults<'_> {
     pub(super) fn push(&mut self, fault: impl std::fmt::Display) {
-        self.all.push(format!("scrape_configs job {:?}: {fault}", self.job));
+        self.all.push(format!("{}: {fault}", self.place));
     }
 
     /// At most one of two ways to give a value.

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use swell_discovery::TargetGroup;
 use swell_model::DurationMs;
 use swell_relabel::{Action, Rule, RuleSpec};
 use swell_scrape::{
@@ -10,7 +9,7 @@ use swell_scrape::{
 };
 
 use super::client::{self, ClientContext};
-use super::discoveries::discoveries;
+use super::discoveries::{discoveries, static_groups};
 use super::environment::Environment;
 use super::faults::Faults;
 use super::raw::RawGlobal;
@@ -36,7 +35,7 @@ pub(super) fn job(
     defaults: &JobDefaults<'_>,
     all: &mut Vec<String>,
 ) -> ScrapeConfig {
-    let mut faults = Faults { job: &raw.job_name, all };
+    let mut faults = Faults { place: format!("scrape_configs job {:?}", raw.job_name), all };
     let interval = set(raw.scrape_interval, defaults.interval);
     let timeout = set(raw.scrape_timeout, defaults.timeout.min(interval));
     if timeout > interval {
@@ -51,13 +50,14 @@ pub(super) fn job(
         }
     };
     let context = ClientContext { folder: defaults.folder, environment: defaults.environment };
+    let sources = raw.sources();
     let standard = ScrapeConfig::new(raw.job_name.as_str(), interval, timeout);
     ScrapeConfig {
         metrics_path: raw.metrics_path.clone().unwrap_or_else(|| standard.metrics_path.clone()),
         scheme,
         params: raw.params.clone(),
-        static_groups: static_groups(raw, &mut faults),
-        discoveries: discoveries(raw, context, &mut faults),
+        static_groups: static_groups(&sources, &mut faults),
+        discoveries: discoveries(&sources, context, &mut faults),
         relabel: rules("relabel_configs", &raw.relabel_configs, &mut faults),
         metric_relabel: rules("metric_relabel_configs", &raw.metric_relabel_configs, &mut faults),
         honor_labels: raw.honor_labels,
@@ -130,18 +130,8 @@ fn protocol(key: &str, name: &str, faults: &mut Faults<'_>) -> Option<ScrapeProt
     found
 }
 
-fn static_groups(raw: &RawScrapeConfig, faults: &mut Faults<'_>) -> Vec<TargetGroup> {
-    let mut groups = Vec::with_capacity(raw.static_configs.len());
-    for group in &raw.static_configs {
-        for target in group.targets.iter().filter(|target| target.contains('/')) {
-            faults.push(format!("target {target:?} is not of the form host:port"));
-        }
-        groups.push(TargetGroup { targets: group.targets.clone(), labels: group.labels.clone() });
-    }
-    groups
-}
-
-fn rules(key: &str, raw: &[RawRelabel], faults: &mut Faults<'_>) -> Vec<Rule> {
+/// Checked rules of relabelling.
+pub(super) fn rules(key: &str, raw: &[RawRelabel], faults: &mut Faults<'_>) -> Vec<Rule> {
     let mut rules = Vec::with_capacity(raw.len());
     for (idx, rule) in raw.iter().enumerate() {
         let action = match rule.action.as_deref() {

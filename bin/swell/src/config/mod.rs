@@ -1,5 +1,6 @@
 //! From a configuration file to checked settings. Every fault is reported at once, with file and line.
 
+pub(crate) mod alerting;
 mod archive;
 mod client;
 mod discoveries;
@@ -13,6 +14,7 @@ mod raw;
 mod raw_client;
 mod raw_discovery;
 mod raw_scrape;
+mod raw_sources;
 mod receivers;
 mod scrape_files;
 mod shown;
@@ -30,7 +32,9 @@ use swell_promql::Features;
 
 use swell_scrape::ScrapeConfig;
 
+use alerting::AlertingSettings;
 pub(crate) use archive::ArchiveSettings;
+use client::ClientContext;
 use environment::{Environment, ProcessEnvironment};
 pub(crate) use features::features;
 use jobs::JobDefaults;
@@ -67,6 +71,8 @@ pub(crate) struct Config {
     pub(crate) admin_api: bool,
     /// Whether the configuration may be read again and the server stopped over HTTP.
     pub(crate) lifecycle_api: bool,
+    /// Alertmanagers outside that alerts are sent to.
+    pub(crate) alerting: AlertingSettings,
     /// Alertmanager configuration: where it stands, and its text.
     pub(crate) alertmanager: Option<(PathBuf, String)>,
     /// Distance of the collectors' ticks.
@@ -230,6 +236,8 @@ impl Config {
         };
         let jobs = raw_jobs.iter();
         let jobs = jobs.map(|(at, job)| jobs::job(job, &defaults(at), &mut faults)).collect();
+        let context = ClientContext { folder, environment: &environment };
+        let alerting = alerting::settings(raw.alerting.as_ref(), context, &mut faults);
         let storage = storage(&raw, &mut faults);
         let rule_files = expand_globs("rule_files", &raw.rule_files, folder, &mut faults);
         let alertmanager = alertmanager(&raw, folder, path, &mut faults);
@@ -238,7 +246,7 @@ impl Config {
         let unsupported_discoveries = raw_jobs
             .iter()
             .flat_map(|(_, job)| {
-                let kinds = unsupported::discoveries(job).into_iter();
+                let kinds = job.sources().unsupported().into_iter();
                 kinds.map(|kind| (job.job_name.clone(), kind.to_owned()))
             })
             .collect();
@@ -280,6 +288,7 @@ impl Config {
             storage,
             admin_api: raw.swell.admin_api,
             lifecycle_api: raw.swell.lifecycle_api,
+            alerting,
             alertmanager,
             collection_interval,
             query: limits,

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Deserializer};
 use swell_model::DurationMs;
 
+use super::alerting::RawAlerting;
 use super::raw_scrape::RawScrapeConfig;
 use super::receivers::{
     RawInfluxReceiver, RawOtlp, RawOtlpReceiver, RawPushgateway, RawRemoteWriteReceiver,
@@ -67,7 +68,7 @@ pub(crate) struct RawConfig {
     pub(crate) rule_files: Vec<String>,
     pub(crate) scrape_config_files: Vec<String>,
     pub(crate) scrape_configs: Vec<RawScrapeConfig>,
-    pub(crate) alerting: Option<Opaque>,
+    pub(crate) alerting: Option<RawAlerting>,
     pub(crate) remote_write: Vec<Opaque>,
     pub(crate) remote_read: Vec<Opaque>,
     pub(crate) storage: RawStorage,

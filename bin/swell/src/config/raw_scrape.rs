@@ -5,13 +5,10 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::raw::{Opaque, Size, Span};
-use super::raw_client::with_client;
-use super::raw_discovery::{
-    RawConsulSd, RawDnsSd, RawDockerSd, RawFileSd, RawHttpSd, RawKubernetesSd,
-};
+use super::raw::{Size, Span};
+use super::raw_sources::with_sources;
 
-with_client! {
+with_sources! {
     /// One of `scrape_configs:`
     struct RawScrapeConfig {
         job_name: String,
@@ -23,8 +20,6 @@ with_client! {
         honor_labels: bool,
         honor_timestamps: Option<bool>,
         track_timestamps_staleness: Option<bool>,
-        static_configs: Vec<RawTargetGroup>,
-        file_sd_configs: Vec<RawFileSd>,
         relabel_configs: Vec<RawRelabel>,
         metric_relabel_configs: Vec<RawRelabel>,
         sample_limit: Option<usize>,
@@ -47,46 +42,7 @@ with_client! {
         metric_name_escaping_scheme: Option<String>,
         scrape_failure_log_file: Option<PathBuf>,
         extra_scrape_metrics: Option<bool>,
-        consul_sd_configs: Vec<RawConsulSd>,
-        dns_sd_configs: Vec<RawDnsSd>,
-        docker_sd_configs: Vec<RawDockerSd>,
-        http_sd_configs: Vec<RawHttpSd>,
-        kubernetes_sd_configs: Vec<RawKubernetesSd>,
-        // accepted, reported, not acted on
-        aws_sd_configs: Option<Opaque>,
-        azure_sd_configs: Option<Opaque>,
-        digitalocean_sd_configs: Option<Opaque>,
-        dockerswarm_sd_configs: Option<Opaque>,
-        ec2_sd_configs: Option<Opaque>,
-        eureka_sd_configs: Option<Opaque>,
-        gce_sd_configs: Option<Opaque>,
-        hetzner_sd_configs: Option<Opaque>,
-        ionos_sd_configs: Option<Opaque>,
-        kuma_sd_configs: Option<Opaque>,
-        lightsail_sd_configs: Option<Opaque>,
-        linode_sd_configs: Option<Opaque>,
-        marathon_sd_configs: Option<Opaque>,
-        nerve_sd_configs: Option<Opaque>,
-        nomad_sd_configs: Option<Opaque>,
-        openstack_sd_configs: Option<Opaque>,
-        outscale_sd_configs: Option<Opaque>,
-        ovhcloud_sd_configs: Option<Opaque>,
-        puppetdb_sd_configs: Option<Opaque>,
-        scaleway_sd_configs: Option<Opaque>,
-        serverset_sd_configs: Option<Opaque>,
-        stackit_sd_configs: Option<Opaque>,
-        triton_sd_configs: Option<Opaque>,
-        uyuni_sd_configs: Option<Opaque>,
-        vultr_sd_configs: Option<Opaque>,
     }
-}
-
-/// Targets with common labels.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct RawTargetGroup {
-    pub(crate) targets: Vec<String>,
-    pub(crate) labels: BTreeMap<String, String>,
 }
 
 /// One relabelling step.

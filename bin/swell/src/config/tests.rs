@@ -29,6 +29,11 @@ scrape_configs:
   - job_name: machines
     ec2_sd_configs: [{region: eu-west-1}]
 remote_write: [{url: 'http://localhost:9009'}]
+alerting:
+  alert_relabel_configs: [{regex: replica, action: labeldrop}]
+  alertmanagers:
+    - {path_prefix: /am, timeout: 5s, api_version: v2, static_configs: [{targets: ['localhost:9093']}], alert_relabel_configs: [{target_label: to, replacement: one}]}
+    - {scheme: https, dns_sd_configs: [{names: [am.example]}], ec2_sd_configs: [{region: eu-west-1}], basic_auth: {username: u, password: p}}
 storage:
   tsdb: {retention: {time: 30d, size: 10GB}, out_of_order_time_window: 30m}
   exemplars: {max_exemplars: 5000}
@@ -53,7 +58,11 @@ swell:
         (1000, Some(100))
     );
     assert_eq!(config.storage.label_series_max, [("namespace".to_owned(), 50)]);
-    assert_eq!(config.unsupported, ["remote_write"]);
+    let sent = &config.alerting.alertmanagers;
+    assert_eq!((sent[0].path_prefix.as_str(), sent[0].timeout), ("/am", DurationMs::from_secs(5)));
+    assert_eq!((config.alerting.relabel.len(), sent[0].alert_relabel.len()), (1, 1));
+    assert_eq!(sent[1].discoveries.len(), 1);
+    assert_eq!(config.unsupported, ["remote_write", "alerting.alertmanagers[1].ec2_sd_configs"]);
     assert_eq!(
         config.unsupported_discoveries,
         [("machines".to_owned(), "ec2_sd_configs".to_owned())]
@@ -509,5 +518,20 @@ fn examples_of_the_docs_are_good() {
             assert_eq!(config.unsupported, Vec::<String>::new(), "{page}");
             assert_eq!(config.unsupported_discoveries, [], "{page}");
         }
+    }
+}
+
+#[test]
+fn faults_of_alertmanagers_name_their_entry() {
+    for (entry, expected) in [
+        ("{api_version: v1}", "alerting.alertmanagers[0]: api_version \"v1\""),
+        ("{scheme: ftp}", "alerting.alertmanagers[0]: scheme \"ftp\""),
+        ("{static_configs: [{targets: ['http://a:1']}]}", "\"http://a:1\" is not of the form"),
+        ("{alert_relabel_configs: [{action: no}]}", "alert_relabel_configs[0]: unknown action"),
+        ("{http_sd_configs: [{url: x}]}", "http_sd_configs.url"),
+        ("{no_such_key: 1}", "no_such_key"),
+    ] {
+        let told = refused(&format!("alerting: {{alertmanagers: [{entry}]}}"));
+        assert!(told.contains(expected), "{entry}: {told}");
     }
 }

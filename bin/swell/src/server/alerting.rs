@@ -44,6 +44,8 @@ pub(crate) fn start(
     let runner = AlertRunner::build(
         swell_alert_runner::Config {
             seed: u64::from_le_bytes(seed),
+            resend_delay: config.alerting.resend_delay,
+            forward: config.alerting.limits,
             ..swell_alert_runner::Config::new(deps.external_url)
         },
         rules,

@@ -5,6 +5,7 @@
 
 mod addresses;
 mod alerting;
+mod alertmanagers;
 #[cfg(feature = "archive")]
 mod archive;
 mod core_metrics;
@@ -279,6 +280,12 @@ pub(crate) async fn start(server: ServerConfig) -> anyhow::Result<Running> {
     }
     let discoverer = kube.client_as("target-discovery");
     let targets = targets::start(&server.config, &sink, &clock, &registry, discoverer, tasks)?;
+    let alertmanagers = alertmanagers::start(
+        &server.config.alerting,
+        alerting.clone(),
+        targets.discovery_deps(),
+        tasks,
+    )?;
 
     #[cfg(feature = "archive")]
     let source = archive::start(&server.config, &db, &clock, &registry, tasks)?;
@@ -352,6 +359,7 @@ pub(crate) async fn start(server: ServerConfig) -> anyhow::Result<Running> {
         args: server.args,
         config: server.config,
         alerting: alerting.clone(),
+        alertmanagers,
         targets,
         ways,
         in_force,

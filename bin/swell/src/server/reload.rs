@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::alerting;
+use super::alertmanagers::Alertmanagers;
 use super::push::Ways;
 use super::settings;
 use super::targets::Targets;
@@ -30,6 +31,7 @@ pub(super) struct Reloader {
     /// What the server runs with.
     pub(super) config: Config,
     pub(super) alerting: AlertingHandle,
+    pub(super) alertmanagers: Alertmanagers,
     pub(super) targets: Arc<Targets>,
     pub(super) ways: Ways,
     pub(super) in_force: ConfigState,
@@ -166,11 +168,15 @@ impl Reloader {
             Ok(Err(fault)) => return Err(wrong(format!("{fault:#}"))),
             Err(panic) => return Err(broken(panic.to_string())),
         };
+        let alertmanagers = self.alertmanagers.prepare(&config.alerting);
+        let alertmanagers = alertmanagers.map_err(|fault| wrong(format!("{fault:#}")))?;
         // The scraper checks what only it can, such as certificates, before it changes anything.
         self.targets.reload(&config).await.map_err(|error| match error {
             swell_scrape::ScrapeError::Ended => broken(chain(&error)),
             error => wrong(chain(&error)),
         })?;
+        let told = self.alertmanagers.reload(alertmanagers).await;
+        told.map_err(|error| broken(format!("{error:#}")))?;
         let told = self.alerting.reload_rules(rules).await;
         told.map_err(|error| broken(chain(&error)))?;
         let told = self.alerting.reload_notifier(notifier).await;

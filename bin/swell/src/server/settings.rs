@@ -35,6 +35,15 @@ pub(super) fn settings(args: &ServerArgs) -> anyhow::Result<Config> {
     query.remote_read_samples_max =
         args.remote_read_samples_max.unwrap_or(query.remote_read_samples_max);
     query.remote_reads_max = args.remote_reads_max.unwrap_or(query.remote_reads_max);
+    query.timeout = args.query.timeout.unwrap_or(query.timeout);
+    query.lookback = args.query.lookback.unwrap_or(query.lookback);
+    query.samples_max = args.query.samples_max.unwrap_or(query.samples_max);
+    query.concurrency_max = args.query.concurrency_max.unwrap_or(query.concurrency_max);
+    let alerting = &mut config.alerting;
+    alerting.resend_delay = args.alerting.resend_delay.unwrap_or(alerting.resend_delay);
+    let limits = &mut alerting.limits;
+    limits.queue_len_max = args.alerting.queue_capacity.unwrap_or(limits.queue_len_max);
+    limits.batch_len_max = args.alerting.batch_size.unwrap_or(limits.batch_len_max);
     if args.enable_remote_write_receiver {
         config.remote_write.enabled = Some(true);
     }
@@ -107,6 +116,10 @@ pub(super) fn api_config(server: &ServerConfig, asks_who: bool) -> ApiConfig {
     flag("query.lookback-delta", config.query.lookback.to_string());
     flag("query.max-samples", config.query.samples_max.to_string());
     flag("query.max-concurrency", config.query.concurrency_max.to_string());
+    flag("rules.alert.resend-delay", config.alerting.resend_delay.to_string());
+    let limits = config.alerting.limits;
+    flag("alertmanager.notification-queue-capacity", limits.queue_len_max.to_string());
+    flag("alertmanager.notification-batch-size", limits.batch_len_max.to_string());
     let remote = config.query;
     flag("storage.remote.read-sample-limit", remote.remote_read_samples_max.to_string());
     flag("storage.remote.read-concurrent-limit", remote.remote_reads_max.to_string());

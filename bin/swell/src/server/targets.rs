@@ -7,6 +7,7 @@ use anyhow::Context;
 use parking_lot::RwLock;
 use serde_json::{Value, json};
 use swell_client::Client;
+use swell_discovery::DiscoveryDeps;
 use swell_env::Clock;
 use swell_model::Labels;
 use swell_relabel::{Rule, RuleSpec};
@@ -51,6 +52,11 @@ impl From<&Config> for Configured {
 }
 
 impl Targets {
+    /// What discovery stands on, for whoever else finds something.
+    pub(super) fn discovery_deps(&self) -> DiscoveryDeps {
+        self.scraper.discovery_deps()
+    }
+
     /// Scrapes what another configuration names.
     pub(super) async fn reload(&self, config: &Config) -> Result<(), ScrapeError> {
         self.scraper.reload(config.jobs.clone()).await?;

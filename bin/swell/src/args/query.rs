@@ -1,0 +1,23 @@
+//! Limits of queries, under Prometheus' names; before `swell.query` in the configuration.
+
+use clap::Args;
+use swell_model::DurationMs;
+
+use super::{parse_count, parse_time};
+
+/// Flags of queries.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct QueryArgs {
+    /// Longest a query may take, such as 2m
+    #[arg(long = "query.timeout", value_name = "TIME", value_parser = parse_time)]
+    pub(crate) timeout: Option<DurationMs>,
+    /// How far back a sample counts as current, such as 5m
+    #[arg(long = "query.lookback-delta", value_name = "TIME", value_parser = parse_time)]
+    pub(crate) lookback: Option<DurationMs>,
+    /// Samples that one query may hold in memory
+    #[arg(long = "query.max-samples", value_name = "COUNT", value_parser = parse_count)]
+    pub(crate) samples_max: Option<usize>,
+    /// Queries that run at once; others wait for their turn
+    #[arg(long = "query.max-concurrency", value_name = "COUNT", value_parser = parse_count)]
+    pub(crate) concurrency_max: Option<usize>,
+}

@@ -1,0 +1,165 @@
+//! Follows where the Alertmanagers outside are, and tells alerting.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use swell_alert_runner::{AlertingHandle, AlertmanagerSet, Forwarding};
+use swell_discovery::{Discovery, DiscoveryDeps};
+use swell_http_client::HttpClient;
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::adapters::{addresses, relabelling};
+use crate::config::alerting::{AlertingSettings, AlertmanagerSettings};
+use crate::shutdown::Tasks;
+
+/// Sources that tell more often than this are listened to this often.
+const DISCOVERY_PAUSE: Duration = Duration::from_millis(250);
+/// A reload waits for the one before it.
+const RELOAD_QUEUE_LEN: usize = 1;
+
+/// Settings whose clients and sources can be set up.
+pub(super) struct Prepared {
+    settings: AlertingSettings,
+    clients: Vec<Arc<HttpClient>>,
+}
+
+struct Reload {
+    prepared: Prepared,
+    done: oneshot::Sender<()>,
+}
+
+/// The way to give other settings.
+#[derive(Clone)]
+pub(super) struct Alertmanagers {
+    deps: DiscoveryDeps,
+    reloads: mpsc::Sender<Reload>,
+}
+
+/// One entry of the configuration.
+struct Set {
+    settings: AlertmanagerSettings,
+    client: Arc<HttpClient>,
+    discovery: Discovery,
+}
+
+struct Finder {
+    alerting: AlertingHandle,
+    deps: DiscoveryDeps,
+    /// Rung by sources whose addresses changed.
+    changed: Arc<Notify>,
+    sets: Vec<Set>,
+    settings: AlertingSettings,
+    reloads: mpsc::Receiver<Reload>,
+}
+
+/// Starts to follow what the configuration names.
+pub(super) fn start(
+    settings: &AlertingSettings,
+    alerting: AlertingHandle,
+    deps: DiscoveryDeps,
+    tasks: &Tasks,
+) -> anyhow::Result<Alertmanagers> {
+    let deps = DiscoveryDeps { metrics: deps.metrics.for_purpose("notify"), ..deps };
+    let (sender, reloads) = mpsc::channel(RELOAD_QUEUE_LEN);
+    let alertmanagers = Alertmanagers { deps: deps.clone(), reloads: sender };
+    let prepared = alertmanagers.prepare(settings)?;
+    let finder = Finder {
+        alerting,
+        deps,
+        changed: Arc::default(),
+        sets: Vec::new(),
+        settings: AlertingSettings::default(),
+        reloads,
+    };
+    let stop = tasks.stop_token();
+    tasks.spawn("who finds Alertmanagers", finder.run(prepared, stop));
+    Ok(alertmanagers)
+}
+
+impl Alertmanagers {
+    /// Checks what can be wrong beyond the text, such as certificates; changes nothing.
+    pub(super) fn prepare(&self, settings: &AlertingSettings) -> anyhow::Result<Prepared> {
+        let entries = settings.alertmanagers.iter().enumerate();
+        let clients = entries.map(|(idx, entry)| {
+            let place = || format!("alerting.alertmanagers[{idx}]");
+            Discovery::check(&entry.discoveries, &self.deps).with_context(place)?;
+            let client = HttpClient::new(entry.client.clone()).with_context(place)?;
+            anyhow::Ok(Arc::new(client))
+        });
+        Ok(Prepared { clients: clients.collect::<Result<_, _>>()?, settings: settings.clone() })
+    }
+
+    /// Puts other settings in force.
+    pub(super) async fn reload(&self, prepared: Prepared) -> anyhow::Result<()> {
+        let (done, applied) = oneshot::channel();
+        let ended = "who finds Alertmanagers has ended";
+        self.reloads.send(Reload { prepared, done }).await.ok().context(ended)?;
+        applied.await.context(ended)
+    }
+}
+
+impl Finder {
+    async fn run(mut self, prepared: Prepared, stop: CancellationToken) {
+        self.adopt(prepared);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                reload = self.reloads.recv() => {
+                    let Some(Reload { prepared, done }) = reload else { break };
+                    self.adopt(prepared);
+                    if done.send(()).is_err() {
+                        info!("whoever asked for the reload has gone");
+                    }
+                }
+                () = self.changed.notified() => {
+                    self.tell();
+                    tokio::time::sleep(DISCOVERY_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// Goes on with other settings. Sources that stay go on undisturbed.
+    fn adopt(&mut self, prepared: Prepared) {
+        let mut before = std::mem::take(&mut self.sets).into_iter();
+        let entries = prepared.settings.alertmanagers.iter().zip(prepared.clients).enumerate();
+        for (idx, (settings, client)) in entries {
+            let mut discovery = before.next().map_or_else(
+                || {
+                    let name = format!("config-{idx}");
+                    Discovery::new(&name, self.deps.clone(), Arc::clone(&self.changed))
+                },
+                |set| set.discovery,
+            );
+            discovery.run(&settings.discoveries);
+            self.sets.push(Set { settings: settings.clone(), client, discovery });
+        }
+        self.settings = prepared.settings;
+        self.tell();
+    }
+
+    /// Tells alerting who the Alertmanagers are now.
+    fn tell(&self) {
+        let sets = self.sets.iter().enumerate().map(|(idx, set)| {
+            let told = set.discovery.groups();
+            let groups =
+                set.settings.static_groups.iter().chain(told.iter().flat_map(|it| it.iter()));
+            let found = addresses(&set.settings, groups);
+            for why in &found.faulty {
+                warn!(entry = idx, why, "an entry of alerting.alertmanagers names what is none");
+            }
+            AlertmanagerSet {
+                client: Arc::clone(&set.client),
+                timeout: set.settings.timeout,
+                relabel: relabelling(set.settings.alert_relabel.clone()),
+                active: found.active,
+                dropped: found.dropped,
+            }
+        });
+        let relabel = relabelling(self.settings.relabel.clone());
+        self.alerting.forward_to(Forwarding { relabel, sets: sets.collect() });
+    }
+}
