@@ -2,12 +2,13 @@
 //!
 //! [`parse_rule_file`] makes checked [`RuleFile`]s out of YAML, or [`Finding`]s. At each evaluation the caller
 //! runs the query and hands the result to [`step`] (alerting) or [`record`] (recording); both say which samples to
-//! write. [`SeriesTracker`] says which series vanished, [`restore`] what survives a restart, and
-//! [`AlertInstance::needs_sending`] what is to be handed to the notifier.
+//! write. [`SeriesTracker`] says which series vanished, [`restore`] what survives a restart,
+//! [`AlertInstance::needs_sending`] what is to be handed to the notifier, and [`batches`] which rules may run at once.
 //!
 //! Absent on purpose: query execution, a clock, files.
 
 mod alert;
+mod batches;
 mod file;
 mod record;
 mod restore;
@@ -21,6 +22,7 @@ pub use alert::{
     AlertInstance, AlertState, AlertStep, EvaluationContext, RESOLVED_RETENTION, RuleState,
     StepError, Transition, ends_at, step,
 };
+pub use batches::batches;
 pub use file::{
     CheckOptions, Finding, Location, check_rules, parse_rule_file, parse_rule_file_with,
 };

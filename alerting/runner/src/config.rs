@@ -24,6 +24,9 @@ pub struct Config {
     pub restore: RestoreOptions,
     /// Notification log entries are forgotten after so long.
     pub log_retention: DurationMs,
+    /// Rules, over all groups, that may run beside others of their group that do not depend on them; none where the
+    /// rules of a group run one after the other.
+    pub rules_at_once: Option<usize>,
     /// Bounds of what is sent to Alertmanagers outside.
     pub forward: ForwardLimits,
     /// For the jitter of retries.
@@ -39,6 +42,7 @@ impl Config {
             resend_delay: DurationMs::from_secs(60),
             restore: RestoreOptions::default(),
             log_retention: DurationMs::from_secs(120 * 3600),
+            rules_at_once: None,
             forward: ForwardLimits::default(),
             seed: 0,
         }

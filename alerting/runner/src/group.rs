@@ -3,13 +3,15 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use swell_env::Clock;
 use swell_model::{DurationMs, Labels, SampleSink, SampleValue, TimestampMs};
 use swell_promql_syntax::Expr;
 use swell_rules::{
     AlertInstance, EvaluationContext, InstantValue, QuerySource, Rule, RuleGroup, RuleState,
-    SeriesTracker, StepError, Transition, record, step,
+    SeriesTracker, StepError, Transition, batches, record, step,
 };
+use tokio::sync::Semaphore;
 
 use crate::evaluator::RuleEvaluator;
 use crate::metrics::Metrics;
@@ -26,6 +28,8 @@ pub(crate) struct Resources {
     pub(crate) metrics: Metrics,
     pub(crate) external_labels: Labels,
     pub(crate) external_url: String,
+    /// Turns of rules that run beside others of their group; none where rules run one after the other.
+    pub(crate) side_turns: Option<Arc<Semaphore>>,
 }
 
 /// A rule with all that is remembered of it.
@@ -50,6 +54,8 @@ pub(crate) struct GroupRuntime {
     query_offset: DurationMs,
     limit: usize,
     pub(crate) rules: Vec<RuleRuntime>,
+    /// Positions of rules that may run at once, batch by batch.
+    batches: Vec<Vec<usize>>,
     /// Series of rules that are no more: they get their staleness marker at the next evaluation.
     orphans: Vec<Labels>,
     duration_s: f64,
@@ -70,6 +76,52 @@ pub(crate) struct RuleFailure {
     pub(crate) why: String,
     /// Whether it also failed the time before.
     pub(crate) again: bool,
+}
+
+impl Evaluated {
+    fn take(&mut self, outcome: Result<Vec<Transition>, RuleFailure>) {
+        match outcome {
+            Ok(transitions) => self.transitions.extend(transitions),
+            Err(failure) => self.failures.push(failure),
+        }
+    }
+}
+
+/// Does the work on each rule of a batch, on as many threads as there are turns for, and on this one; gives what came of
+/// them in the order of the batch.
+fn side_by_side<T: Send>(
+    rules: &mut [RuleRuntime],
+    batch: &[usize],
+    turns: &Arc<Semaphore>,
+    work: impl Fn(&mut RuleRuntime) -> T + Sync,
+) -> Vec<T> {
+    let chosen = rules.iter_mut().enumerate().filter(|(idx, _)| batch.contains(idx));
+    let waiting = Mutex::new(chosen.map(|(_, rule)| rule).enumerate());
+    let done = Mutex::new(Vec::with_capacity(batch.len()));
+    let in_turn = || {
+        loop {
+            let next = waiting.lock().next();
+            let Some((place, rule)) = next else { break };
+            let outcome = work(rule);
+            done.lock().push((place, outcome));
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..batch.len() {
+            let Ok(turn) = Arc::clone(turns).try_acquire_owned() else { break };
+            let in_turn = &in_turn;
+            let beside = move || {
+                in_turn();
+                drop(turn);
+            };
+            // Without a thread more, those that are there do the work.
+            let _spawned = std::thread::Builder::new().spawn_scoped(scope, beside);
+        }
+        in_turn();
+    });
+    let mut done = done.into_inner();
+    done.sort_unstable_by_key(|(place, _)| *place);
+    done.into_iter().map(|(_, outcome)| outcome).collect()
 }
 
 struct TemplateQueries<'a> {
@@ -151,6 +203,29 @@ impl RuleRuntime {
         }
     }
 
+    /// Evaluates, and notes how that went and how long it took.
+    fn timed(
+        &mut self,
+        at: TimestampMs,
+        limit: usize,
+        resources: &Resources,
+    ) -> Result<Vec<Transition>, RuleFailure> {
+        let started = resources.clock.monotonic();
+        resources.metrics.evaluations.inc();
+        let outcome = self.evaluate(at, limit, resources).map_err(|why| {
+            resources.metrics.evaluation_failures.inc();
+            let again = matches!(self.health, RuleHealth::Failed(_));
+            RuleFailure { rule: self.rule.name().to_owned(), why, again }
+        });
+        self.health = match &outcome {
+            Ok(_) => RuleHealth::Ok,
+            Err(failure) => RuleHealth::Failed(failure.why.clone()),
+        };
+        self.duration_s = resources.clock.monotonic().since(started).as_secs_f64();
+        self.evaluated_at = Some(at);
+        outcome
+    }
+
     fn view(&self) -> RuleView {
         RuleView {
             rule: Arc::clone(&self.rule),
@@ -178,6 +253,7 @@ impl GroupRuntime {
             schedule: Schedule::new(file, &group.name, interval),
             query_offset: group.query_offset.unwrap_or(query_offset),
             limit: group.limit,
+            batches: batches(&group.rules),
             rules: group.rules.iter().cloned().map(RuleRuntime::new).collect(),
             orphans: Vec::new(),
             duration_s: 0.0,
@@ -210,30 +286,28 @@ impl GroupRuntime {
         rules.chain(self.orphans).collect()
     }
 
-    /// Evaluates all rules in order, as of `slot` less the query offset. Each rule sees what those before it wrote.
+    /// Evaluates all rules, as of `slot` less the query offset. Each rule sees what those before it wrote; those that do
+    /// not depend on each other run side by side where there are turns for that.
     pub(crate) fn evaluate(&mut self, slot: TimestampMs, resources: &Resources) -> Evaluated {
         let at = slot - self.query_offset;
         let started = resources.clock.monotonic();
         let mut evaluated = Evaluated::default();
         self.mark_orphans(at, resources, &mut evaluated);
-        for rule in &mut self.rules {
-            let rule_started = resources.clock.monotonic();
-            resources.metrics.evaluations.inc();
-            match rule.evaluate(at, self.limit, resources) {
-                Ok(transitions) => {
-                    evaluated.transitions.extend(transitions);
-                    rule.health = RuleHealth::Ok;
-                }
-                Err(why) => {
-                    resources.metrics.evaluation_failures.inc();
-                    let again = matches!(rule.health, RuleHealth::Failed(_));
-                    let name = rule.rule.name().to_owned();
-                    evaluated.failures.push(RuleFailure { rule: name, why: why.clone(), again });
-                    rule.health = RuleHealth::Failed(why);
+        match &resources.side_turns {
+            None => {
+                for rule in &mut self.rules {
+                    let outcome = rule.timed(at, self.limit, resources);
+                    evaluated.take(outcome);
                 }
             }
-            rule.duration_s = resources.clock.monotonic().since(rule_started).as_secs_f64();
-            rule.evaluated_at = Some(at);
+            Some(turns) => {
+                for batch in &self.batches {
+                    let outcomes = side_by_side(&mut self.rules, batch, turns, |rule| {
+                        rule.timed(at, self.limit, resources)
+                    });
+                    outcomes.into_iter().for_each(|outcome| evaluated.take(outcome));
+                }
+            }
         }
         self.duration_s = resources.clock.monotonic().since(started).as_secs_f64();
         self.evaluated_at = Some(at);

@@ -38,6 +38,7 @@ pub use config::{
 };
 pub use evaluator::RuleEvaluator;
 pub use forward::{AlertRelabel, AlertmanagerSet, ForwardLimits, Forwarding};
+pub use http::operations;
 pub use notification_log::{Delivery, DeliveryState};
 pub use runner::{AlertRunner, AlertingHandle, BuildError, ReloadError};
 pub use swell_rules::{CheckOptions, Finding, InstantSample, InstantValue, RuleFile, check_rules};

@@ -8,7 +8,7 @@ use swell_model::TimestampMs;
 use swell_receivers::Sender;
 use swell_route::{Alert, AlertStore, Dispatcher};
 use swell_rules::AlertState;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Dependencies, Notifier, NotifierError, RuleSettings};
@@ -135,6 +135,7 @@ impl AlertRunner {
                     metrics: metrics.clone(),
                     external_labels: rules.external_labels,
                     external_url: config.external_url.clone(),
+                    side_turns: config.rules_at_once.map(|max| Arc::new(Semaphore::new(max))),
                 },
                 resend_delay: config.resend_delay,
                 dir: Arc::clone(&dependencies.dir),

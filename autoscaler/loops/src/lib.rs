@@ -9,12 +9,14 @@ mod config;
 mod http;
 mod journal;
 mod metrics;
+mod operations;
 mod pod;
 mod source;
 
 pub use config::Config;
 pub use http::router;
 pub use journal::{Journal, JournalError, Query};
+pub use operations::operations;
 pub use pod::{BuildError, Dependencies, PodAutoscaler};
 pub use source::{PodMetricSource, SourceError};
 pub use swell_decide::{DecisionRecord, PodSample, Resource, Usage};

@@ -1,9 +1,10 @@
 //! Listeners, TLS, request limits, error bodies and draining for every HTTP surface; each domain contributes a router.
 //!
 //! [`bind`] opens a socket, [`Server`] serves an `axum::Router` on it with the [`limits`] every surface shares,
-//! [`pki`] makes the certificates.
+//! [`pki`] makes the certificates, [`openapi`] says what a surface offers.
 
 pub mod limits;
+pub mod openapi;
 pub mod pki;
 
 mod bearer;

@@ -12,6 +12,7 @@ use swell_env::{ManualClock, MemDir};
 use swell_model::{DurationMs, SampleSink, SeriesSource, TimestampMs};
 use swell_promql::{Budget, EvalParams, Features};
 use swell_telemetry::{Registry, chain};
+use swell_tsdb_http::ActiveQueries;
 
 use crate::adapters::PromqlEvaluator;
 use crate::args::{OutputForm, TestRulesArgs};
@@ -68,7 +69,10 @@ fn bench(subquery_step: DurationMs, features: Features) -> Result<TestBench, Str
         lookback: EvalParams::instant(NOW).lookback,
         subquery_step: Box::new(move || subquery_step),
         samples_max: Budget::SAMPLES_MAX_DEFAULT,
+        series_max: None,
+        bytes_max: None,
         features,
+        active: ActiveQueries::in_memory(clock.clone()),
     };
     Ok(TestBench { sink, evaluator: Arc::new(evaluator), clock })
 }

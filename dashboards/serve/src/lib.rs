@@ -5,6 +5,8 @@
 
 mod app;
 mod observe;
+mod operations;
 pub mod view;
 
 pub use observe::{ObjectViews, router};
+pub use operations::operations;

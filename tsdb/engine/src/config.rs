@@ -4,7 +4,7 @@ use swell_model::DurationMs;
 
 use crate::compact::downsample::Tier;
 use crate::pace::BackgroundShare;
-use crate::retention::{Limits, RetentionRule};
+use crate::retention::RetentionRule;
 
 /// When the write-ahead log is synced to the device: what a power cut may take. A killed process loses nothing
 /// in any mode, since a batch is written before it is acknowledged.
@@ -84,14 +84,6 @@ impl Config {
             label_count_max: 64,
             label_name_max_bytes: 1024,
             label_value_max_bytes: 4096,
-        }
-    }
-
-    pub(crate) fn retention(&self) -> Limits<'_> {
-        Limits {
-            time: self.retention_time,
-            rules: &self.retention_rules,
-            size_bytes: self.retention_size_bytes,
         }
     }
 }

@@ -39,6 +39,7 @@ use crate::restore::Outcome;
 
 use crate::status::Damage;
 use crate::timeline::Timeline;
+use crate::tuned::Tuned;
 use crate::wal::{LogError, SyncGate, WalWriter};
 use crate::writes::Writes;
 
@@ -52,6 +53,8 @@ pub struct Db {
 
 pub(crate) struct Inner {
     pub(crate) config: Config,
+    /// What of it may have changed since.
+    pub(crate) tuned: RwLock<Tuned>,
     pub(crate) dir: Arc<dyn Dir>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) timeline: Timeline,
@@ -107,25 +110,25 @@ impl State {
     }
 
     /// Which aggregates a read takes.
-    pub(crate) fn coarse_choice(&self, hints: &SelectHints, config: &Config) -> Choice {
+    pub(crate) fn coarse_choice(&self, hints: &SelectHints, inner: &Inner) -> Choice {
         if self.coarse.is_empty() {
             return Choice::default();
         }
         let metas: Vec<&BlockMeta> = self.coarse.iter().map(|block| &block.meta).collect();
         let samples: Vec<&BlockMeta> = self.blocks.iter().map(|block| &block.meta).collect();
-        coarse::choose(&metas, hints, self.samples_from(config), coarse::per_day(&samples))
+        coarse::choose(&metas, hints, self.samples_from(inner), coarse::per_day(&samples))
     }
 
-    /// From this time on no sample was deleted for its age: `config` says how long they stay.
-    fn samples_from(&self, config: &Config) -> TimestampMs {
+    /// From this time on no sample was deleted for its age.
+    fn samples_from(&self, inner: &Inner) -> TimestampMs {
         let oldest = self.blocks.iter().map(|block| block.meta.start).min();
         let Some(oldest) = oldest else { return TimestampMs::MAX };
-        if config.retention_rules.is_empty() {
+        if inner.config.retention_rules.is_empty() {
             return oldest;
         }
         // A rule may keep a block for some series of which others are cut out.
         let newest = self.blocks.iter().map(|block| block.meta.max).max().unwrap_or(oldest);
-        oldest.max(newest - config.retention_time)
+        oldest.max(newest - inner.tuned().retention_time)
     }
 }
 
@@ -200,7 +203,7 @@ impl Inner {
         report: &mut AppendReport,
     ) -> Result<(Cow<'b, Batch>, Vec<Labels>), AppendError> {
         let times = self.timeline.times(&*self.clock);
-        let late_window = self.config.out_of_order_window;
+        let late_window = self.tuned().out_of_order_window;
         let newest = times.latest() + self.config.future_limit;
         let limits = Limits { newest, late_window_ms: late_window.0, earliest: times.earliest() };
         let state = self.state.read();

@@ -44,6 +44,14 @@ impl Exemplars {
         Self { max, ring: VecDeque::new(), by_metric: BTreeMap::new() }
     }
 
+    /// Keeps at most `max` from now on; the oldest give way.
+    pub(crate) fn resize(&mut self, max: usize) {
+        self.max = max;
+        while self.ring.len() > max {
+            self.drop_oldest();
+        }
+    }
+
     /// The rule: times of a series do not fall, and a repeat of the newest is none.
     pub(crate) fn judge(&self, series: &Labels, exemplar: &Exemplar) -> ExemplarVerdict {
         let chars = |(name, value): (&str, &str)| name.chars().count() + value.chars().count();

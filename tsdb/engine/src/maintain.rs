@@ -381,7 +381,7 @@ impl Inner {
         let blocks = Arc::clone(&self.state.read().blocks);
         let come = blocks.iter().map(|block| &block.meta).filter(|meta| self.is_come(meta));
         let metas: Vec<BlockMeta> = come.cloned().collect();
-        let aged = retention::plan(&metas, &self.config.retention(), &[]).delete;
+        let aged = retention::plan(&metas, &self.retention(), &[]).delete;
         let mut due = self.due_downsampling(backoff).into_iter();
         due.find(|rewrite| rewrite.sources.iter().any(|id| aged.contains(id)))
     }
@@ -401,7 +401,7 @@ impl Inner {
         let coarse: Vec<BlockMeta> =
             self.state.read().coarse.iter().map(|block| block.meta.clone()).collect();
         let coarse_bytes: u64 = coarse.iter().map(|meta| meta.file_bytes).sum();
-        let limits = self.config.retention();
+        let limits = self.retention();
         // Aggregates have half at most: what they take above goes from them, not from samples.
         let size_bytes = limits.size_bytes.map(|limit| limit - coarse_bytes.min(limit / 2));
         // What is not aggregated yet stays until it is.

@@ -29,6 +29,7 @@ use crate::snapshot;
 use crate::status::Damage;
 use crate::timeline::Timeline;
 use crate::tombstones::{self, ReadTombstonesError};
+use crate::tuned::Tuned;
 use crate::wal::{self, SyncGate, WalWriter};
 use crate::writes::Writes;
 
@@ -116,6 +117,7 @@ impl Db {
         let backoff = Backoff::new(config.background, clock.monotonic());
         let exemplars = Exemplars::new(config.exemplars_max);
         let inner = Arc::new(Inner {
+            tuned: RwLock::new(Tuned::from(&config)),
             config,
             // The writer of an empty log: nothing is written before the real one takes its place.
             commit: Mutex::new(WalWriter::new(Arc::clone(&dir), Vec::new(), 1, 0)),

@@ -25,7 +25,7 @@ impl Db {
         let range = hints.range;
         let (newest, mut head, blocks, coarse, choice, head_from_ms) = {
             let state = self.inner.state.read();
-            let choice = state.coarse_choice(hints, &self.inner.config);
+            let choice = state.coarse_choice(hints, &self.inner);
             let coarse = coarse::chosen(&state.coarse, choice, range);
             let head = &state.head;
             let Ok(found) = swell_index::select(&head.index, matchers);
@@ -71,7 +71,7 @@ impl Db {
             let state = self.inner.state.read();
             let head = &state.head;
             // What is deleted of the head would have to be matched with it by labels.
-            if state.coarse_choice(hints, &self.inner.config) != Choice::default()
+            if state.coarse_choice(hints, &self.inner) != Choice::default()
                 || !head.tombstones.is_empty()
                 || hints.limit != 0
             {

@@ -41,6 +41,9 @@ fn listed(api: &Api) -> Value {
             "otlp_write_receiver": flag("web.enable-otlp-receiver"),
             "query_stats": true,
             "query_warnings": true,
+            "search": api.config.search_api,
+            "search_fuzz_alg_jarowinkler": api.config.search_api,
+            "search_fuzz_alg_subsequence": api.config.search_api,
             "remote_write_receiver": flag("web.enable-remote-write-receiver"),
             "time_range_labels": true,
             "time_range_series": true,
@@ -78,7 +81,7 @@ fn listed(api: &Api) -> Value {
         "promql_functions": functions,
         "promql_operators": operators,
         "rules": {
-            "concurrent_rule_eval": false,
+            "concurrent_rule_eval": api.config.concurrent_rules,
             "keep_firing_for": true,
             "query_offset": true,
         },

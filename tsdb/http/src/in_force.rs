@@ -14,6 +14,8 @@ pub struct InForce {
     pub external_labels: Labels,
     /// Step of subqueries that name none.
     pub subquery_step: DurationMs,
+    /// How long samples are kept, in words.
+    pub retention: String,
 }
 
 /// The settings in force, and how the last attempt to replace them went. Cloning copies a pointer.

@@ -280,7 +280,7 @@ fn family_of<'a>(metric: &'a str, known: &BTreeMap<String, MetricMetadata>) -> O
     families.into_iter().find(|family| known.contains_key(*family))
 }
 
-const fn kind_name(kind: MetricKind) -> &'static str {
+pub(crate) const fn kind_name(kind: MetricKind) -> &'static str {
     match kind {
         MetricKind::Counter => "counter",
         MetricKind::Gauge => "gauge",

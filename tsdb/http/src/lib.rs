@@ -4,14 +4,17 @@
 //! nothing. What belongs to other directories (targets, rules) comes through small traits defined here
 //! or as routers of their own.
 
+mod active;
 mod admin;
 mod answer;
 #[cfg(feature = "archive")]
 mod arrow;
+mod blocks;
 mod edge;
 mod encode;
 mod error;
 mod exemplars;
+mod explain;
 mod features;
 mod federate;
 #[cfg(feature = "fuzzing")]
@@ -22,10 +25,12 @@ mod labels;
 mod lifecycle;
 mod metrics;
 mod notices;
+mod operations;
 mod params;
 mod privileged;
 mod query;
 mod remote_read;
+mod search;
 mod self_metrics;
 mod service;
 mod status;
@@ -36,10 +41,12 @@ mod threads;
 mod tree;
 mod write;
 
+pub use active::{ActiveQueries, ActiveQuery, LeftBehind, Origin};
 pub use health::{PROBE_INTERVAL, Readiness, refusal as not_ready};
 pub use in_force::{ConfigState, InForce};
 pub use lifecycle::{Lifecycle, LifecycleCommand, ReloadRefusal};
 pub use notices::Notices;
+pub use operations::operations;
 pub use service::{Api, ApiConfig, ApiDeps};
 pub use targets::{
     RelabelStep, TargetHealth, TargetReport, TargetStatusSource, UnsupportedDiscovery,
@@ -63,6 +70,9 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/api/v1/labels", get(labels::names).post(labels::names))
         .route("/api/v1/label/{name}/values", get(labels::values))
         .route("/api/v1/metadata", get(labels::metadata))
+        .route("/api/v1/search/metric_names", get(search::metric_names).post(search::metric_names))
+        .route("/api/v1/search/label_names", get(search::label_names).post(search::label_names))
+        .route("/api/v1/search/label_values", get(search::label_values).post(search::label_values))
         .route("/api/v1/targets", get(targets::targets))
         .route("/api/v1/targets/metadata", get(labels::target_metadata))
         .route("/api/v1/targets/relabel_steps", get(targets::relabel_steps))
@@ -75,8 +85,11 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/api/v1/status/runtimeinfo", get(status::runtime_info))
         .route("/api/v1/status/self_metrics", get(self_metrics::self_metrics))
         .route("/api/v1/status/tsdb", get(status::tsdb))
+        .route("/api/v1/status/tsdb/blocks", get(blocks::blocks))
         .route("/api/v1/status/walreplay", get(status::wal_replay))
         .route("/api/v1/notifications", get(notices::list))
+        .route("/api/swell/v1/queries", get(active::list))
+        .route("/api/swell/v1/explain", get(explain::explain).post(explain::explain))
         .route("/api/v1/{*path}", any(edge::unknown_path))
         .layer(from_fn_with_state(api.clone(), edge::when_ready))
         .layer(from_fn(edge::cross_origin));

@@ -45,6 +45,7 @@ impl Params {
                         "unknown position: parse error: no expression found in input".to_owned()
                     }
                     "step" => "cannot parse \"\" to a valid duration".to_owned(),
+                    "label" => "it names the label whose values are searched".to_owned(),
                     "start" | "end" => "cannot parse \"\" to a valid timestamp".to_owned(),
                     _ => "it is required".to_owned(),
                 },
@@ -74,6 +75,18 @@ impl Params {
                 })
             })
             .transpose()
+    }
+
+    /// A truth, as Go's `strconv.ParseBool` reads it; `default` when absent.
+    pub(crate) fn flag(&self, name: &'static str, default: bool) -> Result<bool, ApiError> {
+        match self.get(name) {
+            None => Ok(default),
+            Some("1" | "t" | "T" | "true" | "TRUE" | "True") => Ok(true),
+            Some("0" | "f" | "F" | "false" | "FALSE" | "False") => Ok(false),
+            Some(text) => {
+                Err(ApiError::bad_param(name, format!("{text:?} is neither true nor false")))
+            }
+        }
     }
 
     /// A whole number ≥ 0, if given; 0 is none.

@@ -14,7 +14,7 @@ use crate::encode::query_data;
 use crate::error::ApiError;
 use crate::exemplars;
 use crate::params::Params;
-use crate::service::Api;
+use crate::service::{Api, Took};
 use crate::tree;
 
 /// Points per series that a range query may ask for.
@@ -25,18 +25,20 @@ pub(crate) async fn instant(
     State(api): State<Arc<Api>>,
     params: Params,
 ) -> Result<Response, ApiError> {
-    let at = params.time("time", api.clock.now())?;
+    let eval = asked_instant(&api, &params)?;
     let query = params.required("query")?.to_owned();
     let expr = parse(&query)?;
-    let eval = api.tuned(EvalParams::instant(at), params.duration("lookback_delta")?);
     run(&api, &params, &query, expr, eval).await
 }
 
-/// Evaluates at each step of a range.
-pub(crate) async fn range(
-    State(api): State<Arc<Api>>,
-    params: Params,
-) -> Result<Response, ApiError> {
+/// The instant that is asked for.
+pub(crate) fn asked_instant(api: &Api, params: &Params) -> Result<EvalParams, ApiError> {
+    let at = params.time("time", api.clock.now())?;
+    Ok(api.tuned(EvalParams::instant(at), params.duration("lookback_delta")?))
+}
+
+/// The steps that are asked for.
+pub(crate) fn asked_range(api: &Api, params: &Params) -> Result<EvalParams, ApiError> {
     for name in ["start", "end", "step"] {
         params.required(name)?;
     }
@@ -56,6 +58,15 @@ pub(crate) async fn range(
             "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)",
         ));
     }
+    Ok(api.tuned(EvalParams::range(start, end, step), params.duration("lookback_delta")?))
+}
+
+/// Evaluates at each step of a range.
+pub(crate) async fn range(
+    State(api): State<Arc<Api>>,
+    params: Params,
+) -> Result<Response, ApiError> {
+    let eval = asked_range(&api, &params)?;
     let query = params.required("query")?.to_owned();
     let expr = parse(&query)?;
     if let refused @ (ValueType::Matrix | ValueType::Text) = expr.value_type() {
@@ -67,7 +78,6 @@ pub(crate) async fn range(
             ),
         ));
     }
-    let eval = api.tuned(EvalParams::range(start, end, step), params.duration("lookback_delta")?);
     run(&api, &params, &query, expr, eval).await
 }
 
@@ -85,11 +95,11 @@ async fn run(
     };
     let asked_stats = params.get("stats").map(str::to_owned);
     let text = query.to_owned();
-    let make = move |output: &QueryOutput, incomplete: Vec<String>, seconds: f64| {
+    let make = move |output: &QueryOutput, incomplete: Vec<String>, took: Took| {
         let mut body = opened();
         let cut = query_data(&mut body, &output.value, limit);
         if asked_stats.is_some() {
-            let stats = stats(output, seconds);
+            let stats = stats(output, took);
             body.pop();
             body.push_str(&format!(r#","stats":{stats}}}"#));
         }
@@ -108,12 +118,27 @@ async fn run(
     Ok(response(api.evaluate(query, expr, eval, timeout, make).await?))
 }
 
-fn stats(output: &QueryOutput, seconds: f64) -> serde_json::Value {
+/// Under Prometheus' names, and our own. A query is planned and sorted as it is evaluated, so that these times are not
+/// told apart.
+fn stats(output: &QueryOutput, took: Took) -> serde_json::Value {
+    let (eval, total) = (took.evaluating_s, took.waiting_s + took.evaluating_s);
     json!({
-        "timings": {"evalTotalTime": seconds, "execTotalTime": seconds},
+        "timings": {
+            "evalTotalTime": eval,
+            "resultSortTime": 0,
+            "queryPreparationTime": 0,
+            "innerEvalTime": eval,
+            "execQueueTime": took.waiting_s,
+            "execTotalTime": total,
+        },
         "samples": {
             "totalQueryableSamples": output.stats.samples_total,
             "peakSamples": output.stats.samples_peak,
+            "samplesRead": output.stats.samples_read,
+        },
+        "swell": {
+            "seriesSelected": output.stats.series_selected,
+            "peakBytes": output.stats.bytes_peak,
         },
     })
 }

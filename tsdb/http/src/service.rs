@@ -14,6 +14,7 @@ use swell_telemetry::Registry;
 use tokio::sync::Semaphore;
 use tracing::{Instrument as _, debug_span};
 
+use crate::active::{ActiveQueries, Origin};
 use crate::error::ApiError;
 use crate::health::{Readiness, Watch};
 use crate::in_force::ConfigState;
@@ -39,14 +40,16 @@ pub struct ApiConfig {
     pub timeout: DurationMs,
     /// Samples that one query may hold at once.
     pub samples_max: usize,
+    /// Series that one query may select; none for no limit.
+    pub series_max: Option<usize>,
+    /// Bytes that one query may hold at once, by an estimate; none for no limit.
+    pub bytes_max: Option<usize>,
     /// Queries that run at once; others wait for their turn, within their timeout.
     pub concurrency_max: usize,
     /// Experimental parts of the language that are on.
     pub features: Features,
     /// Flags by name, as `status/flags` shows them.
     pub flags: BTreeMap<String, String>,
-    /// Retention in words.
-    pub retention: String,
     /// Name of this host.
     pub hostname: String,
     /// Whether series may be deleted and snapshots made through the API.
@@ -57,6 +60,12 @@ pub struct ApiConfig {
     pub remote_read_samples_max: usize,
     /// Remote reads that run at once.
     pub remote_reads_max: usize,
+    /// Whether `/search/…` answers.
+    pub search_api: bool,
+    /// Whether rules of a group that do not depend on each other run at once.
+    pub concurrent_rules: bool,
+    /// Names that one search may ask for.
+    pub search_limit_max: usize,
 }
 
 /// What the API stands on.
@@ -79,6 +88,8 @@ pub struct ApiDeps {
     pub notices: Notices,
     /// Who reloads and stops the process.
     pub lifecycle: Lifecycle,
+    /// Where queries are noted while they run.
+    pub active: Arc<ActiveQueries>,
 }
 
 impl std::fmt::Debug for ApiDeps {
@@ -99,6 +110,7 @@ pub struct Api {
     pub(crate) in_force: ConfigState,
     pub(crate) notices: Notices,
     pub(crate) lifecycle: Lifecycle,
+    pub(crate) active: Arc<ActiveQueries>,
     pub(crate) started_at: TimestampMs,
     pub(crate) watch: Watch,
     metrics: QueryMetrics,
@@ -116,6 +128,15 @@ impl std::fmt::Debug for Api {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Api").field("config", &self.config).finish_non_exhaustive()
     }
+}
+
+/// Seconds that a query took.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Took {
+    /// Until it had its turn.
+    pub(crate) waiting_s: f64,
+    /// From then on.
+    pub(crate) evaluating_s: f64,
 }
 
 /// Stops the work of a request whose client went away.
@@ -169,6 +190,7 @@ impl Api {
             in_force: deps.in_force,
             notices: deps.notices,
             lifecycle: deps.lifecycle,
+            active: deps.active,
         }))
     }
 
@@ -183,30 +205,40 @@ impl Api {
     }
 
     /// Evaluates on the pool, and has the answer made there of the result, of why that may be incomplete, and of the
-    /// seconds it took: a large one takes long to write. The query is stopped when its time is up or the client goes.
+    /// time it took: a large one takes long to write. The query is stopped when its time is up or the client goes.
     pub(crate) async fn evaluate(
         &self,
         query: &str,
         expr: Expr,
         params: EvalParams,
         timeout: DurationMs,
-        make: impl FnOnce(&QueryOutput, Vec<String>, f64) -> String + Send + 'static,
+        make: impl FnOnce(&QueryOutput, Vec<String>, Took) -> String + Send + 'static,
     ) -> Result<String, ApiError> {
-        let mut budget = Budget::new(self.config.samples_max, STEPS_MAX);
+        let mut budget = Budget {
+            series_max: self.config.series_max,
+            bytes_max: self.config.bytes_max,
+            ..Budget::new(self.config.samples_max, STEPS_MAX)
+        };
         let cores = Arc::clone(&self.cores);
         let cancelled = budget.cancelled.clone();
         let source = Watched::passing_over_damage(self.source.clone());
         let query = query.to_owned();
         let (asked, clock) = (self.clock.monotonic(), Arc::clone(&self.clock));
         let samples_total = self.metrics.samples_total.clone();
+        let active = Arc::clone(&self.active);
         let answer = self
             .run(timeout, cancelled, move || {
+                let began = clock.monotonic();
+                let _noted = active.begin(&query, Origin::Api);
                 budget.workers = Arc::new(cores.query());
                 let output = swell_promql::evaluate(&expr, &source, &params, &budget)
                     .map_err(|error| ApiError::of_query(&query, error))?;
                 samples_total.inc_by(output.stats.samples_total);
-                let seconds = clock.monotonic().since(asked).as_secs_f64();
-                Ok(make(&output, source.warnings_of_reads(), seconds))
+                let took = Took {
+                    waiting_s: began.since(asked).as_secs_f64(),
+                    evaluating_s: clock.monotonic().since(began).as_secs_f64(),
+                };
+                Ok(make(&output, source.warnings_of_reads(), took))
             })
             .await;
         let spent = self.clock.monotonic().since(asked);

@@ -57,7 +57,7 @@ pub(crate) async fn runtime_info(State(api): State<Arc<Api>>) -> Response {
         "corruptionCount": status.damage.len(),
         "goroutineCount": 0,
         "GOMAXPROCS": std::thread::available_parallelism().map_or(1, usize::from),
-        "storageRetention": api.config.retention,
+        "storageRetention": api.in_force.current().retention,
     }))
 }
 

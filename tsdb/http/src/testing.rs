@@ -19,8 +19,9 @@ use swell_promql::Features;
 use tower::ServiceExt as _;
 
 use crate::{
-    Api, ApiConfig, ApiDeps, ConfigState, InForce, Lifecycle, Message, Notices, Readiness,
-    RemoteWrite, RemoteWriteConfig, TargetReport, TargetStatusSource, UnsupportedDiscovery,
+    ActiveQueries, Api, ApiConfig, ApiDeps, ConfigState, InForce, Lifecycle, Message, Notices,
+    Readiness, RemoteWrite, RemoteWriteConfig, TargetReport, TargetStatusSource,
+    UnsupportedDiscovery,
 };
 
 /// Time of the queries, in seconds, and of the server's clock.
@@ -168,20 +169,25 @@ fn server(settings: &BTreeMap<String, String>) -> Result<Router, String> {
         lookback: DurationMs::from_secs(300),
         timeout: DurationMs::from_secs(60),
         samples_max: 1_000_000,
+        series_max: None,
+        bytes_max: None,
         concurrency_max: 4,
         features: Features::default(),
         flags: BTreeMap::new(),
-        retention: String::new(),
         hostname: String::new(),
         admin_api: false,
         sums_deltas: false,
         remote_read_samples_max: 50_000_000,
         remote_reads_max: 10,
+        search_api: false,
+        concurrent_rules: false,
+        search_limit_max: 10_000,
     };
     let settings = InForce {
         config_yaml: String::new(),
         external_labels: Labels::empty(),
         subquery_step: DurationMs::from_secs(60),
+        retention: String::new(),
     };
     let deps = ApiDeps {
         source: db.clone(),
@@ -192,6 +198,7 @@ fn server(settings: &BTreeMap<String, String>) -> Result<Router, String> {
         in_force: ConfigState::new(settings, clock.now()),
         notices: Notices::default(),
         lifecycle: Lifecycle::new(false).0,
+        active: ActiveQueries::in_memory(clock.clone()),
         clock,
     };
     let api = Api::new(config, deps).map_err(|error| failed(&error))?;

@@ -28,6 +28,22 @@ pub enum EvalError {
         /// The limit.
         samples_max: usize,
     },
+    /// More series than the budget allows.
+    #[error(
+        "the query selects more than {series_max} series: name labels that leave fewer, or raise the limit on series"
+    )]
+    TooManySeries {
+        /// The limit.
+        series_max: usize,
+    },
+    /// More memory than the budget allows.
+    #[error(
+        "the query needs more than {bytes_max} bytes of memory: ask for fewer series, less time or wider steps, or raise the limit on memory"
+    )]
+    TooManyBytes {
+        /// The limit.
+        bytes_max: usize,
+    },
     /// More steps than the budget allows.
     #[error(
         "exceeded maximum resolution of {steps_max} points per timeseries. Try decreasing the query resolution (?step=XX)"

@@ -9,6 +9,7 @@ mod annotations;
 mod binary;
 mod error;
 mod eval;
+mod explain;
 mod functions;
 mod histogram_text;
 mod params;
@@ -22,6 +23,7 @@ mod workers;
 pub use annotations::Annotation;
 pub use error::EvalError;
 pub use eval::evaluate;
+pub use explain::{Explained, Read, explain};
 pub use histogram_text::histogram_text;
 pub use params::{Budget, EvalParams, Features, QueryKind};
 pub use value::{

@@ -108,6 +108,10 @@ impl EvalParams {
 pub struct Budget {
     /// Most samples in memory at once.
     pub samples_max: usize,
+    /// Most series selected from storage; none for no limit.
+    pub series_max: Option<usize>,
+    /// Most bytes in memory at once, by an estimate; none for no limit.
+    pub bytes_max: Option<usize>,
     /// Most steps of a range query.
     pub steps_max: usize,
     /// Set by whoever waits for the query when the answer is no longer wanted.
@@ -126,7 +130,14 @@ impl Budget {
     #[must_use]
     pub fn new(samples_max: usize, steps_max: usize) -> Self {
         let workers = Arc::new(Alone);
-        Self { samples_max, steps_max, cancelled: Arc::default(), workers }
+        Self {
+            samples_max,
+            series_max: None,
+            bytes_max: None,
+            steps_max,
+            cancelled: Arc::default(),
+            workers,
+        }
     }
 
     /// Refuses results whose columns alone would pass the budget, before they are allocated.
@@ -138,6 +149,14 @@ impl Budget {
             return Err(EvalError::TooManySamples { samples_max: self.samples_max });
         }
         Ok(())
+    }
+
+    /// Fails when more series were selected than allowed.
+    pub(crate) fn check_series(&self, series: usize) -> Result<(), EvalError> {
+        match self.series_max {
+            Some(series_max) if series > series_max => Err(EvalError::TooManySeries { series_max }),
+            _ => Ok(()),
+        }
     }
 
     /// Fails once the query was cancelled.

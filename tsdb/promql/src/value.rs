@@ -66,6 +66,10 @@ pub struct QueryStats {
     pub samples_total: u64,
     /// Most samples held at once.
     pub samples_peak: usize,
+    /// Samples read from storage, each once.
+    pub samples_read: u64,
+    /// Most bytes held at once, by an estimate.
+    pub bytes_peak: usize,
     /// Series selected from storage.
     pub series_selected: usize,
 }

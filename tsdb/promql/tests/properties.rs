@@ -333,4 +333,52 @@ fn statistics_count_what_was_looked_at() {
     assert_eq!((stats.series_selected, stats.samples_total), (10, 600));
     // One series' window at a time, and a result per series.
     assert!((60..=70).contains(&stats.samples_peak), "{stats:?}");
+    // Each sample of the window is read once, and so are those that the steps of a range share.
+    assert_eq!(stats.samples_read, 600);
+    let range = EvalParams::range(TimestampMs(3_590_000), TimestampMs(3_599_000), DurationMs(1000));
+    let output = run(storage.as_ref(), "sum(rate(m[1m]))", range, &Budget::default());
+    let stats = output.expect("within limits").stats;
+    assert_eq!((stats.samples_total, stats.samples_read), (6000, 690));
+}
+
+#[test]
+fn series_and_memory_have_limits() {
+    let storage = dense();
+    let at = EvalParams::instant(TimestampMs(3_599_000));
+    let range = EvalParams::range(TimestampMs(0), TimestampMs(3_599_000), DurationMs(1000));
+    for query in [
+        "m",
+        "rate(m[1m])",
+        "sum(m)",
+        "sum(rate(m[1m]))",
+        "m[1m]",
+        "abs(m) + m",
+        "max_over_time(m[5m:1m])",
+    ] {
+        for params in [at, range] {
+            if params == range && query == "m[1m]" {
+                continue;
+            }
+            let within = |budget: &Budget| run(storage.as_ref(), query, params, budget);
+            let stats = within(&Budget::default()).expect("no limit").stats;
+            // What is named twice is read once and looked at twice.
+            let series = stats.series_selected;
+            let enough = Budget {
+                series_max: Some(series),
+                bytes_max: Some(stats.bytes_peak),
+                ..Budget::default()
+            };
+            assert!(within(&enough).is_ok(), "{query}: {stats:?}");
+            let fewer = Budget { series_max: Some(series - 1), ..Budget::default() };
+            assert!(matches!(within(&fewer), Err(EvalError::TooManySeries { .. })), "{query}");
+            let less = Budget { bytes_max: Some(stats.bytes_peak - 1), ..Budget::default() };
+            assert!(
+                matches!(within(&less), Err(EvalError::TooManyBytes { .. })),
+                "{query}: {stats:?}"
+            );
+        }
+    }
+    // Each step of each series takes eight bytes, whether there is a sample or not.
+    let stats = run(storage.as_ref(), "m", range, &Budget::default()).expect("no limit").stats;
+    assert!((10 * 3600 * 8..10 * 3600 * 8 + 10_000).contains(&stats.bytes_peak), "{stats:?}");
 }

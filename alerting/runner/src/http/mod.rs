@@ -2,8 +2,11 @@
 
 mod alertmanager;
 mod notifications;
+mod operations;
 mod parameters;
 mod prometheus;
+
+pub use operations::operations;
 
 use axum::Router;
 use swell_model::TimestampMs;

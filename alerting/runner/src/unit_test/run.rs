@@ -51,6 +51,7 @@ pub(super) fn run_test(
         metrics: metrics.clone(),
         external_labels: test.external_labels.clone(),
         external_url: test.external_url.clone(),
+        side_turns: None,
     };
     let mut groups: Vec<GroupRuntime> = groups.iter().map(|group| runtime(group, file)).collect();
     let mut alert_tests: Vec<&AlertTest> = test.alerts.iter().collect();

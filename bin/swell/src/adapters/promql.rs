@@ -7,6 +7,7 @@ use swell_model::{DurationMs, SeriesSource, TimestampMs};
 use swell_promql::{Budget, EvalParams, Features, QueryValue, Watched, evaluate};
 use swell_promql_syntax::Expr;
 use swell_telemetry::chain;
+use swell_tsdb_http::{ActiveQueries, Origin};
 
 /// Evaluates rules on the storage.
 pub(crate) struct PromqlEvaluator {
@@ -15,8 +16,12 @@ pub(crate) struct PromqlEvaluator {
     /// Step of subqueries that name none; a reload may change it.
     pub(crate) subquery_step: Box<dyn Fn() -> DurationMs + Send + Sync>,
     pub(crate) samples_max: usize,
+    pub(crate) series_max: Option<usize>,
+    pub(crate) bytes_max: Option<usize>,
     /// Experimental parts of the language that are on.
     pub(crate) features: Features,
+    /// Where queries are noted while they run.
+    pub(crate) active: Arc<ActiveQueries>,
 }
 
 impl RuleEvaluator for PromqlEvaluator {
@@ -27,7 +32,12 @@ impl RuleEvaluator for PromqlEvaluator {
             features: self.features,
             ..EvalParams::instant(at)
         };
-        let budget = Budget::new(self.samples_max, Budget::STEPS_MAX_DEFAULT);
+        let budget = Budget {
+            series_max: self.series_max,
+            bytes_max: self.bytes_max,
+            ..Budget::new(self.samples_max, Budget::STEPS_MAX_DEFAULT)
+        };
+        let _noted = self.active.begin(&expr.to_string(), Origin::Rule);
         // Who acts on an answer needs all of it: a rule whose samples are damaged or missing keeps its state and says so.
         let source = Watched::strict(Arc::clone(&self.source));
         let output = evaluate(expr, &source, &params, &budget).map_err(|error| chain(&error))?;

@@ -11,6 +11,9 @@ pub(crate) struct AlertingArgs {
     /// A firing alert is sent again after so long; 1m unless given
     #[arg(long = "rules.alert.resend-delay", value_name = "TIME", value_parser = parse_time)]
     pub(crate) resend_delay: Option<DurationMs>,
+    /// Rules that run beside others of their group, with --enable-feature=concurrent-rule-eval; 4 unless given
+    #[arg(long = "rules.max-concurrent-evals", value_name = "COUNT", value_parser = parse_count)]
+    pub(crate) rules_at_once: Option<usize>,
     /// Alerts that may wait for one Alertmanager, beyond which the oldest are dropped; 10000 unless given
     #[arg(long = "alertmanager.notification-queue-capacity", value_name = "COUNT", value_parser = parse_count)]
     pub(crate) queue_capacity: Option<usize>,

@@ -46,6 +46,8 @@ with_sources! {
 pub(crate) struct AlertingSettings {
     /// A firing alert is sent again after so long.
     pub(crate) resend_delay: DurationMs,
+    /// Rules that may run beside others of their group, where that is switched on.
+    pub(crate) rules_at_once: usize,
     /// Bounds of what waits and of what is sent at once.
     pub(crate) limits: ForwardLimits,
     /// Applied to all alerts.
@@ -59,6 +61,7 @@ impl Default for AlertingSettings {
     fn default() -> Self {
         Self {
             resend_delay: DurationMs::from_secs(60),
+            rules_at_once: 4,
             limits: ForwardLimits::default(),
             relabel: Vec::new(),
             alertmanagers: Vec::new(),

@@ -14,6 +14,27 @@ const ALWAYS_ON: [&str; 8] = [
     "st-storage",
 ];
 
+/// Features that are none of the query language.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Switches {
+    /// Whether `/api/v1/search/…` answers.
+    pub(crate) search_api: bool,
+    /// Whether rules of a group that do not depend on each other run at once.
+    pub(crate) concurrent_rules: bool,
+}
+
+impl Switches {
+    /// Switches the feature of this name on; `false` when it is none of these.
+    pub(crate) fn switch_on(&mut self, name: &str) -> bool {
+        match name {
+            "search-api" => self.search_api = true,
+            "concurrent-rule-eval" => self.concurrent_rules = true,
+            _ => return false,
+        }
+        true
+    }
+}
+
 /// Switches the feature of this name on; `false` when Swell has no such feature, so that the name has no effect.
 pub(crate) fn switch_on(features: &mut Features, name: &str) -> bool {
     match name {

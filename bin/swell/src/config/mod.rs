@@ -36,6 +36,7 @@ use alerting::AlertingSettings;
 pub(crate) use archive::ArchiveSettings;
 use client::ClientContext;
 use environment::{Environment, ProcessEnvironment};
+use features::Switches;
 pub(crate) use features::features;
 use jobs::JobDefaults;
 pub(crate) use query::QueryLimits;
@@ -81,6 +82,8 @@ pub(crate) struct Config {
     pub(crate) query: QueryLimits,
     /// Experimental parts of the query language that are on.
     pub(crate) features: Features,
+    /// Further features that are on.
+    pub(crate) switches: Switches,
     /// Where old samples go, if anywhere.
     pub(crate) archive: Option<ArchiveSettings>,
     /// Settings of the autoscaler.
@@ -160,7 +163,7 @@ impl Config {
     pub(crate) fn enable_feature(&mut self, name: &str) {
         if name == OTLP_DELTA {
             self.otlp_delta = true;
-        } else if !features::switch_on(&mut self.features, name) {
+        } else if !self.switches.switch_on(name) && !features::switch_on(&mut self.features, name) {
             self.unsupported.push(format!("--enable-feature={name}"));
         }
     }
@@ -168,7 +171,10 @@ impl Config {
     /// Keys of what `newer` has otherwise and only a start puts in force.
     pub(crate) fn needs_restart(&self, newer: &Self) -> Vec<&'static str> {
         [
-            ("storage or swell.limits", self.storage != newer.storage),
+            (
+                "storage, swell.retention, swell.downsample or swell.limits",
+                !self.storage.differs_only_as_tuned(&newer.storage),
+            ),
             ("swell.admin_api", self.admin_api != newer.admin_api),
             ("swell.lifecycle_api", self.lifecycle_api != newer.lifecycle_api),
             ("swell.archive", self.archive != newer.archive),
@@ -176,7 +182,8 @@ impl Config {
             ("swell.collection_interval", self.collection_interval != newer.collection_interval),
             (
                 "swell.features",
-                (self.features, self.otlp_delta) != (newer.features, newer.otlp_delta),
+                (self.features, self.switches, self.otlp_delta)
+                    != (newer.features, newer.switches, newer.otlp_delta),
             ),
             ("swell.external_url", self.external_url != newer.external_url),
             ("swell.query", self.query != newer.query),
@@ -268,9 +275,9 @@ impl Config {
         let otlp = receivers::otlp(&raw, limits.lookback, &mut faults);
         let pushgateway = receivers::pushgateway(&raw, scrape_interval, &mut faults);
         let otlp_delta = raw.swell.features.iter().any(|name| name == OTLP_DELTA);
-        let mut features = Features::default();
+        let (mut features, mut switches) = (Features::default(), Switches::default());
         for name in raw.swell.features.iter().filter(|name| *name != OTLP_DELTA) {
-            if !features::switch_on(&mut features, name) {
+            if !switches.switch_on(name) && !features::switch_on(&mut features, name) {
                 unsupported.push(format!("swell.features: {name}"));
             }
         }
@@ -293,6 +300,7 @@ impl Config {
             collection_interval,
             query: limits,
             features,
+            switches,
             archive,
             autoscaler,
             remote_write,

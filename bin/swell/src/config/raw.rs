@@ -245,6 +245,8 @@ pub(crate) struct RawQuery {
     pub(crate) timeout: Option<Span>,
     pub(crate) lookback_delta: Option<Span>,
     pub(crate) max_samples: Option<u64>,
+    pub(crate) max_series: Option<usize>,
+    pub(crate) max_memory: Option<Size>,
     pub(crate) max_concurrency: Option<usize>,
     pub(crate) remote_read_sample_limit: Option<usize>,
     pub(crate) remote_read_max_concurrency: Option<usize>,

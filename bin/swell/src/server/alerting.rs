@@ -9,7 +9,7 @@ use swell_alert_runner::{
 use swell_engine::Db;
 use swell_env::{Clock, FsDir};
 use swell_telemetry::Registry;
-use swell_tsdb_http::ConfigState;
+use swell_tsdb_http::{ActiveQueries, ConfigState};
 
 use crate::adapters::{AnnouncingSink, PromqlEvaluator};
 use crate::config::Config;
@@ -25,6 +25,7 @@ pub(crate) struct AlertingDeps<'a> {
     pub(crate) clock: &'a Arc<dyn Clock>,
     pub(crate) registry: &'a Registry,
     pub(crate) in_force: ConfigState,
+    pub(crate) active: Arc<ActiveQueries>,
     pub(crate) external_url: String,
 }
 
@@ -45,6 +46,10 @@ pub(crate) fn start(
         swell_alert_runner::Config {
             seed: u64::from_le_bytes(seed),
             resend_delay: config.alerting.resend_delay,
+            rules_at_once: config
+                .switches
+                .concurrent_rules
+                .then_some(config.alerting.rules_at_once),
             forward: config.alerting.limits,
             ..swell_alert_runner::Config::new(deps.external_url)
         },
@@ -58,7 +63,10 @@ pub(crate) fn start(
                 lookback: config.query.lookback,
                 subquery_step: Box::new(move || deps.in_force.current().subquery_step),
                 samples_max: config.query.samples_max,
+                series_max: config.query.series_max,
+                bytes_max: config.query.bytes_max,
                 features: config.features,
+                active: deps.active,
             }),
             sink: deps.sink.clone(),
             registry: deps.registry.clone(),

@@ -9,8 +9,8 @@ use swell_env::Clock;
 use swell_model::SampleSink;
 use swell_telemetry::Registry;
 use swell_tsdb_http::{
-    Api, ApiConfig, ApiDeps, ConfigState, Lifecycle, Notices, Readiness, RemoteWrite,
-    RemoteWriteConfig, TargetReport, TargetStatusSource, UnsupportedDiscovery,
+    ActiveQueries, Api, ApiConfig, ApiDeps, ConfigState, Lifecycle, Notices, Readiness,
+    RemoteWrite, RemoteWriteConfig, TargetReport, TargetStatusSource, UnsupportedDiscovery,
 };
 
 /// Nothing is scraped yet.
@@ -34,6 +34,7 @@ pub(super) struct EarlyDeps<'s> {
     pub(super) in_force: &'s ConfigState,
     pub(super) notices: &'s Notices,
     pub(super) lifecycle: &'s Lifecycle,
+    pub(super) active: &'s Arc<ActiveQueries>,
 }
 
 /// The routes. Their metrics are counted on a registry of their own, since the same ones come again.
@@ -55,6 +56,7 @@ pub(super) fn router(
             in_force: deps.in_force.clone(),
             notices: deps.notices.clone(),
             lifecycle: deps.lifecycle.clone(),
+            active: deps.active.clone(),
         },
     )
     .context("register the API's metrics")?;

@@ -11,6 +11,7 @@ mod archive;
 mod core_metrics;
 mod early;
 mod kube;
+mod openapi;
 mod push;
 mod reload;
 mod settings;
@@ -193,6 +194,7 @@ pub(crate) async fn start(server: ServerConfig) -> anyhow::Result<Running> {
     let in_force = ConfigState::new(InForce::from(&server.config), clock.now());
     let notices = Notices::default();
     let (lifecycle, commands) = Lifecycle::new(server.config.lifecycle_api);
+    let active = storage::active_queries(&data_dir, &server.config, &clock);
     let early = early::router(
         settings::api_config(&server, web.asks_who()),
         settings::remote_write_config(&server, web.asks_who()),
@@ -203,6 +205,7 @@ pub(crate) async fn start(server: ServerConfig) -> anyhow::Result<Running> {
             in_force: &in_force,
             notices: &notices,
             lifecycle: &lifecycle,
+            active: &active,
         },
     )?;
     let http = web.server(http_listener, early, &http_metrics);
@@ -263,6 +266,7 @@ pub(crate) async fn start(server: ServerConfig) -> anyhow::Result<Running> {
             clock: &clock,
             registry: &registry,
             in_force: in_force.clone(),
+            active: active.clone(),
             external_url: settings::external_url(&server.config, web.scheme(), http_addr),
         },
         tasks,
@@ -303,6 +307,7 @@ pub(crate) async fn start(server: ServerConfig) -> anyhow::Result<Running> {
             in_force: in_force.clone(),
             notices: notices.clone(),
             lifecycle,
+            active,
         },
     )
     .context("register the API's metrics")?;
@@ -329,7 +334,8 @@ pub(crate) async fn start(server: ServerConfig) -> anyhow::Result<Running> {
         .merge(ways.router())
         .merge(alerting.router())
         .merge(swell_autoscaler_loops::router(journal, clock.clone()))
-        .merge(swell_dashboards_serve::router(views));
+        .merge(swell_dashboards_serve::router(views))
+        .merge(openapi::router());
 
     if let Some(listener) = grpc_listener {
         serve_agents(&kube, &tokens, listener, &sink, &clock, &registry, tasks)?;
@@ -359,6 +365,7 @@ pub(crate) async fn start(server: ServerConfig) -> anyhow::Result<Running> {
         args: server.args,
         config: server.config,
         alerting: alerting.clone(),
+        db: db.clone(),
         alertmanagers,
         targets,
         ways,

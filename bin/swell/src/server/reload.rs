@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use prometheus::{Gauge, IntGauge, Opts};
 use swell_alert_runner::{AlertingHandle, Notifier};
+use swell_engine::Db;
 use swell_env::Clock;
 use swell_telemetry::{Registry, chain};
 use swell_tsdb_http::{ConfigState, InForce, LifecycleCommand, Notices, ReloadRefusal};
@@ -31,6 +32,7 @@ pub(super) struct Reloader {
     /// What the server runs with.
     pub(super) config: Config,
     pub(super) alerting: AlertingHandle,
+    pub(super) db: Arc<Db>,
     pub(super) alertmanagers: Alertmanagers,
     pub(super) targets: Arc<Targets>,
     pub(super) ways: Ways,
@@ -183,6 +185,7 @@ impl Reloader {
         told.map_err(|error| broken(chain(&error)))?;
         let settings = InForce::from(&config);
         self.in_force.replace(settings, self.clock.now());
+        self.db.tune(&config.storage);
         self.ways.reload(&config);
         settings::report_unsupported(&config);
         let waiting = self.config.needs_restart(&config);
@@ -204,12 +207,21 @@ async fn hung_up(signal: Option<&mut Signal>) -> Option<()> {
     }
 }
 
+/// `15d`, or `15d or 1073741824B` where the size counts as well.
+fn retention(storage: &swell_engine::Config) -> String {
+    let time = storage.retention_time;
+    storage
+        .retention_size_bytes
+        .map_or_else(|| time.to_string(), |size| format!("{time} or {size}B"))
+}
+
 impl From<&Config> for InForce {
     fn from(config: &Config) -> Self {
         Self {
             config_yaml: config.shown_yaml.clone(),
             external_labels: config.external_labels.clone(),
             subquery_step: config.evaluation_interval,
+            retention: retention(&config.storage),
         }
     }
 }

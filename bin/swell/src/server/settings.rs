@@ -35,12 +35,20 @@ pub(super) fn settings(args: &ServerArgs) -> anyhow::Result<Config> {
     query.remote_read_samples_max =
         args.remote_read_samples_max.unwrap_or(query.remote_read_samples_max);
     query.remote_reads_max = args.remote_reads_max.unwrap_or(query.remote_reads_max);
+    query.search_limit_max = args.query.search_limit_max.unwrap_or(query.search_limit_max);
     query.timeout = args.query.timeout.unwrap_or(query.timeout);
     query.lookback = args.query.lookback.unwrap_or(query.lookback);
     query.samples_max = args.query.samples_max.unwrap_or(query.samples_max);
+    let limited = |max: usize| Some(max).filter(|max| *max > 0);
+    query.series_max = args.query.series_max.map_or(query.series_max, limited);
+    query.bytes_max = args
+        .query
+        .bytes_max
+        .map_or(query.bytes_max, |bytes| limited(usize::try_from(bytes).unwrap_or(usize::MAX)));
     query.concurrency_max = args.query.concurrency_max.unwrap_or(query.concurrency_max);
     let alerting = &mut config.alerting;
     alerting.resend_delay = args.alerting.resend_delay.unwrap_or(alerting.resend_delay);
+    alerting.rules_at_once = args.alerting.rules_at_once.unwrap_or(alerting.rules_at_once);
     let limits = &mut alerting.limits;
     limits.queue_len_max = args.alerting.queue_capacity.unwrap_or(limits.queue_len_max);
     limits.batch_len_max = args.alerting.batch_size.unwrap_or(limits.batch_len_max);
@@ -115,7 +123,11 @@ pub(super) fn api_config(server: &ServerConfig, asks_who: bool) -> ApiConfig {
     flag("query.timeout", config.query.timeout.to_string());
     flag("query.lookback-delta", config.query.lookback.to_string());
     flag("query.max-samples", config.query.samples_max.to_string());
+    flag("query.max-series", config.query.series_max.unwrap_or(0).to_string());
+    flag("query.max-memory", format!("{}B", config.query.bytes_max.unwrap_or(0)));
     flag("query.max-concurrency", config.query.concurrency_max.to_string());
+    flag("rules.max-concurrent-evals", config.alerting.rules_at_once.to_string());
+    flag("web.search.max-limit", config.query.search_limit_max.to_string());
     flag("rules.alert.resend-delay", config.alerting.resend_delay.to_string());
     let limits = config.alerting.limits;
     flag("alertmanager.notification-queue-capacity", limits.queue_len_max.to_string());
@@ -127,14 +139,18 @@ pub(super) fn api_config(server: &ServerConfig, asks_who: bool) -> ApiConfig {
         lookback: config.query.lookback,
         timeout: config.query.timeout,
         samples_max: config.query.samples_max,
+        series_max: config.query.series_max,
+        bytes_max: config.query.bytes_max,
         concurrency_max: config.query.concurrency_max,
         flags,
-        retention: config.storage.retention_time.to_string(),
         hostname: node::node_name(None),
         admin_api: config.admin_api,
         sums_deltas: config.otlp_delta,
         remote_read_samples_max: config.query.remote_read_samples_max,
         remote_reads_max: config.query.remote_reads_max,
+        search_api: config.switches.search_api,
+        concurrent_rules: config.switches.concurrent_rules,
+        search_limit_max: config.query.search_limit_max,
         features: config.features,
     }
 }

@@ -7,7 +7,7 @@ use anyhow::Context;
 use swell_engine::{Db, Replay};
 use swell_env::{Clock, FsDir};
 use swell_telemetry::{Registry, chain};
-use swell_tsdb_http::{Api, PROBE_INTERVAL};
+use swell_tsdb_http::{ActiveQueries, Api, PROBE_INTERVAL};
 use tokio::time::MissedTickBehavior;
 use tracing::{error, info, warn};
 
@@ -20,6 +20,9 @@ const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(15);
 /// How often it is looked at whether the log has grown enough for a checkpoint: senders at full speed fill it in seconds,
 /// and a start after a kill has to read that.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Queries of rules that are noted beside those of clients: few run at once.
+const RULE_QUERIES: usize = 16;
 
 /// Opens the storage below the data directory: its blocks answer, the rest is for [`replay`].
 pub(crate) async fn begin(
@@ -39,6 +42,35 @@ pub(crate) async fn begin(
     .await
     .context("open the storage")??;
     Ok((Arc::new(db), replay))
+}
+
+/// Where running queries are noted; those that ran when the last process ended are told.
+pub(crate) fn active_queries(
+    data_dir: &DataDir,
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+) -> Arc<ActiveQueries> {
+    let path = data_dir.join("queries.active");
+    let count_max = config.query.concurrency_max + RULE_QUERIES;
+    match ActiveQueries::open(&path, count_max, clock.clone()) {
+        Ok((queries, left)) => {
+            for query in left {
+                let (began_at_ms, origin) = (query.began_at.0, query.origin);
+                warn!(
+                    began_at_ms,
+                    origin,
+                    query = query.query,
+                    "this query was running when the server ended last, and did not end itself"
+                );
+            }
+            queries
+        }
+        Err(error) => {
+            let file = path.display();
+            warn!(%file, %error, "running queries are not noted: what runs when this process is killed is not told at the next start");
+            ActiveQueries::in_memory(clock.clone())
+        }
+    }
 }
 
 /// Reads back what was in memory.

@@ -12,6 +12,7 @@ mod objects;
 mod pods;
 mod queries;
 mod reload;
+mod running_queries;
 mod start;
 mod storm;
 mod targets;

@@ -70,6 +70,26 @@ fn a_reload_puts_targets_and_rules_in_force() {
 }
 
 #[test]
+fn a_reload_changes_how_long_samples_are_kept() {
+    let folder = Folder::new();
+    let (server, config) = server(&folder);
+    let kept = || server.data("/api/v1/status/runtimeinfo")["storageRetention"].clone();
+    assert_eq!(kept(), json!("15d"));
+    write(
+        config.as_ref(),
+        "storage: {tsdb: {retention: {time: 3d, size: 1GB}, out_of_order_time_window: 2h}}\n",
+    );
+    assert_eq!(server.post("/-/reload"), (200, String::new()));
+    assert_eq!(kept(), json!("3d or 1073741824B"));
+    assert!(notices(&server).is_empty(), "no start is needed for that");
+    write(config.as_ref(), "swell: {limits: {series: 1000}}\n");
+    assert_eq!(server.post("/-/reload"), (200, String::new()));
+    assert_eq!(kept(), json!("15d"));
+    has(&notices(&server)[0], &["restart", "swell.limits"]);
+    assert_eq!(server.stop(), 0);
+}
+
+#[test]
 fn a_wrong_configuration_changes_nothing_and_is_told() {
     let folder = Folder::new();
     let (server, config) = server(&folder);

@@ -65,7 +65,7 @@ impl Inner {
             let Some(newest) = in_head.max(in_blocks) else { return Vec::new() };
             let late_from = state.head.late_range().map(|range| range.start_incl);
             let newest = newest.min(self.times().held + self.config.future_limit);
-            let settled = floor.min(newest - self.config.out_of_order_window);
+            let settled = floor.min(newest - self.tuned().out_of_order_window);
             (late_from.map_or(settled, |late_from| late_from.min(settled)), coarse)
         };
         let samples: Vec<Candidate> = self

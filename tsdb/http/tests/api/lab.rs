@@ -18,8 +18,8 @@ use swell_model::{
 use swell_promql::Features;
 use swell_telemetry::Registry;
 use swell_tsdb_http::{
-    Api, ApiConfig, ApiDeps, ConfigState, InForce, Lifecycle, LifecycleCommand, Notices, Readiness,
-    RelabelStep, TargetReport, TargetStatusSource, UnsupportedDiscovery,
+    ActiveQueries, Api, ApiConfig, ApiDeps, ConfigState, InForce, Lifecycle, LifecycleCommand,
+    Notices, Readiness, RelabelStep, TargetReport, TargetStatusSource, UnsupportedDiscovery,
 };
 use tokio::sync::mpsc;
 use tower::ServiceExt as _;
@@ -118,15 +118,19 @@ pub(crate) fn config() -> ApiConfig {
         lookback: DurationMs::from_secs(300),
         timeout: DurationMs::from_secs(20),
         samples_max: 1_000_000,
+        series_max: None,
+        bytes_max: None,
         concurrency_max: 4,
         features: Features::default(),
         flags: BTreeMap::from([("query.timeout".to_owned(), "20s".to_owned())]),
-        retention: "15d".to_owned(),
         hostname: "lab".to_owned(),
         admin_api: false,
         sums_deltas: false,
         remote_read_samples_max: 50_000_000,
         remote_reads_max: 10,
+        search_api: false,
+        concurrent_rules: false,
+        search_limit_max: 10_000,
     }
 }
 
@@ -157,6 +161,7 @@ impl Lab {
             config_yaml: "global: {}\n".to_owned(),
             external_labels: Labels::from_pairs([("cluster", "east")]),
             subquery_step: DurationMs::from_secs(60),
+            retention: "15d".to_owned(),
         };
         let in_force = ConfigState::new(settings, clock.now());
         let notices = Notices::default();
@@ -173,6 +178,7 @@ impl Lab {
                 in_force: in_force.clone(),
                 notices: notices.clone(),
                 lifecycle,
+                active: ActiveQueries::in_memory(clock.clone()),
             },
         )
         .expect("metrics registered once");

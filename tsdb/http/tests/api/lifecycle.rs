@@ -84,10 +84,12 @@ async fn the_settings_in_force_are_shown_and_used() {
         config_yaml: "global: {evaluation_interval: 15s}".to_owned(),
         external_labels: Labels::empty(),
         subquery_step: DurationMs::from_secs(15),
+        retention: "3d".to_owned(),
     };
     lab.in_force.replace(settings, NOW + DurationMs::from_secs(5));
     let now = info().await;
     assert_eq!(now["reloadConfigSuccess"], json!(true));
+    assert_eq!(now["storageRetention"], json!("3d"));
     assert_eq!(now["lastConfigTime"], json!("2023-11-14T22:13:25Z"));
     let shown = lab.get("/api/v1/status/config", &[]).await.data();
     assert_eq!(shown["yaml"], json!("global: {evaluation_interval: 15s}"));

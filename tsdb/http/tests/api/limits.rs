@@ -87,6 +87,44 @@ async fn too_many_samples_are_an_execution_error() {
 }
 
 #[tokio::test]
+async fn too_many_series_or_too_much_memory_are_execution_errors() {
+    let lab = Lab::with(ApiConfig { series_max: Some(1), ..config() });
+    let answer = lab.get("/api/v1/query", &[("query", "sum(up)")]).await;
+    answer.is_error(422, "execution", "more than 1 series");
+    assert_eq!(lab.get("/api/v1/query", &[("query", "requests_total")]).await.code, 200);
+    let lab = Lab::with(ApiConfig { bytes_max: Some(100_000), ..config() });
+    let mut asked = long_query("20s");
+    asked[0].1 = "requests_total";
+    assert_eq!(lab.get(RANGE, &asked).await.code, 200);
+    asked[0].1 = "up + up";
+    lab.get(RANGE, &asked).await.is_error(422, "execution", "100000 bytes of memory");
+}
+
+#[tokio::test]
+async fn what_runs_can_be_asked_for() {
+    let lab = roomy(4);
+    let params = long_query("20s");
+    let long = lab.get(RANGE, &params);
+    tokio::pin!(long);
+    let look = async {
+        lab.until("the long query", |lab| lab.metric("swell_query_running") == 1.0).await;
+        loop {
+            let listed = lab.get("/api/swell/v1/queries", &[]).await.data()["queries"].take();
+            if let Some(query) = listed.get(0) {
+                return query.clone();
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let seen = tokio::select! {
+        _ = &mut long => panic!("the long query ended"),
+        seen = look => seen,
+    };
+    assert_eq!((&seen["query"], &seen["origin"]), (&params[0].1.into(), &"api".into()));
+    assert_eq!(seen["startedAt"], "2023-11-14T22:13:20Z");
+}
+
+#[tokio::test]
 async fn a_query_is_stopped_when_its_time_is_up() {
     let lab = roomy(4);
     let answer = lab.get(RANGE, &long_query("50ms")).await;

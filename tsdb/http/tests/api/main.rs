@@ -10,5 +10,6 @@ mod lifecycle;
 mod limits;
 mod query;
 mod remote_read;
+mod search;
 mod status;
 mod tree;

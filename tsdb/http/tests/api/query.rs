@@ -169,10 +169,50 @@ async fn stats_come_when_asked_for() {
     let answer = lab.get(QUERY, &[("query", "up"), ("stats", "true")]).await;
     let samples = &answer.data()["stats"]["samples"];
     assert_eq!(samples["totalQueryableSamples"], 2, "{}", answer.text);
-    assert!(answer.data()["stats"]["timings"]["execTotalTime"].is_number());
+    assert_eq!(samples["samplesRead"], 2);
+    let timings = answer.data()["stats"]["timings"].take();
+    for time in [
+        "evalTotalTime",
+        "resultSortTime",
+        "queryPreparationTime",
+        "innerEvalTime",
+        "execQueueTime",
+        "execTotalTime",
+    ] {
+        assert!(timings[time].is_number(), "{time}: {timings}");
+    }
     let odd = lab.get(QUERY, &[("query", "up"), ("stats", "yes")]).await.json();
     assert!(odd["data"]["stats"].is_object());
     assert!(odd["warnings"][0].as_str().is_some_and(|it| it.contains("\"yes\"")), "{odd}");
+}
+
+#[tokio::test]
+async fn a_query_is_explained() {
+    let lab = Lab::new();
+    let path = "/api/swell/v1/explain";
+    let asked = [("query", "sum(rate(requests_total{job=\"a\"}[5m]))"), ("time", "1700000000")];
+    let data = lab.get(path, &asked).await.data();
+    assert_eq!((&data["operation"], &data["steps"]), (&json!("aggregate sum"), &json!(1)));
+    assert_eq!(data["operands"][0]["operation"], "call rate");
+    assert_eq!(
+        data["operands"][0]["operands"][0],
+        json!({
+            "operation": "range selector",
+            "text": "requests_total{job=\"a\"}[5m]",
+            "type": "range vector",
+            "steps": 1,
+            "reads": {
+                "matchers": ["__name__=\"requests_total\"", "job=\"a\""],
+                "start": "2023-11-14T22:08:20.001Z",
+                "end": "2023-11-14T22:13:20Z",
+                "countsAndSumsOnly": false,
+            },
+        })
+    );
+    let range = [("query", "up"), ("start", "0"), ("end", "600"), ("step", "60")];
+    assert_eq!(lab.post(path, &range).await.data()["steps"], 11);
+    lab.get(path, &[("query", "sum(")]).await.is_error(400, "bad_data", "parse error");
+    lab.get(path, &[("query", "up"), ("step", "1")]).await.is_error(400, "bad_data", "start");
 }
 
 #[tokio::test]

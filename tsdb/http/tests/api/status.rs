@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use serde_json::json;
+use swell_env::Clock as _;
 use swell_model::{DurationMs, Labels, TimestampMs};
 use swell_tsdb_http::{TargetHealth, TargetReport, UnsupportedDiscovery};
 
@@ -175,6 +176,27 @@ async fn the_storage_tells_its_cardinality() {
     for limit in ["0", "10001", "x", "-1"] {
         lab.get(path, &[("limit", limit)]).await.is_error(400, "bad_data", "\"limit\"");
     }
+}
+
+#[tokio::test]
+async fn blocks_are_listed_in_the_form_of_prometheus() {
+    let lab = Lab::new();
+    let path = "/api/v1/status/tsdb/blocks";
+    assert_eq!(lab.get(path, &[]).await.data(), json!({"blocks": []}));
+    // The window that holds everything is over for long, and is written.
+    lab.clock.advance(DurationMs::from_secs(6 * 3600));
+    let labels = Labels::from_pairs([("__name__", "up"), ("job", "a"), ("instance", "x")]);
+    lab.store(&labels, [(NOW_S + 6 * 3600, 1.0)]);
+    lab.db.maintain(lab.clock.now()).expect("written");
+    let blocks = lab.get(path, &[]).await.data()["blocks"].take();
+    let block = &blocks[0];
+    assert_eq!(block["minTime"], (NOW_S - 60) * 1000, "{blocks}");
+    assert_eq!(block["maxTime"], NOW_S * 1000 + 1);
+    let stats = &block["stats"];
+    assert_eq!((&stats["numSeries"], &stats["numSamples"]), (&json!(3), &json!(15)));
+    assert_eq!(block["compaction"], json!({"level": 1, "sources": [block["ulid"]]}));
+    assert_eq!(block["ulid"].as_str().map(str::len), Some(26));
+    assert_eq!(block["version"], 1);
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use swell_model::Labels;
 use swell_promql_syntax::{format_float, quote_bytes};
 
 use crate::error::EvalError;
-use crate::eval::{Column, Evaluator, Grid, PointRef, Series};
+use crate::eval::{Column, Evaluator, Grid, Held, PointRef, Series};
 use crate::histogram_text::histogram_text;
 use crate::plan::AggregateNode;
 
@@ -56,7 +56,7 @@ pub(super) fn count_values(
             last = bits.map(|bits| (bits, at));
         }
     }
-    ev.hold(result.iter().map(|one| one.column.weight()).sum())?;
+    ev.hold(Held::all(&result))?;
     Ok(result)
 }
 

@@ -13,7 +13,7 @@ use swell_model::{Grouping, Labels};
 use swell_promql_syntax::AggregateOp;
 
 use crate::error::EvalError;
-use crate::eval::{Evaluator, Grid, Series, Value};
+use crate::eval::{Evaluator, Grid, Held, Series, Value};
 use crate::plan::AggregateNode;
 
 /// A group of series.
@@ -45,7 +45,7 @@ pub(crate) fn aggregate(
         }
     }
     let input = ev.vector(&node.input, grid)?;
-    let held: usize = input.iter().map(|one| one.column.weight()).sum();
+    let held = Held::all(&input);
     if let Some(Value::Text(label)) = &param {
         let result = count_values::count_values(ev, node, label, &input, grid)?;
         ev.release(held);
@@ -63,7 +63,7 @@ pub(crate) fn aggregate(
         _ => fold::fold(ev, node, &input, &groups, grid),
     };
     ev.release(held);
-    ev.hold(result.iter().map(|one| one.column.weight()).sum())?;
+    ev.hold(Held::all(&result))?;
     Ok(result)
 }
 

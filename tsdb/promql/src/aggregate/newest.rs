@@ -6,7 +6,7 @@ use swell_promql_syntax::{AggregateOp, Boundary};
 
 use super::fold::{greater, smaller};
 use crate::error::EvalError;
-use crate::eval::{Column, Evaluator, Grid, Series};
+use crate::eval::{Column, Evaluator, Grid, Held, Series};
 use crate::plan::{AggregateNode, NodeKind};
 
 /// Evaluates the aggregation if it is of that kind and the storage has its samples at hand.
@@ -26,14 +26,15 @@ pub(super) fn aggregate(
         return Ok(None);
     };
     ev.budget.check_cancelled()?;
-    ev.stats.series_selected += found.series_count;
+    ev.select_series(found.series_count)?;
     ev.stats.samples_total += found.samples.len() as u64;
-    ev.hold(found.samples.len())?;
+    ev.stats.samples_read += found.samples.len() as u64;
+    ev.hold(Held::samples(found.samples.len()))?;
     ev.budget.check_columns(found.groups.len(), 1)?;
     let mut result = fold(node.op, &found);
     result.sort_by(|one, other| one.labels.cmp(&other.labels));
-    ev.release(found.samples.len());
-    ev.hold(result.len())?;
+    ev.release(Held::samples(found.samples.len()));
+    ev.hold(Held::all(&result))?;
     Ok(Some(result))
 }
 

@@ -7,7 +7,7 @@ use swell_promql_syntax::AggregateOp;
 use super::fold::{greater, smaller};
 use super::newest::does_not_order;
 use crate::error::EvalError;
-use crate::eval::{Column, Evaluator, Grid, Pipeline, Series, sort_by_labels};
+use crate::eval::{Column, Evaluator, Grid, Held, Pipeline, Series, sort_by_labels};
 use crate::functions::Carried;
 use crate::plan::AggregateNode;
 
@@ -88,7 +88,7 @@ fn have_metadata(groups: &[Labels]) -> bool {
 
 fn finished(ev: &mut Evaluator<'_>, mut result: Vec<Series>) -> Result<Vec<Series>, EvalError> {
     sort_by_labels(&mut result);
-    ev.hold(result.iter().map(|one| one.column.weight()).sum())?;
+    ev.hold(Held::all(&result))?;
     Ok(result)
 }
 
@@ -103,14 +103,15 @@ fn newest(
     let Some(found) = found.filter(|found| !have_metadata(&found.groups)) else { return Ok(None) };
     ev.budget.check_cancelled()?;
     ev.budget.check_columns(found.groups.len(), 1)?;
-    ev.stats.series_selected += found.series_count;
+    ev.select_series(found.series_count)?;
     ev.stats.samples_total += found.samples.len() as u64;
-    ev.hold(found.samples.len())?;
+    ev.stats.samples_read += found.samples.len() as u64;
+    ev.hold(Held::samples(found.samples.len()))?;
     let mut folded = Folded::new(node.op, found.groups.len(), 1);
     for (group, value) in &found.samples {
         folded.take(*group as usize, &[pipeline.value_of(*value)]);
     }
-    ev.release(found.samples.len());
+    ev.release(Held::samples(found.samples.len()));
     finished(ev, folded.series(&found.groups)).map(Some)
 }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use swell_promql_syntax::BinaryOp;
 
 use crate::error::EvalError;
-use crate::eval::{Column, Evaluator, Grid, PointRef, Series, Value, merge_same_labels};
+use crate::eval::{Column, Evaluator, Grid, Held, PointRef, Series, Value, merge_same_labels};
 use crate::plan::{BinaryNode, Node};
 use element::combine;
 pub(crate) use element::{FloatFunction, float_function};
@@ -35,7 +35,7 @@ pub(crate) fn binary(
             vector_scalar(ev, node, operation, rhs, &lhs, true).map(Value::Vector)
         }
         (Value::Vector(lhs), Value::Vector(rhs)) => {
-            let held = lhs.iter().chain(&rhs).map(|one| one.column.weight()).sum();
+            let held = Held::all(&lhs) + Held::all(&rhs);
             let matching = operation.matching.clone().unwrap_or_default();
             let result = if operation.op.is_set() {
                 set::set_operation(operation.op, &matching, lhs, rhs, grid)
@@ -43,7 +43,7 @@ pub(crate) fn binary(
                 matching::vectors(ev, node, operation, &matching, &lhs, &rhs, grid)?
             };
             ev.release(held);
-            ev.hold(result.iter().map(|one| one.column.weight()).sum())?;
+            ev.hold(Held::all(&result))?;
             merge_same_labels(result, node).map(Value::Vector)
         }
         _ => Err(EvalError::query(node.span, "strings have no binary operators")),

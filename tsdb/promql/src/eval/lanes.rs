@@ -1,13 +1,13 @@
 //! Selections evaluated in parts, side by side. Each part has a lane of its own, which gathers what is to be said and
 //! counted; lanes come together in the order of the parts, so that the answer does not depend on their number.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use swell_model::{Matcher, SelectError, SelectHints, SeriesData, SeriesIter, Split};
 
+use super::held::Shared;
 use super::selector::{keep_figures, raw_weight};
-use super::{Evaluator, RangeSeries};
+use super::{Evaluator, Held, RangeSeries};
 use crate::annotations::Annotations;
 use crate::error::EvalError;
 use crate::params::Budget;
@@ -20,24 +20,37 @@ pub(crate) struct Lane<'a> {
     pub(crate) budget: &'a Budget,
     /// Samples looked at.
     pub(crate) samples_total: u64,
-    pub(crate) series_selected: usize,
-    /// Samples that the query holds, over all lanes.
-    held: &'a AtomicUsize,
+    /// Samples read from storage.
+    samples_read: u64,
+    series_selected: usize,
+    /// What the query holds, over all lanes.
+    shared: &'a Shared,
     /// Most samples of one series that was looked at.
     raw_max: usize,
 }
 
 impl Lane<'_> {
-    /// Counts samples that are held from now on.
-    pub(crate) fn hold(&self, samples: usize) -> Result<(), EvalError> {
-        let held = self.held.fetch_add(samples, Ordering::Relaxed).saturating_add(samples);
-        self.check(held)
+    /// Counts what is held from now on.
+    pub(crate) fn hold(&self, more: Held) -> Result<(), EvalError> {
+        self.shared.add(more).check(self.budget)
     }
 
-    /// Counts samples of a series that are held while it is looked at.
+    /// Counts a series from storage.
+    pub(crate) fn select(&mut self) -> Result<(), EvalError> {
+        self.series_selected += 1;
+        self.shared.select(self.budget)
+    }
+
+    /// Counts samples that were read from storage.
+    pub(crate) fn read(&mut self, samples: usize) {
+        self.samples_read += samples as u64;
+    }
+
+    /// Counts samples of a series that were read, and that are held while it is looked at.
     pub(crate) fn look_at(&mut self, samples: usize) -> Result<(), EvalError> {
+        self.read(samples);
         self.raw_max = self.raw_max.max(samples);
-        self.check(self.held.load(Ordering::Relaxed).saturating_add(samples))
+        (self.shared.now() + Held::samples(samples)).check(self.budget)
     }
 
     /// Begins with a series of a range vector: one from storage is counted while it is looked at, one of a subquery is
@@ -46,23 +59,15 @@ impl Lane<'_> {
         if !series.is_selected {
             return Ok(());
         }
-        self.series_selected += 1;
+        self.select()?;
         self.look_at(series.weight())
     }
 
     /// Ends with a series of a range vector: what a subquery gave of it is no longer held.
     pub(crate) fn end(&self, series: &RangeSeries) {
         if !series.is_selected {
-            // What is the same at all steps was counted once.
-            let weight = series.weight();
-            let less = |held: usize| Some(held.saturating_sub(weight));
-            let _ = self.held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+            self.shared.remove(Held::samples(series.weight()));
         }
-    }
-
-    fn check(&self, held: usize) -> Result<(), EvalError> {
-        let samples_max = self.budget.samples_max;
-        if held > samples_max { Err(EvalError::TooManySamples { samples_max }) } else { Ok(()) }
     }
 }
 
@@ -106,7 +111,7 @@ impl<'a> Evaluator<'a> {
                 for series in source.select(matchers, &hints)? {
                     self.budget.check_cancelled()?;
                     let series = figures(series)?;
-                    self.hold(raw_weight(&series))?;
+                    self.hold(Held::samples(raw_weight(&series)))?;
                     kept.push(series);
                 }
                 self.shared.put(key, kept.clone());
@@ -131,13 +136,14 @@ impl<'a> Evaluator<'a> {
         work: impl Fn(P, &mut Lane<'_>) -> Result<Option<T>, EvalError> + Sync,
     ) -> Result<Option<Vec<T>>, EvalError> {
         let budget = self.budget;
-        let held = AtomicUsize::new(self.samples_held);
+        let shared = Shared::new(self.held, self.stats.series_selected);
         let lane = || Lane {
             annotations: Annotations::default(),
             budget,
             samples_total: 0,
+            samples_read: 0,
             series_selected: 0,
-            held: &held,
+            shared: &shared,
             raw_max: 0,
         };
         let do_part = |part: P| {
@@ -162,14 +168,14 @@ impl<'a> Evaluator<'a> {
         for lane in gathered {
             self.annotations.merge(lane.annotations);
             self.stats.samples_total += lane.samples_total;
+            self.stats.samples_read += lane.samples_read;
             self.stats.series_selected += lane.series_selected;
             raw_max = raw_max.max(lane.raw_max);
         }
-        let held = held.load(Ordering::Relaxed);
         // The most that could be held at a time, in whichever order the parts were done.
-        self.samples_held = held;
-        self.hold(raw_max)?;
-        self.release(raw_max);
+        self.held = shared.now();
+        self.hold(Held::samples(raw_max))?;
+        self.release(Held::samples(raw_max));
         Ok(Some(results))
     }
 }

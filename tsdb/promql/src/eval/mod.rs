@@ -1,6 +1,7 @@
 //! Evaluation node by node, each for all steps at a time.
 
 mod column;
+mod held;
 mod lanes;
 mod output;
 mod pipeline;
@@ -20,10 +21,11 @@ use crate::value::{QueryOutput, QueryStats};
 use crate::{aggregate, binary, functions};
 
 pub(crate) use column::{Column, Grid, Point, PointRef, Series, Value, concat, sort_by_labels};
+pub(crate) use held::Held;
 pub(crate) use lanes::Lane;
 pub(crate) use pipeline::Pipeline;
-pub(crate) use selector::{SampleTime, seconds};
-pub(crate) use window::{RangeSeries, WindowView};
+pub(crate) use selector::{SampleTime, instant_reach, seconds};
+pub(crate) use window::{RangeSeries, WindowView, reached, subquery_grid};
 
 /// Evaluates an expression.
 ///
@@ -45,14 +47,14 @@ pub fn evaluate(
         annotations: Annotations::default(),
         stats: QueryStats::default(),
         shared: shared::SharedSelections::of(&node),
-        samples_held: 0,
+        held: Held::default(),
     };
     let value = evaluator.output(&node, &grid)?;
     let (warnings, infos) = evaluator.annotations.into_parts();
     Ok(QueryOutput { value, warnings, infos, stats: evaluator.stats })
 }
 
-fn grid_of(params: &EvalParams, budget: &Budget) -> Result<Grid, EvalError> {
+pub(crate) fn grid_of(params: &EvalParams, budget: &Budget) -> Result<Grid, EvalError> {
     if params.kind == QueryKind::Instant {
         return Ok(Grid { start_ms: params.start.0, step_ms: 1, count: 1 });
     }
@@ -80,7 +82,7 @@ pub(crate) struct Evaluator<'a> {
     pub(crate) annotations: Annotations,
     pub(crate) stats: QueryStats,
     shared: shared::SharedSelections,
-    samples_held: usize,
+    held: Held,
 }
 
 impl<'a> Evaluator<'a> {
@@ -184,19 +186,23 @@ impl<'a> Evaluator<'a> {
         if distinct { Ok(series) } else { merge_same_labels(series, node) }
     }
 
-    /// Counts samples that are held from now on against the budget.
-    pub(crate) fn hold(&mut self, samples: usize) -> Result<(), EvalError> {
-        self.samples_held = self.samples_held.saturating_add(samples);
-        self.stats.samples_peak = self.stats.samples_peak.max(self.samples_held);
-        if self.samples_held > self.budget.samples_max {
-            return Err(EvalError::TooManySamples { samples_max: self.budget.samples_max });
-        }
-        Ok(())
+    /// Counts what is held from now on against the budget.
+    pub(crate) fn hold(&mut self, more: Held) -> Result<(), EvalError> {
+        self.held += more;
+        self.stats.samples_peak = self.stats.samples_peak.max(self.held.samples);
+        self.stats.bytes_peak = self.stats.bytes_peak.max(self.held.bytes);
+        self.held.check(self.budget)
     }
 
-    /// Samples that are no longer held.
-    pub(crate) fn release(&mut self, samples: usize) {
-        self.samples_held = self.samples_held.saturating_sub(samples);
+    /// What is no longer held.
+    pub(crate) fn release(&mut self, less: Held) {
+        self.held = self.held.less(less);
+    }
+
+    /// Counts series that a storage selected by itself.
+    pub(crate) fn select_series(&mut self, count: usize) -> Result<(), EvalError> {
+        self.stats.series_selected += count;
+        self.budget.check_series(self.stats.series_selected)
     }
 }
 

@@ -6,7 +6,7 @@ use swell_model::{Coarse, SampleValue, TimestampMs, is_stale_nan};
 use swell_promql_syntax::ValueType;
 
 use super::{
-    Evaluator, Grid, PointRef, RangeSeries, Series, Value, WindowView, merge_same_labels,
+    Evaluator, Grid, Held, PointRef, RangeSeries, Series, Value, WindowView, merge_same_labels,
     without_metadata,
 };
 use crate::error::EvalError;
@@ -102,7 +102,7 @@ impl Evaluator<'_> {
                 if !view.is_empty() {
                     lane.samples_total += view.len() as u64;
                     // Each series is given back after its visit; what the result holds is counted once more.
-                    lane.hold(view.weight())?;
+                    lane.hold(Held::samples(view.weight()))?;
                     matrix.push(window_series(&one, &view));
                 }
                 lane.end(&one);

@@ -185,7 +185,7 @@ impl<'a> Pipeline<'a> {
         match &self.first {
             First::Newest(selector) => {
                 lane.budget.check_cancelled()?;
-                lane.series_selected += 1;
+                lane.select()?;
                 lane.look_at(data.floats.values.len())?;
                 let what = SampleTime::Value;
                 newest(&data, &selector.time, &self.grid, self.lookback_ms, what, column);

@@ -10,7 +10,7 @@ use swell_model::{
 use swell_promql_syntax::{Boundary, Span};
 
 use super::column::histogram_weight;
-use super::{Column, Evaluator, Grid, Series, concat, sort_by_labels};
+use super::{Column, Evaluator, Grid, Held, Series, concat, sort_by_labels};
 use crate::error::EvalError;
 use crate::functions::smoothing;
 use crate::plan::{Selector, TimeShift};
@@ -29,9 +29,7 @@ pub(crate) enum SampleTime {
 impl Evaluator<'_> {
     /// Times of the samples that the steps of a grid may find when they look back.
     pub(crate) fn looked_back(&self, selector: &Selector, grid: &Grid) -> TimeRange {
-        let (first, last) = looked_at(&selector.time, grid);
-        let start = first.saturating_sub(self.params.lookback.0).saturating_add(1);
-        TimeRange { start_incl: TimestampMs(start), end_incl: TimestampMs(last) }
+        looked_back(selector, grid, self.params.lookback.0)
     }
 
     /// Evaluates an instant vector selector.
@@ -43,14 +41,9 @@ impl Evaluator<'_> {
         what: SampleTime,
     ) -> Result<Vec<Series>, EvalError> {
         let lookback = self.params.lookback.0;
-        let range = self.looked_back(selector, grid);
+        let range = instant_reach(selector, grid, lookback);
         let mut hints = SelectHints { coarse: Coarse::Newest, ..SelectHints::range(range) };
-        if selector.boundary == Boundary::Smoothed {
-            let end = hints.range.end_incl.0.saturating_add(lookback);
-            hints.range.end_incl = TimestampMs(end);
-        } else {
-            hints.newest_only = grid.count == 1;
-        }
+        hints.newest_only = selector.boundary != Boundary::Smoothed && grid.count == 1;
         let parts = self.selected_parts(&selector.matchers, hints, selector.figures_only)?;
         let series_count = AtomicUsize::new(0);
         let parts = self.in_lanes(parts, |part, lane| {
@@ -58,7 +51,8 @@ impl Evaluator<'_> {
             for one in part {
                 let one = one?;
                 lane.budget.check_cancelled()?;
-                lane.series_selected += 1;
+                lane.select()?;
+                lane.read(one.floats.values.len() + one.histograms.values.len());
                 let count = series_count.fetch_add(1, Ordering::Relaxed) + 1;
                 lane.budget.check_columns(count, grid.count)?;
                 let column = if selector.boundary == Boundary::Smoothed {
@@ -75,10 +69,11 @@ impl Evaluator<'_> {
                     column
                 };
                 if !column.is_empty() {
-                    let weight = column.weight();
-                    lane.samples_total += weight as u64;
-                    lane.hold(weight)?;
-                    result.push(Series { labels: one.labels, drop_name: false, column });
+                    let series = Series { labels: one.labels, drop_name: false, column };
+                    let held = Held::series(&series);
+                    lane.samples_total += held.samples as u64;
+                    lane.hold(held)?;
+                    result.push(series);
                 }
             }
             Ok(Some(result))
@@ -87,6 +82,21 @@ impl Evaluator<'_> {
         sort_by_labels(&mut result);
         Ok(result)
     }
+}
+
+fn looked_back(selector: &Selector, grid: &Grid, lookback_ms: i64) -> TimeRange {
+    let (first, last) = looked_at(&selector.time, grid);
+    let start = first.saturating_sub(lookback_ms).saturating_add(1);
+    TimeRange { start_incl: TimestampMs(start), end_incl: TimestampMs(last) }
+}
+
+/// Times of the samples that an instant vector selector reads.
+pub(crate) fn instant_reach(selector: &Selector, grid: &Grid, lookback_ms: i64) -> TimeRange {
+    let mut range = looked_back(selector, grid, lookback_ms);
+    if selector.boundary == Boundary::Smoothed {
+        range.end_incl = TimestampMs(range.end_incl.0.saturating_add(lookback_ms));
+    }
+    range
 }
 
 /// What raw samples weigh against the budget.

@@ -337,7 +337,7 @@ impl<'a> Evaluator<'a> {
 }
 
 /// The multiples of `step_ms` after `low` and up to `high`.
-fn subquery_grid(low: i64, high: i64, step_ms: i64) -> Grid {
+pub(crate) fn subquery_grid(low: i64, high: i64, step_ms: i64) -> Grid {
     let start_ms = low.div_euclid(step_ms).saturating_add(1).saturating_mul(step_ms);
     let count = if start_ms > high {
         0

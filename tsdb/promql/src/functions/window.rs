@@ -11,7 +11,7 @@ use super::{
     EvalError, Evaluator, Grid, Node, folded, lockstep, over_time, rate, regression, resets,
 };
 use crate::annotations::Annotations;
-use crate::eval::{Column, Point, Series, WindowView, concat, sort_by_labels};
+use crate::eval::{Column, Held, Point, Series, WindowView, concat, sort_by_labels};
 use crate::plan::{NodeKind, Window};
 
 /// What a window function may look at besides the samples.
@@ -162,8 +162,9 @@ pub(super) fn call(
             }
             let count = series_count.fetch_add(1, Ordering::Relaxed) + 1;
             lane.budget.check_columns(count, grid.count)?;
-            lane.hold(column.weight())?;
-            result.push(Series { labels: one.labels, drop_name: one.drop_name, column });
+            let series = Series { labels: one.labels, drop_name: one.drop_name, column };
+            lane.hold(Held::series(&series))?;
+            result.push(series);
         }
         Ok(Some(result))
     })?;
