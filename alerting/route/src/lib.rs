@@ -2,16 +2,19 @@
 //!
 //! [`parse_config`] makes a checked [`Config`] out of an Alertmanager configuration. [`RouteTree::matches`] says which
 //! routes an alert takes, [`Dispatcher`] collects alerts into groups and says which are due, [`decide`] compares a due
-//! group with the notification log and says whether and why to notify. [`inhibited_by`] says which alert mutes another.
+//! group with the notification log and says whether and why to notify. [`inhibited_by`] says which alert mutes another,
+//! [`Silences`] which are muted by people, [`TimeInterval`] when a route is.
 //!
-//! Absent on purpose: sending (receivers), the log's file, silences' store, a clock.
+//! Absent on purpose: sending (receivers), the files of log and silences, a clock.
 
 mod alert;
 mod config;
 mod decide;
 mod dispatch;
 mod inhibit;
+mod interval;
 mod matchers;
+mod silence;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod tree;
@@ -25,8 +28,10 @@ pub use config::{
 pub use decide::{Decision, LogEntry, NotifyReason, SkipReason, decide};
 pub use dispatch::{Dispatcher, Flush, Group, GroupId, GroupView};
 pub use inhibit::{InhibitRule, inhibited_by};
+pub use interval::{TimeInterval, is_inside};
 pub use matchers::{
     FallbackVerdict, MatchersError, canonical, matches_all, parse_classic, parse_fallback,
     parse_utf8,
 };
+pub use silence::{Silence, SilenceDraft, SilenceFault, SilenceState, Silences};
 pub use tree::{GroupBy, Route, RouteId, RouteTree};

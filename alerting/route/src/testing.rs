@@ -1,12 +1,13 @@
-//! Runs conformance cases on what is decided here: matchers, routing and configurations (`conformance/alertmanager`,
+//! Runs conformance cases on what is decided here: matchers, routing, time intervals and configurations (`conformance/alertmanager`,
 //! fields as in its README).
 
 use serde_json::{Value, json};
-use swell_model::{Labels, Matcher};
+use swell_model::{Labels, Matcher, TimestampMs};
 
+use crate::config::intervals::RawInterval;
 use crate::{
-    FallbackVerdict, MatchersError, canonical, parse_classic, parse_config, parse_fallback,
-    parse_utf8,
+    FallbackVerdict, MatchersError, TimeInterval, canonical, is_inside, parse_classic,
+    parse_config, parse_fallback, parse_utf8,
 };
 
 /// What became of a case.
@@ -125,6 +126,40 @@ pub fn run_routing(file: &str) -> Result<Vec<CaseOutcome>, String> {
             Ok(CaseOutcome { id: format!("{tree} {labels}"), verdict })
         })
         .collect()
+}
+
+/// The cases of `time_intervals.json`: intervals that are refused, or which times are inside.
+///
+/// # Errors
+/// When the data is not as its README says.
+pub fn run_intervals(file: &str) -> Result<Vec<CaseOutcome>, String> {
+    let all = json!({"cases": parse(file)?});
+    list(&all, "cases")?.iter().map(interval_case).collect()
+}
+
+fn interval_case(case: &Value) -> Result<CaseOutcome, String> {
+    let yaml = text(case, "yaml")?;
+    let parsed: Result<Vec<RawInterval>, _> = serde_saphyr::from_str(yaml);
+    let intervals: Result<Vec<TimeInterval>, String> = parsed
+        .map_err(|error| error.to_string())
+        .and_then(|raw| raw.iter().map(RawInterval::check).collect());
+    let verdict = match (intervals, case["contains"].as_object()) {
+        (Err(_), None) => Verdict::Passed,
+        (Err(fault), Some(_)) => Verdict::Failed(format!("{yaml:?}: refused: {fault}")),
+        (Ok(_), None) => Verdict::Failed(format!("{yaml:?}: not refused: {}", case["error"])),
+        (Ok(intervals), Some(expected)) => {
+            let mut wrong = Vec::new();
+            for (at, inside) in expected {
+                let at: jiff::Timestamp = at.parse().map_err(|_| format!("{at:?} is no time"))?;
+                let time = TimestampMs(at.as_millisecond());
+                if is_inside(&intervals, time, &jiff::tz::TimeZone::UTC) != *inside {
+                    wrong.push(at.to_string());
+                }
+            }
+            Verdict::of(wrong.is_empty(), || format!("{yaml:?}: otherwise at {wrong:?}"))
+        }
+    };
+    Ok(CaseOutcome { id: text(case, "id")?.to_owned(), verdict })
 }
 
 /// The cases of `configs.json`: configurations that are accepted or refused. `read` gives the text of a file that a

@@ -38,6 +38,10 @@ pub struct Route {
     pub matchers: Vec<Matcher>,
     /// Whether siblings that follow are tried after a match.
     pub continues: bool,
+    /// Names of time intervals in which nobody is told.
+    pub muted_in: Vec<String>,
+    /// Names of time intervals outside of which nobody is told; empty for always.
+    pub active_in: Vec<String>,
     /// Matchers from the root to here: first part of group keys.
     pub key: String,
     /// Nodes below.

@@ -1,9 +1,11 @@
-//! The conformance data: matchers, routing and configurations.
+//! The conformance data: matchers, routing, time intervals and configurations.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use swell_route::testing::{CaseOutcome, Verdict, run_configs, run_matchers, run_routing};
+use swell_route::testing::{
+    CaseOutcome, Verdict, run_configs, run_intervals, run_matchers, run_routing,
+};
 
 /// The data, or a line that says it is not there (a failure in CI).
 fn data() -> Option<PathBuf> {
@@ -39,6 +41,11 @@ fn matchers() {
 #[test]
 fn routing() {
     check("routing.json", |text, _| run_routing(text));
+}
+
+#[test]
+fn time_intervals() {
+    check("time_intervals.json", |text, _| run_intervals(text));
 }
 
 #[test]

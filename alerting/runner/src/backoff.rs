@@ -27,7 +27,7 @@ impl Backoff {
     }
 
     /// SplitMix64.
-    const fn random(&mut self) -> u64 {
+    pub(crate) const fn random(&mut self) -> u64 {
         self.seed = self.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.seed;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -10,8 +10,7 @@
 //!
 //! [`run_unit_tests`] runs the same groups over given series, for `swell test rules`.
 //!
-//! Absent on purpose: query execution ([`RuleEvaluator`] is given), reading configuration files, finding Alertmanagers,
-//! silences.
+//! Absent on purpose: query execution ([`RuleEvaluator`] is given), reading configuration files, finding Alertmanagers.
 
 mod backoff;
 mod config;
@@ -27,6 +26,7 @@ mod rules_file;
 mod rules_task;
 mod runner;
 mod schedule;
+mod silences;
 mod state_file;
 mod unit_test;
 mod view;

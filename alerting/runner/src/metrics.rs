@@ -20,6 +20,7 @@ pub(crate) struct Metrics {
     pub(crate) template_failures: IntCounterVec,
     pub(crate) notification_latency: HistogramVec,
     pub(crate) log_entries: IntGauge,
+    pub(crate) silences: IntGaugeVec,
     pub(crate) state_write_failures: IntCounter,
 }
 
@@ -83,9 +84,10 @@ impl Metrics {
                 "notification_log_entries",
                 "Entries of the notification log.",
             ))?,
+            silences: IntGaugeVec::new(opts("silences", "Silences by state."), &["state"])?,
             state_write_failures: IntCounter::with_opts(opts(
                 "state_write_failures_total",
-                "Failed writes of alert states or of the notification log.",
+                "Failed writes of alert states, silences or of the notification log.",
             ))?,
         };
         registry.register(Box::new(metrics.evaluations.clone()))?;
@@ -100,6 +102,7 @@ impl Metrics {
         registry.register(Box::new(metrics.template_failures.clone()))?;
         registry.register(Box::new(metrics.notification_latency.clone()))?;
         registry.register(Box::new(metrics.log_entries.clone()))?;
+        registry.register(Box::new(metrics.silences.clone()))?;
         registry.register(Box::new(metrics.state_write_failures.clone()))?;
         Ok(metrics)
     }

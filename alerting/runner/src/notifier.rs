@@ -4,19 +4,23 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
 use swell_env::Dir;
 use swell_model::{DurationMs, TimestampMs};
 use swell_receivers::Notification;
 use swell_route::{
-    Alert, AlertStore, Decision, Dispatcher, Fingerprint, Flush, LogEntry, decide, inhibited_by,
+    Alert, AlertStore, Decision, Dispatcher, Fingerprint, Flush, LogEntry, Route, SilenceDraft,
+    SilenceFault, SilenceState, Silences, decide, inhibited_by, is_inside,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::backoff::Backoff;
 use crate::config::Notifier;
 use crate::flush::{FlushDone, PlannedSend, SendResources, run_flush};
 use crate::notification_log::{Delivery, FILE, LogKey, MAGIC, NotificationLog};
+use crate::silences;
 use crate::state_file;
 
 /// Batches of alerts on their way to the notifier. A full queue refuses: rules hand their alerts over again at the
@@ -24,6 +28,8 @@ use crate::state_file;
 pub(crate) const COMMANDS_MAX: usize = 64;
 /// How long flushes in flight may take at shutdown.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(5);
+/// Silences that are over are kept for so long.
+const SILENCE_RETENTION: DurationMs = DurationMs::from_secs(120 * 3600);
 /// Alerts that are over and log entries whose time is up are dropped this often.
 const TIDY_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -35,6 +41,21 @@ pub(crate) enum Command {
     View(oneshot::Sender<NotifierView>),
     /// Go on with another configuration.
     Reload(Box<Notifier>, oneshot::Sender<()>),
+    /// Take or change a silence.
+    Silence(Box<SilenceDraft>, oneshot::Sender<Result<String, SilenceRefusal>>),
+    /// End a silence.
+    Expire(String, oneshot::Sender<Result<(), SilenceRefusal>>),
+}
+
+/// Why a silence was not changed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SilenceRefusal {
+    /// It cannot be.
+    #[error(transparent)]
+    Fault(#[from] SilenceFault),
+    /// It could not be kept.
+    #[error("silences cannot be written: {0}")]
+    NotWritten(String),
 }
 
 /// A group as the API shows it.
@@ -43,6 +64,8 @@ pub(crate) struct AlertGroupView {
     pub(crate) labels: swell_model::Labels,
     pub(crate) receiver: String,
     pub(crate) alerts: Vec<Fingerprint>,
+    /// Time intervals by which nobody is told now.
+    pub(crate) muted_by: Vec<String>,
 }
 
 /// An alert as the API shows it.
@@ -51,6 +74,8 @@ pub(crate) struct AlertView {
     pub(crate) alert: Alert,
     pub(crate) receivers: Vec<String>,
     pub(crate) inhibited_by: Option<Fingerprint>,
+    pub(crate) silenced_by: Vec<String>,
+    pub(crate) muted_by: Vec<String>,
 }
 
 /// A copy of what the notifier knows.
@@ -60,6 +85,7 @@ pub(crate) struct NotifierView {
     pub(crate) groups: Vec<AlertGroupView>,
     pub(crate) deliveries: Vec<Delivery>,
     pub(crate) config: Arc<Notifier>,
+    pub(crate) silences: Silences,
 }
 
 enum Event {
@@ -81,6 +107,9 @@ pub(crate) struct NotifierTask {
     pub(crate) store: AlertStore,
     pub(crate) dispatcher: Dispatcher,
     pub(crate) send: SendResources,
+    pub(crate) silences: Silences,
+    /// Where the server is, for time intervals that say so.
+    pub(crate) local: TimeZone,
 }
 
 impl NotifierTask {
@@ -91,10 +120,10 @@ impl NotifierTask {
         tidy.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             match self.select(&mut flushes, &mut tidy, &shutdown).await {
-                Event::Command(command) => self.command(command),
+                Event::Command(command) => self.command(command).await,
                 Event::Due => self.flush_due(&mut flushes),
                 Event::Flushed(done) => self.flushed(*done).await,
-                Event::Tidy => self.tidy(),
+                Event::Tidy => self.tidy().await,
                 Event::Shutdown => break,
             }
         }
@@ -119,7 +148,7 @@ impl NotifierTask {
         }
     }
 
-    fn command(&mut self, command: Command) {
+    async fn command(&mut self, command: Command) {
         match command {
             Command::Alerts(alerts) => self.take(alerts),
             // Whoever asked may have gone meanwhile, which is theirs to know.
@@ -130,6 +159,58 @@ impl NotifierTask {
                     tracing::debug!("whoever asked for the reload is gone");
                 }
             }
+            Command::Silence(draft, reply) => {
+                let mut random = Backoff::new(self.seed);
+                self.seed = self.seed.wrapping_add(1);
+                let fresh_id = silences::uuid(random.random(), random.random());
+                let done = self.change_silences(|all, now| all.put(*draft, now, fresh_id)).await;
+                if reply.send(done).is_err() {
+                    tracing::debug!("whoever asked for the silence is gone");
+                }
+            }
+            Command::Expire(id, reply) => {
+                let done = self.change_silences(|all, now| all.expire(&id, now)).await;
+                if reply.send(done).is_err() {
+                    tracing::debug!("whoever asked for the end of a silence is gone");
+                }
+            }
+        }
+    }
+
+    /// Changes silences and keeps them: what is answered survives a crash.
+    async fn change_silences<T>(
+        &mut self,
+        work: impl FnOnce(&mut Silences, TimestampMs) -> Result<T, SilenceFault>,
+    ) -> Result<T, SilenceRefusal> {
+        let mut changed = self.silences.clone();
+        let done = work(&mut changed, self.send.clock.now())?;
+        self.save_silences(&changed).await.map_err(SilenceRefusal::NotWritten)?;
+        self.silences = changed;
+        self.count_silences();
+        Ok(done)
+    }
+
+    async fn save_silences(&self, silences: &Silences) -> Result<(), String> {
+        let payload = silences::encode(silences).map_err(|error| error.to_string())?;
+        let dir = Arc::clone(&self.dir);
+        let written = tokio::task::spawn_blocking(move || {
+            state_file::write(dir.as_ref(), silences::FILE, silences::MAGIC, &payload)
+        });
+        let outcome = match written.await {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) => swell_telemetry::chain(&error),
+            Err(error) => error.to_string(),
+        };
+        self.send.metrics.state_write_failures.inc();
+        Err(outcome)
+    }
+
+    fn count_silences(&self) {
+        let now = self.send.clock.now();
+        for state in [SilenceState::Active, SilenceState::Pending, SilenceState::Expired] {
+            let count = self.silences.iter().filter(|it| it.state(now) == state).count();
+            let gauge = self.send.metrics.silences.with_label_values(&[state.as_str()]);
+            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
         }
     }
 
@@ -179,14 +260,22 @@ impl NotifierTask {
         let route = tree.route(flush.id.route);
         let config = Arc::clone(&self.config);
         let Some(receiver) = config.config.receiver(&route.receiver) else { return Vec::new() };
+        if !muted_by(&config.config, route, flush.at, &self.local).is_empty() {
+            return Vec::new();
+        }
         let sources = self.store.iter().filter(|alert| !alert.is_resolved(flush.at));
         let rules = &config.config.inhibit_rules;
         let alerts: Vec<Alert> = flush
             .alerts
             .iter()
             .filter(|alert| inhibited_by(rules, &alert.labels, sources.clone()).is_none())
+            .filter(|alert| self.silences.muting(&alert.labels, flush.at).is_empty())
             .cloned()
             .collect();
+        // That nothing is left to tell of is not that all is well.
+        if alerts.is_empty() {
+            return Vec::new();
+        }
         let fingerprints = |resolved: bool| -> BTreeSet<Fingerprint> {
             let chosen = alerts.iter().filter(|alert| alert.is_resolved(flush.at) == resolved);
             chosen.map(Alert::fingerprint).collect()
@@ -299,10 +388,16 @@ impl NotifierTask {
         tracing::error!(error = %error, "notification log cannot be written: a restart may notify twice");
     }
 
-    fn tidy(&mut self) {
+    async fn tidy(&mut self) {
         let now = self.send.clock.now();
         self.store.forget_resolved(now);
         self.log.expire(now);
+        if self.silences.forget(now, SILENCE_RETENTION)
+            && let Err(error) = self.save_silences(&self.silences).await
+        {
+            tracing::warn!(error, "silences that are over cannot be taken out of their file");
+        }
+        self.count_silences();
     }
 
     fn view(&self) -> NotifierView {
@@ -310,17 +405,21 @@ impl NotifierTask {
         let tree = self.dispatcher.tree();
         let sources = self.store.iter().filter(|alert| !alert.is_resolved(now));
         let rules = &self.config.config.inhibit_rules;
+        let muted = |route: &Route| muted_by(&self.config.config, route, now, &self.local);
         let alerts = sources.clone().map(|alert| {
             let routes = tree.matches(&alert.labels);
             AlertView {
                 receivers: routes.iter().map(|id| tree.route(*id).receiver.clone()).collect(),
                 inhibited_by: inhibited_by(rules, &alert.labels, sources.clone()),
+                silenced_by: self.silences.muting(&alert.labels, now),
+                muted_by: routes.iter().flat_map(|id| muted(tree.route(*id))).collect(),
                 alert: alert.clone(),
             }
         });
         let groups = self.dispatcher.groups().map(|group| AlertGroupView {
             labels: group.id.labels.clone(),
             receiver: tree.route(group.id.route).receiver.clone(),
+            muted_by: muted(tree.route(group.id.route)),
             alerts: group
                 .alerts
                 .iter()
@@ -333,13 +432,14 @@ impl NotifierTask {
             groups: groups.collect(),
             deliveries: self.log.deliveries().cloned().collect(),
             config: Arc::clone(&self.config),
+            silences: self.silences.clone(),
         }
     }
 
     /// Takes what was handed over last, and lets flushes end; retries end at once.
     async fn drain(mut self, mut flushes: JoinSet<FlushDone>) {
         while let Ok(command) = self.commands.try_recv() {
-            self.command(command);
+            self.command(command).await;
         }
         self.flush_due(&mut flushes);
         let deadline = tokio::time::Instant::now() + DRAIN_DEADLINE;
@@ -361,6 +461,22 @@ impl NotifierTask {
         }
         self.save().await;
     }
+}
+
+/// Names of the time intervals by which a route tells nobody now: those that mute it, or those outside of which it is
+/// mute when it is inside of none.
+fn muted_by(
+    config: &swell_route::Config,
+    route: &Route,
+    now: TimestampMs,
+    local: &TimeZone,
+) -> Vec<String> {
+    let inside = |name: &&String| {
+        config.intervals.get(*name).is_some_and(|intervals| is_inside(intervals, now, local))
+    };
+    let muting: Vec<String> = route.muted_in.iter().filter(inside).cloned().collect();
+    let is_awake = route.active_in.is_empty() || route.active_in.iter().any(|name| inside(&name));
+    if is_awake { muting } else { muting.into_iter().chain(route.active_in.clone()).collect() }
 }
 
 /// The log as it was left, or an empty one.

@@ -20,6 +20,7 @@ use crate::notification_log::Delivery;
 use crate::notifier::{COMMANDS_MAX, Command, NotifierTask, NotifierView, read_log};
 use crate::rules_file::{self, SavedRules};
 use crate::rules_task::{RELOADS_MAX, Reload, RulesTask, RulesTaskParts, Views, build_groups};
+use crate::silences;
 use crate::state_file::{self, StateFileError};
 use crate::view::{ActiveAlert, GroupView};
 
@@ -112,6 +113,7 @@ impl AlertRunner {
             saved.restore_into(&mut groups, now, &config.restore);
         }
         let log = read_log(dependencies.dir.as_ref(), now)?;
+        let silences = silences::read(dependencies.dir.as_ref())?;
         metrics.log_entries.set(i64::try_from(log.len()).unwrap_or(i64::MAX));
 
         let forwarder = Forwarder::new(
@@ -166,6 +168,8 @@ impl AlertRunner {
             store: AlertStore::default(),
             dispatcher,
             send,
+            silences,
+            local: jiff::tz::TimeZone::system(),
         };
         let shared = Arc::new(Shared {
             clock: dependencies.clock,

@@ -2,6 +2,9 @@
 
 use std::fs;
 
+use swell_alert_runner::load_notifier;
+use swell_telemetry::chain;
+
 use crate::args::{CheckVerb, FilesArgs};
 use crate::config::Config;
 
@@ -30,10 +33,16 @@ pub(crate) fn run(verb: &CheckVerb) -> bool {
                     Err(error) => faults.push(format!("{}: {error}", rules.display())),
                 }
             }
-            if let Some((file, text)) = &config.alertmanager
-                && let Err(found) = swell_route::parse_config(text)
-            {
-                faults.extend(found.iter().map(|fault| format!("{}: {fault}", file.display())));
+            if let Some((file, text)) = &config.alertmanager {
+                let folder = file.parent().map(std::path::Path::to_path_buf).unwrap_or_default();
+                let shown = file.display().to_string();
+                match crate::config::templates::read(text, &folder) {
+                    Err(error) => faults.push(format!("{shown}: {error:#}")),
+                    Ok(templates) => {
+                        let checked = load_notifier(shown, text, &templates, folder);
+                        faults.extend(checked.err().map(|error| chain(&error)));
+                    }
+                }
             }
             if faults.is_empty() { Ok(remarks) } else { Err(faults) }
         }),

@@ -117,6 +117,8 @@ pub(crate) fn block(bytes: &[u8]) -> bool {
 pub(crate) fn small_files(bytes: &[u8]) -> bool {
     let Some((which, rest)) = bytes.split_first() else { return false };
     let names = ["blocks/manifest", "metadata", "blocks/head.tomb", "blocks/00000001.tomb"];
+    let queries = swell_tsdb_http::fuzzing::left_behind(rest);
+    assert!(queries.len() <= rest.len() / 16, "an entry has a head");
     let mut rest = rest.to_vec();
     repair::at_end(&mut rest);
     // There are no samples to find: a damaged one may even keep the database from opening, and says so.

@@ -1,4 +1,4 @@
-//! `cargo xtask conformance alertmanager`: matchers, routing, configurations, templates and signatures of notifications.
+//! `cargo xtask conformance alertmanager`: matchers, routing, time intervals, configurations, templates and signatures of notifications.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use anyhow::bail;
 use clap::Args;
 use swell_receivers::testing::{run_signatures, run_templates};
-use swell_route::testing::{CaseOutcome, Verdict, run_configs, run_matchers, run_routing};
+use swell_route::testing::{
+    CaseOutcome, Verdict, run_configs, run_intervals, run_matchers, run_routing,
+};
 
 use super::suite::{Failure, Home, Report, run_files};
 
@@ -49,19 +51,8 @@ fn run_file(path: &Path, text: &str) -> anyhow::Result<Vec<CaseOutcome>> {
         Some("configs.json") => run_configs(text, read),
         Some("templates.json") => run_templates(text),
         Some("signatures.json") => run_signatures(text),
-        Some("time_intervals.json") => not_covered(text),
+        Some("time_intervals.json") => run_intervals(text),
         _ => bail!("no cases are known by this name"),
     };
     outcomes.map_err(anyhow::Error::msg)
-}
-
-/// There are no time intervals yet (docs/limits.md).
-fn not_covered(text: &str) -> Result<Vec<CaseOutcome>, String> {
-    let all = swell_route::testing::parse(text)?;
-    let cases = all.as_array().or_else(|| all["cases"].as_array()).ok_or("no list of cases")?;
-    let outcome = |case: &serde_json::Value| CaseOutcome {
-        id: case["id"].to_string(),
-        verdict: Verdict::NotCovered,
-    };
-    Ok(cases.iter().map(outcome).collect())
 }

@@ -5,11 +5,13 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use swell_model::{DurationMs, MatchOp, Matcher};
 
 use super::http::{HttpConfig, source};
-use super::raw::{RawConfig, RawGlobal, RawInhibitRule, RawNamedInterval, RawReceiver, RawRoute};
+use super::intervals::RawNamedInterval;
+use super::raw::{RawConfig, RawGlobal, RawInhibitRule, RawReceiver, RawRoute};
 use super::receivers::{Integration, Receiver, Report};
 use super::secret::SecretSource;
 use super::{Config, ConfigFault};
 use crate::inhibit::InhibitRule;
+use crate::interval::TimeInterval;
 use crate::matchers::{FallbackVerdict, canonical, parse_fallback};
 use crate::tree::{GroupBy, Route, RouteId, RouteTree, route_key};
 
@@ -35,7 +37,7 @@ struct Checker {
     warnings: Vec<String>,
     routes: Vec<Route>,
     receiver_names: HashSet<String>,
-    interval_names: HashSet<String>,
+    intervals: BTreeMap<String, Vec<TimeInterval>>,
 }
 
 pub(super) fn check(raw: RawConfig) -> Result<Config, Vec<ConfigFault>> {
@@ -71,6 +73,7 @@ pub(super) fn check(raw: RawConfig) -> Result<Config, Vec<ConfigFault>> {
             route: RouteTree::new(checker.routes),
             receivers,
             inhibit_rules,
+            intervals: checker.intervals,
             templates: raw.templates.unwrap_or_default(),
             unsupported: checker.unsupported,
             warnings: checker.warnings,
@@ -206,7 +209,16 @@ impl Checker {
                 self.faults.push(format!("{key}[{idx}]: missing name in mute time interval"));
                 continue;
             };
-            if !self.interval_names.insert(name.clone()) {
+            let mut checked = Vec::new();
+            for (place, raw) in interval.time_intervals.iter().flatten().enumerate() {
+                match raw.check() {
+                    Ok(interval) => checked.push(interval),
+                    Err(fault) => self
+                        .faults
+                        .push(format!("{key}[{idx}] {name:?}: time_intervals[{place}]: {fault}")),
+                }
+            }
+            if self.intervals.insert(name.clone(), checked).is_some() {
                 self.faults
                     .push(format!("{key}[{idx}]: mute time interval {name:?} is not unique"));
             }
@@ -291,11 +303,12 @@ impl Checker {
         }
         let mut all_labels = parent.map(|parent| parent.labels.clone()).unwrap_or_default();
         all_labels.extend(labels);
-        for (key, names) in [
-            ("mute_time_intervals", raw.mute_time_intervals.unwrap_or_default()),
-            ("active_time_intervals", raw.active_time_intervals.unwrap_or_default()),
-        ] {
-            self.interval_uses(path, key, &names);
+        let muted_in = raw.mute_time_intervals.unwrap_or_default();
+        let active_in = raw.active_time_intervals.unwrap_or_default();
+        for name in muted_in.iter().chain(&active_in) {
+            if !self.intervals.contains_key(name) {
+                self.faults.push(format!("{path}: undefined time interval {name:?} used in route"));
+            }
         }
         let matchers = self.matchers(path, "matchers", raw.matchers, raw.match_, raw.match_re);
         let key = route_key(parent.map(|parent| parent.key.as_str()), &matchers);
@@ -308,6 +321,8 @@ impl Checker {
             labels: all_labels,
             matchers,
             continues: raw.continue_.unwrap_or(false),
+            muted_in,
+            active_in,
             key,
             children: Vec::new(),
         };
@@ -318,18 +333,6 @@ impl Checker {
             self.routes[id.0].children.push(child);
         }
         id
-    }
-
-    fn interval_uses(&mut self, path: &str, key: &str, names: &[String]) {
-        for name in names {
-            if self.interval_names.contains(name) {
-                self.unsupported.push(format!(
-                    "{path}.{key}: {name:?} has no effect, time intervals are not supported"
-                ));
-            } else {
-                self.faults.push(format!("{path}: undefined time interval {name:?} used in route"));
-            }
-        }
     }
 
     fn group_by(&mut self, path: &str, names: Vec<String>) -> GroupBy {

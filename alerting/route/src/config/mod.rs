@@ -2,14 +2,18 @@
 
 mod check;
 mod http;
+pub(crate) mod intervals;
 mod raw;
 mod receivers;
 mod secret;
+
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use swell_model::DurationMs;
 
 use crate::inhibit::InhibitRule;
+use crate::interval::TimeInterval;
 use crate::tree::RouteTree;
 
 pub use http::{Authorization, HttpConfig};
@@ -30,6 +34,8 @@ pub struct Config {
     pub receivers: Vec<Receiver>,
     /// Which alerts mute which.
     pub inhibit_rules: Vec<InhibitRule>,
+    /// Times that routes name, by name; each is inside while any of its intervals is.
+    pub intervals: BTreeMap<String, Vec<TimeInterval>>,
     /// Files with templates, as globs.
     pub templates: Vec<String>,
     /// What is valid but does nothing here, in the user's words: to be shown at start and in the API.

@@ -7,6 +7,7 @@ use serde::de::IgnoredAny;
 
 use super::YamlDuration;
 use super::http::RawHttpConfig;
+use super::intervals::RawNamedInterval;
 use super::receivers::{RawDingTalk, RawPagerDuty, RawSlack, RawWebhook};
 use super::secret::Secret;
 
@@ -22,14 +23,6 @@ pub(super) struct RawConfig {
     pub(super) mute_time_intervals: Option<Vec<RawNamedInterval>>,
     pub(super) tracing: Option<IgnoredAny>,
     pub(super) event_recorder: Option<IgnoredAny>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RawNamedInterval {
-    pub(super) name: Option<String>,
-    #[expect(dead_code, reason = "the key is accepted; what uses it is reported as unsupported")]
-    time_intervals: Option<IgnoredAny>,
 }
 
 /// Declares the global keys of receivers that are not supported, so that a typing error among them is still found.

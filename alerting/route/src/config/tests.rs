@@ -101,9 +101,8 @@ fn faults_name_the_key() {
 fn what_is_known_and_not_supported_is_said() {
     let config = parse_config(
         "global: {smtp_from: a@b.example}
-route: {receiver: r, routes: [{matchers: ['foo=a b'], mute_time_intervals: [night]}]}
+route: {receiver: r, routes: [{matchers: ['foo=a b']}]}
 receivers: [{name: r, email_configs: [{to: x}], webhook_configs: [{url: 'http://h', http_config: {proxy_url: x}}]}]
-time_intervals: [{name: night, time_intervals: []}]
 ",
     )
     .expect("the configuration is valid");
@@ -113,10 +112,37 @@ time_intervals: [{name: night, time_intervals: []}]
             "global.smtp_from",
             "receiver \"r\": email_configs",
             "receiver \"r\": webhook_configs[0]: http_config.proxy_url",
-            "route.routes[0].mute_time_intervals: \"night\" has no effect, time intervals are not supported",
         ]
     );
     assert_eq!(config.warnings, [r#"route.routes[0].matchers: write "foo=a b" as "foo=\"a b\"""#]);
+}
+
+#[test]
+fn routes_name_their_times() {
+    let config = parse_config(
+        "route:
+  receiver: r
+  routes: [{mute_time_intervals: [night], active_time_intervals: [week], routes: [{}]}]
+receivers: [{name: r}]
+time_intervals:
+- {name: night, time_intervals: [{times: [{start_time: '22:00', end_time: '24:00'}]}]}
+mute_time_intervals:
+- {name: week, time_intervals: [{weekdays: ['monday:friday'], years: [2024], days_of_month: [1, '5:-1']}]}
+",
+    )
+    .expect("the configuration is valid");
+    assert_eq!(config.intervals.keys().collect::<Vec<_>>(), ["night", "week"]);
+    let muted = |id: usize| {
+        let route = config.route.route(crate::RouteId(id));
+        (route.muted_in.join(" "), route.active_in.join(" "))
+    };
+    assert_eq!(muted(1), ("night".into(), "week".into()));
+    assert_eq!(muted(2), (String::new(), String::new()), "not inherited");
+    let refused = parse_config(
+        "route: {receiver: r}\nreceivers: [{name: r}]\ntime_intervals: [{name: n, time_intervals: [{months: [13]}]}]\n",
+    );
+    let told = format!("{:?}", refused.expect_err("refused"));
+    assert!(told.contains("time_intervals[0]: months: 13: month out of range"), "{told}");
 }
 
 #[test]

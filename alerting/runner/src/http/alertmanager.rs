@@ -1,10 +1,10 @@
-//! Alertmanager's API version 2, without silences.
+//! Alertmanager's API version 2; silences are in a file of their own.
 
 use std::collections::BTreeMap;
 
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, get};
+use axum::routing::get;
 use axum::{Json, Router};
 use http::StatusCode;
 use serde::Deserialize;
@@ -16,7 +16,7 @@ use swell_route::{
 
 use super::parameters::Parameters;
 use super::{label_object, rfc3339};
-use crate::notifier::{AlertView, NotifierView};
+use crate::notifier::{AlertGroupView, AlertView, NotifierView};
 use crate::runner::AlertingHandle;
 
 pub(super) fn routes() -> Router<AlertingHandle> {
@@ -25,12 +25,10 @@ pub(super) fn routes() -> Router<AlertingHandle> {
         .route("/api/v2/receivers", get(receivers))
         .route("/api/v2/alerts", get(alerts).post(post_alerts))
         .route("/api/v2/alerts/groups", get(groups))
-        .route("/api/v2/silences", get(silences).post(no_silences))
-        .route("/api/v2/silence/{id}", any(no_silences))
 }
 
 /// An error as Alertmanager says it: a JSON text.
-struct ApiError(StatusCode, String);
+pub(super) struct ApiError(pub(super) StatusCode, pub(super) String);
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
@@ -38,11 +36,11 @@ impl IntoResponse for ApiError {
     }
 }
 
-fn bad_request(message: impl Into<String>) -> ApiError {
+pub(super) fn bad_request(message: impl Into<String>) -> ApiError {
     ApiError(StatusCode::BAD_REQUEST, message.into())
 }
 
-async fn view(handle: &AlertingHandle) -> Result<NotifierView, ApiError> {
+pub(super) async fn view(handle: &AlertingHandle) -> Result<NotifierView, ApiError> {
     handle
         .notifier_view()
         .await
@@ -114,6 +112,8 @@ struct AlertFilter {
     matchers: Vec<Matcher>,
     active: bool,
     inhibited: bool,
+    silenced: bool,
+    muted: bool,
     receiver: Option<Matcher>,
 }
 
@@ -132,6 +132,8 @@ impl AlertFilter {
             matchers,
             active: parameters.flag("active", true).map_err(bad_request)?,
             inhibited: parameters.flag("inhibited", true).map_err(bad_request)?,
+            silenced: parameters.flag("silenced", true).map_err(bad_request)?,
+            muted: parameters.flag("muted", true).map_err(bad_request)?,
             receiver: receiver.map_err(|error| bad_request(error.to_string()))?,
         })
     }
@@ -141,8 +143,10 @@ impl AlertFilter {
     }
 
     fn admits(&self, view: &AlertView) -> bool {
-        let state = if view.inhibited_by.is_some() { self.inhibited } else { self.active };
-        state
+        (self.active || is_suppressed(view))
+            && (self.inhibited || view.inhibited_by.is_none())
+            && (self.silenced || view.silenced_by.is_empty())
+            && (self.muted || view.muted_by.is_empty())
             && matches_all(&self.matchers, &view.alert.labels)
             && view.receivers.iter().any(|receiver| self.admits_receiver(receiver))
     }
@@ -155,6 +159,11 @@ async fn alerts(
     let filter = AlertFilter::parse(query.as_deref())?;
     let view = view(&handle).await?;
     Ok(Json(view.alerts.iter().filter(|alert| filter.admits(alert)).map(alert_json).collect()))
+}
+
+/// Whether nobody is told of it now.
+fn is_suppressed(view: &AlertView) -> bool {
+    view.inhibited_by.is_some() || !view.silenced_by.is_empty() || !view.muted_by.is_empty()
 }
 
 fn alert_json(view: &AlertView) -> Value {
@@ -171,10 +180,10 @@ fn alert_json(view: &AlertView) -> Value {
         "generatorURL": alert.generator_url,
         "receivers": receivers,
         "status": {
-            "state": if inhibited_by.is_empty() { "active" } else { "suppressed" },
-            "silencedBy": [],
+            "state": if is_suppressed(view) { "suppressed" } else { "active" },
+            "silencedBy": view.silenced_by,
             "inhibitedBy": inhibited_by,
-            "mutedBy": [],
+            "mutedBy": view.muted_by,
         },
     })
 }
@@ -186,7 +195,10 @@ async fn groups(
     let filter = AlertFilter::parse(query.as_deref())?;
     let view = view(&handle).await?;
     let mut groups = Vec::new();
-    for group in view.groups.iter().filter(|group| filter.admits_receiver(&group.receiver)) {
+    let wanted = |group: &&AlertGroupView| {
+        filter.admits_receiver(&group.receiver) && (filter.muted || group.muted_by.is_empty())
+    };
+    for group in view.groups.iter().filter(wanted) {
         let members =
             view.alerts.iter().filter(|alert| group.alerts.contains(&alert.alert.fingerprint()));
         let alerts: Vec<Value> =
@@ -274,14 +286,4 @@ fn check_posted(
         generator_url: posted.generator_url,
         timeout: ends_at.is_none(),
     })
-}
-
-/// There are no silences.
-async fn silences() -> Json<Value> {
-    Json(json!([]))
-}
-
-async fn no_silences() -> ApiError {
-    let message = "silences are not supported by this version of Swell; use an inhibition rule, or a route to a receiver without integrations";
-    ApiError(StatusCode::NOT_IMPLEMENTED, message.into())
 }

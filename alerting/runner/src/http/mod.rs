@@ -5,6 +5,7 @@ mod notifications;
 mod operations;
 mod parameters;
 mod prometheus;
+mod silences;
 
 pub use operations::operations;
 
@@ -19,6 +20,7 @@ impl AlertingHandle {
         Router::new()
             .merge(prometheus::routes())
             .merge(alertmanager::routes())
+            .merge(silences::routes())
             .merge(notifications::routes())
             .with_state(self.clone())
     }

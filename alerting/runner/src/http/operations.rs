@@ -7,6 +7,10 @@ const FILTER: Parameter =
 const RECEIVER: Parameter =
     Parameter::new("receiver", Kind::Text, "Pattern of names of receivers; all unless told");
 const ACTIVE: Parameter = Parameter::new("active", Kind::Truth, "Those that are not muted");
+const SILENCED: Parameter = Parameter::new("silenced", Kind::Truth, "Those that are silenced");
+const MUTED: Parameter =
+    Parameter::new("muted", Kind::Truth, "Those whose routes are mute at this time");
+const SILENCE: Parameter = Parameter::new("id", Kind::Text, "Its name").required();
 const INHIBITED: Parameter = Parameter::new("inhibited", Kind::Truth, "Those that others inhibit");
 
 const ALL: &[Operation] = &[
@@ -72,7 +76,7 @@ const ALL: &[Operation] = &[
         "/api/v2/alerts",
         "alertmanager",
         "List alerts",
-        &[FILTER, RECEIVER, ACTIVE, INHIBITED],
+        &[FILTER, RECEIVER, ACTIVE, SILENCED, INHIBITED, MUTED],
         Answer::Json("array"),
     ),
     Operation::new("POST", "/api/v2/alerts", "alertmanager", "Report alerts", &[], Answer::Nothing)
@@ -82,7 +86,7 @@ const ALL: &[Operation] = &[
         "/api/v2/alerts/groups",
         "alertmanager",
         "List groups of alerts",
-        &[FILTER, RECEIVER, ACTIVE, INHIBITED],
+        &[FILTER, RECEIVER, ACTIVE, SILENCED, INHIBITED, MUTED],
         Answer::Json("array"),
     ),
     Operation::new(
@@ -90,8 +94,38 @@ const ALL: &[Operation] = &[
         "/api/v2/silences",
         "alertmanager",
         "List silences",
-        &[],
+        &[
+            FILTER,
+            Parameter::new("active", Kind::Truth, "Those that mute now"),
+            Parameter::new("pending", Kind::Truth, "Those that will"),
+            Parameter::new("expired", Kind::Truth, "Those that did"),
+        ],
         Answer::Json("array"),
+    ),
+    Operation::new(
+        "POST",
+        "/api/v2/silences",
+        "alertmanager",
+        "Take a silence, or change one",
+        &[],
+        Answer::Json("object"),
+    )
+    .taking(&["application/json"]),
+    Operation::new(
+        "GET",
+        "/api/v2/silence/{id}",
+        "alertmanager",
+        "Show a silence",
+        &[SILENCE],
+        Answer::Json("object"),
+    ),
+    Operation::new(
+        "DELETE",
+        "/api/v2/silence/{id}",
+        "alertmanager",
+        "End a silence",
+        &[SILENCE],
+        Answer::Nothing,
     ),
 ];
 

@@ -18,6 +18,7 @@ mod raw_sources;
 mod receivers;
 mod scrape_files;
 mod shown;
+pub(crate) mod templates;
 mod unsupported;
 mod web;
 

@@ -98,5 +98,6 @@ pub(super) fn rules(config: &Config) -> anyhow::Result<RuleSettings> {
 pub(super) fn notifier(config: &Config) -> anyhow::Result<Option<Notifier>> {
     let Some((path, text)) = &config.alertmanager else { return Ok(None) };
     let folder = path.parent().map(std::path::Path::to_path_buf).unwrap_or_default();
-    Ok(Some(load_notifier(path.display().to_string(), text, &[], folder)?))
+    let templates = crate::config::templates::read(text, &folder)?;
+    Ok(Some(load_notifier(path.display().to_string(), text, &templates, folder)?))
 }

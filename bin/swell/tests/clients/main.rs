@@ -5,6 +5,7 @@
 mod harness;
 
 mod alertmanager;
+mod amtool;
 mod discovery;
 mod kubectl;
 mod opentelemetry;

@@ -162,6 +162,12 @@ impl Drop for ActiveQuery {
     }
 }
 
+/// What a file tells.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn left_behind(file: &[u8]) -> Vec<LeftBehind> {
+    format::decode(file)
+}
+
 /// The queries that run.
 pub(crate) async fn list(State(api): State<Arc<Api>>) -> Response {
     let now = api.clock.monotonic();
