@@ -85,7 +85,7 @@ pub enum RequestError {
 /// A request.
 #[derive(Clone, Debug)]
 pub struct HttpRequest {
-    /// GET or another method; redirects are followed for GET.
+    /// GET or another method; for another one only the redirects 307 and 308 are followed, which ask for the same again.
     pub method: Method,
     /// Address, `http:` or `https:`.
     pub url: Url,
@@ -118,6 +118,8 @@ type TlsClient = Client<HttpsConnector<Connector>, Full<Bytes>>;
 pub struct HttpClient {
     options: ClientOptions,
     connector: Connector,
+    /// Connections that stay open.
+    idle_max: usize,
     plain: PlainClient,
     /// Made when the first peer asks for it: reading the system's authorities costs memory.
     tls: Mutex<Option<Tls>>,
@@ -143,8 +145,16 @@ impl HttpClient {
     /// # Errors
     /// [`TlsError`] when TLS cannot be done that way.
     pub fn new(options: ClientOptions) -> Result<Self, TlsError> {
+        Self::for_many(options, IDLE_PER_HOST_MAX)
+    }
+
+    /// A client for a peer that is asked so many things at a time: that many connections stay open.
+    ///
+    /// # Errors
+    /// As [`HttpClient::new`].
+    pub fn for_many(options: ClientOptions, at_a_time: usize) -> Result<Self, TlsError> {
         let connector = Connector::network(options.proxy.clone());
-        Self::with_connector(options, connector)
+        Self::with_connector(options, connector, at_a_time)
     }
 
     /// A client whose requests all go to a socket in the file system, whatever host they name.
@@ -152,16 +162,20 @@ impl HttpClient {
     /// # Errors
     /// As [`HttpClient::new`].
     pub fn over_socket(path: PathBuf, options: ClientOptions) -> Result<Self, TlsError> {
-        Self::with_connector(options, Connector::socket(path))
+        Self::with_connector(options, Connector::socket(path), IDLE_PER_HOST_MAX)
     }
 
-    fn with_connector(options: ClientOptions, connector: Connector) -> Result<Self, TlsError> {
+    fn with_connector(
+        options: ClientOptions,
+        connector: Connector,
+        idle_max: usize,
+    ) -> Result<Self, TlsError> {
         let tokens = match &options.auth {
             Auth::OAuth2(oauth) => Some(Box::new(TokenSource::new(oauth)?)),
             Auth::None | Auth::Basic { .. } | Auth::Header { .. } => None,
         };
-        let plain = client(connector.clone());
-        let client = Self { options, connector, plain, tls: Mutex::new(None), tokens };
+        let plain = client(connector.clone(), idle_max);
+        let client = Self { options, connector, idle_max, plain, tls: Mutex::new(None), tokens };
         if client.options.tls != crate::options::TlsOptions::default() {
             client.tls()?;
         }
@@ -181,7 +195,7 @@ impl HttpClient {
         let mut made = self.tls.lock();
         let make = || {
             tls::connector(&self.options.tls, self.options.http2, self.connector.clone())
-                .map(client)
+                .map(|connector| client(connector, self.idle_max))
         };
         let Some(known) = made.as_mut() else {
             return Ok(made.insert(Tls { client: make()?, files }).client.clone());
@@ -215,9 +229,17 @@ impl HttpClient {
             let response = self.ask(request, &url, identity.as_ref()).await?;
             let location = response.headers().get(header::LOCATION);
             let follows = self.options.follow_redirects
-                && request.method == Method::GET
-                && response.status().is_redirection()
-                && response.status() != StatusCode::NOT_MODIFIED;
+                && match request.method {
+                    Method::GET => {
+                        response.status().is_redirection()
+                            && response.status() != StatusCode::NOT_MODIFIED
+                    }
+                    // Of the others only those that ask for the same again, body included.
+                    _ => matches!(
+                        response.status(),
+                        StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT
+                    ),
+                };
             let Some(location) = location.filter(|_| follows) else { return Ok(response) };
             let location = String::from_utf8_lossy(location.as_bytes()).into_owned();
             let next = url
@@ -361,13 +383,13 @@ async fn reveal(secret: &Secret) -> Result<String, RequestError> {
     read.map_err(|(path, source)| RequestError::Secret { path, source })
 }
 
-fn client<C>(connector: C) -> Client<C, Full<Bytes>>
+fn client<C>(connector: C, idle_max: usize) -> Client<C, Full<Bytes>>
 where
     C: Connect + Clone,
 {
     Client::builder(TokioExecutor::new())
         .pool_idle_timeout(IDLE_TIMEOUT)
-        .pool_max_idle_per_host(IDLE_PER_HOST_MAX)
+        .pool_max_idle_per_host(idle_max)
         .pool_timer(TokioTimer::new())
         .build(connector)
 }

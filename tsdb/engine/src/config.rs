@@ -38,6 +38,8 @@ pub struct Config {
     /// What is in memory is written down as a checkpoint once the log has grown by so many bytes, and by half of the last
     /// checkpoint; a start then reads that and the log behind it. 0 writes and reads none: the whole log is read.
     pub checkpoint_log_bytes: u64,
+    /// Bytes of the log that are kept for those who follow it, beside what the database itself needs; on a full disk none.
+    pub held_log_bytes_max: u64,
     /// Samples further than this ahead of the clock are refused.
     pub future_limit: DurationMs,
     /// How far behind the newest sample of all series a late one may be, to be taken: one that comes after a newer one
@@ -74,6 +76,8 @@ impl Config {
             background: Some(BackgroundShare { cpu_percent: 25, bytes_per_second: 32 << 20 }),
             reserve_bytes: 16 << 20,
             checkpoint_log_bytes: 8 << 20,
+            // A hundred thousand series each 15 seconds write about a gigabyte in a day.
+            held_log_bytes_max: 4 << 30,
             future_limit: DurationMs(600_000),
             // Windows stay in memory for an hour after they have ended, so late samples of an hour cost no block.
             out_of_order_window: DurationMs(3_600_000),

@@ -28,6 +28,7 @@ use crate::coarse::{self, Choice};
 use crate::config::{Config, WalSync};
 use crate::described::Described;
 use crate::exemplars::{ExemplarVerdict, Exemplars, SeriesExemplars};
+use crate::follow::LogHolds;
 use crate::groupings::Groupings;
 use crate::head::{Head, Limits, START_MAX_MS};
 use crate::limits::{Blame, check_room};
@@ -88,6 +89,8 @@ pub(crate) struct Inner {
     pub(crate) orphans: Mutex<Vec<String>>,
     /// Blocks with samples from here on stay although their time is over: see [`Db::hold_from`].
     pub(crate) hold_from_ms: AtomicI64,
+    /// Segments of the log that are not to be deleted yet. Nothing else is locked under it.
+    pub(crate) log_holds: Mutex<LogHolds>,
     /// The checkpoint on disk.
     pub(crate) saved: Mutex<Saved>,
     /// Set once what was in memory is read back.

@@ -151,19 +151,18 @@ impl Inner {
         Ok(())
     }
 
-    /// Deletes log segments whose samples are all in blocks; what else they say is kept in a file first.
-    pub(crate) fn trim_log(&self) -> Result<(), MaintainError> {
+    /// Deletes log segments whose samples are all in blocks and that nobody holds; what else they say is kept in a file
+    /// first. On a full disk nobody holds any.
+    pub(crate) fn trim_log(&self, is_full: bool) -> Result<(), MaintainError> {
         let (floor, before) = {
             let writer = self.commit.lock();
             let state = self.state.read();
             let Some(floor) = state.head.read_floor() else { return Ok(()) };
-            if !writer.has_done(floor) {
-                return Ok(());
-            }
             // Late samples are in no block yet.
             let oldest = state.head.oldest_late().map(|position| position.segment_nr);
-            let before = oldest.unwrap_or(u64::MAX).min(writer.current_nr());
-            if !writer.has_ended_before(before) {
+            let not_held = self.log_not_held_before(&writer, floor, is_full);
+            let before = oldest.unwrap_or(u64::MAX).min(not_held);
+            if !writer.done(floor).any(|segment| segment.nr < before) {
                 return Ok(());
             }
             (floor, before)

@@ -18,6 +18,7 @@ mod db;
 mod delete;
 mod described;
 mod exemplars;
+mod follow;
 mod groupings;
 mod head;
 mod hold;
@@ -51,6 +52,7 @@ pub use compact::downsample::Tier;
 pub use config::{Config, WalSync};
 pub use db::Db;
 pub use exemplars::SeriesExemplars;
+pub use follow::{FollowError, Followed, LogFollower, LogPosition, LoggedBatch};
 pub use import::{ImportError, ImportReport};
 pub use listing::BlockListing;
 pub use maintain::MaintainError;
@@ -63,4 +65,5 @@ pub use status::{
     BlocksStatus, Cardinality, Damage, DeleteReport, HeadStatus, MaintainReport, Status,
     TierStatus, WalStatus,
 };
+pub use wal::{RecordHistogram, RecordRow};
 pub use writes::Refusal;

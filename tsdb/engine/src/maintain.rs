@@ -239,7 +239,7 @@ impl Inner {
         self.come_back(report)?;
         while self.flush(report)? {}
         self.flush_late(report)?;
-        self.trim_log()?;
+        self.trim_log(backoff.is_full)?;
         report.head_floor = self.state.read().head.read_floor();
         if !self.rest.is_over()
             && let Some(rewrite) = self.next_rewrite(backoff)

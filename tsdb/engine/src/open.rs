@@ -146,6 +146,7 @@ impl Db {
             next_block: AtomicU64::new(found.next_block),
             orphans: Mutex::default(),
             hold_from_ms: AtomicI64::new(i64::MAX),
+            log_holds: Mutex::default(),
             saved: Mutex::new(Saved::default()),
             replayed: OnceLock::new(),
         });

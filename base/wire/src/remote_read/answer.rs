@@ -1,10 +1,10 @@
 //! `prometheus.ReadResponse`, and `prometheus.ChunkedReadResponse` with one series.
 
-use swell_model::{CounterResetHint, Labels, NativeHistogram, Span};
+use swell_model::{Labels, NativeHistogram};
 
 use super::chunks::Chunk;
-use crate::protobuf::{bytes_tag, fixed64_tag, put_bytes, put_varint, varint_tag, zigzag};
-use crate::remote_write::{encode_labels, put_samples};
+use crate::protobuf::{bytes_tag, put_bytes, put_varint, varint_tag};
+use crate::remote_write::{Counts, encode_labels, put_histogram, put_samples};
 
 /// A series in an answer of samples.
 #[derive(Clone, Debug, Default)]
@@ -50,7 +50,7 @@ pub fn samples_message(results: &[Vec<ReadAnswer<'_>>]) -> Vec<u8> {
             put_samples(answer.floats, &mut series);
             for (at_ms, value) in &answer.histograms {
                 histogram.clear();
-                put_histogram(*at_ms, value, &mut histogram);
+                put_histogram((*at_ms, 0), value, Counts::Float, &mut histogram);
                 put_bytes(bytes_tag(4), &histogram, &mut series);
             }
             put_bytes(bytes_tag(1), &series, &mut result);
@@ -58,56 +58,6 @@ pub fn samples_message(results: &[Vec<ReadAnswer<'_>>]) -> Vec<u8> {
         put_bytes(bytes_tag(1), &result, &mut message);
     }
     message
-}
-
-fn put_float(tag: u8, value: f64, out: &mut Vec<u8>) {
-    out.push(tag);
-    out.extend_from_slice(&value.to_bits().to_le_bytes());
-}
-
-/// `prometheus.Histogram` with float counts.
-fn put_histogram(at_ms: i64, value: &NativeHistogram, out: &mut Vec<u8>) {
-    put_float(fixed64_tag(2), value.count, out);
-    put_float(fixed64_tag(3), value.sum, out);
-    out.push(varint_tag(4));
-    put_varint(zigzag(i64::from(value.schema)), out);
-    put_float(fixed64_tag(5), value.zero_threshold, out);
-    put_float(fixed64_tag(7), value.zero_count, out);
-    put_side(8, 10, &value.negative_spans, &value.negative_buckets, out);
-    put_side(11, 13, &value.positive_spans, &value.positive_buckets, out);
-    out.push(varint_tag(14));
-    out.push(match value.reset_hint {
-        CounterResetHint::Unknown => 0,
-        CounterResetHint::Reset => 1,
-        CounterResetHint::NotReset => 2,
-        CounterResetHint::Gauge => 3,
-    });
-    out.push(varint_tag(15));
-    put_varint(at_ms.cast_unsigned(), out);
-    if !value.custom_bounds.is_empty() {
-        // The tag of field 16 has two bytes.
-        out.push(0x82);
-        put_bytes(0x01, &packed(&value.custom_bounds), out);
-    }
-}
-
-fn put_side(spans_field: u8, counts_field: u8, spans: &[Span], counts: &[f64], out: &mut Vec<u8>) {
-    let mut span_message = Vec::new();
-    for span in spans {
-        span_message.clear();
-        span_message.push(varint_tag(1));
-        put_varint(zigzag(i64::from(span.offset)), &mut span_message);
-        span_message.push(varint_tag(2));
-        put_varint(u64::from(span.length), &mut span_message);
-        put_bytes(bytes_tag(spans_field), &span_message, out);
-    }
-    if !counts.is_empty() {
-        put_bytes(bytes_tag(counts_field), &packed(counts), out);
-    }
-}
-
-fn packed(values: &[f64]) -> Vec<u8> {
-    values.iter().flat_map(|value| value.to_bits().to_le_bytes()).collect()
 }
 
 /// A message with one series: its labels by [`encode_labels`], and some of its chunks.
@@ -134,6 +84,8 @@ pub fn chunked_series(labels: &[u8], chunks: &[Chunk], query_idx: usize) -> Vec<
 
 #[cfg(test)]
 mod tests {
+    use swell_model::{CounterResetHint, Span};
+
     use super::*;
     use crate::remote_write::{Item, Message, Part, items};
 

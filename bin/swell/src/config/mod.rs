@@ -17,6 +17,7 @@ mod raw_scrape;
 mod raw_sources;
 mod receivers;
 mod scrape_files;
+mod sending;
 mod shown;
 pub(crate) mod templates;
 mod unsupported;
@@ -30,6 +31,7 @@ use anyhow::{Context, bail};
 use swell_engine::{BackgroundShare, RetentionRule, WalSync};
 use swell_model::{DurationMs, Labels, Matcher};
 use swell_promql::Features;
+use swell_remote_write::QueueConfig;
 
 use swell_scrape::ScrapeConfig;
 
@@ -91,6 +93,8 @@ pub(crate) struct Config {
     pub(crate) autoscaler: AutoscalerSettings,
     /// What is taken by remote write.
     pub(crate) remote_write: RemoteWriteSettings,
+    /// Who is sent to by remote write.
+    pub(crate) receivers: Vec<QueueConfig>,
     /// What is taken by OTLP.
     pub(crate) otlp: OtlpSettings,
     /// Whether lines for InfluxDB are taken.
@@ -260,6 +264,8 @@ impl Config {
             .collect();
         let limits = query::limits(&raw.swell.query, &mut faults);
         let external_labels = external_labels(&raw, &environment, &mut remarks);
+        let context = ClientContext { folder, environment: &environment };
+        let receivers = sending::queues(&raw.remote_write, &external_labels, context, &mut faults);
         let scaler = &raw.swell.autoscaler;
         let autoscaler = AutoscalerSettings {
             cpu_initialization_period: set(
@@ -305,6 +311,7 @@ impl Config {
             archive,
             autoscaler,
             remote_write,
+            receivers,
             otlp,
             influx: raw.swell.influx_receiver.enabled,
             pushgateway,
@@ -401,6 +408,7 @@ fn storage(raw: &RawConfig, faults: &mut Vec<String>) -> swell_engine::Config {
             .filter_map(|(name, max)| Some((name.clone(), none_for_zero(*max)?)))
             .collect(),
         exemplars_max: exemplars_max.unwrap_or(standard.exemplars_max),
+        held_log_bytes_max: limits.held_log.map_or(standard.held_log_bytes_max, |size| size.0),
         ..standard
     };
     faults.extend(downsample::fault(&storage));

@@ -14,6 +14,7 @@ use super::raw_scrape::RawScrapeConfig;
 use super::receivers::{
     RawInfluxReceiver, RawOtlp, RawOtlpReceiver, RawPushgateway, RawRemoteWriteReceiver,
 };
+use super::sending::RawRemoteWrite;
 
 /// A value that is accepted and not acted on.
 pub(crate) type Opaque = serde_json::Value;
@@ -69,7 +70,7 @@ pub(crate) struct RawConfig {
     pub(crate) scrape_config_files: Vec<String>,
     pub(crate) scrape_configs: Vec<RawScrapeConfig>,
     pub(crate) alerting: Option<RawAlerting>,
-    pub(crate) remote_write: Vec<Opaque>,
+    pub(crate) remote_write: Vec<RawRemoteWrite>,
     pub(crate) remote_read: Vec<Opaque>,
     pub(crate) storage: RawStorage,
     pub(crate) tracing: Option<Opaque>,
@@ -236,6 +237,7 @@ pub(crate) struct RawLimits {
     pub(crate) series: Option<usize>,
     pub(crate) series_per_metric: Option<usize>,
     pub(crate) series_per_label: BTreeMap<String, usize>,
+    pub(crate) held_log: Option<Size>,
 }
 
 /// `swell.query:`

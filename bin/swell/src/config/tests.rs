@@ -62,7 +62,8 @@ swell:
     assert_eq!((sent[0].path_prefix.as_str(), sent[0].timeout), ("/am", DurationMs::from_secs(5)));
     assert_eq!((config.alerting.relabel.len(), sent[0].alert_relabel.len()), (1, 1));
     assert_eq!(sent[1].discoveries.len(), 1);
-    assert_eq!(config.unsupported, ["remote_write", "alerting.alertmanagers[1].ec2_sd_configs"]);
+    assert_eq!(config.unsupported, ["alerting.alertmanagers[1].ec2_sd_configs"]);
+    assert_eq!(config.receivers.len(), 1);
     assert_eq!(
         config.unsupported_discoveries,
         [("machines".to_owned(), "ec2_sd_configs".to_owned())]
@@ -509,7 +510,9 @@ fn examples(page: &str) -> Vec<String> {
 fn examples_of_the_docs_are_good() {
     let folder = tempfile::tempdir().expect("a folder");
     let dir = folder.path();
-    for (page, count) in [("scraping.md", 3), ("configuration.md", 1), ("prometheus.md", 2)] {
+    for (page, count) in
+        [("scraping.md", 3), ("configuration.md", 1), ("prometheus.md", 2), ("remote-write.md", 1)]
+    {
         let examples = examples(page);
         assert!(examples.len() >= count, "{page}: {} examples", examples.len());
         for example in examples {

@@ -14,6 +14,7 @@ mod kube;
 mod openapi;
 mod push;
 mod reload;
+mod sending;
 mod settings;
 mod storage;
 mod targets;
@@ -91,12 +92,15 @@ pub(crate) struct Running {
     _addresses: AddressRanges,
 }
 
-/// What ends in which order: work first, since it still needs the API to say how it ended; the API last.
+/// What ends in which order: work first, since it still needs the API to say how it ended; then the API, and last who
+/// sends on what the others have stored.
 pub(crate) struct Stages {
     /// Everything that works through the API or writes samples.
     work: Tasks,
     /// The API server and what keeps it in order.
     api: Tasks,
+    /// Who sends on what was stored.
+    sending: Tasks,
     vigil: Vigil,
 }
 
@@ -104,7 +108,7 @@ impl Stages {
     fn new() -> Self {
         let vigil = Vigil::new();
         let tasks = || Tasks::new(CancellationToken::new(), &vigil);
-        Self { work: tasks(), api: tasks(), vigil: vigil.clone() }
+        Self { work: tasks(), api: tasks(), sending: tasks(), vigil: vigil.clone() }
     }
 }
 
@@ -126,6 +130,7 @@ impl Running {
         self.db.stop_maintenance();
         self.stages.work.stop().await;
         self.stages.api.stop().await;
+        self.stages.sending.stop().await;
         drop(self.router);
         storage::close(self.db).await;
     }
@@ -216,9 +221,22 @@ pub(crate) async fn start(server: ServerConfig) -> anyhow::Result<Running> {
         readiness.reading();
     }
     storage::replay(&db, replay).await?;
-    storage::maintain(&db, &clock, tasks);
     let sink: Arc<dyn SampleSink> = db.clone();
     let (sink, newest) = AnnouncingSink::new(sink);
+    // Before anything is stored, or deleted of the log.
+    let sender = sending::start(
+        &server.config,
+        &sending::SendingDeps {
+            data_dir: &data_dir,
+            db: &db,
+            clock: &clock,
+            registry: &registry,
+            stored: newest.clone(),
+        },
+        &stages.sending,
+    )
+    .await?;
+    storage::maintain(&db, &clock, tasks);
 
     let tokens = Tokens::load_or_create(&data_dir)?;
     let addresses = AddressRanges::claim(&data_dir).await?;
@@ -368,6 +386,7 @@ pub(crate) async fn start(server: ServerConfig) -> anyhow::Result<Running> {
         db: db.clone(),
         alertmanagers,
         targets,
+        sender,
         ways,
         in_force,
         notices: notices.clone(),

@@ -9,17 +9,21 @@ mod replay;
 mod resume;
 mod scan;
 mod sync;
+mod tail;
 mod values;
 mod writer;
 
 pub(crate) use definitions::{DefinedSeries, Definitions};
 pub(crate) use described::{put as put_descriptions, read as read_descriptions};
 pub(crate) use frame::SEGMENT_HEADER_LEN;
+pub(crate) use record::BatchRecord;
 pub(crate) use record::read_text;
-pub(crate) use record::{BatchRecord, FlushMark, Position, Record, RecordHistogram, RecordRow};
+pub(crate) use record::{FlushMark, Position, Record};
+pub use record::{RecordHistogram, RecordRow};
 pub(crate) use replay::{ReplayError, Replayed, replay};
 pub(crate) use resume::Resume;
 pub(crate) use sync::SyncGate;
+pub(crate) use tail::{Tail, TailItem};
 pub(crate) use writer::{LogError, Segment, WalWriter};
 
 /// Folder of the segments in the data directory.

@@ -46,7 +46,7 @@ pub(crate) struct Position {
     pub(crate) record_nr: u64,
 }
 
-/// What one batch logs.
+/// What one batch logged, as it is read back. Series have numbers within their segment, dense from 0.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct BatchRecord<'p> {
     /// The number of the first of `defined`; the others follow.
@@ -61,21 +61,28 @@ pub(crate) struct BatchRecord<'p> {
 
 /// Samples of one instant.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct RecordRow {
-    pub(crate) timestamp: TimestampMs,
-    pub(crate) series: Vec<LocalId>,
-    pub(crate) values: Vec<f64>,
+pub struct RecordRow {
+    /// The instant.
+    pub timestamp: TimestampMs,
+    /// Numbers of the series.
+    pub series: Vec<LocalId>,
+    /// Value of the series at the same index.
+    pub values: Vec<f64>,
     /// As in [`swell_model::Row`].
-    pub(crate) starts: Vec<i64>,
+    pub starts: Vec<i64>,
 }
 
 /// A histogram sample.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct RecordHistogram {
-    pub(crate) series: LocalId,
-    pub(crate) timestamp: TimestampMs,
-    pub(crate) value: Arc<NativeHistogram>,
-    pub(crate) start_ms: i64,
+pub struct RecordHistogram {
+    /// Number of the series.
+    pub series: LocalId,
+    /// When.
+    pub timestamp: TimestampMs,
+    /// What.
+    pub value: Arc<NativeHistogram>,
+    /// Start timestamp in milliseconds, 0 for none.
+    pub start_ms: i64,
 }
 
 /// Appends the payload of a batch. `ids` has the number of each sample's series: of all rows, then of the

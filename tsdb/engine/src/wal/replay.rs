@@ -170,7 +170,7 @@ fn replay_segment(
     Ok(())
 }
 
-fn read_version(file: &dyn ReadFile, file_len: u64) -> io::Result<Option<u32>> {
+pub(super) fn read_version(file: &dyn ReadFile, file_len: u64) -> io::Result<Option<u32>> {
     let mut header = [0; SEGMENT_HEADER_LEN];
     if file_len < header.len() as u64 {
         return Ok(None);

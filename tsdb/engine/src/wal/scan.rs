@@ -35,7 +35,17 @@ pub(crate) struct Scan {
 impl Scan {
     pub(crate) fn new(file: Arc<dyn ReadFile>, start: u64) -> io::Result<Self> {
         let file_len = file.len()?;
-        Ok(Self { file, file_len, at: start, window: Vec::new(), window_at: start })
+        Ok(Self::up_to(file, start, file_len))
+    }
+
+    /// A walk that takes the file for `len_bytes` long.
+    pub(crate) fn up_to(file: Arc<dyn ReadFile>, start: u64, len_bytes: u64) -> Self {
+        Self { file, file_len: len_bytes, at: start, window: Vec::new(), window_at: start }
+    }
+
+    /// The file is so long now; the walk goes on where it stands.
+    pub(crate) fn extend(&mut self, len_bytes: u64) {
+        self.file_len = self.file_len.max(len_bytes);
     }
 
     /// The next stretch; `None` at the end of the file.

@@ -360,14 +360,18 @@ impl WalWriter {
         self.current.as_ref().map_or(self.next_nr, |current| current.segment.nr)
     }
 
-    /// Whether the oldest segment has ended, and has samples before `floor` only.
-    pub(crate) fn has_done(&self, floor: TimestampMs) -> bool {
-        self.ended.first().is_some_and(|segment| segment.is_before(floor))
+    /// The segment that is written to: its number, bytes and number of whole records; of one to be made without any.
+    pub(crate) fn end(&self) -> (u64, u64, u64) {
+        match &self.current {
+            Some(current) => (current.segment.nr, current.segment.bytes, current.record_count),
+            None => (self.next_nr, 0, 0),
+        }
     }
 
-    /// Whether there is a segment with a lower number that has ended.
-    pub(crate) fn has_ended_before(&self, nr: u64) -> bool {
-        self.ended.first().is_some_and(|segment| segment.nr < nr)
+    /// Ended segments with samples before `floor` only, oldest first, up to the first other one.
+    pub(crate) fn done(&self, floor: TimestampMs) -> impl DoubleEndedIterator<Item = &Segment> {
+        let count = self.ended.iter().take_while(|segment| segment.is_before(floor)).count();
+        self.ended[..count].iter()
     }
 
     /// Ends the current segment, and notes that the samples of all that have ended are in blocks or late ones: `floor`
