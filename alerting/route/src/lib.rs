@@ -33,5 +33,8 @@ pub use matchers::{
     FallbackVerdict, MatchersError, canonical, matches_all, parse_classic, parse_fallback,
     parse_utf8,
 };
-pub use silence::{Silence, SilenceDraft, SilenceFault, SilenceState, Silences};
+pub use silence::{
+    SILENCE_MATCHERS_MAX, SILENCE_PATTERN_BYTES_MAX, Silence, SilenceDraft, SilenceFault,
+    SilenceState, Silences,
+};
 pub use tree::{GroupBy, Route, RouteId, RouteTree};

@@ -10,6 +10,10 @@ use crate::matchers::matches_all;
 const COUNT_MAX: usize = 10_000;
 /// Bytes of all texts of one silence.
 const TEXT_BYTES_MAX: usize = 64 << 10;
+/// Matchers of one silence, to be looked at before their patterns are compiled.
+pub const SILENCE_MATCHERS_MAX: usize = 64;
+/// Bytes of all its patterns, likewise.
+pub const SILENCE_PATTERN_BYTES_MAX: usize = 8 << 10;
 
 /// Where a silence stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -92,7 +96,7 @@ pub enum SilenceFault {
     #[error("invalid silence: {0}")]
     Invalid(String),
     /// There are too many.
-    #[error("{COUNT_MAX} silences are kept already: wait until expired ones are forgotten")]
+    #[error("{COUNT_MAX} silences are active or pending already: end some first")]
     TooMany,
 }
 
@@ -149,13 +153,12 @@ impl Silences {
             self.by_id.insert(id.clone(), Silence { id: id.clone(), draft, updated_at: now });
             return Ok(id);
         }
-        if self.by_id.len() >= COUNT_MAX {
-            return Err(SilenceFault::TooMany);
-        }
-        if let Some(known) = known.map(|known| known.id.clone()) {
+        let known = known.map(|known| known.id.clone());
+        self.make_room(now)?;
+        if let Some(known) = known {
             match self.expire(&known, now) {
-                // One that is over already stays as it is.
-                Ok(()) | Err(SilenceFault::Invalid(_)) => {}
+                // One that is over already stays as it is, or was forgotten for this one.
+                Ok(()) | Err(SilenceFault::Invalid(_) | SilenceFault::NotFound(_)) => {}
                 Err(fault) => return Err(fault),
             }
         }
@@ -163,6 +166,17 @@ impl Silences {
         self.by_id
             .insert(fresh_id.clone(), Silence { id: fresh_id.clone(), draft, updated_at: now });
         Ok(fresh_id)
+    }
+
+    /// Forgets the one that has been over for longest, where there are as many as may be.
+    fn make_room(&mut self, now: TimestampMs) -> Result<(), SilenceFault> {
+        if self.by_id.len() < COUNT_MAX {
+            return Ok(());
+        }
+        let over = self.by_id.values().filter(|it| it.state(now) == SilenceState::Expired);
+        let oldest = over.min_by_key(|it| it.draft.ends_at).map(|it| it.id.clone());
+        self.by_id.remove(&oldest.ok_or(SilenceFault::TooMany)?);
+        Ok(())
     }
 
     /// Ends a silence now.
@@ -316,6 +330,26 @@ mod tests {
             put(&mut pending, draft(Some("x"), "a", 60, 90), 10, "two"),
             Err("silence x not found".into())
         );
+    }
+
+    #[test]
+    fn the_oldest_that_is_over_makes_room_and_no_other() {
+        let mut silences = Silences::default();
+        for nr in 0..COUNT_MAX {
+            let ends = if nr == 7 { 10 } else { 20 + i64::from(nr == 9) };
+            let id = format!("{nr}");
+            put(&mut silences, draft(None, "a", 0, ends), 0, &id).expect("there is room");
+        }
+        assert_eq!(
+            put(&mut silences, draft(None, "a", 0, 50), 5, "more"),
+            Err(SilenceFault::TooMany.to_string())
+        );
+        assert_eq!(put(&mut silences, draft(None, "a", 0, 50), 15, "more"), Ok("more".into()));
+        assert!(silences.get("7").is_none() && silences.get("9").is_some());
+        // The one that is to be changed may be the one that goes.
+        silences.expire("9", after(16)).expect("active");
+        assert_eq!(put(&mut silences, draft(Some("9"), "a", 0, 50), 17, "new"), Ok("new".into()));
+        assert!(silences.get("9").is_none() && silences.get("new").is_some());
     }
 
     #[test]

@@ -124,6 +124,15 @@ fn side_by_side<T: Send>(
     done.into_iter().map(|(_, outcome)| outcome).collect()
 }
 
+/// The two times of an evaluation.
+#[derive(Clone, Copy, Debug)]
+struct Moment {
+    /// When it is due: of alerts' states and of what templates ask.
+    slot: TimestampMs,
+    /// As of when the query is asked and its result written: earlier by the query offset.
+    data: TimestampMs,
+}
+
 struct TemplateQueries<'a> {
     evaluator: &'a dyn RuleEvaluator,
     at: TimestampMs,
@@ -151,11 +160,11 @@ impl RuleRuntime {
 
     fn evaluate(
         &mut self,
-        at: TimestampMs,
+        moment: Moment,
         limit: usize,
         resources: &Resources,
     ) -> Result<Vec<Transition>, String> {
-        let result = resources.evaluator.instant(self.rule.expr(), at)?.into_samples();
+        let result = resources.evaluator.instant(self.rule.expr(), moment.data)?.into_samples();
         let (samples, transitions) = match self.rule.as_ref() {
             Rule::Recording(rule) => {
                 let samples = record(rule, result, limit).map_err(|error| error.to_string())?;
@@ -168,9 +177,10 @@ impl RuleRuntime {
                 )
             }
             Rule::Alerting(rule) => {
-                let queries = TemplateQueries { evaluator: resources.evaluator.as_ref(), at };
+                let queries =
+                    TemplateQueries { evaluator: resources.evaluator.as_ref(), at: moment.slot };
                 let context = EvaluationContext {
-                    now: at,
+                    now: moment.slot,
                     limit,
                     external_labels: &resources.external_labels,
                     external_url: &resources.external_url,
@@ -194,7 +204,7 @@ impl RuleRuntime {
             }
         };
         let vanished = self.tracker.advance(samples.iter().map(|(labels, _)| labels));
-        match self.writer.write(resources.sink.as_ref(), at, &samples, &vanished) {
+        match self.writer.write(resources.sink.as_ref(), moment.data, &samples, &vanished) {
             Ok(()) => Ok(transitions),
             Err(error) => {
                 self.tracker.not_marked(vanished);
@@ -206,13 +216,13 @@ impl RuleRuntime {
     /// Evaluates, and notes how that went and how long it took.
     fn timed(
         &mut self,
-        at: TimestampMs,
+        moment: Moment,
         limit: usize,
         resources: &Resources,
     ) -> Result<Vec<Transition>, RuleFailure> {
         let started = resources.clock.monotonic();
         resources.metrics.evaluations.inc();
-        let outcome = self.evaluate(at, limit, resources).map_err(|why| {
+        let outcome = self.evaluate(moment, limit, resources).map_err(|why| {
             resources.metrics.evaluation_failures.inc();
             let again = matches!(self.health, RuleHealth::Failed(_));
             RuleFailure { rule: self.rule.name().to_owned(), why, again }
@@ -222,7 +232,7 @@ impl RuleRuntime {
             Err(failure) => RuleHealth::Failed(failure.why.clone()),
         };
         self.duration_s = resources.clock.monotonic().since(started).as_secs_f64();
-        self.evaluated_at = Some(at);
+        self.evaluated_at = Some(moment.slot);
         outcome
     }
 
@@ -286,31 +296,31 @@ impl GroupRuntime {
         rules.chain(self.orphans).collect()
     }
 
-    /// Evaluates all rules, as of `slot` less the query offset. Each rule sees what those before it wrote; those that do
+    /// Evaluates all rules at `slot`; they ask and write as of that less the query offset. Each rule sees what those before it wrote; those that do
     /// not depend on each other run side by side where there are turns for that.
     pub(crate) fn evaluate(&mut self, slot: TimestampMs, resources: &Resources) -> Evaluated {
-        let at = slot - self.query_offset;
+        let moment = Moment { slot, data: slot - self.query_offset };
         let started = resources.clock.monotonic();
         let mut evaluated = Evaluated::default();
-        self.mark_orphans(at, resources, &mut evaluated);
+        self.mark_orphans(moment.data, resources, &mut evaluated);
         match &resources.side_turns {
             None => {
                 for rule in &mut self.rules {
-                    let outcome = rule.timed(at, self.limit, resources);
+                    let outcome = rule.timed(moment, self.limit, resources);
                     evaluated.take(outcome);
                 }
             }
             Some(turns) => {
                 for batch in &self.batches {
                     let outcomes = side_by_side(&mut self.rules, batch, turns, |rule| {
-                        rule.timed(at, self.limit, resources)
+                        rule.timed(moment, self.limit, resources)
                     });
                     outcomes.into_iter().for_each(|outcome| evaluated.take(outcome));
                 }
             }
         }
         self.duration_s = resources.clock.monotonic().since(started).as_secs_f64();
-        self.evaluated_at = Some(at);
+        self.evaluated_at = Some(slot);
         resources.metrics.evaluation_duration.observe(self.duration_s);
         evaluated
     }
@@ -333,13 +343,15 @@ impl GroupRuntime {
         }
     }
 
-    /// Alerts of all rules that the notifier is to hear of, with the query they come from.
+    /// Alerts that the notifier is to hear of, with the query they come from; none of rules that failed: what they knew
+    /// ends by itself where it was told.
     pub(crate) fn alerts_to_send(
         &self,
         now: TimestampMs,
         resend_delay: DurationMs,
     ) -> impl Iterator<Item = (&Rule, &AlertInstance)> {
-        self.rules.iter().flat_map(move |rule| {
+        let told = self.rules.iter().filter(|rule| !matches!(rule.health, RuleHealth::Failed(_)));
+        told.flat_map(move |rule| {
             let alerts = rule.state.instances.values();
             alerts
                 .filter(move |alert| alert.needs_sending(now, resend_delay))
@@ -349,7 +361,8 @@ impl GroupRuntime {
 
     /// Notes that all of [`GroupRuntime::alerts_to_send`] were handed over.
     pub(crate) fn note_sent(&mut self, now: TimestampMs, resend_delay: DurationMs) {
-        for rule in &mut self.rules {
+        let is_told = |rule: &&mut RuleRuntime| !matches!(rule.health, RuleHealth::Failed(_));
+        for rule in self.rules.iter_mut().filter(is_told) {
             for alert in rule.state.instances.values_mut() {
                 if alert.needs_sending(now, resend_delay) {
                     alert.last_sent_at = Some(now);
@@ -358,7 +371,7 @@ impl GroupRuntime {
         }
     }
 
-    /// Time of the last evaluation, the query offset taken off.
+    /// Time of the last evaluation.
     pub(crate) const fn evaluated_at(&self) -> Option<TimestampMs> {
         self.evaluated_at
     }

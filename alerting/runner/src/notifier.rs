@@ -192,6 +192,10 @@ impl NotifierTask {
 
     async fn save_silences(&self, silences: &Silences) -> Result<(), String> {
         let payload = silences::encode(silences).map_err(|error| error.to_string())?;
+        if payload.len() > silences::BYTES_MAX {
+            let (bytes, most) = (payload.len(), silences::BYTES_MAX);
+            return Err(format!("they would have {bytes} bytes, and at most {most} are kept"));
+        }
         let dir = Arc::clone(&self.dir);
         let written = tokio::task::spawn_blocking(move || {
             state_file::write(dir.as_ref(), silences::FILE, silences::MAGIC, &payload)

@@ -6,13 +6,17 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use swell_env::Dir;
 use swell_model::{MatchOp, Matcher, TimestampMs};
-use swell_route::{Silence, SilenceDraft, Silences};
+use swell_route::{
+    SILENCE_MATCHERS_MAX, SILENCE_PATTERN_BYTES_MAX, Silence, SilenceDraft, Silences,
+};
 
 use crate::http::rfc3339;
 use crate::state_file::{self, StateFileError};
 
 pub(crate) const FILE: &str = "silences";
 pub(crate) const MAGIC: &str = "SWELLSILENCES";
+/// Bytes of all silences as they are kept: what each change writes, and each start reads.
+pub(crate) const BYTES_MAX: usize = 16 << 20;
 
 /// A matcher, in the form of Alertmanager's API.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -97,6 +101,17 @@ impl SilenceJson {
 
     /// What is asked for; without a start, from `now` on.
     pub(crate) fn draft(self, now: TimestampMs) -> Result<SilenceDraft, String> {
+        let count = self.matchers.len();
+        if count > SILENCE_MATCHERS_MAX {
+            return Err(format!("{count} matchers: at most {SILENCE_MATCHERS_MAX} are taken"));
+        }
+        let patterns = self.matchers.iter().filter(|it| it.is_regex);
+        let bytes: usize = patterns.map(|it| it.value.len()).sum();
+        if bytes > SILENCE_PATTERN_BYTES_MAX {
+            return Err(format!(
+                "patterns of {bytes} bytes: at most {SILENCE_PATTERN_BYTES_MAX} are taken"
+            ));
+        }
         let matchers: Result<Vec<Matcher>, String> =
             self.matchers.into_iter().map(MatcherJson::check).collect();
         Ok(SilenceDraft {
@@ -216,6 +231,20 @@ mod tests {
             let fault = posted(text).expect_err("refused");
             assert!(fault.contains(part), "{fault}");
         }
+    }
+
+    #[test]
+    fn many_matchers_and_long_patterns_are_refused_before_they_are_compiled() {
+        let asked = |matchers: Vec<Value>| {
+            let asked = json!({"matchers": matchers, "endsAt": "2023-11-15T00:00:00Z"});
+            posted(&asked.to_string())
+        };
+        let one = |value: &str| json!({"name": "a", "value": value, "isRegex": true});
+        let fault = asked(vec![one("x"); 65]).expect_err("too many");
+        assert!(fault.contains("65 matchers"), "{fault}");
+        let fault = asked(vec![one(&"x".repeat(5_000)); 2]).expect_err("too long");
+        assert!(fault.contains("10000 bytes"), "{fault}");
+        asked(vec![one("x"); 64]).expect("as many as may be");
     }
 
     #[test]

@@ -81,6 +81,10 @@ pub(crate) fn write(
     payload: &[u8],
 ) -> Result<(), StateWriteError> {
     let replace = || -> io::Result<()> {
+        if payload.len() as u64 > LEN_MAX_BYTES / 2 {
+            let text = format!("{} bytes are more than a start would read back", payload.len());
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
+        }
         let fresh = format!("{file}.new");
         match dir.remove(&fresh) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

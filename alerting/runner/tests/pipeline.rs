@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::extract::State;
@@ -31,11 +31,14 @@ use tower::ServiceExt as _;
 struct Script {
     hosts: Mutex<BTreeMap<String, f64>>,
     calls: AtomicU64,
+    /// As of when was asked last, milliseconds.
+    asked_at: AtomicI64,
 }
 
 impl RuleEvaluator for Script {
-    fn instant(&self, expr: &Expr, _at: TimestampMs) -> Result<InstantValue, String> {
+    fn instant(&self, expr: &Expr, at: TimestampMs) -> Result<InstantValue, String> {
         self.calls.fetch_add(1, Ordering::SeqCst);
+        self.asked_at.store(at.0, Ordering::SeqCst);
         if expr.to_string().contains("broken") {
             return Err("the query failed".into());
         }
@@ -168,7 +171,11 @@ receivers: [{{name: r, webhook_configs: [{{url: '{url}'}}]}}]
     }
 
     fn start(&self) -> Running {
-        let rules = load_rules("rules.yml", RULES).expect("the rules are valid");
+        self.start_with(RULES)
+    }
+
+    fn start_with(&self, rules: &str) -> Running {
+        let rules = load_rules("rules.yml", rules).expect("the rules are valid");
         let notifier = load_notifier("alertmanager.yml", &self.config, &[], PathBuf::new())
             .expect("the configuration is valid");
         let dependencies = Dependencies {
@@ -301,6 +308,28 @@ async fn an_alert_is_told_once_grouped_and_then_resolved() {
         (&latest["state"], &latest["attempts"], &latest["resolved"]),
         (&"delivered".into(), &1.into(), &2.into())
     );
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_query_offset_shifts_what_is_asked_and_no_alert() {
+    let world = World::new().await;
+    world.set(&["a"]);
+    let rules = RULES.replace("interval: 50ms", "interval: 50ms\n  query_offset: 10m");
+    let running = world.start_with(&rules);
+    wait_for("the alert", || world.hook.count() == 1).await;
+    // It would be over at once, if its end were counted from when the query is asked for.
+    world.evaluations(10).await;
+    let (_, alerts) = running.get("/api/v2/alerts").await;
+    assert_eq!(alerts[0]["status"]["state"], "active", "{alerts}");
+    let now = SystemClock::new().now();
+    let asked = now.since(TimestampMs(world.script.asked_at.load(Ordering::SeqCst)));
+    assert!((600_000..630_000).contains(&asked.0), "{asked:?}");
+    let (_, groups) = running.get("/api/v1/rules").await;
+    let evaluated = groups["data"]["groups"][0]["lastEvaluation"].as_str().expect("a time");
+    let evaluated: jiff::Timestamp = evaluated.parse().expect("RFC 3339");
+    assert!((now.0 - evaluated.as_millisecond()).abs() < 30_000, "{evaluated}");
+    assert!(world.hook.arrived.lock().iter().all(|it| it["status"] == "firing"));
     running.stop().await;
 }
 

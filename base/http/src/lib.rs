@@ -17,6 +17,7 @@ mod metrics;
 mod patience;
 mod peer;
 mod port_holder;
+mod privileged;
 mod requests;
 mod server;
 
@@ -27,4 +28,5 @@ pub use gate::{Authenticated, Gate, GateRules, NoBcryptHash};
 pub use intake::{Intake, IntakeConfig, IntakeError, TakenBody, plain_text};
 pub use metrics::HttpMetrics;
 pub use peer::{Peer, PeerCertificate};
+pub use privileged::{Privileged, Refused};
 pub use server::{RouterSwitch, Server};

@@ -18,8 +18,8 @@ use swell_telemetry::chain;
 use crate::answer::success;
 use crate::error::ApiError;
 use crate::params::Params;
-use crate::privileged::Privileged;
 use crate::service::Api;
+use swell_http::Privileged;
 
 /// Proof that the admin API is on, and open to who asks.
 pub(crate) struct Allowed;

@@ -27,7 +27,6 @@ mod metrics;
 mod notices;
 mod operations;
 mod params;
-mod privileged;
 mod query;
 mod remote_read;
 mod search;

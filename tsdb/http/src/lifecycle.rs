@@ -7,8 +7,8 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::privileged::{Privileged, Refused};
 use crate::service::Api;
+use swell_http::{Privileged, Refused};
 
 /// Commands that may wait for the one before them.
 const COMMANDS_MAX: usize = 4;

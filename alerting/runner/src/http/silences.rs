@@ -5,6 +5,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use http::StatusCode;
 use serde_json::{Value, json};
+use swell_http::{Privileged, Refused};
 use swell_model::{Labels, Matcher, TimestampMs};
 use swell_route::{Silence, SilenceFault, SilenceState, matches_all, parse_fallback};
 use tokio::sync::oneshot;
@@ -29,6 +30,12 @@ impl From<SilenceRefusal> for ApiError {
             SilenceRefusal::NotWritten(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self(code, refusal.to_string())
+    }
+}
+
+impl From<Refused> for ApiError {
+    fn from(refused: Refused) -> Self {
+        Self(StatusCode::FORBIDDEN, refused.to_string())
     }
 }
 
@@ -90,8 +97,10 @@ fn order(silence: &Silence, now: TimestampMs) -> (SilenceState, i64) {
 
 async fn post_silence(
     State(handle): State<AlertingHandle>,
+    privileged: Result<Privileged, Refused>,
     Json(posted): Json<SilenceJson>,
 ) -> Result<Json<Value>, ApiError> {
+    privileged?;
     let draft = posted.draft(handle.shared.clock.now()).map_err(bad_request)?;
     let id = ask(&handle, |reply| Command::Silence(Box::new(draft), reply)).await?;
     Ok(Json(json!({"silenceID": id})))
@@ -109,8 +118,10 @@ async fn silence(
 
 async fn expire(
     State(handle): State<AlertingHandle>,
+    privileged: Result<Privileged, Refused>,
     Path(id): Path<String>,
 ) -> Result<StatusCode, ApiError> {
+    privileged?;
     ask(&handle, |reply| Command::Expire(id, reply)).await?;
     Ok(StatusCode::OK)
 }

@@ -3,19 +3,19 @@
 
 use std::net::IpAddr;
 
+use crate::{Authenticated, Peer};
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use swell_http::{Authenticated, Peer};
 
 /// Proof that a request comes from a known user or this host, and from no page of another origin.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Privileged(());
+pub struct Privileged(());
 
 /// Why a request is not privileged.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Refused {
+pub enum Refused {
     /// It comes from a page of another origin.
     #[error("calls that change data are refused to pages of {origin}")]
     Origin {
