@@ -100,6 +100,8 @@ impl TokenSource {
         let client = HttpClient::new(ClientOptions {
             tls: options.tls.clone(),
             proxy: options.proxy.clone(),
+            // The form may hold the secret, which is for the server that is configured.
+            follow_redirects: false,
             ..ClientOptions::default()
         })?;
         Ok(Self { options: options.clone(), client, newest: Mutex::new(None) })

@@ -36,9 +36,12 @@ impl Inner {
             return Ok(());
         }
         while self.flush_window(report, |head| Some(window_of(head.start_incl, FLUSH_SPAN)))? {}
+        // Late ones of times ahead as well: below the new floor they would wait, and hold the log, until these times come.
+        while self.flush_late_window(report)? {}
         let mut writer = self.commit.lock();
         let mut state = self.state.write();
-        if state.head.flushable().is_some() {
+        let late_ahead = state.head.late_range().is_some_and(|range| range.end_incl > allowed);
+        if late_ahead || state.head.flushable().is_some() {
             // Came meanwhile, for a window that began meanwhile: the next run sees to it.
             return Ok(());
         }

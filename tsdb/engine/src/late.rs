@@ -35,7 +35,10 @@ impl Inner {
     }
 
     /// Writes those of the oldest window; gives whether there was one.
-    fn flush_late_window(&self, report: &mut MaintainReport) -> Result<bool, MaintainError> {
+    pub(crate) fn flush_late_window(
+        &self,
+        report: &mut MaintainReport,
+    ) -> Result<bool, MaintainError> {
         let (window, mark, deletions) = {
             let writer = self.commit.lock();
             let state = self.state.read();

@@ -401,9 +401,13 @@ impl Inner {
         let coarse: Vec<BlockMeta> =
             self.state.read().coarse.iter().map(|block| block.meta.clone()).collect();
         let coarse_bytes: u64 = coarse.iter().map(|meta| meta.file_bytes).sum();
+        let ahead = blocks.iter().map(|block| &block.meta).filter(|meta| !self.is_come(meta));
+        let ahead_bytes: u64 = ahead.map(|meta| meta.file_bytes).sum();
         let limits = self.retention();
-        // Aggregates have half at most: what they take above goes from them, not from samples.
-        let size_bytes = limits.size_bytes.map(|limit| limit - coarse_bytes.min(limit / 2));
+        // Aggregates, and what lies ahead of the clock, have half at most: what they take above goes from them or waits,
+        // and not from samples.
+        let others = coarse_bytes + ahead_bytes;
+        let size_bytes = limits.size_bytes.map(|limit| limit - others.min(limit / 2));
         // What is not aggregated yet stays until it is.
         let due = self.due_downsampling(backoff);
         let first_due = due.iter().map(|rewrite| rewrite.window.0).min();

@@ -175,6 +175,27 @@ fn a_clock_that_is_ahead_at_start_shuts_out_nothing_and_is_forgotten() {
     }
 }
 
+/// They would hold the log, below a floor that has come down, until their times come.
+#[test]
+fn late_samples_of_times_ahead_hold_no_log() {
+    let window = DurationMs(3 * HOUR);
+    let mut world = World::new(0, false, Config { out_of_order_window: window, ..settings() });
+    world.run(200);
+    world.jump(10 * DAY);
+    world.run(300);
+    let now = world.clock.now().0;
+    let late = (1..18).map(|nr| world.take(now - nr * 10 * MINUTE + 1, &[11])).sum::<usize>();
+    assert!(late > 0, "some came late");
+    world.jump(0);
+    world.run(8 * 60);
+    world.check("set right");
+    assert_eq!(world.metric("swell_tsdb_clock_returns_total"), 1.0);
+    let segment_count = world.db().status().wal.segment_count;
+    assert!(segment_count < 8, "{segment_count} segments are kept");
+    world.restart();
+    world.check("restarted");
+}
+
 /// A machine that slept: its clock is right, and only the monotonic one did not go on.
 #[test]
 fn a_jump_that_is_right_costs_nothing() {

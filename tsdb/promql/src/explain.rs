@@ -8,12 +8,15 @@ use crate::eval::{Grid, grid_of, instant_reach, reached, subquery_grid};
 use crate::params::{Budget, EvalParams};
 use crate::plan::{Node, NodeKind, WindowSource, plan};
 
+/// Parts contain each other, so that whole texts would be many times the query.
+pub const TEXT_CHARS_MAX: usize = 200;
+
 /// One part of a query.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Explained {
     /// What is done: `selector`, `range selector`, `subquery`, `call rate`, `aggregate sum`, `binary +`, …
     pub operation: String,
-    /// Where it stands in the query.
+    /// The first [`TEXT_CHARS_MAX`] characters of where it stands in the query.
     pub text: String,
     /// Type of its value.
     pub value_type: &'static str,
@@ -112,7 +115,7 @@ impl Explainer<'_> {
         };
         Explained {
             operation,
-            text: node.span.text(self.query).to_owned(),
+            text: node.span.text(self.query).chars().take(TEXT_CHARS_MAX).collect(),
             value_type: node.value_type.documented(),
             steps: grid.count,
             reads,

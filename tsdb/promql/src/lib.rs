@@ -23,7 +23,7 @@ mod workers;
 pub use annotations::Annotation;
 pub use error::EvalError;
 pub use eval::evaluate;
-pub use explain::{Explained, Read, explain};
+pub use explain::{Explained, Read, TEXT_CHARS_MAX, explain};
 pub use histogram_text::histogram_text;
 pub use params::{Budget, EvalParams, Features, QueryKind};
 pub use value::{

@@ -1,4 +1,4 @@
-//! Sending by remote write, 1.0 and 2.0, as Prometheus' `remote_write:` describes it (ADR 029).
+//! Sending by remote write, 1.0 and 2.0, as Prometheus' `remote_write:` describes it (ADR 033).
 //!
 //! A queue follows the database's log ([`swell_engine::LogFollower`]) from a place that it writes down, so the log is the
 //! queue: what waits in memory is bounded, and an outage or a restart costs nothing that the log still holds. A

@@ -214,7 +214,10 @@ impl SendMetrics {
 
     /// The metrics of a queue.
     pub(crate) fn queue(&self, config: &QueueConfig) -> QueueMetrics {
-        let url = swell_http_client::without_user(&config.url).to_string();
+        // Keys of services stand in queries.
+        let mut url = swell_http_client::without_user(&config.url);
+        url.set_query(None);
+        let url = url.to_string();
         let labels = [config.name.as_str(), url.as_str()];
         let metrics = QueueMetrics {
             sent: self.sent.of(&labels),

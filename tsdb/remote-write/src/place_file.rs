@@ -170,7 +170,10 @@ pub(crate) fn remove_others<'q>(
     dir: &dyn Dir,
     queues: impl Iterator<Item = &'q str>,
 ) -> Result<Vec<String>, PlaceFileError> {
-    let kept: Vec<String> = queues.map(|queue| format!("{}{SUFFIX}", stem(queue))).collect();
+    // Those that run may be writing theirs.
+    let names =
+        |queue| [SUFFIX, SUFFIX_UNFINISHED].map(|suffix| format!("{}{suffix}", stem(queue)));
+    let kept: Vec<String> = queues.flat_map(names).collect();
     let fault = |action, file: &str| {
         let file = file.to_owned();
         move |source| PlaceFileError::Io { action, file, source }
@@ -182,7 +185,10 @@ pub(crate) fn remove_others<'q>(
     let others: Vec<String> =
         entries.into_iter().map(|entry| entry.name).filter(is_other).collect();
     for name in &others {
-        dir.remove(name).map_err(fault("remove", name))?;
+        match dir.remove(name) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            outcome => outcome.map_err(fault("remove", name))?,
+        }
     }
     Ok(others)
 }

@@ -177,10 +177,16 @@ impl Queue {
                     queue = config.name,
                     "the file of the place in the log is damaged: sending goes on with what is stored from now on"
                 );
+                metrics.place_failures.inc();
                 vec![end; batching.shards_min]
             }
         };
-        file.write(&places)?;
+        // On a full disk as well queries go on, and so does sending: later places are written anew.
+        if let Err(failure) = file.write(&places) {
+            metrics.place_failures.inc();
+            let error = chain(&failure);
+            error!(queue = config.name, error, "the place in the log was not written down");
+        }
         let oldest = places.iter().min().copied().unwrap_or(end);
         let follower = deps.db.follow_log(oldest.segment);
         let reader = Box::new(Reader::new(follower, Arc::clone(&config), oldest));

@@ -65,6 +65,16 @@ pub(crate) struct Portion {
     pub(crate) damaged_bytes: u64,
 }
 
+impl Portion {
+    /// Whether something was read that would be lost with it.
+    fn has_anything(&self) -> bool {
+        !self.points.is_empty()
+            || self.record_count > 0
+            || self.lost_segments > 0
+            || self.damaged_bytes > 0
+    }
+}
+
 impl Reader {
     /// A reader that hands out what comes behind a place.
     pub(crate) fn new(follower: LogFollower, config: Arc<QueueConfig>, behind: Place) -> Self {
@@ -92,7 +102,13 @@ impl Reader {
                 portion.points.push((at, point));
                 continue;
             }
-            match self.follower.read_next()? {
+            let next = match self.follower.read_next() {
+                Ok(next) => next,
+                // What was read by now is handed out first: the error comes again.
+                Err(_) if portion.has_anything() => break,
+                Err(error) => return Err(error),
+            };
+            match next {
                 None => {
                     portion.is_at_end = true;
                     break;
@@ -225,5 +241,95 @@ impl Found<'_> {
             }
             Some(Slot::Unknown) | None => self.portion.unknown += 1,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use swell_engine::{Config, Db};
+    use swell_env::{FsDir, SystemClock};
+    use swell_http_client::ClientOptions;
+    use swell_model::{Batch, Row, SampleSink as _, TimestampMs};
+
+    use super::*;
+    use crate::config::{Batching, Rewrite};
+
+    fn config() -> Arc<QueueConfig> {
+        Arc::new(QueueConfig {
+            name: "q".to_owned(),
+            url: "http://127.0.0.1:9/".parse().expect("a URL"),
+            client: ClientOptions::default(),
+            timeout: std::time::Duration::from_secs(1),
+            message: Message::V1,
+            send_exemplars: false,
+            send_histograms: false,
+            rewrite: Rewrite {
+                text: String::new(),
+                apply: Arc::new(|labels| Some(labels.clone())),
+            },
+            batching: Batching::standard(),
+            metadata: None,
+        })
+    }
+
+    fn open(root: &std::path::Path) -> Db {
+        let dir = Arc::new(FsDir::open(root).expect("a directory"));
+        let registry = swell_telemetry::Registry::new();
+        Db::open(dir, Config::standard(), Arc::new(SystemClock::new()), &registry).expect("opens")
+    }
+
+    fn append(db: &Db, values: [f64; 3]) {
+        let now = swell_env::Clock::now(&SystemClock::new());
+        for (nr, value) in values.into_iter().enumerate() {
+            let labels = Labels::from_pairs([("__name__", format!("m{nr}"))]);
+            let series = db.resolve(&labels).expect("good labels");
+            let row = Row::new(TimestampMs(now.0), vec![series], vec![value]);
+            db.append(&Batch::of_rows(vec![row])).expect("stored");
+        }
+    }
+
+    fn values(portion: &Portion) -> Vec<f64> {
+        let points = portion.points.iter();
+        points
+            .map(|(_, point)| match point.value {
+                Value::Float(value) => value,
+                _ => panic!("a float"),
+            })
+            .collect()
+    }
+
+    /// A segment that cannot be opened costs nothing of what was read before it.
+    #[test]
+    fn what_was_read_before_an_error_is_handed_out() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let db = open(folder.path());
+        append(&db, [1.0, 2.0, 3.0]);
+        let first = db.log_end().segment_nr;
+        drop(db);
+        // A start begins a segment.
+        let db = open(folder.path());
+        append(&db, [4.0, 5.0, 6.0]);
+        let last = db.log_end().segment_nr;
+        assert!(first < last);
+        let mut segments: Vec<_> = std::fs::read_dir(folder.path().join("wal"))
+            .expect("readable")
+            .map(|entry| entry.expect("readable").path())
+            .collect();
+        segments.sort();
+        let newest = segments.pop().expect("segments");
+        let aside = folder.path().join("aside");
+        std::fs::rename(&newest, &aside).expect("moved");
+        std::fs::create_dir(&newest).expect("made");
+        let mut reader = Reader::new(db.follow_log(first), config(), Place::default());
+        let settled = Place::default();
+        let portion = reader.read(settled).expect("what could be read");
+        assert_eq!(values(&portion), [1.0, 2.0, 3.0]);
+        assert!(!portion.is_at_end);
+        reader.read(settled).expect_err("a folder is no segment");
+        std::fs::remove_dir(&newest).expect("removed");
+        std::fs::rename(&aside, &newest).expect("moved back");
+        let portion = reader.read(settled).expect("readable again");
+        assert_eq!(values(&portion), [4.0, 5.0, 6.0]);
+        assert!(portion.is_at_end);
     }
 }

@@ -151,17 +151,6 @@ impl RemoteSender {
         // Until those that go on have taken hold themselves.
         let _held = stop_all(ended).await;
         let names: BTreeSet<String> = wanted.keys().map(|name| (*name).to_owned()).collect();
-        let dir = Arc::clone(&self.deps.dir);
-        let gone = tokio::task::spawn_blocking(move || {
-            place_file::remove_others(&*dir, names.iter().map(String::as_str))
-        });
-        let gone = gone.await.map_err(|panic| SendError::Place {
-            queue: "all".to_owned(),
-            source: Box::new(panic),
-        })?;
-        for file in gone.map_err(SendError::place("all"))? {
-            info!(file, "the place of a queue that is not configured any more is forgotten");
-        }
         let mut outcome = Ok(());
         for (config, transport) in prepared.0 {
             if !self.running.lock().contains_key(&config.name)
@@ -171,7 +160,31 @@ impl RemoteSender {
                 outcome = Err(error);
             }
         }
+        self.forget_others(names).await;
         outcome
+    }
+
+    /// Removes the places of queues that are not configured. One that stays does no harm.
+    async fn forget_others(&self, names: BTreeSet<String>) {
+        let dir = Arc::clone(&self.deps.dir);
+        let gone = tokio::task::spawn_blocking(move || {
+            place_file::remove_others(&*dir, names.iter().map(String::as_str))
+        });
+        match gone.await {
+            Ok(Ok(files)) => {
+                for file in files {
+                    info!(
+                        file,
+                        "the place of a queue that is not configured any more is forgotten"
+                    );
+                }
+            }
+            Ok(Err(failure)) => {
+                let error = swell_telemetry::chain(&failure);
+                tracing::warn!(error, "places of queues that are gone stay");
+            }
+            Err(failure) => tracing::error!(%failure, "places of queues that are gone stay"),
+        }
     }
 
     fn start(&self, config: Arc<QueueConfig>, transport: Transport) -> Result<(), SendError> {

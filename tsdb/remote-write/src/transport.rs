@@ -81,18 +81,17 @@ impl Transport {
             headers: self.headers(attempt),
             body,
         };
-        let asked = async {
-            let response = self.client.send(&request).await?;
-            let received = received(&response);
-            // An answer that breaks off is one all the same.
-            let text = match read_body(response, ANSWER_MAX_BYTES).await {
-                Ok(body) => first_line(&body),
-                Err(error) => chain(&error),
-            };
-            Ok(Received { text, ..received })
+        let response = tokio::time::timeout(self.timeout, self.client.send(&request)).await;
+        let response = response.map_err(|_| TransportError::Timeout(self.timeout))??;
+        let received = received(&response);
+        // An answer that breaks off, or never ends, is one all the same.
+        let body = read_body(response, ANSWER_MAX_BYTES);
+        let text = match tokio::time::timeout(self.timeout, body).await {
+            Ok(Ok(body)) => first_line(&body),
+            Ok(Err(error)) => chain(&error),
+            Err(_) => format!("its text did not come within {:?}", self.timeout),
         };
-        let outcome = tokio::time::timeout(self.timeout, asked).await;
-        outcome.unwrap_or(Err(TransportError::Timeout(self.timeout)))
+        Ok(Received { text, ..received })
     }
 
     fn headers(&self, attempt: u32) -> HeaderMap {

@@ -20,8 +20,10 @@ use super::plan::{self, Verdict};
 use super::{AlertRelabel, ForwardLimits, shown};
 use crate::backoff::Backoff;
 
-/// Bytes of a refusal that are told.
-const ANSWER_BYTES_MAX: u64 = 1024;
+/// Bytes of an answer that are read.
+const ANSWER_BYTES_MAX: u64 = 64 << 10;
+/// Characters of a refusal that are told.
+const TOLD_CHARS: usize = 1000;
 
 /// How an Alertmanager is asked; a reload replaces it.
 #[derive(Clone)]
@@ -240,7 +242,9 @@ async fn post(client: &HttpClient, request: &HttpRequest) -> Outcome {
     // Read to the end also where nothing is told, so that the connection can be used again.
     let body = swell_http_client::read_body(response, ANSWER_BYTES_MAX).await;
     let why = || {
-        let text = body.map(|body| String::from_utf8_lossy(&body).trim().to_owned());
+        let text = body.map(|body| {
+            String::from_utf8_lossy(&body).trim().chars().take(TOLD_CHARS).collect::<String>()
+        });
         format!("{status}: {}", text.unwrap_or_else(|error| swell_telemetry::chain(&error)))
     };
     match verdict {

@@ -21,8 +21,8 @@ const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(15);
 /// and a start after a kill has to read that.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Queries of rules that are noted beside those of clients: few run at once.
-const RULE_QUERIES: usize = 16;
+/// Groups of rules that may be evaluated at once, each with a query of its own.
+const GROUP_QUERIES: usize = 16;
 
 /// Opens the storage below the data directory: its blocks answer, the rest is for [`replay`].
 pub(crate) async fn begin(
@@ -51,7 +51,7 @@ pub(crate) fn active_queries(
     clock: &Arc<dyn Clock>,
 ) -> Arc<ActiveQueries> {
     let path = data_dir.join("queries.active");
-    let count_max = config.query.concurrency_max + RULE_QUERIES;
+    let count_max = config.query.concurrency_max + GROUP_QUERIES + config.alerting.rules_at_once;
     match ActiveQueries::open(&path, count_max, clock.clone()) {
         Ok((queries, left)) => {
             for query in left {

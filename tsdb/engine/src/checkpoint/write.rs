@@ -93,9 +93,12 @@ impl Inner {
         }
         let fault = |source| MaintainError::Io { action: format!("remove {NAME}"), source };
         remove(&*self.dir, NAME).map_err(fault)?;
-        self.dir.sync_dir("").map_err(fault)?;
-        labels::remove_others(&*self.dir, None).map_err(fault)?;
+        // From here on no file of labels is named; one that stays goes with a later checkpoint.
         *self.saved.lock() = Saved::default();
+        self.dir.sync_dir("").map_err(fault)?;
+        if let Err(left) = labels::remove_others(&*self.dir, None) {
+            tracing::warn!(error = %left, "files of labels stay until a later checkpoint");
+        }
         Ok(())
     }
 

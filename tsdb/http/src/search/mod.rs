@@ -20,6 +20,8 @@ use crate::service::Api;
 
 /// Terms of one search at most.
 const TERMS_MAX: usize = 32;
+/// Characters of each: comparing takes as many steps for each of a name.
+const TERM_CHARS_MAX: usize = 256;
 /// Names that are found, and names in a line, unless told.
 const LIMIT_DEFAULT: usize = 100;
 /// How far back names are looked for unless told.
@@ -185,6 +187,11 @@ fn request(api: &Api, params: &Params) -> Result<Request, ApiError> {
     let terms = params.all("search[]");
     if terms.len() > TERMS_MAX {
         let told = format!("{} terms, at most {TERMS_MAX}", terms.len());
+        return Err(ApiError::bad_param("search[]", told));
+    }
+    if let Some(long) = terms.iter().find(|term| term.chars().count() > TERM_CHARS_MAX) {
+        let count = long.chars().count();
+        let told = format!("a term of {count} characters, at most {TERM_CHARS_MAX}");
         return Err(ApiError::bad_param("search[]", told));
     }
     let algorithm = match params.get("fuzz_alg") {
