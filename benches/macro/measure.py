@@ -38,10 +38,10 @@ def usage(pid):
 
 
 class Server:
-    """A server in a folder of its own."""
+    """A server in a folder of its own, or where another one was."""
 
-    def __init__(self, binary, *more):
-        self.folder = tempfile.mkdtemp(prefix="swell-bench-")
+    def __init__(self, binary, *more, folder=None):
+        self.folder = folder or tempfile.mkdtemp(prefix="swell-bench-")
         self.data = os.path.join(self.folder, "data")
         self.log_path = os.path.join(self.folder, "log")
         began = time.monotonic()

@@ -49,7 +49,7 @@ pub(crate) async fn stream(
     let (sender, mut receiver) = mpsc::channel::<Piece>(WAITING_MAX);
     let source = api.source.clone();
     let handle = Handle::current();
-    tokio::task::spawn_blocking(move || {
+    api.pool.spawn(move || {
         let deliver = |piece: Piece| {
             let sending = tokio::time::timeout(CLIENT_DEADLINE, sender.send(piece));
             matches!(handle.block_on(sending), Ok(Ok(())))

@@ -22,7 +22,7 @@ use crate::lifecycle::Lifecycle;
 use crate::metrics::QueryMetrics;
 use crate::notices::Notices;
 use crate::targets::TargetStatusSource;
-use crate::threads::Cores;
+use crate::threads::{Cores, QueryPool};
 
 /// Steps that the longest range query has: both of its ends count.
 const STEPS_MAX: usize = Budget::STEPS_MAX_DEFAULT + 1;
@@ -116,6 +116,7 @@ pub struct Api {
     metrics: QueryMetrics,
     slots: Arc<Semaphore>,
     cores: Arc<Cores>,
+    pub(crate) pool: QueryPool,
     /// Places to wait for a slot.
     waiting: Arc<Semaphore>,
     /// Turns of remote reads.
@@ -174,6 +175,7 @@ impl Api {
         Ok(Arc::new(Self {
             slots: Arc::new(Semaphore::new(config.concurrency_max)),
             cores: Cores::new(std::thread::available_parallelism().map_or(1, usize::from)),
+            pool: QueryPool::new(config.concurrency_max),
             waiting: Arc::new(Semaphore::new(config.concurrency_max * WAITING_PER_SLOT)),
             reads: Arc::new(Semaphore::new(config.remote_reads_max)),
             admin_turn: Arc::new(Semaphore::new(1)),
@@ -302,13 +304,13 @@ impl Api {
                         .map_err(|_| ApiError::timeout("the server is stopping"))?,
                 };
                 drop(place);
-                let done = tokio::task::spawn_blocking(move || {
+                let done = self.pool.spawn(move || {
                     let running = Running::begin(running);
                     let outcome = work();
                     drop((running, slot));
                     outcome
-                })
-                .await;
+                });
+                let done = done.await;
                 done.unwrap_or_else(|error| {
                     Err(ApiError::internal(format!("the query failed inside: {error}")))
                 })

@@ -1,10 +1,64 @@
-//! Threads for the parts of a query: never more at work than there are cores, over all queries. A query runs on a
-//! thread of its own; cores that no query uses help those that have much to do.
+//! Threads of queries. A query runs on a thread of its own; cores that no query uses help those that have much to do,
+//! never more at work than there are cores, over all queries.
+//!
+//! All of them are nicer than the process: where queries want more than there is, what stores samples and what tells of
+//! health get what they need first.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use swell_promql::Workers;
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinHandle;
+use tracing::debug;
+
+/// By so much queries are nicer: of a core that both want they get about a tenth, by the kernel's weights.
+const NICENESS: i32 = 10;
+
+/// The threads that queries run on. They are not those of other blocking work, since a thread that was nice once cannot
+/// be given its priority back.
+#[derive(Debug)]
+pub(crate) struct QueryPool(Option<Runtime>);
+
+impl QueryPool {
+    /// A pool without threads; up to `threads_max` are made as they are needed.
+    pub(crate) fn new(threads_max: usize) -> Self {
+        let runtime = Builder::new_current_thread()
+            .max_blocking_threads(threads_max.max(1))
+            .thread_name("query")
+            .on_thread_start(be_nice)
+            .build()
+            .expect("a runtime without timers and sockets needs nothing of the system");
+        Self(Some(runtime))
+    }
+
+    /// Runs work on one of the threads.
+    pub(crate) fn spawn<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> JoinHandle<T> {
+        self.0.as_ref().expect("it is there until it is dropped").spawn_blocking(work)
+    }
+}
+
+impl Drop for QueryPool {
+    fn drop(&mut self) {
+        // Queries that nobody waits for were told to stop, and are not waited for.
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Makes this thread nicer, and with it those that it starts.
+fn be_nice() {
+    let before = rustix::process::getpriority_process(None);
+    let nicer =
+        before.and_then(|before| rustix::process::setpriority_process(None, before + NICENESS));
+    if let Err(error) = nicer {
+        debug!(%error, "a thread of queries has the priority of the process");
+    }
+}
 
 /// Cores that no query uses.
 #[derive(Debug)]
@@ -94,6 +148,30 @@ mod tests {
     use std::sync::atomic::AtomicBool;
 
     use super::*;
+
+    #[test]
+    fn queries_and_their_helpers_are_nicer_than_the_process() {
+        let niceness = || rustix::process::getpriority_process(None).expect("it can be asked");
+        let before = niceness();
+        let pool = QueryPool::new(1);
+        let found = Arc::new(Mutex::new(HashSet::new()));
+        let (seen, cores) = (Arc::clone(&found), Cores::new(4));
+        let done = pool.spawn(move || {
+            let threads = cores.query();
+            let started = std::sync::Barrier::new(3);
+            threads.each(3, &|_| {
+                started.wait();
+                let thread = std::thread::current().id();
+                seen.lock().expect("no panics").insert((thread, niceness()));
+            });
+        });
+        Builder::new_current_thread().build().expect("a runtime").block_on(done).expect("done");
+        let found = found.lock().expect("no panics").clone();
+        assert_eq!(found.len(), 3, "{found:?}");
+        let expected = (before + NICENESS).min(19);
+        assert!(found.iter().all(|(_, niceness)| *niceness == expected), "{found:?}");
+        assert_eq!(niceness(), before, "this thread is as it was");
+    }
 
     #[test]
     fn each_piece_is_done_once_and_cores_come_back() {
