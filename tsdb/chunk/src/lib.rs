@@ -15,6 +15,7 @@ mod histograms;
 mod ints;
 mod tail;
 mod times;
+mod tokens;
 
 pub use bytes::{Cursor, put_varint, put_zigzag, varint_len};
 pub use decimal::{exact_exponent, exact_mantissa, float_of};

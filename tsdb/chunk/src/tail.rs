@@ -28,9 +28,10 @@
 
 use swell_model::STALE_NAN_BITS;
 
-use crate::bytes::{Cursor, put_varint, put_zigzag, unzigzag, varint_len, zigzag};
+use crate::bytes::{Cursor, put_varint, put_zigzag, unzigzag, zigzag};
 use crate::decimal::{EXPONENT_MAX, exact_exponent, exact_mantissa, float_of};
 use crate::error::DecodeError;
+use crate::tokens::Tokens;
 
 const RUN: u64 = 0;
 const DELTA: u64 = 1;
@@ -53,10 +54,10 @@ const STATE_INEXACT: u8 = 128;
 /// Rows that a tail may have.
 pub const TAIL_ROWS_MAX: u32 = u16::MAX as u32;
 
-/// The open end of one series. 56 bytes, and no others while the value stays what it was.
+/// The open end of one series. 56 bytes, and no others while it has few tokens: as long as the value stays what it was.
 #[derive(Clone, Debug, Default)]
 pub struct Tail {
-    tokens: Vec<u8>,
+    tokens: Tokens,
     last_bits: u64,
     mantissa: i64,
     delta: i64,
@@ -69,22 +70,6 @@ pub struct Tail {
     exponent_code: u8,
     /// Changes in a row that were no short decimals.
     inexact_count: u8,
-}
-
-/// The first buffer of tokens, the least that the system's allocator gives. It hands memory out in pieces of 16 bytes
-/// less the eight that it keeps for itself, so larger ones are 16 apart as well.
-const BUFFER_MIN_BYTES: usize = 24;
-const BUFFER_STEP_BYTES: usize = 16;
-
-/// The capacity after this one: a fifth more at least, so that copying stays cheap.
-const fn grown(capacity: usize) -> usize {
-    if capacity < BUFFER_MIN_BYTES {
-        return BUFFER_MIN_BYTES;
-    }
-    let steps = (capacity / 5).div_ceil(BUFFER_STEP_BYTES);
-    let steps = if steps == 0 { 1 } else { steps };
-    let above = (capacity - BUFFER_MIN_BYTES).div_ceil(BUFFER_STEP_BYTES) + steps;
-    BUFFER_MIN_BYTES + above * BUFFER_STEP_BYTES
 }
 
 /// After so many changes in a row that were no short decimals, only each so manyth is tried under all exponents.
@@ -122,19 +107,8 @@ impl Tail {
         }
     }
 
-    /// Appends a token, or what follows one. There is a buffer for each series that varies, so it grows in small steps:
-    /// doubling would leave a third of all of them empty.
     fn put(&mut self, token: u64) {
-        self.make_room(varint_len(token));
-        put_varint(&mut self.tokens, token);
-    }
-
-    #[inline]
-    fn make_room(&mut self, more: usize) {
-        let (len, capacity) = (self.tokens.len(), self.tokens.capacity());
-        if len + more > capacity {
-            self.tokens.reserve_exact(grown(capacity).max(len + more) - len);
-        }
+        self.tokens.put_varint(token);
     }
 
     fn push_change(&mut self, value: f64) {
@@ -165,8 +139,7 @@ impl Tail {
             }
             None => {
                 self.put(ESCAPE_BITS << 2 | ESCAPE);
-                self.make_room(size_of_val(&bits));
-                self.tokens.extend_from_slice(&bits.to_le_bytes());
+                self.tokens.extend(&bits.to_le_bytes());
             }
         }
     }
@@ -196,7 +169,7 @@ impl Tail {
 
     /// Appends a copy of the tokens for [`TailColumn::read`].
     pub fn copy_tokens(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.tokens);
+        out.extend_from_slice(self.tokens.as_slice());
         if self.run > 0 {
             put_varint(out, u64::from(self.run - 1) << 2 | RUN);
         }
@@ -220,7 +193,7 @@ impl Tail {
             | with(is_inexact, STATE_INEXACT);
         out.push(self.exponent_code | flags);
         put_varint(out, self.tokens.len() as u64);
-        out.extend_from_slice(&self.tokens);
+        out.extend_from_slice(self.tokens.as_slice());
         put_varint(out, u64::from(self.run));
         put_varint(out, u64::from(self.count));
         if self.exponent_code > 0 {
@@ -249,7 +222,7 @@ impl Tail {
             return Err(cursor.fault("an exponent is larger than any written"));
         }
         let len = cursor.count(cursor.remaining())?;
-        let tokens = cursor.take(len)?.to_vec();
+        let tokens = Tokens::of(cursor.take(len)?);
         let (run, count) = (read_rows(cursor)?, read_rows(cursor)?);
         let mut tail = Self { tokens, run, count, exponent_code, ..Self::default() };
         if let Some(exponent) = exponent_code.checked_sub(1) {
@@ -283,7 +256,7 @@ impl Tail {
     /// Heap bytes in use.
     #[must_use]
     pub const fn heap_bytes(&self) -> usize {
-        self.tokens.capacity()
+        self.tokens.heap_bytes()
     }
 
     /// Starts again at row 0 without values; [`Tail::last_value`] stays known.
@@ -419,10 +392,13 @@ mod tests {
             tail.push(row, f64::from(row * row % 1000));
             if tail.heap_bytes() != capacity {
                 (copied, capacity) = (copied + capacity, tail.heap_bytes());
-                assert_eq!(capacity % 16, 8, "what the allocator gives in any case");
+                assert!(capacity % 16 == 8, "what the allocator gives in any case");
             }
             let len = tail.tokens.len();
-            assert!(capacity <= len + len / 5 + BUFFER_MIN_BYTES, "{capacity} bytes for {len}");
+            assert!(
+                capacity <= len + len / 5 + crate::tokens::BUFFER_MIN_BYTES,
+                "{capacity} bytes for {len}"
+            );
         }
         assert!(copied < 8 * tail.tokens.len(), "{copied} bytes copied for {}", tail.tokens.len());
     }
@@ -451,6 +427,7 @@ mod tests {
         let state = |tail: &Tail| {
             let Tail { tokens, last_bits, mantissa, delta, .. } = tail.clone();
             let rows = (tail.run, tail.next_row, tail.count);
+            let tokens = tokens.as_slice().to_vec();
             (tokens, last_bits, mantissa, delta, rows, tail.exponent_code, tail.inexact_count)
         };
         state(a) == state(b)

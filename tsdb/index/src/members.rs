@@ -47,9 +47,13 @@ impl Members {
                     // Most labels of one series stay so.
                     runs.reserve_exact(1);
                 }
-                let last = spans(runs).next_back();
-                match last {
-                    Some((_, last)) if last >= member => self.insert_between(member),
+                match end_of(runs) {
+                    Some(end) if member < end => self.insert_between(member),
+                    Some(end) if member == end => {
+                        if let Some(run) = runs.last_mut() {
+                            run.upto += 1;
+                        }
+                    }
                     _ => self.push_run(member, member),
                 }
             }
@@ -64,7 +68,7 @@ impl Members {
     pub(crate) fn push_run(&mut self, first: u32, last: u32) {
         match self {
             Self::Runs(runs) => {
-                let touches = spans(runs).next_back().is_some_and(|(_, end)| end + 1 == first);
+                let touches = end_of(runs) == Some(first);
                 let more = last - first + 1;
                 let upto = runs.last().map_or(0, |run| run.upto) + more;
                 match runs.last_mut() {
@@ -227,6 +231,16 @@ fn spans(runs: &[Run]) -> impl DoubleEndedIterator<Item = (u32, u32)> + Clone {
     })
 }
 
+/// What follows the last member.
+fn end_of(runs: &[Run]) -> Option<u32> {
+    let (last, before) = match runs {
+        [.., before, last] => (last, before.upto),
+        [last] => (last, 0),
+        [] => return None,
+    };
+    Some(last.first + (last.upto - before))
+}
+
 /// Runs at the front that begin at the member or before: found in doubling steps, since the next one is near.
 fn behind(runs: &[Run], member: u32) -> usize {
     let mut step = 1;
@@ -243,12 +257,9 @@ fn is_in_run(runs: &[Run], at: usize, member: u32) -> bool {
     member - runs[at].first < runs[at].upto - before
 }
 
+/// One by one: a range would be kept as an interval, and these are short.
 fn bitmap_of(runs: &[Run]) -> RoaringBitmap {
-    let mut bitmap = RoaringBitmap::new();
-    for (first, last) in spans(runs) {
-        bitmap.insert_range(first..=last);
-    }
-    bitmap
+    spans(runs).flat_map(|(first, last)| first..=last).collect()
 }
 
 #[cfg(test)]
@@ -303,7 +314,15 @@ mod tests {
             members in prop::collection::btree_set(0u32..300, 0..200),
             list in prop::collection::btree_set(0u32..300, 0..200),
             few in any::<bool>(),
+            stretch in prop::sample::select(vec![1u32, 6]),
         ) {
+            // Of long runs there may be many.
+            let members: BTreeSet<u32> =
+                members.into_iter().filter(|member| member / stretch % 2 == 0 || stretch == 1).collect();
+            let members: BTreeSet<u32> = members
+                .into_iter()
+                .flat_map(|member| member / stretch * stretch..(member / stretch + 1) * stretch)
+                .collect();
             let mut set = Members::default();
             members.iter().for_each(|member| set.insert(*member));
             let mut list: Vec<u32> = list.into_iter().take(if few { 2 } else { 200 }).collect();

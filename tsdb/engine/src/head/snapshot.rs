@@ -273,7 +273,7 @@ fn open_column(series: &Series, rows: Arc<OpenRows>) -> OpenColumn {
 }
 
 fn tokens(tail: &Tail) -> Box<[u8]> {
-    let mut tokens = Vec::with_capacity(tail.heap_bytes() + 2);
+    let mut tokens = Vec::with_capacity(tail.token_bytes() + 3);
     tail.copy_tokens(&mut tokens);
     tokens.into()
 }

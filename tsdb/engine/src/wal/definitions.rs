@@ -65,6 +65,9 @@ impl<'t> Definitions<'t> {
     }
 }
 
+/// Labels that a series has as a rule, at most.
+const LABELS_EXPECTED: usize = 16;
+
 /// Series as they were written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct DefinedSeries<'p> {
@@ -84,10 +87,12 @@ impl<'p> DefinedSeries<'p> {
         }
         let text_count = defined.texts.len();
         let text = |cursor: &mut Cursor<'p>| {
-            let number = cursor.varint_u32()?;
-            let is_there = (number as usize) < text_count;
-            if is_there { Ok(number) } else { Err(cursor.fault("a label is missing")) }
+            let number = u32::try_from(cursor.varint()?).ok();
+            let number = number.filter(|number| (*number as usize) < text_count);
+            number.ok_or_else(|| cursor.fault("a label is missing"))
         };
+        // Each label takes two bytes at least.
+        defined.pairs.reserve((series_count * LABELS_EXPECTED).min(cursor.remaining() / 2));
         for _ in 0..series_count {
             for _ in 0..cursor.count(cursor.remaining())? {
                 defined.pairs.push((text(cursor)?, text(cursor)?));

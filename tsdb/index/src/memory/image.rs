@@ -79,18 +79,18 @@ pub(super) struct Changed {
 }
 
 /// Reads the pairs of a series over those of the one before, behind its `code`; `was` is told place and number of each
-/// that is replaced.
+/// that is replaced, unless all of them are: then they are in `before`.
 pub(super) fn read_numbers(
     code: u64,
     numbers: &mut Vec<u32>,
+    before: &mut Vec<u32>,
     cursor: &mut Cursor<'_>,
     mut was: impl FnMut(usize, u32),
 ) -> Result<Changed, IndexError> {
     let mut largest = 0;
     if code == WHOLE {
-        for (nr, number) in numbers.drain(..).enumerate() {
-            was(nr, number);
-        }
+        std::mem::swap(numbers, before);
+        numbers.clear();
         let mut last = 0;
         for _ in 0..cursor.count(cursor.remaining())? {
             last = add(last, cursor.zigzag()?)?;
@@ -295,7 +295,7 @@ impl ImageReader {
                 index.unused.push(idx);
                 continue;
             }
-            read_numbers(code, &mut self.numbers, cursor, |_, _| {})?;
+            read_numbers(code, &mut self.numbers, &mut Vec::new(), cursor, |_, _| {})?;
             check(&self.numbers, &index.pair_names)?;
             let hash = hash_of(&self.numbers, &index.pair_hashes);
             index.series.push(Some(index.lists.add(&self.numbers)));

@@ -260,10 +260,16 @@ pub struct TableReader {
     /// Pairs of the series before, and since which series each has stood there.
     numbers: Vec<u32>,
     since: Vec<u32>,
+    /// Made anew with each series that has other labels.
+    before: Vec<u32>,
+    going: Vec<u32>,
     /// By number of the pair.
     members: Vec<Members>,
     pairs: PairReader,
 }
+
+/// Labels of which all are looked for in the series before.
+const COMPARED_MAX: usize = 64;
 
 impl Default for TableReader {
     fn default() -> Self {
@@ -272,6 +278,8 @@ impl Default for TableReader {
             kind: SERIES,
             numbers: Vec::new(),
             since: Vec::new(),
+            before: Vec::new(),
+            going: Vec::new(),
             members: Vec::new(),
             pairs: PairReader::default(),
         }
@@ -318,13 +326,16 @@ impl TableReader {
                 continue;
             }
             // Which labels are others than those of the series before; all of them behind an index that is not in use.
-            let changed = read_numbers(code, &mut self.numbers, cursor, |nr, was| {
+            let (numbers, before) = (&mut self.numbers, &mut self.before);
+            let changed = read_numbers(code, numbers, before, cursor, |nr, was| {
                 end_run(&mut self.members, was, self.since.get(nr).copied(), idx);
                 if let Some(since) = self.since.get_mut(nr) {
                     *since = idx;
                 }
             })?;
-            if changed.is_whole || self.since.len() != self.numbers.len() {
+            if changed.is_whole {
+                self.go_on(idx);
+            } else if self.since.len() != self.numbers.len() {
                 self.since.clear();
                 self.since.resize(self.numbers.len(), idx);
             }
@@ -335,6 +346,31 @@ impl TableReader {
             self.index.series.push(Some(list));
         }
         Ok(())
+    }
+
+    /// Runs of pairs that the series at hand shares with the one before go on, the others end. Both are sorted by name, so
+    /// what they share stands in the same order.
+    fn go_on(&mut self, idx: u32) {
+        let (before, since) = (&self.before, &self.since);
+        let is_short = before.len() == since.len() && before.len() <= COMPARED_MAX;
+        let mut at = 0;
+        self.going.clear();
+        for number in &self.numbers {
+            let left = if is_short { &before[at..] } else { &[] };
+            let Some(skipped) = left.iter().position(|other| other == number) else {
+                self.going.push(idx);
+                continue;
+            };
+            for (number, since) in before.iter().zip(since).skip(at).take(skipped) {
+                end_run(&mut self.members, *number, Some(*since), idx);
+            }
+            at += skipped + 1;
+            self.going.push(since[at - 1]);
+        }
+        for (nr, number) in before.iter().enumerate().skip(at) {
+            end_run(&mut self.members, *number, since.get(nr).copied(), idx);
+        }
+        std::mem::swap(&mut self.since, &mut self.going);
     }
 
     /// Counts the pairs that the series at hand is the first to have.
