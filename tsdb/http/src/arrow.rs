@@ -51,7 +51,8 @@ pub(crate) async fn stream(
     let handle = Handle::current();
     api.pool.spawn(move || {
         let deliver = |piece: Piece| {
-            let sending = tokio::time::timeout(CLIENT_DEADLINE, sender.send(piece));
+            // The timer is that of the runtime with the sockets; the threads of queries have none.
+            let sending = async { tokio::time::timeout(CLIENT_DEADLINE, sender.send(piece)).await };
             matches!(handle.block_on(sending), Ok(Ok(())))
         };
         let mut send = |bytes: Bytes| deliver(Ok(bytes));
