@@ -28,7 +28,10 @@ pub(crate) struct Run {
 
 #[derive(Debug)]
 pub(crate) enum Members {
-    /// They rise and do not touch.
+    /// A single run, as most labels have it: it needs no piece of memory of its own, which readers of many labels would
+    /// wait for.
+    One(Run),
+    /// None or several; they rise and do not touch.
     Runs(Vec<Run>),
     Many(RoaringBitmap),
 }
@@ -40,36 +43,34 @@ impl Default for Members {
 }
 
 impl Members {
-    pub(crate) fn insert(&mut self, member: u32) {
+    /// Runs, unless there is a bitmap.
+    fn runs(&self) -> &[Run] {
         match self {
-            Self::Runs(runs) => {
-                if runs.capacity() == 0 {
-                    // Most labels of one series stay so.
-                    runs.reserve_exact(1);
-                }
-                match end_of(runs) {
-                    Some(end) if member < end => self.insert_between(member),
-                    Some(end) if member == end => {
-                        if let Some(run) = runs.last_mut() {
-                            run.upto += 1;
-                        }
-                    }
-                    _ => self.push_run(member, member),
-                }
-            }
-            // Pushing behind the last would look for that first, bit by bit.
-            Self::Many(bitmap) => {
-                bitmap.insert(member);
-            }
+            Self::One(run) => std::slice::from_ref(run),
+            Self::Runs(runs) => runs,
+            Self::Many(_) => &[],
+        }
+    }
+
+    pub(crate) fn insert(&mut self, member: u32) {
+        if end_of(self.runs()).is_some_and(|end| member < end) {
+            self.insert_between(member);
+        } else {
+            self.push_run(member, member);
         }
     }
 
     /// Adds neighbours behind all others, which they may touch.
     pub(crate) fn push_run(&mut self, first: u32, last: u32) {
+        let more = last - first + 1;
         match self {
+            Self::One(run) if run.first + run.upto == first => run.upto += more,
+            Self::One(run) => {
+                *self = Self::Runs(vec![*run, Run { first, upto: run.upto + more }]);
+            }
+            Self::Runs(runs) if runs.is_empty() => *self = Self::One(Run { first, upto: more }),
             Self::Runs(runs) => {
                 let touches = end_of(runs) == Some(first);
-                let more = last - first + 1;
                 let upto = runs.last().map_or(0, |run| run.upto) + more;
                 match runs.last_mut() {
                     Some(run) if touches => run.upto = upto,
@@ -79,6 +80,7 @@ impl Members {
                     *self = Self::Many(bitmap_of(runs));
                 }
             }
+            // Pushing behind the last would look for that first, bit by bit.
             Self::Many(bitmap) if first == last => {
                 bitmap.insert(first);
             }
@@ -89,7 +91,7 @@ impl Members {
     }
 
     fn insert_between(&mut self, member: u32) {
-        let Self::Runs(runs) = self else { return };
+        let runs = self.runs();
         if runs.len() > RUNS_INSERT_MAX {
             let mut bitmap = bitmap_of(runs);
             bitmap.insert(member);
@@ -124,9 +126,9 @@ impl Members {
 
     pub(crate) fn remove_all(&mut self, removed: &RoaringBitmap) {
         match self {
-            Self::Runs(runs) => {
+            Self::One(_) | Self::Runs(_) => {
                 let mut left = Self::default();
-                for (first, last) in spans(runs) {
+                for (first, last) in spans(self.runs()) {
                     match removed.range_cardinality(first..=last) {
                         0 => left.push_run(first, last),
                         gone if gone > u64::from(last - first) => {}
@@ -150,7 +152,7 @@ impl Members {
 
     pub(crate) fn len(&self) -> usize {
         match self {
-            Self::Runs(runs) => runs.last().map_or(0, |run| run.upto as usize),
+            Self::One(_) | Self::Runs(_) => self.runs().last().map_or(0, |run| run.upto as usize),
             Self::Many(bitmap) => usize::try_from(bitmap.len()).expect("below 2^32"),
         }
     }
@@ -173,35 +175,15 @@ impl Members {
                 list.retain(|member| bitmap.contains(*member));
             }
             Self::Many(_) => *list = crate::sets::intersect(list, &self.to_vec()),
-            Self::Runs(runs) if list.len() < runs.len() => {
-                let mut at = 0;
-                list.retain(|member| {
-                    at += behind(&runs[at..], *member);
-                    at > 0 && is_in_run(runs, at - 1, *member)
-                });
-            }
-            Self::Runs(runs) => {
-                let (mut from, mut kept) = (0, 0);
-                for (first, last) in spans(runs) {
-                    from += lower_bound(&list[from..], first);
-                    while from < list.len() && list[from] <= last {
-                        list[kept] = list[from];
-                        (from, kept) = (from + 1, kept + 1);
-                    }
-                    if from == list.len() {
-                        break;
-                    }
-                }
-                list.truncate(kept);
-            }
+            Self::One(_) | Self::Runs(_) => retain_in_runs(self.runs(), list),
         }
     }
 
     /// Adds them to a union.
     pub(crate) fn add_to(&self, out: &mut Union) {
         match self {
-            Self::Runs(runs) => {
-                spans(runs).for_each(|(first, last)| out.extend_run(first, last));
+            Self::One(_) | Self::Runs(_) => {
+                spans(self.runs()).for_each(|(first, last)| out.extend_run(first, last));
             }
             // Its runs are short, and finding them takes longer than going through them.
             Self::Many(bitmap) => out.extend(bitmap.iter()),
@@ -211,7 +193,9 @@ impl Members {
     /// Runs of neighbours, rising; of a bitmap they may touch.
     fn for_each_run(&self, mut take: impl FnMut(u32, u32)) {
         match self {
-            Self::Runs(runs) => spans(runs).for_each(|(first, last)| take(first, last)),
+            Self::One(_) | Self::Runs(_) => {
+                spans(self.runs()).for_each(|(first, last)| take(first, last));
+            }
             Self::Many(bitmap) => {
                 let mut members = bitmap.iter();
                 while let Some(range) = members.next_range() {
@@ -220,6 +204,30 @@ impl Members {
             }
         }
     }
+}
+
+/// Leaves of a sorted list only what lies in a run.
+fn retain_in_runs(runs: &[Run], list: &mut Vec<u32>) {
+    if list.len() < runs.len() {
+        let mut at = 0;
+        list.retain(|member| {
+            at += behind(&runs[at..], *member);
+            at > 0 && is_in_run(runs, at - 1, *member)
+        });
+        return;
+    }
+    let (mut from, mut kept) = (0, 0);
+    for (first, last) in spans(runs) {
+        from += lower_bound(&list[from..], first);
+        while from < list.len() && list[from] <= last {
+            list[kept] = list[from];
+            (from, kept) = (from + 1, kept + 1);
+        }
+        if from == list.len() {
+            break;
+        }
+    }
+    list.truncate(kept);
 }
 
 /// First and last member of each run.
@@ -340,6 +348,9 @@ mod tests {
             (0..5).for_each(|member| long.insert(nr * 10 + member));
             scattered.insert(nr * 3);
         }
+        let mut pod = Members::default();
+        (70..120).for_each(|member| pod.insert(member));
+        assert!(matches!(&pod, Members::One(Run { first: 70, upto: 50 })));
         assert!(matches!(&long, Members::Runs(runs) if runs.len() == 1000));
         assert!(matches!(scattered, Members::Many(_)));
         long.insert(7);
