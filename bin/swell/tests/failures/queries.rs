@@ -82,6 +82,17 @@ fn asked(server: SocketAddr, path: &str) -> TcpStream {
     stream
 }
 
+/// Checks that queries that were stopped keep no memory, and that others are answered.
+fn check_memory_comes_back(lab: &Lab, attempt: impl Fn() -> Duration) {
+    let before = lab.memory_bytes();
+    for _ in 0..TRIES {
+        attempt();
+    }
+    let after = lab.memory_bytes();
+    assert!(after < before + SLACK_BYTES, "{before} bytes, and {after} after {TRIES} more");
+    lab.is_usable();
+}
+
 /// One of the tries is as fast as it must be; what each took is told.
 fn check_soon(what: &str, mut attempt: impl FnMut() -> Duration) {
     let mut took = Vec::new();
@@ -108,13 +119,7 @@ fn a_query_is_stopped_soon_after_its_deadline_and_gives_its_memory_back() {
         began.elapsed().saturating_sub(timeout)
     };
     check_soon("the end after the deadline", attempt);
-    let before = lab.memory_bytes();
-    for _ in 0..TRIES {
-        attempt();
-    }
-    let after = lab.memory_bytes();
-    assert!(after < before + SLACK_BYTES, "{before} bytes, and {after} after {TRIES} more");
-    lab.is_usable();
+    check_memory_comes_back(&lab, attempt);
     assert_eq!(lab.server.stop(), 0);
 }
 
@@ -129,13 +134,7 @@ fn a_query_is_stopped_soon_after_its_client_is_gone_and_gives_its_memory_back() 
         lab.until_running(0)
     };
     check_soon("the end after the disconnection", attempt);
-    let before = lab.memory_bytes();
-    for _ in 0..TRIES {
-        attempt();
-    }
-    let after = lab.memory_bytes();
-    assert!(after < before + SLACK_BYTES, "{before} bytes, and {after} after {TRIES} more");
-    lab.is_usable();
+    check_memory_comes_back(&lab, attempt);
     assert_eq!(lab.server.stop(), 0);
 }
 
