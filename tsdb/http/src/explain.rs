@@ -21,15 +21,20 @@ pub(crate) async fn explain(
     State(api): State<Arc<Api>>,
     params: Params,
 ) -> Result<Response, ApiError> {
-    let query = params.required("query")?;
-    let expr = parse(query)?;
+    let query = params.required("query")?.to_owned();
     let eval = match params.get("step") {
         Some(_) => asked_range(&api, &params)?,
         None => asked_instant(&api, &params)?,
     };
-    let explained = swell_promql::explain(&expr, query, &eval);
-    let explained = explained.map_err(|error| ApiError::of_query(query, error))?;
-    Ok(success(&shown(&explained)))
+    let timeout = api.timeout(&params)?;
+    // A long query takes long to plan, so it waits for its turn like one that is evaluated.
+    let explained = api.run(timeout, Arc::default(), move || {
+        let expr = parse(&query)?;
+        let explained = swell_promql::explain(&expr, &query, &eval);
+        let explained = explained.map_err(|error| ApiError::of_query(&query, error))?;
+        Ok(shown(&explained))
+    });
+    Ok(success(&explained.await?))
 }
 
 fn shown(part: &Explained) -> Value {

@@ -89,10 +89,7 @@ async fn run(
     eval: EvalParams,
 ) -> Result<Response, ApiError> {
     let limit = params.limit("limit")?;
-    let timeout = match params.duration("timeout")? {
-        Some(asked) => asked.min(api.config.timeout),
-        None => api.config.timeout,
-    };
+    let timeout = api.timeout(params)?;
     let asked_stats = params.get("stats").map(str::to_owned);
     let text = query.to_owned();
     let make = move |output: &QueryOutput, incomplete: Vec<String>, took: Took| {

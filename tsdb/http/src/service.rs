@@ -21,6 +21,7 @@ use crate::in_force::ConfigState;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::QueryMetrics;
 use crate::notices::Notices;
+use crate::params::Params;
 use crate::targets::TargetStatusSource;
 use crate::threads::{Cores, QueryPool};
 
@@ -194,6 +195,12 @@ impl Api {
             lifecycle: deps.lifecycle,
             active: deps.active,
         }))
+    }
+
+    /// How long a request may take: what it asks for, and at most what this server gives.
+    pub(crate) fn timeout(&self, params: &Params) -> Result<DurationMs, ApiError> {
+        let asked = params.duration("timeout")?;
+        Ok(asked.map_or(self.config.timeout, |asked| asked.min(self.config.timeout)))
     }
 
     /// Parameters of an evaluation with this server's settings.

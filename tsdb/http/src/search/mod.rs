@@ -5,6 +5,7 @@ mod score;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::extract::State;
 use axum::http::header;
@@ -14,7 +15,6 @@ use swell_model::{DurationMs, METRIC_NAME, Matcher, SelectError, SeriesSource, T
 
 use self::score::{ALGORITHMS, Search};
 use crate::error::ApiError;
-use crate::labels::kind_name;
 use crate::params::Params;
 use crate::service::Api;
 
@@ -89,13 +89,16 @@ async fn answer(api: &Api, params: &Params, among: Among) -> Result<Response, Ap
     }
     let request = request(api, params)?;
     let (source, db) = (api.source.clone(), api.db.clone());
+    let cancelled = Arc::<AtomicBool>::default();
+    let unwanted = cancelled.clone();
     let lines = api
-        .run(api.config.timeout, Arc::default(), move || {
+        .run(api.config.timeout, cancelled, move || {
             let mut names = BTreeSet::new();
             for matchers in &request.selectors {
+                check_wanted(&unwanted)?;
                 names.extend(list(&*source, &among, matchers, request.range)?);
             }
-            let (found, has_more) = found(names, &request);
+            let (found, has_more) = found(names, &request, &unwanted)?;
             let known = match among {
                 Among::MetricNames { with_metadata: true } => db.metadata(),
                 _ => std::collections::BTreeMap::new(),
@@ -106,7 +109,7 @@ async fn answer(api: &Api, params: &Params, among: Among) -> Result<Response, Ap
                     entry["score"] = json!(score);
                 }
                 if let Some(metadata) = known.get(name) {
-                    entry["type"] = json!(kind_name(metadata.kind));
+                    entry["type"] = json!(metadata.kind.as_str());
                     let texts = [("help", &metadata.help), ("unit", &metadata.unit)];
                     for (key, text) in texts.into_iter().filter(|(_, text)| !text.is_empty()) {
                         entry[key] = json!(text);
@@ -134,14 +137,31 @@ fn list(
     }
 }
 
-/// The names that answer, with their scores, in the order and number asked for; whether there are more.
-fn found(names: BTreeSet<String>, request: &Request) -> (Vec<(f64, String)>, bool) {
-    let scored = names.into_iter().filter_map(|name| Some((request.search.score(&name)?, name)));
-    let mut scored: Vec<(f64, String)> = match request.order {
+fn check_wanted(unwanted: &AtomicBool) -> Result<(), ApiError> {
+    if unwanted.load(Ordering::Relaxed) {
+        return Err(ApiError::timeout("nobody waits for the answer any more"));
+    }
+    Ok(())
+}
+
+/// The names that answer, with their scores, in the order and number asked for; whether there are more. Comparing takes
+/// long, and ends when nobody wants the answer.
+fn found(
+    names: BTreeSet<String>,
+    request: &Request,
+    unwanted: &AtomicBool,
+) -> Result<(Vec<(f64, String)>, bool), ApiError> {
+    let mut scored: Vec<(f64, String)> = Vec::new();
+    for name in names {
+        check_wanted(unwanted)?;
+        if let Some(score) = request.search.score(&name) {
+            scored.push((score, name));
+        }
         // What comes behind the limit need not be looked at.
-        Order::Rising => scored.take(request.limit + 1).collect(),
-        Order::Falling | Order::BestFirst => scored.collect(),
-    };
+        if request.order == Order::Rising && scored.len() > request.limit {
+            break;
+        }
+    }
     match request.order {
         Order::Rising => {}
         Order::Falling => scored.reverse(),
@@ -150,7 +170,7 @@ fn found(names: BTreeSet<String>, request: &Request) -> (Vec<(f64, String)>, boo
     }
     let has_more = scored.len() > request.limit;
     scored.truncate(request.limit);
-    (scored, has_more)
+    Ok((scored, has_more))
 }
 
 fn lines(entries: &[Value], batch_len: usize, warnings: &[String], has_more: bool) -> String {
@@ -262,4 +282,27 @@ fn whole(params: &Params, name: &str, min: usize, max: usize) -> Result<Option<u
         };
         ApiError::bad_param(name, told)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_search_that_nobody_waits_for_looks_no_further() {
+        let request = Request {
+            selectors: Vec::new(),
+            range: TimeRange::ALL,
+            search: Search::new(&["a".to_owned()], ALGORITHMS[0].1, 0, true),
+            order: Order::BestFirst,
+            with_score: true,
+            limit: 1,
+            batch_len: 1,
+        };
+        let names = || BTreeSet::from(["a".to_owned(), "ab".to_owned()]);
+        let (best, has_more) = found(names(), &request, &AtomicBool::new(false)).expect("wanted");
+        assert_eq!((best.len(), best[0].1.as_str(), has_more), (1, "a", true));
+        let gone = found(names(), &request, &AtomicBool::new(true)).expect_err("unwanted");
+        assert_eq!(gone.kind(), "timeout");
+    }
 }

@@ -153,6 +153,8 @@ async fn queries_wait_for_their_turn() {
         lab.until("the long query", |lab| lab.metric("swell_query_running") == 1.0).await;
         let waiting = lab.get("/api/v1/query", &[("query", "1"), ("timeout", "50ms")]).await;
         waiting.is_error(503, "timeout", "timed out");
+        let planned = lab.get("/api/swell/v1/explain", &[("query", "1"), ("timeout", "50ms")]);
+        planned.await.is_error(503, "timeout", "timed out");
         // What needs no evaluation does not wait.
         assert_eq!(lab.get("/api/v1/format_query", &[("query", "1")]).await.code, 200);
     };
