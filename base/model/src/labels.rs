@@ -8,6 +8,12 @@ use std::sync::Arc;
 /// The label that holds the metric's name.
 pub const METRIC_NAME: &str = "__name__";
 
+/// The label that holds the type of a metric, where types are labels.
+pub const METRIC_TYPE: &str = "__type__";
+
+/// The label that holds the unit of a metric, where units are labels.
+pub const METRIC_UNIT: &str = "__unit__";
+
 /// Label names and values of one series, sorted by name in byte order, each name once, no empty value
 /// (in Prometheus' model an empty value is the same as an absent label). Cloning copies a pointer.
 ///

@@ -29,7 +29,7 @@ pub use histogram::{
 };
 pub use ids::{ByteCount, CpuMilli, Ratio, SeriesRef};
 pub use labelled::{LabelledBatch, LabelledFloat, LabelledHistogram, LabelledNo};
-pub use labels::{Labels, LabelsBuilder, METRIC_NAME, label_order};
+pub use labels::{Labels, LabelsBuilder, METRIC_NAME, METRIC_TYPE, METRIC_UNIT, label_order};
 pub use matcher::{MatchOp, Matcher, MatcherError, anchored_regex};
 pub use pass::{Pass, PassDelta, PassSeries, SeriesNumber};
 pub use quantity::{Quantity, QuantityError};

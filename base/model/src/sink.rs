@@ -132,6 +132,23 @@ pub enum MetricKind {
     Unknown,
 }
 
+impl MetricKind {
+    /// As `OpenMetrics` has it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
+            Self::GaugeHistogram => "gaugehistogram",
+            Self::Summary => "summary",
+            Self::Info => "info",
+            Self::StateSet => "stateset",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 /// What `# HELP`, `# TYPE` and `# UNIT` say of a metric family.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MetricMetadata {

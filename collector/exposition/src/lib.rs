@@ -7,6 +7,7 @@
 
 mod custom;
 mod document;
+mod family;
 mod fault;
 mod float;
 mod parser;
@@ -15,6 +16,7 @@ mod series;
 mod writer;
 
 pub use document::{BodyFault, BodyFormat, HistogramOptions, visit_body};
+pub use family::CurrentFamily;
 pub use fault::{Fault, LineError};
 pub use parser::{Entry, Exemplar, Format, HistogramSample, Parser, Sample};
 pub use protobuf::ProtobufFault;

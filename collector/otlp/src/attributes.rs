@@ -248,7 +248,7 @@ pub(crate) fn target_info(
     Ok(Some(PointLabels::of(labels).with("target_info", None)))
 }
 
-/// Labels of a point, sorted, to which a name and one more label come.
+/// Labels of a point, to which a name and one more label come.
 #[derive(Debug)]
 pub(crate) struct PointLabels(Vec<(String, String)>);
 
@@ -257,6 +257,12 @@ impl PointLabels {
         let pairs =
             labels.into_iter().filter(|(name, value)| !value.is_empty() && name != METRIC_NAME);
         Self(pairs.map(|(name, value)| (name, value.into_owned())).collect())
+    }
+
+    /// Sets a label in any case.
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
+        self.0.retain(|(own, _)| own != name);
+        self.0.push((name.to_owned(), value.to_owned()));
     }
 
     /// The full set. The label that comes wins over one of the same name.

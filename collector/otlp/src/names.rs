@@ -74,15 +74,18 @@ fn unit_suffixes(unit: &str) -> (String, String) {
     (main, if per.is_empty() { String::new() } else { format!("per_{per}") })
 }
 
-/// A unit as the metadata of a metric has it: `By/s` is `bytes_per_second`.
+/// A unit as the metadata of a metric has it: `By/s` is `bytes_per_second`. Of other characters than classic names have, an
+/// underscore between two words is left.
 #[must_use]
 pub fn unit_words(unit: &str) -> String {
     let (main, per) = unit_suffixes(unit);
-    match (main.is_empty(), per.is_empty()) {
+    let (main, per) = (plain_unit(&main), plain_unit(&per));
+    let words = match (main.is_empty(), per.is_empty()) {
         (false, false) => format!("{main}_{per}"),
         (true, false) => per,
         _ => main,
-    }
+    };
+    words.trim_matches('_').to_owned()
 }
 
 const fn is_plain(letter: char) -> bool {

@@ -72,6 +72,18 @@ impl Promotion {
     }
 }
 
+/// What becomes of points whose values count from the one before on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Deltas {
+    /// They are refused.
+    #[default]
+    Refused,
+    /// They are summed up, and the sums stored (Prometheus' feature `otlp-deltatocumulative`).
+    SummedUp,
+    /// They are stored as they are, of unknown type and without a start (`otlp-native-delta-ingestion`).
+    AsTheyAre,
+}
+
 /// What can be chosen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -92,6 +104,9 @@ pub struct Settings {
     /// Distance of the samples of `target_info` where a request spans more, in milliseconds: half of what a query looks
     /// back.
     pub target_info_interval_ms: i64,
+    /// Whether series are labelled with the type and the unit of their metric, as `__type__` and `__unit__`
+    /// (Prometheus' feature `type-and-unit-labels`).
+    pub type_and_unit_labels: bool,
 }
 
 impl Default for Settings {
@@ -105,6 +120,7 @@ impl Default for Settings {
             key_before_underscore: true,
             keeps_underscores: true,
             target_info_interval_ms: 150_000,
+            type_and_unit_labels: false,
         }
     }
 }

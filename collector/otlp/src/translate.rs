@@ -1,19 +1,23 @@
 //! The walk over a request: each point becomes samples with labels, or is refused with a reason.
 
+use std::sync::Arc;
+
 use swell_model::{
     Exemplar as ModelExemplar, LabelledBatch, LabelledFloat, LabelledHistogram, LabelledNo, Labels,
-    LabelsBuilder, MetricDescription, MetricKind, MetricMetadata, TimestampMs, stale_nan,
+    LabelsBuilder, MetricDescription, MetricKind, MetricMetadata, NativeHistogram, TimestampMs,
+    stale_nan,
 };
 
 use crate::attributes::{PointLabels, Surroundings, target_info};
-use crate::histograms::{custom, exponential};
+use crate::histograms::{Unfit, custom, exponential};
 use crate::message::{
     Exemplar, ExportRequest, HistogramPoint, KeyValue, Metric, NO_RECORDED_VALUE, NumberPoint,
     ResourceMetrics, SummaryPoint,
 };
-use crate::names::{Kind, metric_name, unit_words};
+use crate::metric::{CUMULATIVE, DELTA, Family, kind_of, point_count, temporality_of};
+use crate::names::{metric_name, unit_words};
 use crate::refused::Refused;
-use crate::settings::Settings;
+use crate::settings::{Deltas, Settings};
 
 /// Samples that one request may become; a bucket is one.
 pub const SAMPLES_MAX: usize = 1 << 20;
@@ -23,9 +27,6 @@ pub const LABEL_BYTES_MAX: usize = 128 << 20;
 const TARGET_INFO_MAX: usize = 64;
 /// Letters of an exemplar's labels, as `OpenMetrics` has it.
 const EXEMPLAR_CHARS_MAX: usize = 128;
-
-const DELTA: i32 = 1;
-const CUMULATIVE: i32 = 2;
 
 /// A request that becomes more than is stored at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -39,24 +40,24 @@ pub struct TooMuch;
 pub struct Translation {
     /// Samples whose values count from a start on, and gauges.
     pub cumulative: LabelledBatch,
-    /// Samples whose values count from the one before on.
+    /// Samples whose values count from the one before on, to be summed up.
     pub delta: LabelledBatch,
     /// Points that became nothing.
     pub refused: Refused,
 }
 
-/// Translates a request. Points of delta temporality are refused unless `takes_delta`.
+/// Translates a request.
 ///
 /// # Errors
 /// [`TooMuch`], however few bytes the request has.
 pub fn translate(
     request: &ExportRequest,
     settings: &Settings,
-    takes_delta: bool,
+    deltas: Deltas,
 ) -> Result<Translation, TooMuch> {
     let mut translator = Translator {
         settings,
-        takes_delta,
+        deltas,
         cumulative: Output::default(),
         delta: Output::default(),
         refused: Refused::default(),
@@ -112,12 +113,13 @@ fn millis(nanos: u64) -> i64 {
 }
 
 impl At {
-    fn new(time_nanos: u64, start_nanos: u64, flags: u32) -> Self {
+    fn of(family: &Family<'_>, time_nanos: u64, start_nanos: u64, flags: u32) -> Self {
         let (timestamp, start) = (millis(time_nanos), millis(start_nanos));
+        // A start behind its sample says nothing, and neither does that of a delta that stays one.
+        let is_total = !family.is_bare_delta();
         Self {
             timestamp: TimestampMs(timestamp),
-            // A start behind its sample says nothing.
-            start_ms: if start <= timestamp { start } else { 0 },
+            start_ms: if start <= timestamp && is_total { start } else { 0 },
             is_gone: flags & NO_RECORDED_VALUE != 0,
         }
     }
@@ -135,20 +137,12 @@ fn number(double: Option<f64>, int: Option<i64>) -> Option<f64> {
 
 struct Translator<'a> {
     settings: &'a Settings,
-    takes_delta: bool,
+    deltas: Deltas,
     cumulative: Output,
     delta: Output,
     refused: Refused,
     /// First and last time of the points of a resource.
     span: Option<(TimestampMs, TimestampMs)>,
-}
-
-/// A metric on its way.
-struct Family<'a> {
-    metric: &'a Metric,
-    /// As it is stored.
-    name: String,
-    is_delta: bool,
 }
 
 impl<'a> Translator<'a> {
@@ -224,10 +218,10 @@ impl<'a> Translator<'a> {
         let (kind, name_kind) = kind_of(metric);
         let temporality = temporality_of(metric);
         let is_delta = temporality == DELTA;
-        if !(temporality == CUMULATIVE || (is_delta && self.takes_delta)) {
+        if !(temporality == CUMULATIVE || (is_delta && self.deltas != Deltas::Refused)) {
             let why = if is_delta {
                 "delta temporality is not taken: send cumulative points, or start the server with \
-                 --enable-feature=otlp-deltatocumulative"
+                 --enable-feature=otlp-deltatocumulative or otlp-native-delta-ingestion"
             } else {
                 "its temporality is neither cumulative nor delta"
             };
@@ -242,28 +236,35 @@ impl<'a> Translator<'a> {
                 return Ok(());
             }
         };
-        let output = if is_delta { &mut self.delta } else { &mut self.cumulative };
-        output.batch.descriptions.push(MetricDescription {
-            metric_name: name.clone(),
+        let deltas = is_delta.then_some(self.deltas);
+        let kind = if deltas == Some(Deltas::AsTheyAre) { MetricKind::Unknown } else { kind };
+        let family = Family { metric, name, kind, unit: unit_words(&metric.unit), deltas };
+        let description = MetricDescription {
+            metric_name: family.name.clone(),
             metadata: MetricMetadata {
                 kind,
                 help: metric.description.clone(),
-                unit: unit_words(&metric.unit),
+                unit: family.unit.clone(),
             },
-        });
-        let family = Family { metric, name, is_delta };
+        };
+        self.output(&family).batch.descriptions.push(description);
         if let Some(gauge) = &metric.gauge {
             for point in &gauge.data_points {
-                self.add_number(&family, point, around, kind)?;
+                self.add_number(&family, point, around)?;
             }
         } else if let Some(sum) = &metric.sum {
             for point in &sum.data_points {
-                self.add_number(&family, point, around, kind)?;
+                self.add_number(&family, point, around)?;
             }
         } else if let Some(histogram) = &metric.histogram {
             for point in &histogram.data_points {
                 if self.settings.nhcb {
-                    let at = At::new(point.time_unix_nano, point.start_time_unix_nano, point.flags);
+                    let at = At::of(
+                        &family,
+                        point.time_unix_nano,
+                        point.start_time_unix_nano,
+                        point.flags,
+                    );
                     self.add_native(
                         &family,
                         &point.attributes,
@@ -278,7 +279,8 @@ impl<'a> Translator<'a> {
             }
         } else if let Some(histogram) = &metric.exponential_histogram {
             for point in &histogram.data_points {
-                let at = At::new(point.time_unix_nano, point.start_time_unix_nano, point.flags);
+                let at =
+                    At::of(&family, point.time_unix_nano, point.start_time_unix_nano, point.flags);
                 self.add_native(
                     &family,
                     &point.attributes,
@@ -305,7 +307,10 @@ impl<'a> Translator<'a> {
         around: &Surroundings<'_>,
     ) -> Option<PointLabels> {
         match around.around(attributes, self.settings) {
-            Ok(labels) => {
+            Ok(mut labels) => {
+                if self.settings.type_and_unit_labels {
+                    family.label(&mut labels);
+                }
                 let (first, last) = self.span.unwrap_or((at.timestamp, at.timestamp));
                 self.span = Some((first.min(at.timestamp), last.max(at.timestamp)));
                 Some(labels)
@@ -318,7 +323,8 @@ impl<'a> Translator<'a> {
     }
 
     fn output(&mut self, family: &Family<'_>) -> &mut Output {
-        if family.is_delta { &mut self.delta } else { &mut self.cumulative }
+        let is_summed_up = family.deltas == Some(Deltas::SummedUp);
+        if is_summed_up { &mut self.delta } else { &mut self.cumulative }
     }
 
     fn add_number(
@@ -326,11 +332,10 @@ impl<'a> Translator<'a> {
         family: &Family<'_>,
         point: &NumberPoint,
         around: &Surroundings<'_>,
-        kind: MetricKind,
     ) -> Result<(), TooMuch> {
-        let is_sum = family.metric.gauge.is_none();
-        let start = if is_sum { point.start_time_unix_nano } else { 0 };
-        let at = At::new(point.time_unix_nano, start, point.flags);
+        let sum = family.metric.sum.as_ref();
+        let start = if sum.is_some() { point.start_time_unix_nano } else { 0 };
+        let at = At::of(family, point.time_unix_nano, start, point.flags);
         let Some(value) = number(point.as_double, point.as_int).or(at.is_gone.then_some(0.0))
         else {
             self.refused
@@ -342,7 +347,7 @@ impl<'a> Translator<'a> {
         };
         let output = self.output(family);
         let series = output.float(labels.with(&family.name, None), at, at.or_stale(value))?;
-        if kind == MetricKind::Counter {
+        if sum.is_some_and(|sum| sum.is_monotonic) {
             let exemplars = point.exemplars.iter().filter_map(exemplar_of);
             output.batch.exemplars.extend(exemplars.map(|exemplar| (series, exemplar)));
         }
@@ -357,7 +362,7 @@ impl<'a> Translator<'a> {
         point: &HistogramPoint,
         around: &Surroundings<'_>,
     ) -> Result<(), TooMuch> {
-        let at = At::new(point.time_unix_nano, point.start_time_unix_nano, point.flags);
+        let at = At::of(family, point.time_unix_nano, point.start_time_unix_nano, point.flags);
         let Some(labels) = self.labels(family, &point.attributes, at, around) else {
             return Ok(());
         };
@@ -393,12 +398,12 @@ impl<'a> Translator<'a> {
         family: &Family<'_>,
         attributes: &[KeyValue],
         at: At,
-        value: Result<std::sync::Arc<swell_model::NativeHistogram>, crate::histograms::Unfit>,
+        value: Result<Arc<NativeHistogram>, Unfit>,
         exemplars: &[Exemplar],
         around: &Surroundings<'_>,
     ) -> Result<(), TooMuch> {
         let value = match value {
-            Ok(value) => value,
+            Ok(value) => family.stored(value),
             Err(unfit) => {
                 self.refused.add(1, || format!("metric {:?}: {unfit}", family.metric.name));
                 return Ok(());
@@ -421,7 +426,7 @@ impl<'a> Translator<'a> {
         point: &SummaryPoint,
         around: &Surroundings<'_>,
     ) -> Result<(), TooMuch> {
-        let at = At::new(point.time_unix_nano, point.start_time_unix_nano, point.flags);
+        let at = At::of(family, point.time_unix_nano, point.start_time_unix_nano, point.flags);
         let Some(labels) = self.labels(family, &point.attributes, at, around) else {
             return Ok(());
         };
@@ -435,51 +440,6 @@ impl<'a> Translator<'a> {
             output.float(labels, at, at.or_stale(quantile.value))?;
         }
         Ok(())
-    }
-}
-
-fn point_count(metric: &Metric) -> usize {
-    if let Some(gauge) = &metric.gauge {
-        gauge.data_points.len()
-    } else if let Some(sum) = &metric.sum {
-        sum.data_points.len()
-    } else if let Some(histogram) = &metric.histogram {
-        histogram.data_points.len()
-    } else if let Some(histogram) = &metric.exponential_histogram {
-        histogram.data_points.len()
-    } else {
-        metric.summary.as_ref().map_or(0, |summary| summary.data_points.len())
-    }
-}
-
-fn kind_of(metric: &Metric) -> (MetricKind, Kind) {
-    if metric.gauge.is_some() {
-        (MetricKind::Gauge, Kind::Gauge)
-    } else if let Some(sum) = &metric.sum {
-        if sum.is_monotonic {
-            (MetricKind::Counter, Kind::Counter)
-        } else {
-            (MetricKind::Gauge, Kind::Other)
-        }
-    } else if metric.summary.is_some() {
-        (MetricKind::Summary, Kind::Other)
-    } else {
-        (MetricKind::Histogram, Kind::Other)
-    }
-}
-
-/// Gauges and summaries have none, which is as good as cumulative.
-fn temporality_of(metric: &Metric) -> i32 {
-    if metric.gauge.is_some() {
-        CUMULATIVE
-    } else if let Some(sum) = &metric.sum {
-        sum.aggregation_temporality
-    } else if let Some(histogram) = &metric.histogram {
-        histogram.aggregation_temporality
-    } else if let Some(histogram) = &metric.exponential_histogram {
-        histogram.aggregation_temporality
-    } else {
-        CUMULATIVE
     }
 }
 

@@ -7,7 +7,9 @@ use swell_otlp::message::{
     AnyValue, Buckets, ExponentialHistogram, ExponentialPoint, ExportRequest, Gauge, Histogram,
     HistogramPoint, KeyValue, Metric, NumberPoint, Resource, ResourceMetrics, ScopeMetrics, Sum,
 };
-use swell_otlp::{Accumulator, Encoding, Refused, Settings, Strategy as Naming, read, translate};
+use swell_otlp::{
+    Accumulator, Deltas, Encoding, Refused, Settings, Strategy as Naming, read, translate,
+};
 
 fn attributes() -> impl Strategy<Value = Vec<KeyValue>> {
     let value = prop_oneof![
@@ -117,7 +119,7 @@ proptest! {
         for strategy in Naming::ALL {
             for nhcb in [false, true] {
                 let settings = Settings { strategy, nhcb, ..Settings::default() };
-                let mut found = translate(&request, &settings, true).expect("small");
+                let mut found = translate(&request, &settings, Deltas::SummedUp).expect("small");
                 let points: usize = request.resource_metrics.iter().flat_map(|it| &it.scope_metrics).map(|scope| {
                     scope.metrics.iter().map(|it| {
                         it.gauge.as_ref().map_or(0, |it| it.data_points.len())
@@ -147,7 +149,7 @@ proptest! {
     fn any_bytes_are_answered(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         for encoding in [Encoding::Protobuf, Encoding::Json] {
             if let Ok(request) = read(&bytes, encoding) {
-                prop_assert!(translate(&request, &Settings::default(), true).is_ok());
+                prop_assert!(translate(&request, &Settings::default(), Deltas::SummedUp).is_ok());
             }
         }
     }
@@ -159,7 +161,7 @@ proptest! {
             let at = at.index(bytes.len());
             bytes[at] = byte;
             if let Ok(request) = read(&bytes, Encoding::Protobuf) {
-                prop_assert!(translate(&request, &Settings::default(), true).is_ok());
+                prop_assert!(translate(&request, &Settings::default(), Deltas::SummedUp).is_ok());
             }
         }
     }

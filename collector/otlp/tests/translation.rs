@@ -1,7 +1,7 @@
 //! Requests in JSON, as the standard shows them, and the samples that they become.
 
 use swell_model::{LabelledBatch, is_stale_nan};
-use swell_otlp::{Encoding, Promotion, Settings, Strategy, Translation, read, translate};
+use swell_otlp::{Deltas, Encoding, Promotion, Settings, Strategy, Translation, read, translate};
 
 /// A request of one resource and one library with these metrics.
 fn request(metrics: &str) -> String {
@@ -17,9 +17,9 @@ fn request(metrics: &str) -> String {
 }
 
 #[track_caller]
-fn translated(metrics: &str, settings: &Settings, takes_delta: bool) -> Translation {
+fn translated(metrics: &str, settings: &Settings, deltas: Deltas) -> Translation {
     let request = read(request(metrics).as_bytes(), Encoding::Json).expect("a good request");
-    translate(&request, settings, takes_delta).expect("it is small")
+    translate(&request, settings, deltas).expect("it is small")
 }
 
 /// One line a sample, without `target_info`.
@@ -64,7 +64,7 @@ fn lines(batch: &LabelledBatch) -> Vec<String> {
 
 #[track_caller]
 fn check(metrics: &str, settings: &Settings, expected: &[&str]) {
-    let translation = translated(metrics, settings, false);
+    let translation = translated(metrics, settings, Deltas::Refused);
     assert!(translation.refused.is_empty(), "{:?}", translation.refused);
     assert_eq!(lines(&translation.cumulative), expected);
 }
@@ -99,7 +99,7 @@ fn gauges_and_sums_become_floats() {
             r#"io_bytes_total{instance="i-1", job="web/shop"} # {trace_id="0a", "user.id"="u"} 3"#,
         ],
     );
-    let batch = translated(&metrics, &Settings::default(), false).cumulative;
+    let batch = translated(&metrics, &Settings::default(), Deltas::Refused).cumulative;
     let described: Vec<String> = batch
         .descriptions
         .iter()
@@ -170,7 +170,9 @@ fn names_and_labels_follow_the_settings() {
     let gauge = format!(
         r#"{{"name":"a.b","unit":"s","gauge":{{"dataPoints":[{{{TIMES},"asInt":1,"attributes":[{{"key":"x.y","value":{{"boolValue":true}}}}]}}]}}}}"#
     );
-    let one = |settings: Settings| lines(&translated(&gauge, &settings, false).cumulative).concat();
+    let one = |settings: Settings| {
+        lines(&translated(&gauge, &settings, Deltas::Refused).cumulative).concat()
+    };
     let of = |strategy| Settings { strategy, ..Settings::default() };
     let same = r#"instance="i-1", job="web/shop""#;
     assert_eq!(
@@ -210,7 +212,7 @@ fn names_and_labels_follow_the_settings() {
 #[test]
 fn target_info_spans_the_time_of_the_points() {
     let gauge = r#"{"name":"a","gauge":{"dataPoints":[{"timeUnixNano":"1000000000000","asInt":1},{"timeUnixNano":"1400000000000","asInt":1}]}}"#;
-    let batch = translated(gauge, &Settings::default(), false).cumulative;
+    let batch = translated(gauge, &Settings::default(), Deltas::Refused).cumulative;
     let info: Vec<i64> = batch
         .floats
         .iter()
@@ -220,9 +222,12 @@ fn target_info_spans_the_time_of_the_points() {
     assert_eq!(info, [1_000_000, 1_150_000, 1_300_000, 1_400_000]);
     // However long it is.
     let long = gauge.replace("1000000000000", "1");
-    let batch =
-        translated(&long, &Settings { target_info_interval_ms: 1, ..Settings::default() }, false)
-            .cumulative;
+    let batch = translated(
+        &long,
+        &Settings { target_info_interval_ms: 1, ..Settings::default() },
+        Deltas::Refused,
+    )
+    .cumulative;
     assert!(batch.floats.len() < 100, "{}", batch.floats.len());
 }
 
@@ -238,7 +243,7 @@ fn what_cannot_be_stored_is_refused_and_the_rest_is_not() {
            {{"name":"good","gauge":{{"dataPoints":[{{{TIMES},"asInt":1}}]}}}},
            {{"name":"unused","gauge":{{}}}}"#
     );
-    let translation = translated(&metrics, &Settings::default(), false);
+    let translation = translated(&metrics, &Settings::default(), Deltas::Refused);
     assert_eq!(lines(&translation.cumulative), [r#"good{instance="i-1", job="web/shop"} 1 @2000"#]);
     assert_eq!(translation.refused.points(), 7);
     let told = translation.refused.text();
@@ -250,9 +255,59 @@ fn what_cannot_be_stored_is_refused_and_the_rest_is_not() {
     ] {
         assert!(told.contains(part), "{part} in {told}");
     }
-    let taken = translated(&metrics, &Settings::default(), true);
+    let taken = translated(&metrics, &Settings::default(), Deltas::SummedUp);
     assert_eq!(taken.delta.floats.len(), 2);
     assert_eq!(taken.refused.points(), 5);
+}
+
+#[test]
+fn deltas_may_be_stored_as_they_are() {
+    let metrics = format!(
+        r#"{{"name":"d","unit":"s","sum":{{"aggregationTemporality":1,"isMonotonic":true,"dataPoints":[{{{TIMES},"asInt":1}}]}}}},
+           {{"name":"h","exponentialHistogram":{{"aggregationTemporality":1,"dataPoints":[{{{TIMES},"scale":0,"count":"1","sum":2,
+             "positive":{{"offset":0,"bucketCounts":["1"]}}}}]}}}},
+           {{"name":"c","sum":{{"aggregationTemporality":2,"isMonotonic":true,"dataPoints":[{{{TIMES},"asInt":1}}]}}}}"#
+    );
+    let settings = Settings { type_and_unit_labels: true, ..Settings::default() };
+    let translation = translated(&metrics, &settings, Deltas::AsTheyAre);
+    assert_eq!(translation.delta.sample_count(), 0);
+    let batch = translation.cumulative;
+    let found = lines(&batch);
+    let same = r#"instance="i-1", job="web/shop""#;
+    // Of unknown type and without a start; running totals beside them keep both.
+    assert_eq!(found[0], format!(r#"d_seconds_total{{__unit__="seconds", {same}}} 1 @2000"#));
+    assert_eq!(found[1], format!(r#"c_total{{__type__="counter", {same}}} 1 @2000 since 1000"#));
+    assert!(found[2].ends_with("since 0"), "{}", found[2]);
+    assert_eq!(batch.histograms[0].value.reset_hint, swell_model::CounterResetHint::Gauge);
+    let kinds = batch.descriptions.iter().map(|it| it.metadata.kind.as_str());
+    assert_eq!(kinds.collect::<Vec<_>>(), ["unknown", "unknown", "counter", "gauge"]);
+}
+
+#[test]
+fn types_and_units_may_be_labels() {
+    let metrics = format!(
+        r#"{{"name":"a","unit":"By/s","gauge":{{"dataPoints":[{{{TIMES},"asInt":1,
+             "attributes":[{{"key":"__type__","value":{{"stringValue":"mine"}}}},{{"key":"__unit__","value":{{"stringValue":"mine"}}}}]}}]}}}},
+           {{"name":"c","sum":{{"aggregationTemporality":2,"isMonotonic":true,"dataPoints":[{{{TIMES},"asInt":1}}]}}}},
+           {{"name":"h","unit":"1","histogram":{{"aggregationTemporality":2,"dataPoints":[{{{TIMES},"count":"1","sum":2,"bucketCounts":["1"]}}]}}}},
+           {{"name":"s","unit":"{{jobs}}","summary":{{"dataPoints":[{{{TIMES},"count":"1","sum":2}}]}}}}"#
+    );
+    let settings = Settings { type_and_unit_labels: true, ..Settings::default() };
+    let batch = translated(&metrics, &settings, Deltas::Refused).cumulative;
+    let labels: Vec<String> = batch.series.iter().map(ToString::to_string).collect();
+    let same = r#"instance="i-1", job="web/shop""#;
+    let mut expected = vec![
+        format!(r#"a_bytes_per_second{{__type__="gauge", __unit__="bytes_per_second", {same}}}"#),
+        format!(r#"c_total{{__type__="counter", {same}}}"#),
+        format!(r#"h_sum{{__type__="histogram", {same}}}"#),
+        format!(r#"h_count{{__type__="histogram", {same}}}"#),
+        format!(r#"h_bucket{{__type__="histogram", {same}, le="+Inf"}}"#),
+        format!(r#"s_sum{{__type__="summary", {same}}}"#),
+        format!(r#"s_count{{__type__="summary", {same}}}"#),
+    ];
+    // As in Prometheus, `target_info` is labelled with neither.
+    expected.push(format!(r#"target_info{{host_name="h1", {same}}}"#));
+    assert_eq!(labels, expected);
 }
 
 #[test]
@@ -266,7 +321,8 @@ fn what_a_request_becomes_is_bounded() {
     );
     let request = read(body.as_bytes(), Encoding::Json).expect("a good request");
     let promotion = Promotion::AllBut(std::collections::BTreeSet::new());
-    let error = translate(&request, &Settings { promotion, ..Settings::default() }, false);
+    let error =
+        translate(&request, &Settings { promotion, ..Settings::default() }, Deltas::Refused);
     assert!(error.expect_err("too much").to_string().contains("smaller batches"));
-    assert!(translate(&request, &Settings::default(), false).is_ok());
+    assert!(translate(&request, &Settings::default(), Deltas::Refused).is_ok());
 }

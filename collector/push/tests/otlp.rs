@@ -12,7 +12,7 @@ use http_body_util::BodyExt as _;
 use prost::Message as _;
 use swell_env::SystemClock;
 use swell_otlp::message::{ExportRequest, ExportResponse};
-use swell_otlp::{Encoding, Settings, read};
+use swell_otlp::{Deltas, Encoding, Settings, read};
 use swell_push::{OtlpConfig, OtlpReceiver, PushMetrics, otlp_router};
 use swell_telemetry::Registry;
 use tower::ServiceExt as _;
@@ -26,10 +26,10 @@ struct Lab {
 }
 
 impl Lab {
-    fn new(is_enabled: bool, takes_delta: bool) -> Self {
+    fn new(is_enabled: bool, deltas: Deltas) -> Self {
         let sink = Arc::new(MemorySink::default());
         let metrics = PushMetrics::register(&Registry::new()).expect("none is there");
-        let config = OtlpConfig { is_enabled, takes_delta };
+        let config = OtlpConfig { is_enabled, deltas };
         let clock = Arc::new(SystemClock::new());
         let receiver = OtlpReceiver::new(config, Settings::default(), sink.clone(), clock, metrics);
         Self { router: otlp_router(receiver), sink }
@@ -101,7 +101,7 @@ fn protobuf(json: &str) -> Vec<u8> {
 
 #[tokio::test]
 async fn both_encodings_packed_or_not_are_taken_and_answered_without_a_body() {
-    let lab = Lab::new(true, false);
+    let lab = Lab::new(true, Deltas::Refused);
     let json = body(GOOD, "gauge");
     let (protobuf, json) = (protobuf(&json), json.into_bytes());
     for (content_type, content) in
@@ -119,7 +119,7 @@ async fn both_encodings_packed_or_not_are_taken_and_answered_without_a_body() {
 
 #[tokio::test]
 async fn what_the_sender_must_change_is_told() {
-    let lab = Lab::new(true, false);
+    let lab = Lab::new(true, Deltas::Refused);
     let json = ("content-type", "application/json");
     let bomb = gzip(&vec![b' '; 33 << 20]);
     for (headers, content, code, part) in [
@@ -143,14 +143,14 @@ async fn what_the_sender_must_change_is_told() {
         assert!(text.contains(part), "{headers:?}: {text}");
     }
     assert!(lab.samples().is_empty());
-    let (code, text) = Lab::new(false, false).json("{}").await;
+    let (code, text) = Lab::new(false, Deltas::Refused).json("{}").await;
     assert_eq!(code, StatusCode::NOT_FOUND);
     assert!(text.contains("--web.enable-otlp-receiver"), "{text}");
 }
 
 #[tokio::test]
 async fn what_is_not_stored_is_counted_and_the_rest_is_stored() {
-    let lab = Lab::new(true, false);
+    let lab = Lab::new(true, Deltas::Refused);
     let points = r#""dataPoints":[{"timeUnixNano":"0","asInt":1},{"timeUnixNano":"2000000","asInt":2},
         {"timeUnixNano":"2000000","asInt":3,"attributes":[{"key":"refused","value":{"boolValue":true}}]}]"#;
     let (code, text) = lab.json(&body(points, "gauge")).await;
@@ -169,7 +169,7 @@ async fn what_is_not_stored_is_counted_and_the_rest_is_stored() {
 
 #[tokio::test]
 async fn deltas_are_summed_up_once_whatever_the_storage_does() {
-    let lab = Lab::new(true, true);
+    let lab = Lab::new(true, Deltas::SummedUp);
     let send = |at: &str| body(&DELTA.replace("1000000", at), "sum");
     assert_eq!(lab.json(&send("1000000")).await.0, StatusCode::OK);
     lab.sink.pause(true);
@@ -186,7 +186,7 @@ async fn deltas_are_summed_up_once_whatever_the_storage_does() {
 
 #[tokio::test]
 async fn no_sum_is_kept_of_a_series_that_the_storage_refuses() {
-    let lab = Lab::new(true, true);
+    let lab = Lab::new(true, Deltas::SummedUp);
     let attributes = r#""attributes":[{"key":"refused","value":{"boolValue":true}}],"asInt""#;
     let point = DELTA.replace(r#""asInt""#, attributes);
     for _ in 0..2 {
@@ -199,7 +199,7 @@ async fn no_sum_is_kept_of_a_series_that_the_storage_refuses() {
 
 #[tokio::test]
 async fn grpc_answers_as_the_standard_says() {
-    let lab = Lab::new(true, false);
+    let lab = Lab::new(true, Deltas::Refused);
     let good = protobuf(&body(GOOD, "gauge"));
     for is_gzip in [false, true] {
         let (status, text, message) = lab.call(&good, is_gzip).await;
@@ -217,7 +217,7 @@ async fn grpc_answers_as_the_standard_says() {
     let unavailable = 14;
     assert_eq!(lab.call(&good, false).await.0, unavailable);
     let unimplemented = 12;
-    assert_eq!(Lab::new(false, false).call(&good, false).await.0, unimplemented);
+    assert_eq!(Lab::new(false, Deltas::Refused).call(&good, false).await.0, unimplemented);
     let (code, text) = {
         let request = Request::post(GRPC).body(Body::empty()).expect("a request");
         let response = lab.router.clone().oneshot(request).await.expect("answered");

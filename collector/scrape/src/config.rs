@@ -132,6 +132,11 @@ pub struct ScrapeConfig {
     pub client: ClientOptions,
     /// Whether bodies may come compressed.
     pub compression: bool,
+    /// Whether they may come compressed by zstd, too (Prometheus' feature `zstd-scrape`).
+    pub zstd: bool,
+    /// Whether series are labelled with the type and the unit of their family, as `__type__` and `__unit__`
+    /// (Prometheus' feature `type-and-unit-labels`).
+    pub type_and_unit_labels: bool,
     /// Whether series whose samples have a timestamp of their own end when they vanish, too.
     pub track_timestamps_staleness: bool,
     /// Whether timeout, limit and size of a scrape are stored beside its outcome.
@@ -165,6 +170,8 @@ impl ScrapeConfig {
             limits: Limits::default(),
             client: ClientOptions::default(),
             compression: true,
+            zstd: false,
+            type_and_unit_labels: false,
             track_timestamps_staleness: false,
             extra_metrics: false,
             names: NameRules::default(),

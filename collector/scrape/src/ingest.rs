@@ -2,22 +2,24 @@
 //!
 //! A text that was seen before is a look-up; labels are built, relabelled and resolved only for new ones.
 
-use std::collections::BTreeMap;
 use std::hash::{Hash as _, Hasher as _};
 use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHasher};
-use swell_exposition::{BodyFault, BodyFormat, Entry, RepeatedLabel, SeriesText, visit_body};
+use swell_exposition::{
+    BodyFault, BodyFormat, CurrentFamily, Entry, RepeatedLabel, SeriesText, visit_body,
+};
 use swell_model::{
-    AppendError, AppendReport, Batch, Exemplar, ExemplarSample, HistogramSample, Labels,
-    MetricDescription, MetricMetadata, NativeHistogram, Row, SampleSink, SeriesRef, TimestampMs,
-    stale_nan,
+    AppendError, AppendReport, Exemplar, ExemplarSample, HistogramSample, Labels, NativeHistogram,
+    SampleSink, SeriesRef, TimestampMs, stale_nan,
 };
 
 use crate::claims::{Claimant, Claimed};
 use crate::config::ScrapeConfig;
+use crate::families::{descriptions, with_type_and_unit};
 use crate::limits::{self, check_label_limits};
 use crate::report::{ReportSeries, ScrapeReport};
+use crate::rows::Rows;
 use crate::texts::{Place, Texts};
 
 /// A series that the storage had no room for is offered again after this many scrapes.
@@ -67,6 +69,14 @@ pub(crate) struct Ingested {
     pub(crate) report: AppendReport,
 }
 
+/// How far a body came.
+enum Attempt {
+    /// It is stored.
+    Stored(Ingested),
+    /// Types or units are others than when its texts became known, and are labels: the texts stand for other series now.
+    TypesChanged,
+}
+
 /// A series of the target.
 #[derive(Clone, Copy, Debug)]
 struct Known {
@@ -101,42 +111,6 @@ pub(crate) struct TargetSeries {
     metadata_hash: u64,
     /// Why the storage had no room for a series, the last time that happened.
     shed_reason: Option<String>,
-}
-
-/// A batch under construction.
-struct Rows {
-    batch: Batch,
-    /// Row by timestamp.
-    by_time: FxHashMap<TimestampMs, usize>,
-    /// Samples that the first row has room for.
-    len: usize,
-}
-
-impl Rows {
-    /// Without rows; `len` samples are expected in the first.
-    fn new(len: usize) -> Self {
-        Self { batch: Batch::default(), by_time: FxHashMap::default(), len }
-    }
-
-    fn push(&mut self, at: TimestampMs, series: SeriesRef, value: f64, start_ms: i64) {
-        let rows = &mut self.batch.rows;
-        let row_idx = match rows.last() {
-            Some(last) if last.timestamp == at => rows.len() - 1,
-            _ => *self.by_time.entry(at).or_insert_with(|| {
-                let len = if rows.is_empty() { self.len } else { 0 };
-                let (series, values) = (Vec::with_capacity(len), Vec::with_capacity(len));
-                rows.push(Row { timestamp: at, series, values, ..Row::default() });
-                rows.len() - 1
-            }),
-        };
-        let row = &mut rows[row_idx];
-        row.series.push(series);
-        row.values.push(value);
-        if start_ms != 0 || !row.starts.is_empty() {
-            row.starts.resize(row.values.len(), 0);
-            row.starts[row.values.len() - 1] = start_ms;
-        }
-    }
 }
 
 impl TargetSeries {
@@ -182,13 +156,17 @@ impl TargetSeries {
         config: &ScrapeConfig,
         sink: &dyn SampleSink,
     ) -> Result<Ingested, IngestError> {
-        let outcome = self.try_ingest(body, format, at, config, sink);
-        if !matches!(outcome, Err(IngestError::Append(AppendError::UnknownSeries(_)))) {
-            return outcome;
+        match self.try_ingest(body, format, at, config, sink) {
+            Ok(Attempt::Stored(ingested)) => return Ok(ingested),
+            Ok(Attempt::TypesChanged) => self.forget_texts(),
+            // The storage dropped a series that it had not heard of for long: references are asked for anew.
+            Err(IngestError::Append(AppendError::UnknownSeries(_))) => self.forget(),
+            Err(error) => return Err(error),
         }
-        // The storage dropped a series that it had not heard of for long: references are asked for anew.
-        self.forget();
-        self.try_ingest(body, format, at, config, sink)
+        match self.try_ingest(body, format, at, config, sink)? {
+            Attempt::Stored(ingested) => Ok(ingested),
+            Attempt::TypesChanged => unreachable!("no text is known, so none is from before"),
+        }
     }
 
     fn try_ingest(
@@ -198,14 +176,19 @@ impl TargetSeries {
         at: TimestampMs,
         config: &ScrapeConfig,
         sink: &dyn SampleSink,
-    ) -> Result<Ingested, IngestError> {
+    ) -> Result<Attempt, IngestError> {
         self.scrape += 1;
         self.texts.begin();
-        let mut rows = Rows::new(self.texts.len());
+        let known_texts = self.texts.len();
+        let mut rows = Rows::new(known_texts);
         let mut ingested = Ingested::default();
         let mut metadata = FxHasher::default();
+        let mut family = config.type_and_unit_labels.then(CurrentFamily::default);
         let samples_max = limits::given(config.limits.samples_max).unwrap_or(usize::MAX);
         visit_body(body, format, &config.histograms, &mut |entry| {
+            if let Some(family) = &mut family {
+                family.note(&entry);
+            }
             let sample = match entry {
                 Entry::Type { family, word, .. } => {
                     (family, word).hash(&mut metadata);
@@ -234,20 +217,24 @@ impl TargetSeries {
                     exemplars: &sample.exemplars,
                 },
             };
-            self.take(&sample, at, config, samples_max, sink, &mut rows, &mut ingested)
+            let family = family.as_ref();
+            self.take(&sample, family, at, config, samples_max, sink, &mut rows, &mut ingested)
         })?;
         if ingested.kept > samples_max {
             return Err(IngestError::SampleLimit { count: ingested.kept, limit: samples_max });
         }
-        self.end_missing(at, &mut rows);
         let metadata_hash = metadata.finish();
+        if family.is_some() && known_texts > 0 && metadata_hash != self.metadata_hash {
+            return Ok(Attempt::TypesChanged);
+        }
+        self.end_missing(at, &mut rows);
         if metadata_hash != self.metadata_hash {
             rows.batch.descriptions = descriptions(body, format, config)?;
         }
         ingested.report = sink.append(&rows.batch)?;
         self.settle();
         self.metadata_hash = metadata_hash;
-        Ok(ingested)
+        Ok(Attempt::Stored(ingested))
     }
 
     /// Puts one sample into the batch.
@@ -255,6 +242,7 @@ impl TargetSeries {
     fn take(
         &mut self,
         sample: &Taken<'_>,
+        family: Option<&CurrentFamily>,
         at: TimestampMs,
         config: &ScrapeConfig,
         samples_max: usize,
@@ -269,7 +257,7 @@ impl TargetSeries {
             return Ok(());
         }
         let own_time = sample.timestamp.filter(|_| config.honor_timestamps);
-        let known_idx = match self.place(sample.series, config, sink, ingested)? {
+        let known_idx = match self.place(sample.series, family, config, sink, ingested)? {
             Place::Known(known_idx) => known_idx,
             Place::Dropped => return Ok(()),
             Place::Shed(_) => {
@@ -315,6 +303,7 @@ impl TargetSeries {
     fn place(
         &mut self,
         series: SeriesText<'_>,
+        family: Option<&CurrentFamily>,
         config: &ScrapeConfig,
         sink: &dyn SampleSink,
         ingested: &mut Ingested,
@@ -325,7 +314,7 @@ impl TargetSeries {
                 return Ok(place);
             }
         }
-        let place = match self.stored_labels(series, config)? {
+        let place = match self.stored_labels(series, family, config)? {
             None => Place::Dropped,
             Some(labels) => match sink.resolve(&labels) {
                 Ok(reference) => Place::Known(match self.by_series.get(&reference) {
@@ -359,13 +348,18 @@ impl TargetSeries {
         idx
     }
 
-    /// The labels under which a series is stored; `None` when metric relabelling drops it.
+    /// The labels under which a series is stored, with those of its family if there is one; `None` when metric relabelling
+    /// drops it.
     fn stored_labels(
         &self,
         series: SeriesText<'_>,
+        family: Option<&CurrentFamily>,
         config: &ScrapeConfig,
     ) -> Result<Option<Labels>, IngestError> {
-        let exposed = series.to_labels()?;
+        let mut exposed = series.to_labels()?;
+        if let Some(family) = family {
+            exposed = with_type_and_unit(exposed, family);
+        }
         let mut labels = exposed.to_builder();
         if config.honor_labels {
             // A label with an empty value says that the target wants ours not to be there.
@@ -487,32 +481,4 @@ struct Taken<'a> {
 enum TakenValue {
     Float(f64),
     Histogram(Arc<NativeHistogram>),
-}
-
-/// What the families of a body are.
-fn descriptions(
-    body: &[u8],
-    format: BodyFormat,
-    config: &ScrapeConfig,
-) -> Result<Vec<MetricDescription>, IngestError> {
-    let mut families: BTreeMap<String, MetricMetadata> = BTreeMap::new();
-    visit_body(body, format, &config.histograms, &mut |entry| {
-        match entry {
-            Entry::Sample(_) | Entry::Histogram(_) => {}
-            Entry::Type { family, kind, .. } => {
-                families.entry(family.into_owned()).or_default().kind = kind;
-            }
-            Entry::Help { family, text } => {
-                families.entry(family.into_owned()).or_default().help = text.into_owned();
-            }
-            Entry::Unit { family, unit } => {
-                families.entry(family.into_owned()).or_default().unit = unit.to_owned();
-            }
-        }
-        Ok::<(), IngestError>(())
-    })?;
-    let described = families.into_iter();
-    Ok(described
-        .map(|(metric_name, metadata)| MetricDescription { metric_name, metadata })
-        .collect())
 }

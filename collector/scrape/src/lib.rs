@@ -7,13 +7,17 @@
 mod claims;
 mod config;
 mod failure_log;
+mod families;
 mod fetch;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod ingest;
 mod limits;
 mod metrics;
 mod pool;
 mod protocol;
 mod report;
+mod rows;
 mod schedule;
 mod scrape_loop;
 mod scraper;

@@ -36,6 +36,7 @@ pub const TARGETS: &[(&str, Check)] = &[
     ("remote_write", network::remote_write),
     ("rules", configuration::rules),
     ("scalars", configuration::scalars),
+    ("scrape_body", network::scrape_body),
     ("small_files", disk::small_files),
     ("template", configuration::template),
 ];

@@ -6,7 +6,7 @@ use swell_exposition::{
     BodyFault, BodyFormat, Entry, Format, HistogramOptions, SeriesText, visit_body,
 };
 use swell_model::{AppendError, AppendReport, Batch, Labels, SampleSink, SeriesRef, TimestampMs};
-use swell_otlp::{Accumulator, Encoding, Refused, Settings, Strategy, translate};
+use swell_otlp::{Accumulator, Deltas, Encoding, Refused, Settings, Strategy, translate};
 use swell_wire::remote_write::{Item, Message, Part, items, read_symbols};
 
 /// Any bytes: every line and message is answered, and series of good samples can be taken apart or say why not.
@@ -38,6 +38,21 @@ pub(crate) fn exposition(bytes: &[u8]) -> bool {
 fn take_apart(series: SeriesText<'_>) {
     assert!(!series.raw().is_empty());
     drop(series.to_labels());
+}
+
+/// Any bytes as a packed body, the first of which says how: unpacked within its limit, alike in whatever pieces it comes,
+/// or refused.
+pub(crate) fn scrape_body(bytes: &[u8]) -> bool {
+    const LIMIT: u64 = 1 << 20;
+    let Some((kind, body)) = bytes.split_first() else { return false };
+    let encoding = if kind.is_multiple_of(2) { "gzip" } else { "zstd" };
+    let whole = swell_scrape::fuzzing::unpacked(encoding, body, usize::MAX, LIMIT);
+    let in_pieces = swell_scrape::fuzzing::unpacked(encoding, body, 7, LIMIT);
+    assert_eq!(whole, in_pieces);
+    whole.is_some_and(|content| {
+        assert!(content.len() as u64 <= LIMIT);
+        true
+    })
 }
 
 /// Any bytes as a request of both versions: everything in it is read or refused, what is read keeps the rules, and
@@ -155,8 +170,10 @@ pub(crate) fn otlp(bytes: &[u8]) -> bool {
         let Ok(request) = swell_otlp::read(bytes, encoding) else { continue };
         for strategy in Strategy::ALL {
             let nhcb = bytes.len().is_multiple_of(2);
-            let settings = Settings { strategy, nhcb, ..Settings::default() };
-            let Ok(mut found) = translate(&request, &settings, true) else { continue };
+            let settings =
+                Settings { strategy, nhcb, type_and_unit_labels: !nhcb, ..Settings::default() };
+            drop(translate(&request, &settings, Deltas::AsTheyAre));
+            let Ok(mut found) = translate(&request, &settings, Deltas::SummedUp) else { continue };
             for batch in [&found.cumulative, &found.delta] {
                 assert!(batch.series.iter().all(|labels| labels.metric_name().is_some()));
                 is_taken |= !batch.series.is_empty();

@@ -145,6 +145,7 @@ replay!(
     remote_write,
     rules,
     scalars,
+    scrape_body,
     small_files,
     template,
 );

@@ -48,7 +48,10 @@ fn listed(api: &Api) -> Value {
             "time_range_labels": true,
             "time_range_series": true,
         },
-        "otlp_receiver": {"delta_conversion": api.config.sums_deltas, "native_delta_ingestion": false},
+        "otlp_receiver": {
+            "delta_conversion": api.config.sums_deltas,
+            "native_delta_ingestion": api.config.stores_deltas,
+        },
         "prometheus": {
             "agent_mode": false,
             "auto_reload_config": false,
@@ -88,6 +91,7 @@ fn listed(api: &Api) -> Value {
         "scrape": {
             "extra_scrape_metrics": true,
             "start_timestamp_zero_ingestion": false,
+            "type_and_unit_labels": on.type_and_unit_labels,
         },
         "service_discovery_providers": {
             "consul": true,

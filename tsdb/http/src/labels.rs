@@ -7,9 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use axum::extract::{Path, State};
 use axum::response::Response;
 use serde::Serialize;
-use swell_model::{
-    Labels, METRIC_NAME, Matcher, MetricKind, MetricMetadata, SelectHints, TimeRange,
-};
+use swell_model::{Labels, METRIC_NAME, Matcher, MetricMetadata, SelectHints, TimeRange};
 
 use crate::answer::{closed, opened, response, success};
 use crate::encode::{comma, labels as write_labels, string};
@@ -177,7 +175,7 @@ pub(crate) async fn metadata(
         .take(limit)
         .map(|(name, metadata)| {
             let entry = Metadata {
-                kind: kind_name(metadata.kind),
+                kind: metadata.kind.as_str(),
                 help: &metadata.help,
                 unit: &metadata.unit,
             };
@@ -247,7 +245,7 @@ pub(crate) async fn target_metadata(
                             .map(|(name, value)| (name.to_owned(), value.to_owned()))
                             .collect(),
                         metric: metric.is_none().then(|| family.to_owned()),
-                        kind: kind_name(metadata.kind),
+                        kind: metadata.kind.as_str(),
                         help: metadata.help.clone(),
                         unit: metadata.unit.clone(),
                     });
@@ -278,19 +276,6 @@ fn family_of<'a>(metric: &'a str, known: &BTreeMap<String, MetricMetadata>) -> O
     let parts = ["", "_bucket", "_count", "_sum", "_total", "_created", "_info"];
     let families = parts.iter().filter_map(|part| metric.strip_suffix(part));
     families.into_iter().find(|family| known.contains_key(*family))
-}
-
-pub(crate) const fn kind_name(kind: MetricKind) -> &'static str {
-    match kind {
-        MetricKind::Counter => "counter",
-        MetricKind::Gauge => "gauge",
-        MetricKind::Histogram => "histogram",
-        MetricKind::GaugeHistogram => "gaugehistogram",
-        MetricKind::Summary => "summary",
-        MetricKind::Info => "info",
-        MetricKind::StateSet => "stateset",
-        MetricKind::Unknown => "unknown",
-    }
 }
 
 #[cfg(test)]

@@ -57,6 +57,8 @@ pub struct ApiConfig {
     pub admin_api: bool,
     /// Whether OTLP points of delta temporality are taken and summed up.
     pub sums_deltas: bool,
+    /// Whether they are taken and stored as they are.
+    pub stores_deltas: bool,
     /// Samples that one remote read may have, where it asks for samples and not for chunks.
     pub remote_read_samples_max: usize,
     /// Remote reads that run at once.

@@ -177,6 +177,7 @@ fn server(settings: &BTreeMap<String, String>) -> Result<Router, String> {
         hostname: String::new(),
         admin_api: false,
         sums_deltas: false,
+        stores_deltas: false,
         remote_read_samples_max: 50_000_000,
         remote_reads_max: 10,
         search_api: false,

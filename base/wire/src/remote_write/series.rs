@@ -64,6 +64,11 @@ pub struct Parts<'a> {
 pub type LabelRefs = Vec<u32>;
 
 impl<'a> SeriesMessage<'a> {
+    /// The message that a cursor stands on.
+    pub(crate) const fn of(cursor: Cursor<'a>, message: Message) -> Self {
+        Self { cursor, message }
+    }
+
     /// The bytes of the message.
     #[must_use]
     pub fn bytes(&self) -> &'a [u8] {

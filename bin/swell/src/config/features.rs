@@ -1,5 +1,6 @@
 //! Names of `--enable-feature`, as Prometheus has them.
 
+use swell_otlp::Deltas;
 use swell_promql::Features;
 
 /// On in any case: each was a switch in one of Prometheus' versions.
@@ -21,6 +22,8 @@ pub(crate) struct Switches {
     pub(crate) search_api: bool,
     /// Whether rules of a group that do not depend on each other run at once.
     pub(crate) concurrent_rules: bool,
+    /// Whether targets may answer in zstd.
+    pub(crate) zstd_scrape: bool,
 }
 
 impl Switches {
@@ -29,10 +32,28 @@ impl Switches {
         match name {
             "search-api" => self.search_api = true,
             "concurrent-rule-eval" => self.concurrent_rules = true,
+            "zstd-scrape" => self.zstd_scrape = true,
             _ => return false,
         }
         true
     }
+}
+
+/// What the feature of this name makes of OTLP points of delta temporality, if it is about them.
+pub(crate) fn deltas(name: &str) -> Option<Deltas> {
+    match name {
+        "otlp-deltatocumulative" => Some(Deltas::SummedUp),
+        "otlp-native-delta-ingestion" => Some(Deltas::AsTheyAre),
+        _ => None,
+    }
+}
+
+/// What becomes of these points when this is asked for, after that.
+pub(crate) fn one_of(before: Deltas, given: Deltas) -> Result<Deltas, &'static str> {
+    if before != Deltas::Refused && before != given {
+        return Err("otlp-deltatocumulative and otlp-native-delta-ingestion exclude each other");
+    }
+    Ok(given)
 }
 
 /// Switches the feature of this name on; `false` when Swell has no such feature, so that the name has no effect.

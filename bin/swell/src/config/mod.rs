@@ -19,6 +19,7 @@ mod receivers;
 mod scrape_files;
 mod sending;
 mod shown;
+mod storage;
 pub(crate) mod templates;
 mod unsupported;
 mod web;
@@ -28,11 +29,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use swell_engine::{BackgroundShare, RetentionRule, WalSync};
-use swell_model::{DurationMs, Labels, Matcher};
+use swell_model::{DurationMs, Labels};
+use swell_otlp::Deltas;
 use swell_promql::Features;
 use swell_remote_write::QueueConfig;
-
 use swell_scrape::ScrapeConfig;
 
 use alerting::AlertingSettings;
@@ -43,16 +43,13 @@ use features::Switches;
 pub(crate) use features::features;
 use jobs::JobDefaults;
 pub(crate) use query::QueryLimits;
-use raw::{RawBackground, RawConfig, Span};
+use raw::{RawConfig, Span};
 use raw_scrape::RawScrapeConfig;
 
 pub(crate) use raw::parse_size;
 pub(crate) use receivers::parse_message;
 use receivers::{OtlpSettings, PushgatewaySettings, RemoteWriteSettings};
 pub(crate) use web::{Files, WebConfig, stamp};
-
-/// Name of a feature that is none of the query language.
-const OTLP_DELTA: &str = "otlp-deltatocumulative";
 
 /// Checked settings of a server.
 #[derive(Debug)]
@@ -101,8 +98,8 @@ pub(crate) struct Config {
     pub(crate) influx: bool,
     /// How pushes of exposition text are kept.
     pub(crate) pushgateway: PushgatewaySettings,
-    /// Whether points of delta temporality are summed up.
-    pub(crate) otlp_delta: bool,
+    /// What becomes of OTLP points of delta temporality.
+    pub(crate) deltas: Deltas,
     /// Whether the server stores its own metrics and those of its objects.
     pub(crate) self_metrics: bool,
     /// The file's text, for `status/config`; secrets hidden.
@@ -165,11 +162,26 @@ impl Config {
     }
 
     /// Switches a feature on that the command line names.
-    pub(crate) fn enable_feature(&mut self, name: &str) {
-        if name == OTLP_DELTA {
-            self.otlp_delta = true;
+    pub(crate) fn enable_feature(&mut self, name: &str) -> anyhow::Result<()> {
+        if let Some(deltas) = features::deltas(name) {
+            match features::one_of(self.deltas, deltas) {
+                Ok(deltas) => self.deltas = deltas,
+                Err(fault) => bail!("--enable-feature={name}: {fault}"),
+            }
         } else if !self.switches.switch_on(name) && !features::switch_on(&mut self.features, name) {
             self.unsupported.push(format!("--enable-feature={name}"));
+        }
+        self.spread_features();
+        Ok(())
+    }
+
+    /// Tells the parts which features that are on concern them.
+    fn spread_features(&mut self) {
+        let type_and_unit_labels = self.features.type_and_unit_labels;
+        self.otlp.translation.type_and_unit_labels = type_and_unit_labels;
+        for job in &mut self.jobs {
+            job.type_and_unit_labels = type_and_unit_labels;
+            job.zstd = self.switches.zstd_scrape;
         }
     }
 
@@ -187,8 +199,8 @@ impl Config {
             ("swell.collection_interval", self.collection_interval != newer.collection_interval),
             (
                 "swell.features",
-                (self.features, self.switches, self.otlp_delta)
-                    != (newer.features, newer.switches, newer.otlp_delta),
+                (self.features, self.switches, self.deltas)
+                    != (newer.features, newer.switches, newer.deltas),
             ),
             ("swell.external_url", self.external_url != newer.external_url),
             ("swell.query", self.query != newer.query),
@@ -250,7 +262,7 @@ impl Config {
         let jobs = jobs.map(|(at, job)| jobs::job(job, &defaults(at), &mut faults)).collect();
         let context = ClientContext { folder, environment: &environment };
         let alerting = alerting::settings(raw.alerting.as_ref(), context, &mut faults);
-        let storage = storage(&raw, &mut faults);
+        let storage = storage::storage(&raw, &mut faults);
         let rule_files = expand_globs("rule_files", &raw.rule_files, folder, &mut faults);
         let alertmanager = alertmanager(&raw, folder, path, &mut faults);
         let mut unsupported = unsupported::unsupported(&raw);
@@ -281,10 +293,15 @@ impl Config {
         let remote_write = receivers::remote_write(&raw, &mut faults);
         let otlp = receivers::otlp(&raw, limits.lookback, &mut faults);
         let pushgateway = receivers::pushgateway(&raw, scrape_interval, &mut faults);
-        let otlp_delta = raw.swell.features.iter().any(|name| name == OTLP_DELTA);
         let (mut features, mut switches) = (Features::default(), Switches::default());
-        for name in raw.swell.features.iter().filter(|name| *name != OTLP_DELTA) {
-            if !switches.switch_on(name) && !features::switch_on(&mut features, name) {
+        let mut deltas = Deltas::default();
+        for name in &raw.swell.features {
+            if let Some(given) = features::deltas(name) {
+                match features::one_of(deltas, given) {
+                    Ok(one) => deltas = one,
+                    Err(fault) => faults.push(format!("swell.features: {name}: {fault}")),
+                }
+            } else if !switches.switch_on(name) && !features::switch_on(&mut features, name) {
                 unsupported.push(format!("swell.features: {name}"));
             }
         }
@@ -292,7 +309,7 @@ impl Config {
         if !faults.is_empty() {
             return Err(ConfigFaults { path: path.to_owned(), faults });
         }
-        Ok(Self {
+        let mut config = Self {
             evaluation_interval,
             rule_query_offset: set(raw.global.rule_query_offset, DurationMs::ZERO),
             external_labels,
@@ -315,14 +332,16 @@ impl Config {
             otlp,
             influx: raw.swell.influx_receiver.enabled,
             pushgateway,
-            otlp_delta,
+            deltas,
             self_metrics: raw.swell.self_metrics.unwrap_or(true),
             shown_yaml: shown::hide_secrets(text),
             job_texts,
             unsupported,
             remarks,
             unsupported_discoveries,
-        })
+        };
+        config.spread_features();
+        Ok(config)
     }
 }
 
@@ -361,86 +380,6 @@ fn external_labels(
 /// The given span; Prometheus reads zero as "not given".
 fn set(given: Option<Span>, default: DurationMs) -> DurationMs {
     given.map(|span| span.0).filter(|span| span.0 > 0).unwrap_or(default)
-}
-
-fn storage(raw: &RawConfig, faults: &mut Vec<String>) -> swell_engine::Config {
-    let standard = swell_engine::Config::standard();
-    let wal_sync = match raw.swell.wal_sync.as_deref() {
-        None => standard.wal_sync,
-        Some("always") => WalSync::Always,
-        Some("never") => WalSync::Never,
-        Some("interval") => WalSync::Interval(DurationMs::from_secs(1)),
-        Some(other) => {
-            faults.push(format!(
-                "swell.wal_sync {other:?}: one of always (each batch), interval (each second), never"
-            ));
-            standard.wal_sync
-        }
-    };
-    let retention = &raw.storage.tsdb.retention;
-    let retention_rules = raw.swell.retention.0.iter().filter_map(|(selector, time)| {
-        retention_rule(selector, *time).map_err(|fault| faults.push(fault)).ok()
-    });
-    let retention_rules = retention_rules.collect();
-    let limits = &raw.swell.limits;
-    let none_for_zero = |limit: usize| Some(limit).filter(|limit| *limit > 0);
-    if limits.series == Some(0) {
-        faults.push("swell.limits.series: 0 series leave no room for any".to_owned());
-    }
-    // Unlike elsewhere 0 is a value here: no late samples.
-    let window = raw.storage.tsdb.out_of_order_time_window.map(|span| span.0);
-    // Prometheus reads what is not above 0 as "keep none".
-    let exemplars_max = raw.storage.exemplars.max_exemplars;
-    let exemplars_max = exemplars_max.map(|max| usize::try_from(max).unwrap_or(0));
-    let storage = swell_engine::Config {
-        retention_rules,
-        tiers: downsample::tiers(&raw.swell.downsample, faults),
-        background: background(&raw.swell.background, faults),
-        wal_sync,
-        retention_time: set(retention.time, standard.retention_time),
-        retention_size_bytes: retention.size.map(|size| size.0).filter(|bytes| *bytes > 0),
-        out_of_order_window: window.unwrap_or(standard.out_of_order_window),
-        head_series_max: limits.series.unwrap_or(standard.head_series_max),
-        metric_series_max: limits.series_per_metric.and_then(none_for_zero),
-        label_series_max: limits
-            .series_per_label
-            .iter()
-            .filter_map(|(name, max)| Some((name.clone(), none_for_zero(*max)?)))
-            .collect(),
-        exemplars_max: exemplars_max.unwrap_or(standard.exemplars_max),
-        held_log_bytes_max: limits.held_log.map_or(standard.held_log_bytes_max, |size| size.0),
-        ..standard
-    };
-    faults.extend(downsample::fault(&storage));
-    storage
-}
-
-fn retention_rule(selector: &str, time: Span) -> Result<RetentionRule, String> {
-    let parsed = swell_promql_syntax::parse_selector(selector)
-        .map_err(|error| format!("swell.retention {selector:?}: {error}"))?;
-    let matchers = parsed.matchers;
-    if matchers.iter().all(Matcher::matches_empty) {
-        return Err(format!(
-            "swell.retention {selector:?}: one matcher must not match the empty text; storage.tsdb.retention.time is for all series"
-        ));
-    }
-    if time.0.0 <= 0 {
-        return Err(format!("swell.retention {selector:?}: the time must be above 0"));
-    }
-    Ok(RetentionRule { matchers, time: time.0 })
-}
-
-fn background(raw: &RawBackground, faults: &mut Vec<String>) -> Option<BackgroundShare> {
-    let standard = swell_engine::Config::standard().background?;
-    let cpu_percent = raw.cpu_percent.unwrap_or(standard.cpu_percent);
-    if !(1..=100).contains(&cpu_percent) {
-        faults.push(format!("swell.background.cpu_percent {cpu_percent} is not in 1 to 100"));
-    }
-    let bytes_per_second = raw.bytes_per_second.map_or(standard.bytes_per_second, |size| size.0);
-    if bytes_per_second == 0 {
-        faults.push("swell.background.bytes_per_second must be above 0".to_owned());
-    }
-    Some(BackgroundShare { cpu_percent, bytes_per_second })
 }
 
 fn alertmanager(

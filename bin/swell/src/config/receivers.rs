@@ -174,6 +174,8 @@ pub(super) fn otlp(
         key_before_underscore: raw.label_name_underscore_sanitization.unwrap_or(true),
         keeps_underscores: raw.label_name_preserve_multiple_underscores.unwrap_or(true),
         target_info_interval_ms: (lookback.0 / 2).max(1),
+        // A feature, which is not known here.
+        type_and_unit_labels: false,
     };
     OtlpSettings { enabled, translation }
 }

@@ -1,6 +1,7 @@
 use swell_discovery::{DiscoveryConfig, DockerHost, KubernetesServer, Role};
+use swell_engine::WalSync;
 use swell_http_client::Auth;
-use swell_otlp::{Promotion, Strategy};
+use swell_otlp::{Deltas, Promotion, Strategy};
 use swell_scrape::Escaping;
 use swell_tsdb_http::Message;
 
@@ -298,7 +299,9 @@ fn otlp_has_prometheus_keys() {
     assert_eq!(translation.strategy, Strategy::NoTranslation);
     assert_eq!(translation.promotion, Promotion::AllBut(["host.id".to_owned()].into()));
     assert!(translation.nhcb && translation.promote_scope && translation.keep_identifying);
-    assert!(!translation.key_before_underscore && config.otlp_delta);
+    assert!(!translation.key_before_underscore && config.deltas == Deltas::SummedUp);
+    let native = parse("swell: {features: [otlp-native-delta-ingestion]}").expect("valid");
+    assert_eq!(native.deltas, Deltas::AsTheyAre);
     assert_eq!((config.otlp.enabled, config.unsupported), (Some(true), Vec::new()));
     for (text, part) in [
         ("otlp: {translation_strategy: None}", "NoUTF8EscapingWithSuffixes"),
@@ -310,10 +313,36 @@ fn otlp_has_prometheus_keys() {
             "exclude",
         ),
         ("otlp: {promote: [a]}", "promote"),
+        (
+            "swell: {features: [otlp-deltatocumulative, otlp-native-delta-ingestion]}",
+            "exclude each other",
+        ),
     ] {
         let faults = refused(text);
         assert!(faults.contains(part), "{text}: {faults}");
     }
+}
+
+#[test]
+fn features_reach_the_parts_that_they_are_about() {
+    let text = "scrape_configs: [{job_name: a}, {job_name: b}]";
+    let mut config = parse(text).expect("valid");
+    let is_on = |config: &Config| {
+        let labels = config.otlp.translation.type_and_unit_labels;
+        assert!(config.jobs.iter().all(|job| job.type_and_unit_labels == labels));
+        let zstd = config.jobs.iter().all(|job| job.zstd);
+        (labels, zstd)
+    };
+    assert_eq!(is_on(&config), (false, false));
+    config.enable_feature("type-and-unit-labels").expect("known");
+    config.enable_feature("zstd-scrape").expect("known");
+    assert_eq!(is_on(&config), (true, true));
+    let text = format!("{text}\nswell: {{features: [zstd-scrape, type-and-unit-labels]}}");
+    let mut config = parse(&text).expect("valid");
+    assert_eq!((is_on(&config), &config.unsupported), ((true, true), &Vec::new()));
+    config.enable_feature("otlp-deltatocumulative").expect("the first");
+    let error = config.enable_feature("otlp-native-delta-ingestion").expect_err("the other");
+    assert!(error.to_string().contains("exclude each other"), "{error}");
 }
 
 #[test]
@@ -511,7 +540,7 @@ fn examples_of_the_docs_are_good() {
     let folder = tempfile::tempdir().expect("a folder");
     let dir = folder.path();
     for (page, count) in
-        [("scraping.md", 3), ("configuration.md", 1), ("prometheus.md", 2), ("remote-write.md", 1)]
+        [("scraping.md", 4), ("configuration.md", 1), ("prometheus.md", 4), ("remote-write.md", 1)]
     {
         let examples = examples(page);
         assert!(examples.len() >= count, "{page}: {} examples", examples.len());

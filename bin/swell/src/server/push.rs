@@ -46,7 +46,7 @@ impl Ways {
         let otlp = OtlpReceiver::new(
             OtlpConfig {
                 is_enabled: settings::is_open(server, config.otlp.enabled, asks_who),
-                takes_delta: config.otlp_delta,
+                deltas: config.deltas,
             },
             config.otlp.translation.clone(),
             sink.clone(),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+use swell_otlp::Deltas;
 use swell_tsdb_http::{ApiConfig, RemoteWriteConfig};
 use tracing::warn;
 
@@ -29,7 +30,7 @@ pub(super) fn settings(args: &ServerArgs) -> anyhow::Result<Config> {
     config.admin_api |= args.enable_admin_api;
     config.lifecycle_api |= args.enable_lifecycle;
     for name in &args.enable_features {
-        config.enable_feature(name);
+        config.enable_feature(name)?;
     }
     let query = &mut config.query;
     query.remote_read_samples_max =
@@ -93,6 +94,7 @@ pub(super) fn remote_write_config(server: &ServerConfig, asks_who: bool) -> Remo
         is_enabled: is_open(server, settings.enabled, asks_who),
         accepted: settings.accepted.clone(),
         zero_at_start: settings.zero_at_start,
+        type_and_unit_labels: server.config.features.type_and_unit_labels,
     }
 }
 
@@ -145,7 +147,8 @@ pub(super) fn api_config(server: &ServerConfig, asks_who: bool) -> ApiConfig {
         flags,
         hostname: node::node_name(None),
         admin_api: config.admin_api,
-        sums_deltas: config.otlp_delta,
+        sums_deltas: config.deltas == Deltas::SummedUp,
+        stores_deltas: config.deltas == Deltas::AsTheyAre,
         remote_read_samples_max: config.query.remote_read_samples_max,
         remote_reads_max: config.query.remote_reads_max,
         search_api: config.switches.search_api,

@@ -19,7 +19,7 @@ use parking_lot::Mutex;
 use swell_env::{Clock, Throttle};
 use swell_http::{Intake, IntakeConfig};
 use swell_model::{Labels, SampleSink};
-use swell_otlp::{Accumulator, Encoding, ReadError, Settings, read, translate};
+use swell_otlp::{Accumulator, Deltas, Encoding, ReadError, Settings, read, translate};
 use tracing::warn;
 
 use crate::failure::Failure;
@@ -42,8 +42,8 @@ const GRPC_PATH: &str = "/opentelemetry.proto.collector.metrics.v1.MetricsServic
 pub struct OtlpConfig {
     /// Whether it takes anything; if not, it answers 404 and says how to switch it on.
     pub is_enabled: bool,
-    /// Whether points of delta temporality are taken and summed up (Prometheus' feature `otlp-deltatocumulative`).
-    pub takes_delta: bool,
+    /// What becomes of points of delta temporality.
+    pub deltas: Deltas,
 }
 
 /// State of the receiver.
@@ -118,7 +118,7 @@ impl OtlpReceiver {
     fn store(&self, bytes: &[u8], content: Content) -> Result<Stored, Failure> {
         let request = read(&unpack::content(bytes, content.is_gzip)?, content.encoding)?;
         let settings = self.settings.load_full();
-        let translation = translate(&request, &settings, self.config.takes_delta);
+        let translation = translate(&request, &settings, self.config.deltas);
         drop(request);
         let mut translation = translation.map_err(|error| Failure {
             code: StatusCode::PAYLOAD_TOO_LARGE,

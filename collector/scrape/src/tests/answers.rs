@@ -119,6 +119,29 @@ async fn bodies_may_be_compressed_and_never_exceed_their_limit() {
 }
 
 #[tokio::test]
+async fn zstd_is_asked_for_where_it_is_switched_on() {
+    let target = Target::start(Answer::Zstd("a 1\n".to_owned(), 1.0)).await;
+    let lab = Lab::start(vec![job(&[&target])]);
+    lab.until_error("an encoding that was not asked for: \"zstd\"").await;
+    assert_eq!(target.request().1["accept-encoding"], "gzip");
+    lab.stop().await;
+    let mut config = job(&[&target]);
+    config.zstd = true;
+    config.limits.body_bytes_max = Some(1000);
+    let lab = Lab::start(vec![config]);
+    lab.until_last("a", "1").await;
+    assert_eq!(target.request().1["accept-encoding"], "zstd, gzip;q=0.9");
+    let large = format!("a 1\n#{}\n", "x".repeat(1_000_000));
+    target.answers(Answer::Zstd(large, 1.0));
+    lab.until_error("exceeds the limit of 1000 bytes").await;
+    target.answers(Answer::Gzip("a 2\n".to_owned()));
+    lab.until_last("a", "2").await;
+    target.answers(Answer::Zstd("a 3\n".to_owned(), 0.6));
+    lab.until_error("decompress the body").await;
+    lab.until_last("a", "stale").await;
+}
+
+#[tokio::test]
 async fn compression_can_be_switched_off() {
     let target = Target::text("a 1\n").await;
     let mut config = job(&[&target]);

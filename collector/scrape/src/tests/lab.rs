@@ -38,6 +38,8 @@ pub(super) enum Answer {
     Body(&'static str, String),
     /// The same in text format, compressed.
     Gzip(String),
+    /// The same, compressed by zstd, and cut to this part of its length.
+    Zstd(String, f64),
     /// 200 with this body, said to be gzip.
     FalseGzip(String),
     /// This status.
@@ -127,6 +129,17 @@ async fn serve(State(server): State<Arc<TargetServer>>, request: Request) -> Res
             encoder.write_all(body.as_bytes()).expect("memory takes all");
             let packed = encoder.finish().expect("memory takes all");
             typed(TEXT).header(header::CONTENT_ENCODING, "gzip").body(Body::from(packed))
+        }
+        Answer::Zstd(body, part) => {
+            let mut packed = zstd::stream::encode_all(body.as_bytes(), 1).expect("memory");
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_precision_loss,
+                clippy::cast_sign_loss,
+                reason = "a part of a short body"
+            )]
+            packed.truncate((packed.len() as f64 * part) as usize);
+            typed(TEXT).header(header::CONTENT_ENCODING, "zstd").body(Body::from(packed))
         }
         Answer::FalseGzip(body) => {
             typed(TEXT).header(header::CONTENT_ENCODING, "gzip").body(Body::from(body))

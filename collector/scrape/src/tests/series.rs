@@ -69,6 +69,39 @@ fn known_texts_build_no_labels() {
 }
 
 #[test]
+fn types_and_units_are_labels_where_that_is_switched_on() {
+    let mut bench = Bench::new();
+    bench.config.type_and_unit_labels = true;
+    bench.config.metric_relabel = vec![rule(RuleSpec {
+        source_labels: Some(vec!["__type__".to_owned()]),
+        regex: Some("gauge".to_owned()),
+        target_label: Some("kind".to_owned()),
+        replacement: Some("up and down".to_owned()),
+        ..RuleSpec::default()
+    })];
+    let body = "# TYPE c_total counter\nc_total{__type__=\"mine\"} 1\nother{__type__=\"mine\"} 2\n\
+                # TYPE g gauge\ng 3\n";
+    assert_eq!(bench.counts(body), (3, 3, 3));
+    let same = r#"instance="i", job="j""#;
+    let counter = format!(r#"c_total{{__type__="counter", {same}}}"#);
+    let gauge = format!(r#"g{{__type__="gauge", {same}, kind="up and down"}}"#);
+    let other = format!(r#"other{{__type__="mine", {same}}}"#);
+    assert_eq!(bench.memory.names(), [counter.clone(), gauge.clone(), other.clone()]);
+    assert_eq!(bench.counts(body), (3, 3, 0));
+    // The same texts mean other series once their family is said to be another.
+    let changed = body.replace("gauge", "untyped").replace("counter", "gauge");
+    assert_eq!(bench.counts(&changed), (3, 3, 2));
+    assert_eq!(bench.memory.values(&counter), ["1", "1", "stale"]);
+    assert_eq!(bench.memory.values(&gauge), ["3", "3", "stale"]);
+    assert_eq!(bench.memory.values(&other), ["2", "2", "2"]);
+    let bare = format!("g{{{same}}}");
+    assert_eq!(bench.memory.values(&bare), ["3"]);
+    let turned = format!(r#"c_total{{__type__="gauge", {same}, kind="up and down"}}"#);
+    assert_eq!(bench.memory.values(&turned), ["1"]);
+    assert_eq!(bench.counts(&changed), (3, 3, 0));
+}
+
+#[test]
 fn series_that_vanish_end_once_and_may_come_back() {
     let mut bench = Bench::new();
     bench.counts("a 1\nb 2\n");

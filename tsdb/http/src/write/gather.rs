@@ -15,9 +15,10 @@ use swell_wire::remote_write::{
 };
 
 use super::catalog::{Key, Tally, Walk};
-use super::labels::{LabelFault, exemplar_labels_of, labels_of, shown};
+use super::labels::{LabelFault, exemplar_labels_of, labels_of};
 use super::refusals::{Refusals, Why};
 use super::rows::{Instants, SeriesNo};
+use super::source::Source;
 
 /// Entries read from one request: so many samples take 24 MiB. Larger things count as more than one.
 const ENTRIES_MAX: usize = 1 << 20;
@@ -78,17 +79,14 @@ pub(crate) struct Gathered<'a> {
     described: FxHashSet<(u32, MetadataRefs)>,
 }
 
-/// The request's bytes, and how to find labels in them.
-#[derive(Debug)]
-struct Source<'a> {
-    bytes: &'a [u8],
-    message: Message,
-    /// Empty in 1.0.
-    symbols: Vec<&'a [u8]>,
+/// How a request is read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reading {
+    /// What is found of series that were seen before is not believed.
+    pub(crate) is_fresh: bool,
+    /// Type and unit of a series are labels of it, where it has any (2.0).
+    pub(crate) type_and_unit_labels: bool,
 }
-
-/// Names and values of labels, as they came.
-type Pairs<'a> = Vec<(&'a [u8], &'a [u8])>;
 
 /// Memory that one series after the other uses.
 #[derive(Debug, Default)]
@@ -107,12 +105,12 @@ struct Located {
     metric_name: Option<u32>,
 }
 
-/// Reads a request. Series are looked for on `walk`; with `is_fresh`, what is found there is not believed.
+/// Reads a request. Series are looked for on `walk`.
 pub(crate) fn gather<'a>(
     bytes: &'a [u8],
     message: Message,
     mut walk: Walk<'_>,
-    is_fresh: bool,
+    reading: Reading,
 ) -> Result<Gathered<'a>, GatherError> {
     let mut gathered = Gathered {
         series: Vec::new(),
@@ -123,7 +121,12 @@ pub(crate) fn gather<'a>(
         descriptions: Vec::new(),
         refusals: Refusals::default(),
         tally: Tally::default(),
-        source: Source { bytes, message, symbols: Vec::new() },
+        source: Source {
+            bytes,
+            message,
+            symbols: Vec::new(),
+            type_and_unit_labels: reading.type_and_unit_labels && message == Message::V2,
+        },
         entry_count: 0,
         described: FxHashSet::default(),
     };
@@ -145,7 +148,7 @@ pub(crate) fn gather<'a>(
                     Message::V2 => gathered.locate_by_symbols(&series, &mut walk, &mut scratch)?,
                 };
                 if let Some(mut located) = located {
-                    located.reference = located.reference.filter(|_| !is_fresh);
+                    located.reference = located.reference.filter(|_| !reading.is_fresh);
                     gathered.add(&series, located)?;
                 }
             }
@@ -194,6 +197,13 @@ impl<'a> Gathered<'a> {
             self.count(count)?;
             self.refusals.add(Why::Symbols, count, || fault);
             return Ok(None);
+        }
+        if let Some((kind, unit)) = self.source.type_and_unit(series, labels_len)? {
+            // What makes it another series is part of its key.
+            let mut mark = [0; size_of::<Key>()];
+            mark[0] = kind as u8 + 1;
+            texts.extend_from_slice(&mark);
+            texts.extend_from_slice(&text_keys[unit as usize]);
         }
         let key = walk.key_of_texts(texts);
         let symbols = &self.source.symbols;
@@ -379,7 +389,7 @@ impl<'a> Gathered<'a> {
 
     /// Labels of a series.
     pub(crate) fn labels(&self, series: SeriesNo) -> Result<Labels, LabelFault> {
-        let pairs = self.source.pairs(&self.message_of(series));
+        let pairs = self.source.stored_pairs(&self.message_of(series));
         labels_of(&mut pairs.expect("the request was read before"))
     }
 
@@ -397,57 +407,6 @@ impl<'a> Gathered<'a> {
     pub(crate) fn number_of(&self, reference: SeriesRef) -> Option<SeriesNo> {
         let found = self.series.iter().position(|series| series.reference == Some(reference))?;
         SeriesNo::try_from(found).ok()
-    }
-}
-
-impl<'a> Source<'a> {
-    /// Names and values as they came; of references that lead nowhere, nothing.
-    fn pairs(&self, series: &SeriesMessage<'a>) -> Result<Pairs<'a>, WireError> {
-        let mut pairs = Vec::new();
-        match self.message {
-            Message::V1 => series.each_label(|name, value| pairs.push((name, value)))?,
-            Message::V2 => {
-                let mut refs = Vec::new();
-                series.label_refs(&mut refs)?;
-                pairs = self.resolved(&refs).unwrap_or_default();
-            }
-        }
-        Ok(pairs)
-    }
-
-    fn exemplar_pairs(&self, exemplar: &WireExemplar<'a>) -> Result<Option<Pairs<'a>>, WireError> {
-        let mut pairs = Vec::new();
-        match self.message {
-            Message::V1 => {
-                exemplar.each_label(|name, value| pairs.push((name, value)))?;
-                Ok(Some(pairs))
-            }
-            Message::V2 => {
-                let mut refs = Vec::new();
-                exemplar.label_refs(&mut refs)?;
-                Ok(self.resolved(&refs))
-            }
-        }
-    }
-
-    fn resolved(&self, refs: &[u32]) -> Option<Pairs<'a>> {
-        let text = |reference: u32| self.symbols.get(reference as usize).copied();
-        let pairs = refs.chunks_exact(2);
-        let is_whole = pairs.remainder().is_empty();
-        let pairs = pairs.map(|pair| Some((text(pair[0])?, text(pair[1])?)));
-        if is_whole { pairs.collect() } else { None }
-    }
-
-    fn broken_reference(&self, metadata: MetadataRefs) -> Option<u32> {
-        let is_broken = |reference: &u32| *reference as usize >= self.symbols.len().max(1);
-        [metadata.help, metadata.unit].into_iter().find(is_broken)
-    }
-
-    fn shown(&self, series: &SeriesMessage<'a>) -> String {
-        match self.pairs(series) {
-            Ok(pairs) => shown(&pairs),
-            Err(error) => error.to_string(),
-        }
     }
 }
 

@@ -13,6 +13,7 @@ mod metrics;
 mod receive;
 mod refusals;
 mod rows;
+mod source;
 pub(crate) mod unpack;
 
 use std::sync::Arc;
@@ -63,13 +64,21 @@ pub struct RemoteWriteConfig {
     /// Whether a sample with a start timestamp is preceded by a zero there (Prometheus' feature
     /// `created-timestamp-zero-ingestion`).
     pub zero_at_start: bool,
+    /// Whether series of 2.0 are labelled with the type and the unit that come with them, as `__type__` and `__unit__`
+    /// (`type-and-unit-labels`).
+    pub type_and_unit_labels: bool,
 }
 
 impl RemoteWriteConfig {
     /// Takes both messages.
     #[must_use]
     pub fn standard() -> Self {
-        Self { is_enabled: true, accepted: Message::ALL.to_vec(), zero_at_start: false }
+        Self {
+            is_enabled: true,
+            accepted: Message::ALL.to_vec(),
+            zero_at_start: false,
+            type_and_unit_labels: false,
+        }
     }
 }
 
@@ -107,7 +116,7 @@ impl RemoteWrite {
     ) -> Result<Arc<Self>, prometheus::Error> {
         let aged = Mutex::new(clock.monotonic());
         Ok(Arc::new(Self {
-            receiver: Receiver::new(sink, config.zero_at_start),
+            receiver: Receiver::new(sink, config.zero_at_start, config.type_and_unit_labels),
             config,
             clock,
             readiness,

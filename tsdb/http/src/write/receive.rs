@@ -10,7 +10,7 @@ use swell_model::{
 use swell_wire::remote_write::Message;
 
 use super::catalog::{Catalog, Seen, Tally};
-use super::gather::{GatherError, Gathered, gather};
+use super::gather::{GatherError, Gathered, Reading, gather};
 use super::refusals::{Refusals, Why};
 
 /// A series is forgotten between being found and being written to only when it had no sample for hours; so often
@@ -57,16 +57,23 @@ pub(crate) struct Receiver {
     sink: std::sync::Arc<dyn SampleSink>,
     /// A 2.0 sample that says since when it counts is preceded by a zero there.
     zero_at_start: bool,
+    /// Series of 2.0 are labelled with their type and unit.
+    type_and_unit_labels: bool,
     pub(crate) catalog: Catalog,
     described: Mutex<FxHashSet<u64>>,
     hasher: RandomState,
 }
 
 impl Receiver {
-    pub(crate) fn new(sink: std::sync::Arc<dyn SampleSink>, zero_at_start: bool) -> Self {
+    pub(crate) fn new(
+        sink: std::sync::Arc<dyn SampleSink>,
+        zero_at_start: bool,
+        type_and_unit_labels: bool,
+    ) -> Self {
         Self {
             sink,
             zero_at_start,
+            type_and_unit_labels,
             catalog: Catalog::new(),
             described: Mutex::default(),
             hasher: RandomState::new(),
@@ -83,7 +90,12 @@ impl Receiver {
     pub(crate) fn receive(&self, bytes: &[u8], message: Message) -> Result<Receipt, ReceiveError> {
         let mut attempt = 1;
         loop {
-            let gathered = gather(bytes, message, self.catalog.walk(), attempt > 1)?;
+            let gathered = gather(
+                bytes,
+                message,
+                self.catalog.walk(),
+                Reading { is_fresh: attempt > 1, type_and_unit_labels: self.type_and_unit_labels },
+            )?;
             match self.store(gathered, message) {
                 Err(AppendError::UnknownSeries(_)) if attempt < ATTEMPTS_MAX => attempt += 1,
                 outcome => return outcome.map_err(ReceiveError::Storage),

@@ -126,6 +126,7 @@ pub(crate) fn config() -> ApiConfig {
         hostname: "lab".to_owned(),
         admin_api: false,
         sums_deltas: false,
+        stores_deltas: false,
         remote_read_samples_max: 50_000_000,
         remote_reads_max: 10,
         search_api: false,

@@ -4,3 +4,4 @@ mod lab;
 mod limits;
 mod sequence;
 mod storage;
+mod types;
