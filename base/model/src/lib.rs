@@ -9,6 +9,7 @@ mod exact;
 mod folds;
 mod histogram;
 mod ids;
+mod join;
 mod labelled;
 mod labels;
 mod matcher;
@@ -28,6 +29,7 @@ pub use histogram::{
     KahanSum, Keep, NativeHistogram, Span,
 };
 pub use ids::{ByteCount, CpuMilli, Ratio, SeriesRef};
+pub use join::join_samples;
 pub use labelled::{LabelledBatch, LabelledFloat, LabelledHistogram, LabelledNo};
 pub use labels::{Labels, LabelsBuilder, METRIC_NAME, METRIC_TYPE, METRIC_UNIT, label_order};
 pub use matcher::{MatchOp, Matcher, MatcherError, anchored_regex};

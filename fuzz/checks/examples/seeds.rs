@@ -15,6 +15,10 @@ use swell_model::{
     Batch, Exemplar, ExemplarSample, HistogramSample, Labels, NativeHistogram, Row,
     SampleSink as _, Span, TimeRange, TimestampMs,
 };
+use swell_wire::remote_read::{
+    ReadAnswer, chunked_series, float_chunks, histogram_chunks, put_frame, samples_message,
+};
+use swell_wire::remote_write::encode_labels;
 
 type Fallible<T> = Result<T, Box<dyn Error>>;
 
@@ -60,7 +64,34 @@ fn main() -> Fallible<()> {
     db.maintain(TimestampMs(START_MS + 48 * HOUR_MS))?;
     put("block", "window", &read_whole(&dir, "blocks/00000001.blk", 1 << 20)?)?;
     archive(&db, &put)?;
+    remote_read(&put)?;
     prometheus(&put)
+}
+
+/// Answers in both forms, each behind a byte that names it.
+fn remote_read(put: Put<'_>) -> Fallible<()> {
+    let labels = Labels::from_pairs([("__name__", "m"), ("a", "b")]);
+    let floats: Vec<(i64, f64)> =
+        (0..20_i32).map(|nr| (START_MS + i64::from(nr) * 15_000, f64::from(nr) * 0.1)).collect();
+    let value = NativeHistogram {
+        count: 3.0,
+        sum: 2.5,
+        positive_spans: vec![Span { offset: 1, length: 2 }],
+        positive_buckets: vec![1.0, 2.0],
+        ..NativeHistogram::default()
+    };
+    let answer = ReadAnswer {
+        labels: labels.clone(),
+        floats: &floats,
+        histograms: vec![(START_MS, &value)],
+    };
+    put("remote_read_answer", "samples", &[&[0], &samples_message(&[vec![answer]])[..]].concat())?;
+    let (times, values): (Vec<i64>, Vec<f64>) = floats.into_iter().unzip();
+    let mut chunks: Vec<_> = float_chunks(&times, &values).collect();
+    chunks.extend(histogram_chunks([(START_MS - 1, &value)].into_iter()));
+    let mut frame = vec![1];
+    put_frame(&chunked_series(&encode_labels(&labels), &chunks, 0), &mut frame);
+    put("remote_read_answer", "chunks", &frame)
 }
 
 fn open(dir: &MemDir, checkpoint_log_bytes: u64) -> Fallible<Db> {

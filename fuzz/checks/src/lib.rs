@@ -33,6 +33,7 @@ pub const TARGETS: &[(&str, Check)] = &[
     ("prometheus_block", foreign::prometheus_block),
     ("promql", configuration::promql),
     ("remote_read", network::remote_read),
+    ("remote_read_answer", network::remote_read_answer),
     ("remote_write", network::remote_write),
     ("rules", configuration::rules),
     ("scalars", configuration::scalars),

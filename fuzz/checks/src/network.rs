@@ -194,3 +194,22 @@ pub(crate) fn remote_read(bytes: &[u8]) -> bool {
         !request.queries.is_empty()
     })
 }
+
+/// Any bytes as an answer of remote read, the first of which says in which form: samples within their bound, or an error.
+pub(crate) fn remote_read_answer(bytes: &[u8]) -> bool {
+    const SAMPLES_MAX: usize = 100_000;
+    const FRAME_MAX: usize = 1 << 20;
+    let Some((kind, body)) = bytes.split_first() else { return false };
+    let count = if kind.is_multiple_of(2) {
+        swell_remote_read::fuzzing::sample_count(body, false, SAMPLES_MAX)
+    } else {
+        let frame = swell_wire::remote_read::take_frame(body, FRAME_MAX);
+        let Ok(Some((message, len))) = frame else { return false };
+        assert!(message.len() < len && len <= body.len());
+        swell_remote_read::fuzzing::sample_count(message, true, SAMPLES_MAX)
+    };
+    count.is_some_and(|count| {
+        assert!(count <= SAMPLES_MAX);
+        count > 0
+    })
+}

@@ -142,6 +142,7 @@ replay!(
     prometheus_block,
     promql,
     remote_read,
+    remote_read_answer,
     remote_write,
     rules,
     scalars,

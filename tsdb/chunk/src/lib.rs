@@ -13,6 +13,7 @@ mod error;
 mod floats;
 mod histograms;
 mod ints;
+pub mod prometheus;
 mod tail;
 mod times;
 mod tokens;

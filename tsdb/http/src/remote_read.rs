@@ -70,7 +70,7 @@ pub(crate) async fn read(State(api): State<Arc<Api>>, request: Request) -> Respo
         Ok(packed) => packed,
         Err(response) => return response,
     };
-    let (source, in_force) = (api.source.clone(), api.in_force.current());
+    let (source, in_force) = (api.own.clone(), api.in_force.current());
     let samples_max = api.config.remote_read_samples_max;
     let cancelled = Arc::<AtomicBool>::default();
     let unwanted = cancelled.clone();

@@ -75,8 +75,11 @@ pub struct ApiConfig {
 pub struct ApiDeps {
     /// Storage: its state, and what is known of metrics.
     pub db: Arc<Db>,
-    /// What queries read: the storage, or the storage in front of an archive.
+    /// What queries read: the storage, or the storage in front of an archive and of servers that are read from.
     pub source: Arc<dyn SeriesSource>,
+    /// What other servers read and scrape here: without what is read from others, so that two that read from each other do
+    /// not ask on and on.
+    pub own: Arc<dyn SeriesSource>,
     /// Targets of scraping and of the virtual jobs.
     pub targets: Arc<dyn TargetStatusSource>,
     /// Time.
@@ -106,6 +109,7 @@ pub struct Api {
     pub(crate) config: ApiConfig,
     pub(crate) db: Arc<Db>,
     pub(crate) source: Arc<dyn SeriesSource>,
+    pub(crate) own: Arc<dyn SeriesSource>,
     pub(crate) targets: Arc<dyn TargetStatusSource>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) readiness: Readiness,
@@ -188,6 +192,7 @@ impl Api {
             config,
             db: deps.db,
             source: deps.source,
+            own: deps.own,
             targets: deps.targets,
             clock: deps.clock,
             readiness: deps.readiness,

@@ -192,6 +192,7 @@ fn server(settings: &BTreeMap<String, String>) -> Result<Router, String> {
     };
     let deps = ApiDeps {
         source: db.clone(),
+        own: db.clone(),
         db,
         targets: Arc::new(NoTargets),
         readiness,

@@ -7,12 +7,16 @@ mod answer;
 mod bits;
 mod chunks;
 mod frame;
+mod received;
 mod request;
 
 pub use answer::{ReadAnswer, chunked_series, samples_message, series_bytes_max};
 pub use chunks::{Chunk, float_chunks, histogram_chunks};
 pub use frame::{crc32c, put_frame};
+pub use received::{
+    ChunkedSeries, FrameError, ReceivedChunk, read_chunked, read_samples, take_frame,
+};
 pub use request::{
     MATCHERS_MAX, PATTERN_BYTES_MAX, PATTERNS_MAX, QUERIES_MAX, Query, ReadRequest,
-    ReadRequestError, ResponseType, read_request,
+    ReadRequestError, ResponseType, read_request, request_message,
 };

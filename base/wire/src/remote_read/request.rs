@@ -2,7 +2,9 @@
 
 use swell_model::{MatchOp, Matcher, MatcherError, TimeRange, TimestampMs};
 
-use crate::protobuf::{Cursor, WireError, each_field, low_u32, repeated};
+use crate::protobuf::{
+    Cursor, WireError, bytes_tag, each_field, low_u32, put_bytes, put_varint, repeated, varint_tag,
+};
 
 /// Queries of one request; Prometheus sends one.
 pub const QUERIES_MAX: usize = 64;
@@ -68,6 +70,40 @@ pub enum ReadRequestError {
     /// A name or value that is no text.
     #[error("a matcher is not UTF-8")]
     NotUtf8,
+}
+
+/// A request with one query, which takes chunks, or else samples.
+#[must_use]
+pub fn request_message(range: TimeRange, matchers: &[Matcher]) -> Vec<u8> {
+    let put_number = |field: u8, number: i64, out: &mut Vec<u8>| {
+        out.push(varint_tag(field));
+        put_varint(number.cast_unsigned(), out);
+    };
+    let mut query = Vec::new();
+    put_number(1, range.start_incl.0, &mut query);
+    put_number(2, range.end_incl.0, &mut query);
+    for matcher in matchers {
+        let kind = match matcher.op {
+            MatchOp::Equal => 0,
+            MatchOp::NotEqual => 1,
+            MatchOp::Regex => 2,
+            MatchOp::NotRegex => 3,
+        };
+        let mut message = Vec::new();
+        put_number(1, kind, &mut message);
+        put_bytes(bytes_tag(2), matcher.name.as_bytes(), &mut message);
+        put_bytes(bytes_tag(3), matcher.value.as_bytes(), &mut message);
+        put_bytes(bytes_tag(3), &message, &mut query);
+    }
+    let mut hints = Vec::new();
+    put_number(3, range.start_incl.0, &mut hints);
+    put_number(4, range.end_incl.0, &mut hints);
+    put_bytes(bytes_tag(4), &hints, &mut query);
+    let mut request = Vec::new();
+    put_bytes(bytes_tag(1), &query, &mut request);
+    // Streamed chunks first, then samples.
+    put_bytes(bytes_tag(2), &[1, 0], &mut request);
+    request
 }
 
 /// Reads a request, and then compiles its patterns: not for a thread that serves connections.
@@ -184,7 +220,6 @@ fn matcher(message: Cursor<'_>) -> Result<MatcherParts<'_>, ReadRequestError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protobuf::{bytes_tag, put_bytes, put_varint, varint_tag};
 
     fn request(kind: u8, value: &str, accepted: &[u8]) -> Vec<u8> {
         let mut matcher = vec![varint_tag(1), kind];
@@ -211,6 +246,24 @@ mod tests {
         );
         let found = read_request(&request(0, "a", &[])).expect("good");
         assert_eq!(found.response_type, ResponseType::Samples);
+    }
+
+    #[test]
+    fn what_is_asked_is_read_as_it_was_meant() {
+        let matcher = |op, value: &str| Matcher::new("job", op, value).expect("valid");
+        let matchers = [
+            matcher(MatchOp::Equal, "a"),
+            matcher(MatchOp::NotEqual, ""),
+            matcher(MatchOp::Regex, "a.*|b"),
+            matcher(MatchOp::NotRegex, "c+"),
+        ];
+        let range = TimeRange { start_incl: TimestampMs(-5), end_incl: TimestampMs(1 << 40) };
+        let found = read_request(&request_message(range, &matchers)).expect("good");
+        assert_eq!(found.response_type, ResponseType::StreamedXorChunks);
+        let [query] = &found.queries[..] else { panic!("one query") };
+        assert_eq!(query.range, range);
+        let shown = |all: &[Matcher]| all.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(shown(&query.matchers), shown(&matchers));
     }
 
     #[test]

@@ -1,16 +1,16 @@
 //! Local samples and archived ones as one source: whoever asks for times before the local retention reaches the archive.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use swell_archive::{Archive, ReadError};
 use swell_engine::Db;
 use swell_model::{
-    Coarse, FloatColumn, GroupedNewest, Grouping, HistogramColumn, Labels, Matcher, SelectError,
-    SelectHints, SelectedGroups, SeriesData, SeriesIter, SeriesSource, Split, TimeRange,
-    TimestampMs,
+    Coarse, GroupedNewest, Grouping, Matcher, SelectError, SelectHints, SelectedGroups, SeriesIter,
+    SeriesSource, Split, TimeRange, TimestampMs,
 };
 use swell_telemetry::chain;
+
+use super::joined::Joined;
 
 /// The database in front of its archive.
 pub(crate) struct ArchivedSource {
@@ -64,8 +64,7 @@ impl SeriesSource for ArchivedSource {
         let limit = if hints.limit == 0 { usize::MAX } else { hints.limit };
         // The archive has samples where the database has no more than aggregates of them.
         let local = self.db.select(matchers, &SelectHints { coarse: Coarse::Refused, ..*hints })?;
-        let archived = archived.into_iter().map(|series| (series.labels.clone(), series)).collect();
-        Ok(Box::new(Joined { archived, local: Some(local) }.take(limit)))
+        Ok(Box::new(Joined::new(archived, local).take(limit)))
     }
 
     fn select_grouped<'a>(
@@ -141,83 +140,4 @@ fn united(mut some: Vec<String>, more: Vec<String>) -> Vec<String> {
     some.sort_unstable();
     some.dedup();
     some
-}
-
-/// Local series, each with its archived samples in front, then the series that are only in the archive.
-struct Joined<'a> {
-    archived: HashMap<Labels, SeriesData>,
-    local: Option<SeriesIter<'a>>,
-}
-
-impl Iterator for Joined<'_> {
-    type Item = Result<SeriesData, SelectError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if let Some(local) = &mut self.local {
-            match local.next() {
-                Some(Ok(series)) => {
-                    return Some(Ok(match self.archived.remove(&series.labels) {
-                        Some(older) => joined(older, series),
-                        None => series,
-                    }));
-                }
-                Some(Err(error)) => return Some(Err(error)),
-                None => self.local = None,
-            }
-        }
-        let labels = self.archived.keys().next()?.clone();
-        self.archived.remove(&labels).map(Ok)
-    }
-}
-
-/// Samples of both; where they have the same time the local one counts.
-fn joined(older: SeriesData, newer: SeriesData) -> SeriesData {
-    let (old, new) = (&older.floats, &newer.floats);
-    let (times, values) = joined_columns(
-        old.timestamps.iter().copied().zip(old.values.iter().copied()),
-        new.timestamps.iter().copied().zip(new.values.iter().copied()),
-    );
-    let floats = FloatColumn { timestamps: times.into(), values: values.into(), starts: None };
-    let (timestamps, values) = joined_columns(
-        older.histograms.timestamps.into_iter().zip(older.histograms.values),
-        newer.histograms.timestamps.into_iter().zip(newer.histograms.values),
-    );
-    let histograms = HistogramColumn { timestamps, values, starts: None };
-    SeriesData { labels: newer.labels, floats, histograms, ..SeriesData::default() }
-}
-
-fn joined_columns<T>(
-    older: impl Iterator<Item = (i64, T)>,
-    newer: impl Iterator<Item = (i64, T)>,
-) -> (Vec<i64>, Vec<T>) {
-    let (mut times, mut values): (Vec<i64>, Vec<T>) = older.unzip();
-    let old_count = times.len();
-    for (at, value) in newer {
-        times.push(at);
-        values.push(value);
-    }
-    let meets = old_count > 0 && times.get(old_count).is_some_and(|at| *at <= times[old_count - 1]);
-    if !meets {
-        return (times, values);
-    }
-    let by_time: std::collections::BTreeMap<i64, T> = times.into_iter().zip(values).collect();
-    by_time.into_iter().unzip()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn columns_are_joined_by_time_and_the_local_sample_counts() {
-        let older = [(1, 'a'), (2, 'b'), (5, 'c')];
-        for (newer, times, values) in [
-            (vec![(6, 'x')], vec![1, 2, 5, 6], vec!['a', 'b', 'c', 'x']),
-            (vec![(2, 'x'), (3, 'y')], vec![1, 2, 3, 5], vec!['a', 'x', 'y', 'c']),
-            (vec![], vec![1, 2, 5], vec!['a', 'b', 'c']),
-        ] {
-            let joined = joined_columns(older.into_iter(), newer.into_iter());
-            assert_eq!(joined, (times, values));
-        }
-    }
 }

@@ -5,8 +5,10 @@ mod announce;
 #[cfg(feature = "archive")]
 mod archived;
 mod containers;
+mod joined;
 mod pod_metrics;
 mod promql;
+mod remote;
 mod self_metrics;
 
 pub(crate) use alertmanagers::{addresses, relabelling};
@@ -16,4 +18,5 @@ pub(crate) use archived::ArchivedSource;
 pub(crate) use containers::Containers;
 pub(crate) use pod_metrics::PodMetrics;
 pub(crate) use promql::PromqlEvaluator;
+pub(crate) use remote::RemoteSource;
 pub(crate) use self_metrics::SelfMetrics;

@@ -15,6 +15,7 @@ mod raw_client;
 mod raw_discovery;
 mod raw_scrape;
 mod raw_sources;
+mod reading;
 mod receivers;
 mod scrape_files;
 mod sending;
@@ -32,6 +33,7 @@ use anyhow::{Context, bail};
 use swell_model::{DurationMs, Labels};
 use swell_otlp::Deltas;
 use swell_promql::Features;
+use swell_remote_read::RemoteReadConfig;
 use swell_remote_write::QueueConfig;
 use swell_scrape::ScrapeConfig;
 
@@ -92,6 +94,8 @@ pub(crate) struct Config {
     pub(crate) remote_write: RemoteWriteSettings,
     /// Who is sent to by remote write.
     pub(crate) receivers: Vec<QueueConfig>,
+    /// Who is read from by remote read.
+    pub(crate) remote_reads: Vec<RemoteReadConfig>,
     /// What is taken by OTLP.
     pub(crate) otlp: OtlpSettings,
     /// Whether lines for InfluxDB are taken.
@@ -277,6 +281,7 @@ impl Config {
         let limits = query::limits(&raw.swell.query, &mut faults);
         let external_labels = external_labels(&raw, &environment, &mut remarks);
         let context = ClientContext { folder, environment: &environment };
+        let remote_reads = reading::readers(&raw.remote_read, context, &mut faults);
         let receivers = sending::queues(&raw.remote_write, &external_labels, context, &mut faults);
         let scaler = &raw.swell.autoscaler;
         let autoscaler = AutoscalerSettings {
@@ -329,6 +334,7 @@ impl Config {
             autoscaler,
             remote_write,
             receivers,
+            remote_reads,
             otlp,
             influx: raw.swell.influx_receiver.enabled,
             pushgateway,

@@ -11,6 +11,7 @@ use swell_model::DurationMs;
 
 use super::alerting::RawAlerting;
 use super::raw_scrape::RawScrapeConfig;
+use super::reading::RawRemoteRead;
 use super::receivers::{
     RawInfluxReceiver, RawOtlp, RawOtlpReceiver, RawPushgateway, RawRemoteWriteReceiver,
 };
@@ -71,7 +72,7 @@ pub(crate) struct RawConfig {
     pub(crate) scrape_configs: Vec<RawScrapeConfig>,
     pub(crate) alerting: Option<RawAlerting>,
     pub(crate) remote_write: Vec<RawRemoteWrite>,
-    pub(crate) remote_read: Vec<Opaque>,
+    pub(crate) remote_read: Vec<RawRemoteRead>,
     pub(crate) storage: RawStorage,
     pub(crate) tracing: Option<Opaque>,
     pub(crate) otlp: RawOtlp,

@@ -527,7 +527,7 @@ fn examples(page: &str) -> Vec<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(page);
     let text = fs::read_to_string(&path).expect("a page");
     let blocks = text.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
-    let keys = ["global:", "scrape_configs:", "rule_files:", "storage:", "swell:"];
+    let keys = ["global:", "scrape_configs:", "rule_files:", "storage:", "swell:", "remote_read:"];
     let is_whole = |block: &&str| {
         block.lines().any(|line| keys.iter().any(|key| line.starts_with(key)))
             && !block.starts_with("# rules/")

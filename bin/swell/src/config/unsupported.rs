@@ -20,14 +20,6 @@ pub(super) fn unsupported(raw: &RawConfig) -> Vec<String> {
     );
     note("storage.tsdb.chunk_encoding".to_owned(), &tsdb.chunk_encoding);
     note("global.query_log_file".to_owned(), &raw.global.query_log_file);
-    if !raw.remote_read.is_empty() {
-        found.push("remote_read".to_owned());
-    }
-    for (idx, entry) in raw.remote_write.iter().enumerate() {
-        if entry.round_robin_dns {
-            found.push(format!("remote_write[{idx}].round_robin_dns"));
-        }
-    }
     for (idx, entry) in raw.alerting.iter().flat_map(|it| &it.alertmanagers).enumerate() {
         let path = |key: &str| format!("alerting.alertmanagers[{idx}].{key}");
         if entry.sigv4.as_ref().is_some_and(|value| !value.is_null()) {

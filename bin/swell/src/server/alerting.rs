@@ -6,8 +6,8 @@ use anyhow::Context;
 use swell_alert_runner::{
     AlertRunner, AlertingHandle, Dependencies, Notifier, RuleSettings, load_notifier, load_rules,
 };
-use swell_engine::Db;
 use swell_env::{Clock, FsDir};
+use swell_model::SeriesSource;
 use swell_telemetry::Registry;
 use swell_tsdb_http::{ActiveQueries, ConfigState};
 
@@ -20,7 +20,8 @@ use crate::shutdown::Tasks;
 /// What alerting stands on.
 pub(crate) struct AlertingDeps<'a> {
     pub(crate) data_dir: &'a DataDir,
-    pub(crate) db: &'a Arc<Db>,
+    /// What rules read.
+    pub(crate) source: Arc<dyn SeriesSource>,
     pub(crate) sink: &'a Arc<AnnouncingSink>,
     pub(crate) clock: &'a Arc<dyn Clock>,
     pub(crate) registry: &'a Registry,
@@ -59,7 +60,7 @@ pub(crate) fn start(
             clock: deps.clock.clone(),
             dir: Arc::new(dir),
             evaluator: Arc::new(PromqlEvaluator {
-                source: deps.db.clone(),
+                source: deps.source,
                 lookback: config.query.lookback,
                 subquery_step: Box::new(move || deps.in_force.current().subquery_step),
                 samples_max: config.query.samples_max,

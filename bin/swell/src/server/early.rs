@@ -49,6 +49,7 @@ pub(super) fn router(
         ApiDeps {
             db: deps.db.clone(),
             source: deps.db.clone(),
+            own: deps.db.clone(),
             targets: Arc::new(NoTargets),
             clock: deps.clock.clone(),
             readiness: deps.readiness.clone(),

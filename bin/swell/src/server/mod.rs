@@ -13,6 +13,7 @@ mod early;
 mod kube;
 mod openapi;
 mod push;
+mod reading;
 mod reload;
 mod sending;
 mod settings;
@@ -33,7 +34,7 @@ use swell_dashboards_serve::ObjectViews;
 use swell_engine::Db;
 use swell_env::{Clock, SystemClock};
 use swell_http::HttpMetrics;
-use swell_model::SampleSink;
+use swell_model::{SampleSink, SeriesSource};
 use swell_stream::{AgentStreamServer, DirectLink, ServerTls};
 use swell_telemetry::{Registry, chain};
 use swell_tsdb_http::{
@@ -45,6 +46,7 @@ use tracing::{error, info};
 
 use self::addresses::AddressRanges;
 use self::early::EarlyDeps;
+use self::reading::Reader;
 use self::reload::{ReloadMetrics, Reloader};
 use self::web::Web;
 use crate::adapters::{AnnouncingSink, PodMetrics};
@@ -275,11 +277,15 @@ pub(crate) async fn start(server: ServerConfig) -> anyhow::Result<Running> {
     let journal: Journal = autoscaler.journal();
     tasks.spawn("the autoscaler", autoscaler.run(tasks.stop_token()));
 
+    let readers = reading::start(&server.config, &clock, &registry)?;
+    let behind = |here: Arc<dyn SeriesSource>, reader: Reader| {
+        reading::source(here, &db, &readers, &in_force, &server.config, reader)
+    };
     let alerting = alerting::start(
         &server.config,
         alerting::AlertingDeps {
             data_dir: &data_dir,
-            db: &db,
+            source: behind(db.clone(), Reader::Rules),
             sink: &sink,
             clock: &clock,
             registry: &registry,
@@ -310,14 +316,15 @@ pub(crate) async fn start(server: ServerConfig) -> anyhow::Result<Running> {
     )?;
 
     #[cfg(feature = "archive")]
-    let source = archive::start(&server.config, &db, &clock, &registry, tasks)?;
+    let own = archive::start(&server.config, &db, &clock, &registry, tasks)?;
     #[cfg(not(feature = "archive"))]
-    let source = db.clone();
+    let own: Arc<dyn SeriesSource> = db.clone();
     let api = Api::new(
         settings::api_config(&server, web.asks_who()),
         ApiDeps {
             db: db.clone(),
-            source,
+            source: behind(own.clone(), Reader::People),
+            own,
             targets: targets.clone(),
             clock: clock.clone(),
             readiness: readiness.clone(),
@@ -387,6 +394,7 @@ pub(crate) async fn start(server: ServerConfig) -> anyhow::Result<Running> {
         alertmanagers,
         targets,
         sender,
+        readers,
         ways,
         in_force,
         notices: notices.clone(),

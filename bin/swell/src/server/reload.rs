@@ -6,6 +6,7 @@ use prometheus::{Gauge, IntGauge, Opts};
 use swell_alert_runner::{AlertingHandle, Notifier};
 use swell_engine::Db;
 use swell_env::Clock;
+use swell_remote_read::RemoteReaders;
 use swell_remote_write::RemoteSender;
 use swell_telemetry::{Registry, chain};
 use swell_tsdb_http::{ConfigState, InForce, LifecycleCommand, Notices, ReloadRefusal};
@@ -37,6 +38,7 @@ pub(super) struct Reloader {
     pub(super) alertmanagers: Alertmanagers,
     pub(super) targets: Arc<Targets>,
     pub(super) sender: Arc<RemoteSender>,
+    pub(super) readers: Arc<RemoteReaders>,
     pub(super) ways: Ways,
     pub(super) in_force: ConfigState,
     pub(super) notices: Notices,
@@ -176,6 +178,8 @@ impl Reloader {
         let alertmanagers = alertmanagers.map_err(|fault| wrong(format!("{fault:#}")))?;
         let queues = RemoteSender::prepare(config.receivers.clone());
         let queues = queues.map_err(|error| wrong(chain(&error)))?;
+        let readers = RemoteReaders::prepare(config.remote_reads.clone());
+        let readers = readers.map_err(|error| wrong(chain(&error)))?;
         // The scraper checks what only it can, such as certificates, before it changes anything.
         self.targets.reload(&config).await.map_err(|error| match error {
             swell_scrape::ScrapeError::Ended => broken(chain(&error)),
@@ -188,6 +192,7 @@ impl Reloader {
         let told = self.alerting.reload_notifier(notifier).await;
         told.map_err(|error| broken(chain(&error)))?;
         self.sender.run_queues(queues).await.map_err(|error| broken(chain(&error)))?;
+        self.readers.replace(readers);
         let settings = InForce::from(&config);
         self.in_force.replace(settings, self.clock.now());
         self.db.tune(&config.storage);

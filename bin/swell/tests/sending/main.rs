@@ -1,5 +1,5 @@
 //! The real binary sends by remote write: to Debian's Prometheus, to another Swell, to VictoriaMetrics, and to a receiver that
-//! fails as it is told.
+//! fails as it is told. And it lets others take samples over, and reads from them.
 #![expect(
     clippy::disallowed_methods,
     reason = "tests of the binary measure real time, and CI tells by the environment that nothing may be skipped"
@@ -10,6 +10,7 @@ mod harness;
 
 mod outages;
 mod peers;
+mod reading;
 mod receiver;
 
 use std::collections::BTreeMap;

@@ -21,8 +21,12 @@ fn free_port() -> u16 {
 }
 
 /// Debian's Prometheus as a receiver, and where it listens.
-fn start_prometheus(program: &std::path::Path, folder: &Folder) -> (Process, SocketAddr) {
-    let config = folder.file("prometheus.yml", "global: {}\n");
+pub(crate) fn start_prometheus(
+    program: &std::path::Path,
+    folder: &Folder,
+    config: &str,
+) -> (Process, SocketAddr) {
+    let config = folder.file("prometheus.yml", config);
     let mut command = Command::new(program);
     command
         .args(["--config.file", &config, "--web.listen-address", "127.0.0.1:0"])
@@ -68,13 +72,13 @@ fn custom(factor: f64) -> NativeHistogram {
     }
 }
 
-fn now_ms(server: &Server) -> i64 {
+pub(crate) fn now_ms(server: &Server) -> i64 {
     let seconds = value(server.http, "vector(time())").expect("a time");
     format!("{:.0}", seconds * 1000.0).parse().expect("whole")
 }
 
 /// Pushes a row of a counter with a start, histograms of each form, and exemplars.
-fn push_row(server: &Server, (start_ms, at_ms): (i64, i64), nr: u32, with_custom: bool) {
+pub(crate) fn push_row(server: &Server, (start_ms, at_ms): (i64, i64), nr: u32, with_custom: bool) {
     let factor = f64::from(nr);
     let labels = |name: &str| Labels::from_pairs([("__name__", name), ("job", "pushed")]);
     let all = ["rich_total", "rich_whole", "rich_float", "rich_custom"].map(labels);
@@ -109,7 +113,7 @@ fn push_row(server: &Server, (start_ms, at_ms): (i64, i64), nr: u32, with_custom
 fn debians_prometheus_answers_as_we_do() {
     let Some(program) = tools::program("prometheus", "prometheus") else { return };
     let folder = Folder::new();
-    let (peer, far) = start_prometheus(&program, &folder);
+    let (peer, far) = start_prometheus(&program, &folder, "global: {}\n");
     let sending = format!(
         "global: {{scrape_interval: 1s, external_labels: {{cluster: eu}}}}\n\
          swell: {{self_metrics: false, lifecycle_api: true}}\n\

@@ -6,6 +6,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use swell_chunk::prometheus::{self as chunk, Encoding, Samples};
 use swell_model::{
     FloatColumn, HistogramColumn, Matcher, SelectError, SelectHints, SeriesData, SeriesIter,
     SeriesSource, TimeRange, TimestampMs,
@@ -14,7 +15,6 @@ use swell_telemetry::chain;
 
 use super::PrometheusError;
 use super::bytes::{Reader, crc32c};
-use super::chunk::{self, Encoding, Samples};
 use super::index::{self, ChunkPlace, Series};
 use super::tombstones::{self, Tombstones};
 
@@ -144,7 +144,7 @@ impl PrometheusBlock {
 
     fn samples(&self, series: &Series, range: TimeRange) -> Result<SeriesData, PrometheusError> {
         let (from_ms, to_ms) = (range.start_incl.0, range.end_incl.0);
-        let mut found = Samples::default();
+        let mut found = Samples::within(usize::MAX);
         for place in &series.chunks {
             if place.first_ms <= to_ms && from_ms <= place.last_ms {
                 self.read_chunk(*place, &mut found)?;

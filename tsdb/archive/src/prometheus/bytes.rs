@@ -1,7 +1,7 @@
 //! Integers of Prometheus' files, and their checksum.
 
-/// Why bytes cannot be read: what is wrong with them.
-pub(super) type Fault = String;
+pub(super) use swell_chunk::prometheus::Fault;
+use swell_chunk::prometheus::{unzigzag, uvarint};
 
 /// Reads from the front of a slice.
 #[derive(Clone, Debug)]
@@ -62,23 +62,6 @@ impl<'a> Reader<'a> {
             .filter(|count| *count <= self.bytes.len())
             .ok_or_else(|| format!("{count} things in a file of {} bytes", self.bytes.len()))
     }
-}
-
-/// An integer of seven bits a byte, lowest first.
-pub(super) fn uvarint(mut next: impl FnMut() -> Result<u8, Fault>) -> Result<u64, Fault> {
-    let mut value = 0_u64;
-    for shift in (0..64).step_by(7) {
-        let byte = next()?;
-        value |= u64::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return Ok(value);
-        }
-    }
-    Err("an integer has more than ten bytes".to_owned())
-}
-
-pub(super) const fn unzigzag(value: u64) -> i64 {
-    (value >> 1).cast_signed() ^ -(value & 1).cast_signed()
 }
 
 /// CRC-32C (Castagnoli), reflected.

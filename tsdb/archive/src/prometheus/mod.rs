@@ -3,11 +3,8 @@
 //!
 //! Formats: `tsdb/docs/format/{index,chunks,tombstones}.md` and `tsdb/chunkenc` in Prometheus' repository.
 
-mod bits;
 mod block;
 mod bytes;
-mod chunk;
-mod histogram;
 mod index;
 mod tombstones;
 

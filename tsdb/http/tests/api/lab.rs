@@ -172,6 +172,7 @@ impl Lab {
             ApiDeps {
                 db: db.clone(),
                 source: db.clone(),
+                own: db.clone(),
                 targets: targets.clone(),
                 clock: clock.clone(),
                 readiness: readiness.clone(),

@@ -1,6 +1,6 @@
 //! The bit stream of chunks, highest bit of each byte first.
 
-use super::bytes::{Fault, unzigzag, uvarint};
+use super::{Fault, unzigzag, uvarint};
 
 #[derive(Clone, Debug)]
 pub(super) struct BitReader<'a> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use swell_model::{CounterResetHint, NativeHistogram, Span, is_stale_nan, stale_nan};
 
 use super::bits::{BitReader, XorValue};
-use super::bytes::Fault;
+use super::{Fault, Samples};
 
 /// How counts are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,7 +149,7 @@ pub(super) fn decode(
     flags: u8,
     mut stream: BitReader<'_>,
     sample_count: usize,
-    into: &mut Vec<(i64, Arc<NativeHistogram>)>,
+    into: &mut Samples,
 ) -> Result<(), Fault> {
     if sample_count == 0 {
         return Ok(());
@@ -199,7 +199,10 @@ pub(super) fn decode(
                 custom_bounds: layout.custom_bounds.clone(),
             }
         };
-        into.push((time, Arc::new(histogram)));
+        // A bucket takes a bit at least and much more in memory.
+        let floats = positive.len() + negative.len() + layout.custom_bounds.len();
+        into.take_room(1 + floats + layout.positive.len() + layout.negative.len())?;
+        into.histograms.push((time, Arc::new(histogram)));
     }
     Ok(())
 }
@@ -267,10 +270,11 @@ mod tests {
 
     fn read(counts: Counts, flags: u8, bits: &Bits, samples: usize) -> Vec<(i64, NativeHistogram)> {
         let bytes = bits.bytes();
-        let mut found = Vec::new();
+        let mut found = Samples::within(usize::MAX);
         decode(counts, flags, BitReader::new(&bytes), samples, &mut found).expect("whole");
+        let found = found.histograms;
         for cut in 0..bytes.len() - 1 {
-            let mut some = Vec::new();
+            let mut some = Samples::within(usize::MAX);
             let outcome = decode(counts, flags, BitReader::new(&bytes[..cut]), samples, &mut some);
             assert!(outcome.is_err(), "cut after {cut} bytes");
         }

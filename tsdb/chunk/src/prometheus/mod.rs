@@ -1,30 +1,73 @@
-//! Chunks: a run of samples of one series.
+//! Chunks as Prometheus has them (`tsdb/chunkenc`), read: in its blocks, and in answers of remote read.
+
+mod bits;
+mod histogram;
 
 use std::sync::Arc;
 
 use swell_model::NativeHistogram;
 
-use super::bits::{BitReader, XorValue};
-use super::bytes::Fault;
-use super::histogram;
+use bits::{BitReader, XorValue};
 
-/// Samples of a chunk.
+/// Why bytes cannot be read: what is wrong with them.
+pub type Fault = String;
+
+/// Samples of chunks, within a bound.
 #[derive(Debug, Default)]
-pub(super) struct Samples {
-    pub(super) floats: Vec<(i64, f64)>,
-    pub(super) histograms: Vec<(i64, Arc<NativeHistogram>)>,
+pub struct Samples {
+    /// Times in milliseconds and values.
+    pub floats: Vec<(i64, f64)>,
+    /// The same of native histograms.
+    pub histograms: Vec<(i64, Arc<NativeHistogram>)>,
+    /// Numbers that there is room for: a float is one, a histogram one more for each bucket, bound and span.
+    room: usize,
+    is_full: bool,
+}
+
+impl Samples {
+    /// Room for so many numbers.
+    #[must_use]
+    pub fn within(numbers_max: usize) -> Self {
+        Self { room: numbers_max, ..Self::default() }
+    }
+
+    /// Numbers that there is room for still.
+    #[must_use]
+    pub const fn room(&self) -> usize {
+        self.room
+    }
+
+    /// Whether samples were refused since there was no room for them.
+    #[must_use]
+    pub const fn is_full(&self) -> bool {
+        self.is_full
+    }
+
+    fn take_room(&mut self, numbers: usize) -> Result<(), Fault> {
+        let Some(room) = self.room.checked_sub(numbers) else {
+            self.is_full = true;
+            return Err("more samples than are taken at once".to_owned());
+        };
+        self.room = room;
+        Ok(())
+    }
 }
 
 /// What a chunk holds, as its encoding says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Encoding {
+pub enum Encoding {
+    /// Floats.
     Xor,
+    /// Histograms whose counts are integers.
     Histogram,
+    /// Histograms whose counts are floats.
     FloatHistogram,
 }
 
 impl Encoding {
-    pub(super) const fn of(byte: u8) -> Option<Self> {
+    /// By its number; `None` for one that is not known.
+    #[must_use]
+    pub const fn of(byte: u8) -> Option<Self> {
         match byte {
             1 => Some(Self::Xor),
             2 => Some(Self::Histogram),
@@ -35,11 +78,17 @@ impl Encoding {
 }
 
 /// Adds the samples of a chunk.
-pub(super) fn decode(encoding: Encoding, data: &[u8], into: &mut Samples) -> Result<(), Fault> {
+///
+/// # Errors
+/// [`Fault`] when the bytes are none, or there is no room for its samples; some of them may have been added.
+pub fn decode(encoding: Encoding, data: &[u8], into: &mut Samples) -> Result<(), Fault> {
     let header = data.first_chunk::<2>().ok_or("the chunk has no header")?;
     let count = usize::from(u16::from_be_bytes(*header));
     match encoding {
-        Encoding::Xor => floats(&data[2..], count, &mut into.floats),
+        Encoding::Xor => {
+            into.take_room(count)?;
+            floats(&data[2..], count, &mut into.floats)
+        }
         Encoding::Histogram | Encoding::FloatHistogram => {
             let flags = *data.get(2).ok_or("the chunk has no flags")?;
             let stream = BitReader::new(&data[3..]);
@@ -48,9 +97,31 @@ pub(super) fn decode(encoding: Encoding, data: &[u8], into: &mut Samples) -> Res
             } else {
                 histogram::Counts::Floats
             };
-            histogram::decode(kind, flags, stream, count, &mut into.histograms)
+            histogram::decode(kind, flags, stream, count, into)
         }
     }
+}
+
+/// An integer of seven bits a byte, lowest first.
+///
+/// # Errors
+/// [`Fault`] when it has more than ten bytes, or `next` fails.
+pub fn uvarint(mut next: impl FnMut() -> Result<u8, Fault>) -> Result<u64, Fault> {
+    let mut value = 0_u64;
+    for shift in (0..64).step_by(7) {
+        let byte = next()?;
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return Ok(value);
+        }
+    }
+    Err("an integer has more than ten bytes".to_owned())
+}
+
+/// A signed integer in zigzag.
+#[must_use]
+pub const fn unzigzag(value: u64) -> i64 {
+    (value >> 1).cast_signed() ^ -(value & 1).cast_signed()
 }
 
 /// Widths of a difference of time differences, by the number of ones in front.
@@ -92,7 +163,7 @@ mod tests {
     use super::*;
 
     fn read(chunks: impl Iterator<Item = Chunk>) -> Samples {
-        let mut samples = Samples::default();
+        let mut samples = Samples::within(usize::MAX);
         for chunk in chunks {
             let encoding = Encoding::of(chunk.encoding).expect("a known encoding");
             decode(encoding, &chunk.data, &mut samples).expect("whole");
@@ -113,6 +184,27 @@ mod tests {
             found.into_iter().map(bits).collect::<Vec<_>>(),
             expected.map(bits).collect::<Vec<_>>()
         );
+    }
+
+    #[test]
+    fn samples_beyond_the_bound_are_refused() {
+        let chunk = float_chunks(&[1, 2, 3], &[0.0; 3]).next().expect("a chunk");
+        let mut samples = Samples::within(5);
+        decode(Encoding::Xor, &chunk.data, &mut samples).expect("room for three");
+        assert_eq!(samples.room(), 2);
+        let full = decode(Encoding::Xor, &chunk.data, &mut samples).expect_err("room for two");
+        assert!(full.contains("more samples") && samples.is_full(), "{full}");
+        assert_eq!(samples.floats.len(), 3);
+        let wide = NativeHistogram {
+            positive_spans: vec![Span { offset: 0, length: 100 }],
+            positive_buckets: vec![1.0; 100],
+            count: 100.0,
+            ..NativeHistogram::default()
+        };
+        let chunk = histogram_chunks([(1, &wide)].into_iter()).next().expect("a chunk");
+        let decoded =
+            |room| decode(Encoding::FloatHistogram, &chunk.data, &mut Samples::within(room));
+        assert!(decoded(102).is_ok() && decoded(101).is_err());
     }
 
     #[test]

@@ -1,0 +1,137 @@
+//! Samples that are here and samples that other servers have, as one source.
+
+use std::sync::Arc;
+
+use swell_engine::Db;
+use swell_model::{
+    Coarse, DurationMs, GroupedNewest, Grouping, Labels, LabelsIter, Matcher, SelectError,
+    SelectHints, SelectedGroups, SeriesIter, SeriesSource, Split, TimeRange, TimestampMs,
+};
+use swell_remote_read::{Asked, RemoteReaders};
+use swell_tsdb_http::ConfigState;
+
+use super::joined::Joined;
+
+/// The first hours after the first sample count as not here, as in Prometheus: it may take a while until all is stored that is
+/// to be stored.
+const MARGIN: DurationMs = DurationMs::from_secs(4 * 3600);
+
+/// The storage here, and behind it those that are read from.
+pub(crate) struct RemoteSource {
+    /// What is here.
+    pub(crate) here: Arc<dyn SeriesSource>,
+    pub(crate) db: Arc<Db>,
+    pub(crate) readers: Arc<RemoteReaders>,
+    pub(crate) in_force: ConfigState,
+    /// Samples that one server may answer with.
+    pub(crate) samples_max: usize,
+    /// Whether readers hear of servers that did not answer: rules go on with what there is, as in Prometheus.
+    pub(crate) tells_failures: bool,
+}
+
+impl RemoteSource {
+    /// Does `work` with what is asked of others for a selection; `None` when nobody is asked.
+    fn asked<T>(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+        work: impl FnOnce(Asked<'_>) -> T,
+    ) -> Option<T> {
+        if self.readers.is_empty() {
+            return None;
+        }
+        let local_from = self.db.unbroken_from();
+        let local_from = local_from.map(|from| TimestampMs(from.0.saturating_add(MARGIN.0)));
+        let in_force = self.in_force.current();
+        let external: &Labels = &in_force.external_labels;
+        let asked = Asked { matchers, range, local_from, external };
+        self.readers.are_asked(asked).then(|| work(asked))
+    }
+
+    fn asks_others(&self, matchers: &[Matcher], range: TimeRange) -> bool {
+        self.asked(matchers, range, |_| ()).is_some()
+    }
+}
+
+impl SeriesSource for RemoteSource {
+    fn select<'a>(
+        &'a self,
+        matchers: &[Matcher],
+        hints: &SelectHints,
+    ) -> Result<SeriesIter<'a>, SelectError> {
+        let read = |asked: Asked<'_>| self.readers.read(asked, self.samples_max);
+        let elsewhere = self.asked(matchers, hints.range, read).unwrap_or_default();
+        if elsewhere.is_empty() {
+            return self.here.select(matchers, hints);
+        }
+        let limit = if hints.limit == 0 { usize::MAX } else { hints.limit };
+        // Others have samples where there are no more than aggregates of them here.
+        let here =
+            self.here.select(matchers, &SelectHints { coarse: Coarse::Refused, ..*hints })?;
+        Ok(Box::new(Joined::new(elsewhere, here).take(limit)))
+    }
+
+    fn select_grouped<'a>(
+        &'a self,
+        matchers: &[Matcher],
+        hints: &SelectHints,
+        grouping: Grouping<'_>,
+        split: Split,
+    ) -> Result<Option<SelectedGroups<'a>>, SelectError> {
+        if self.asks_others(matchers, hints.range) {
+            return Ok(None);
+        }
+        self.here.select_grouped(matchers, hints, grouping, split)
+    }
+
+    fn select_parts<'a>(
+        &'a self,
+        matchers: &[Matcher],
+        hints: &SelectHints,
+        split: Split,
+    ) -> Result<Vec<SeriesIter<'a>>, SelectError> {
+        if self.asks_others(matchers, hints.range) {
+            return Ok(vec![self.select(matchers, hints)?]);
+        }
+        self.here.select_parts(matchers, hints, split)
+    }
+
+    fn newest_grouped(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+        grouping: Grouping<'_>,
+    ) -> Result<Option<GroupedNewest>, SelectError> {
+        if self.asks_others(matchers, range) {
+            return Ok(None);
+        }
+        self.here.newest_grouped(matchers, range, grouping)
+    }
+
+    /// Of what is here: the protocol has no question for names.
+    fn label_names(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<LabelsIter, SelectError> {
+        self.here.label_names(matchers, range)
+    }
+
+    /// As [`SeriesSource::label_names`].
+    fn label_values(
+        &self,
+        name: &str,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<LabelsIter, SelectError> {
+        self.here.label_values(name, matchers, range)
+    }
+
+    fn warnings(&self, range: TimeRange) -> Vec<String> {
+        let mut warnings = self.here.warnings(range);
+        if self.tells_failures && !self.readers.is_empty() {
+            warnings.extend(self.readers.warnings(range));
+        }
+        warnings
+    }
+}
