@@ -20,6 +20,7 @@ use url::Url;
 
 use crate::options::Secret;
 use crate::proxy::{self, Proxy};
+use crate::resolve::Resolver;
 
 /// A proxy that answers a request for a tunnel says what it has to say in less.
 const TUNNEL_ANSWER_BYTES_MAX: usize = 16 * 1024;
@@ -62,7 +63,7 @@ pub(crate) enum ConnectError {
 /// Makes connections for one peer's options.
 #[derive(Clone, Debug)]
 pub(crate) struct Connector {
-    tcp: HttpConnector,
+    tcp: HttpConnector<Resolver>,
     way: Way,
 }
 
@@ -73,8 +74,9 @@ enum Way {
 }
 
 impl Connector {
-    pub(crate) fn network(proxy: Proxy) -> Self {
-        let mut tcp = HttpConnector::new();
+    /// Over the network, where a name's addresses have their turns if so said.
+    pub(crate) fn network(proxy: Proxy, by_turns: bool) -> Self {
+        let mut tcp = HttpConnector::new_with_resolver(Resolver::new(by_turns));
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_keepalive(Some(KEEP_ALIVE_AFTER));
@@ -84,7 +86,8 @@ impl Connector {
     }
 
     pub(crate) fn socket(path: PathBuf) -> Self {
-        Self { tcp: HttpConnector::new(), way: Way::Socket(path) }
+        let tcp = HttpConnector::new_with_resolver(Resolver::new(false));
+        Self { tcp, way: Way::Socket(path) }
     }
 }
 

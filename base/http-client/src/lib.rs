@@ -9,6 +9,7 @@ mod headers;
 mod oauth;
 mod options;
 mod proxy;
+mod resolve;
 mod rotation;
 mod tls;
 

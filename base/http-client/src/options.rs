@@ -155,6 +155,8 @@ pub struct ClientOptions {
     pub follow_redirects: bool,
     /// Whether HTTP/2 is offered to a peer over TLS.
     pub http2: bool,
+    /// Whether each new connection goes to another address of the peer's name.
+    pub round_robin_dns: bool,
 }
 
 impl Default for ClientOptions {
@@ -167,6 +169,7 @@ impl Default for ClientOptions {
             headers: Vec::new(),
             follow_redirects: true,
             http2: true,
+            round_robin_dns: false,
         }
     }
 }

@@ -119,6 +119,7 @@ fn queue(
         }
     };
     let mut client = client::options(raw.client(), context, faults);
+    client.round_robin_dns = raw.round_robin_dns;
     for (name, value) in &raw.headers {
         match settable(name) {
             Ok(name) => {
@@ -261,7 +262,7 @@ mod tests {
         let queues = parse(
             "global: {external_labels: {cluster: eu, job: no}}\n\
              remote_write:\n\
-             - url: https://b/write\n  name: b\n  remote_timeout: 5s\n  headers: {X-Scope-OrgID: t}\n  \
+             - url: https://b/write\n  name: b\n  remote_timeout: 5s\n  round_robin_dns: true\n  headers: {X-Scope-OrgID: t}\n  \
                protobuf_message: io.prometheus.write.v2.Request\n  send_exemplars: true\n  \
                basic_auth: {username: u, password: p}\n  \
                write_relabel_configs: [{source_labels: [__name__], regex: 'go_.*', action: drop}]\n  \
@@ -273,6 +274,7 @@ mod tests {
         assert_eq!((queue.name.as_str(), queue.message), ("b", Message::V2));
         assert!(queue.send_exemplars && queue.send_histograms && queue.metadata.is_none());
         assert_eq!(queue.client.headers[0].name, "x-scope-orgid");
+        assert!(queue.client.round_robin_dns);
         assert_eq!((queue.batching.shards_min, queue.batching.batch_max), (2, 3));
         assert_eq!(queue.batching.sample_age_max, Some(Duration::from_secs(7200)));
         let sent = |pairs: &[(&str, &str)]| {
