@@ -22,6 +22,7 @@ mod http;
 mod metrics;
 mod notification_log;
 mod notifier;
+mod picture;
 mod rules_file;
 mod rules_task;
 mod runner;

@@ -9,8 +9,8 @@ use swell_env::Dir;
 use swell_model::{DurationMs, TimestampMs};
 use swell_receivers::Notification;
 use swell_route::{
-    Alert, AlertStore, Decision, Dispatcher, Fingerprint, Flush, LogEntry, Route, SilenceDraft,
-    SilenceFault, SilenceState, Silences, decide, inhibited_by, is_inside,
+    Alert, AlertStore, Decision, Dispatcher, Fingerprint, Flush, LogEntry, SilenceDraft,
+    SilenceFault, SilenceState, Silences, decide, inhibited_by,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -19,7 +19,8 @@ use tokio_util::sync::CancellationToken;
 use crate::backoff::Backoff;
 use crate::config::Notifier;
 use crate::flush::{FlushDone, PlannedSend, SendResources, run_flush};
-use crate::notification_log::{Delivery, FILE, LogKey, MAGIC, NotificationLog};
+use crate::notification_log::{FILE, LogKey, MAGIC, NotificationLog};
+use crate::picture::{Facts, GroupCopy, Snapshot, muted_by};
 use crate::silences;
 use crate::state_file;
 
@@ -37,8 +38,10 @@ const TIDY_INTERVAL: Duration = Duration::from_secs(60);
 pub(crate) enum Command {
     /// Take these alerts.
     Alerts(Vec<Alert>),
-    /// Show what there is.
-    View(oneshot::Sender<NotifierView>),
+    /// Show the configuration, silences and the latest notifications.
+    Facts(oneshot::Sender<Facts>),
+    /// Show all that a picture is made of.
+    Snapshot(oneshot::Sender<Box<Snapshot>>),
     /// Go on with another configuration.
     Reload(Box<Notifier>, oneshot::Sender<()>),
     /// Take or change a silence.
@@ -56,36 +59,6 @@ pub(crate) enum SilenceRefusal {
     /// It could not be kept.
     #[error("silences cannot be written: {0}")]
     NotWritten(String),
-}
-
-/// A group as the API shows it.
-#[derive(Clone, Debug)]
-pub(crate) struct AlertGroupView {
-    pub(crate) labels: swell_model::Labels,
-    pub(crate) receiver: String,
-    pub(crate) alerts: Vec<Fingerprint>,
-    /// Time intervals by which nobody is told now.
-    pub(crate) muted_by: Vec<String>,
-}
-
-/// An alert as the API shows it.
-#[derive(Clone, Debug)]
-pub(crate) struct AlertView {
-    pub(crate) alert: Alert,
-    pub(crate) receivers: Vec<String>,
-    pub(crate) inhibited_by: Option<Fingerprint>,
-    pub(crate) silenced_by: Vec<String>,
-    pub(crate) muted_by: Vec<String>,
-}
-
-/// A copy of what the notifier knows.
-#[derive(Clone, Debug)]
-pub(crate) struct NotifierView {
-    pub(crate) alerts: Vec<AlertView>,
-    pub(crate) groups: Vec<AlertGroupView>,
-    pub(crate) deliveries: Vec<Delivery>,
-    pub(crate) config: Arc<Notifier>,
-    pub(crate) silences: Silences,
 }
 
 enum Event {
@@ -152,7 +125,8 @@ impl NotifierTask {
         match command {
             Command::Alerts(alerts) => self.take(alerts),
             // Whoever asked may have gone meanwhile, which is theirs to know.
-            Command::View(reply) => drop(reply.send(self.view())),
+            Command::Facts(reply) => drop(reply.send(self.facts())),
+            Command::Snapshot(reply) => drop(reply.send(Box::new(self.snapshot()))),
             Command::Reload(config, reply) => {
                 self.reload(*config);
                 if reply.send(()).is_err() {
@@ -404,39 +378,34 @@ impl NotifierTask {
         self.count_silences();
     }
 
-    fn view(&self) -> NotifierView {
-        let now = self.send.clock.now();
-        let tree = self.dispatcher.tree();
-        let sources = self.store.iter().filter(|alert| !alert.is_resolved(now));
-        let rules = &self.config.config.inhibit_rules;
-        let muted = |route: &Route| muted_by(&self.config.config, route, now, &self.local);
-        let alerts = sources.clone().map(|alert| {
-            let routes = tree.matches(&alert.labels);
-            AlertView {
-                receivers: routes.iter().map(|id| tree.route(*id).receiver.clone()).collect(),
-                inhibited_by: inhibited_by(rules, &alert.labels, sources.clone()),
-                silenced_by: self.silences.muting(&alert.labels, now),
-                muted_by: routes.iter().flat_map(|id| muted(tree.route(*id))).collect(),
-                alert: alert.clone(),
-            }
-        });
-        let groups = self.dispatcher.groups().map(|group| AlertGroupView {
+    fn facts(&self) -> Facts {
+        Facts {
+            config: Arc::clone(&self.config),
+            silences: self.silences.clone(),
+            deliveries: self.log.deliveries().cloned().collect(),
+        }
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        let at = self.send.clock.now();
+        let is_open = |alert: &&Alert| !alert.is_resolved(at);
+        let groups = self.dispatcher.groups().map(|group| GroupCopy {
             labels: group.id.labels.clone(),
-            receiver: tree.route(group.id.route).receiver.clone(),
-            muted_by: muted(tree.route(group.id.route)),
+            route: group.id.route,
             alerts: group
                 .alerts
                 .iter()
-                .filter(|alert| !alert.is_resolved(now))
+                .filter(|alert| !alert.is_resolved(at))
                 .map(|alert| alert.fingerprint())
                 .collect(),
         });
-        NotifierView {
-            alerts: alerts.collect(),
-            groups: groups.collect(),
-            deliveries: self.log.deliveries().cloned().collect(),
+        Snapshot {
+            at,
             config: Arc::clone(&self.config),
+            alerts: self.store.iter().filter(is_open).cloned().collect(),
+            groups: groups.collect(),
             silences: self.silences.clone(),
+            local: self.local.clone(),
         }
     }
 
@@ -465,22 +434,6 @@ impl NotifierTask {
         }
         self.save().await;
     }
-}
-
-/// Names of the time intervals by which a route tells nobody now: those that mute it, or those outside of which it is
-/// mute when it is inside of none.
-fn muted_by(
-    config: &swell_route::Config,
-    route: &Route,
-    now: TimestampMs,
-    local: &TimeZone,
-) -> Vec<String> {
-    let inside = |name: &&String| {
-        config.intervals.get(*name).is_some_and(|intervals| is_inside(intervals, now, local))
-    };
-    let muting: Vec<String> = route.muted_in.iter().filter(inside).cloned().collect();
-    let is_awake = route.active_in.is_empty() || route.active_in.iter().any(|name| inside(&name));
-    if is_awake { muting } else { muting.into_iter().chain(route.active_in.clone()).collect() }
 }
 
 /// The log as it was left, or an empty one.

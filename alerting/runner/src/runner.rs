@@ -17,7 +17,8 @@ use crate::forward::{Forwarder, Forwarding};
 use crate::group::Resources;
 use crate::metrics::Metrics;
 use crate::notification_log::Delivery;
-use crate::notifier::{COMMANDS_MAX, Command, NotifierTask, NotifierView, read_log};
+use crate::notifier::{COMMANDS_MAX, Command, NotifierTask, read_log};
+use crate::picture::{Facts, Snapshot};
 use crate::rules_file::{self, SavedRules};
 use crate::rules_task::{RELOADS_MAX, Reload, RulesTask, RulesTaskParts, Views, build_groups};
 use crate::silences;
@@ -271,12 +272,18 @@ impl AlertingHandle {
     /// # Errors
     /// [`ReloadError`] when the runner has ended.
     pub async fn deliveries(&self) -> Result<Vec<Delivery>, ReloadError> {
-        Ok(self.notifier_view().await?.deliveries)
+        Ok(self.facts().await?.deliveries)
     }
 
-    pub(crate) async fn notifier_view(&self) -> Result<NotifierView, ReloadError> {
+    pub(crate) async fn facts(&self) -> Result<Facts, ReloadError> {
         let (reply, wait) = oneshot::channel();
-        self.shared.commands.send(Command::View(reply)).await.map_err(|_| ReloadError)?;
+        self.shared.commands.send(Command::Facts(reply)).await.map_err(|_| ReloadError)?;
+        wait.await.map_err(|_| ReloadError)
+    }
+
+    pub(crate) async fn snapshot(&self) -> Result<Box<Snapshot>, ReloadError> {
+        let (reply, wait) = oneshot::channel();
+        self.shared.commands.send(Command::Snapshot(reply)).await.map_err(|_| ReloadError)?;
         wait.await.map_err(|_| ReloadError)
     }
 }

@@ -85,6 +85,14 @@ impl Discovery {
         Self { job: job.into(), sources: Vec::new(), deps, changed }
     }
 
+    /// The job has another name from now on; sources that run go on, and are logged under the one before.
+    pub fn rename(&mut self, job: &str) {
+        if *self.job != *job {
+            self.deps.metrics.forget_job(&self.job);
+            self.job = job.into();
+        }
+    }
+
     /// Checks that sources can be set up, and changes nothing.
     ///
     /// # Errors

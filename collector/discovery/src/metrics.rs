@@ -125,6 +125,12 @@ impl DiscoveryMetrics {
         self.updates_total.with_label_values(&[self.purpose]).inc();
     }
 
+    /// The job is no more, or has another name.
+    pub(crate) fn forget_job(&self, job: &str) {
+        // Missing when nothing was counted yet, or another took the name.
+        drop(self.discovered_targets.remove_label_values(&[self.purpose, job]));
+    }
+
     /// The sources of a job tell so many targets.
     pub(crate) fn count_targets(&self, job: &str, count: usize) {
         let count = i64::try_from(count).unwrap_or(i64::MAX);

@@ -1,5 +1,9 @@
 //! What sending to Alertmanagers counts, under Prometheus' names, on which its mixin alerts.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry,
@@ -16,6 +20,8 @@ pub(super) struct ForwardMetrics {
     errors: IntCounterVec,
     dropped: IntCounterVec,
     queue_length: IntGaugeVec,
+    /// Alertmanagers that are counted, by name: two entries may name the same one.
+    counted: Arc<Mutex<BTreeMap<String, usize>>>,
 }
 
 /// Those of one Alertmanager.
@@ -62,6 +68,7 @@ impl ForwardMetrics {
                 opts("queue_length", "Alerts that wait for an Alertmanager."),
                 &LABELS,
             )?,
+            counted: Arc::default(),
         };
         registry.register(Box::new(metrics.queue_capacity.clone()))?;
         registry.register(Box::new(metrics.discovered.clone()))?;
@@ -75,6 +82,7 @@ impl ForwardMetrics {
 
     pub(super) fn of_peer(&self, name: &str) -> PeerMetrics {
         let values = [name];
+        *self.counted.lock().entry(name.to_owned()).or_default() += 1;
         PeerMetrics {
             all: self.clone(),
             name: name.to_owned(),
@@ -88,11 +96,61 @@ impl ForwardMetrics {
 }
 
 impl PeerMetrics {
-    /// The Alertmanager is no more. Counters stay: what was dropped with it is to be seen.
+    /// The Alertmanager is no more, and is not counted any more unless another entry names it. What was dropped stays to be
+    /// seen, if anything was.
     pub(super) fn forget(&self) {
-        // Missing only where two entries name the same address, and one of them went before.
-        if self.all.queue_length.remove_label_values(&[self.name.as_str()]).is_err() {
-            tracing::debug!(alertmanager = self.name, "its queue is not measured any more");
+        let mut counted = self.all.counted.lock();
+        let Some(count) = counted.get_mut(&self.name) else { return };
+        *count -= 1;
+        if *count > 0 {
+            return;
         }
+        counted.remove(&self.name);
+        let values = [self.name.as_str()];
+        let all = &self.all;
+        let mut outcomes = vec![
+            all.latency.remove_label_values(&values),
+            all.sent.remove_label_values(&values),
+            all.errors.remove_label_values(&values),
+            all.queue_length.remove_label_values(&values),
+        ];
+        if self.dropped.get() == 0 {
+            outcomes.push(all.dropped.remove_label_values(&values));
+        }
+        debug_assert!(outcomes.iter().all(Result::is_ok), "they were made with the first of them");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Metrics that name the Alertmanager.
+    fn named(registry: &Registry) -> Vec<String> {
+        let families = registry.gather();
+        let has_name = |family: &&prometheus::proto::MetricFamily| {
+            family.get_metric().iter().any(|it| !it.get_label().is_empty())
+        };
+        families.iter().filter(has_name).map(|family| family.name().to_owned()).collect()
+    }
+
+    #[test]
+    fn an_alertmanager_that_is_gone_is_counted_no_more() {
+        let registry = Registry::new();
+        let metrics = ForwardMetrics::register(&registry).expect("a new registry");
+        let (one, twin) = (metrics.of_peer("http://a/"), metrics.of_peer("http://a/"));
+        one.sent.inc();
+        one.forget();
+        twin.sent.inc();
+        assert_eq!(named(&registry).len(), 5);
+        assert_eq!(twin.sent.get(), 2, "the other entry goes on counting");
+        twin.forget();
+        assert_eq!(named(&registry), [""; 0]);
+        let lossy = metrics.of_peer("http://a/");
+        assert_eq!(lossy.sent.get(), 0);
+        lossy.dropped.inc();
+        lossy.forget();
+        assert_eq!(named(&registry), ["prometheus_notifications_dropped_total"]);
+        assert_eq!(metrics.of_peer("http://a/").dropped.get(), 1, "and goes on when it is back");
     }
 }

@@ -170,6 +170,7 @@ impl Forwarder {
         for running in before.into_values() {
             running.task.abort();
             running.peer.give_up();
+            running.peer.forget();
         }
         state.peers = peers;
         state.forwarding = forwarding;

@@ -123,6 +123,10 @@ impl Peer {
     /// Drops what waits; the task has ended or is being ended.
     pub(super) fn give_up(&self) {
         self.change(Outbox::clear);
+    }
+
+    /// The Alertmanager is no more: what was counted of it goes.
+    pub(super) fn forget(&self) {
         self.metrics.forget();
     }
 

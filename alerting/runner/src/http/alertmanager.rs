@@ -16,7 +16,7 @@ use swell_route::{
 
 use super::parameters::Parameters;
 use super::{label_object, rfc3339};
-use crate::notifier::{AlertGroupView, AlertView, NotifierView};
+use crate::picture::{AlertGroupView, AlertView, Facts, Picture};
 use crate::runner::AlertingHandle;
 
 pub(super) fn routes() -> Router<AlertingHandle> {
@@ -40,29 +40,46 @@ pub(super) fn bad_request(message: impl Into<String>) -> ApiError {
     ApiError(StatusCode::BAD_REQUEST, message.into())
 }
 
-pub(super) async fn view(handle: &AlertingHandle) -> Result<NotifierView, ApiError> {
-    handle
-        .notifier_view()
-        .await
-        .map_err(|error| ApiError(StatusCode::SERVICE_UNAVAILABLE, error.to_string()))
+fn unavailable(error: impl std::fmt::Display) -> ApiError {
+    ApiError(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+}
+
+pub(super) async fn facts(handle: &AlertingHandle) -> Result<Facts, ApiError> {
+    handle.facts().await.map_err(unavailable)
+}
+
+/// What `show` makes of the picture of all alerts, away from the threads that serve connections.
+async fn shown_picture(
+    handle: &AlertingHandle,
+    show: impl FnOnce(&Picture) -> Vec<Value> + Send + 'static,
+) -> Result<Json<Value>, ApiError> {
+    let snapshot = handle.snapshot().await.map_err(unavailable)?;
+    let shown = tokio::task::spawn_blocking(move || show(&snapshot.picture()));
+    let shown = shown.await.map_err(|error| {
+        ApiError(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            format!("showing alerts failed inside: {error}"),
+        )
+    })?;
+    Ok(Json(shown.into()))
 }
 
 async fn status(State(handle): State<AlertingHandle>) -> Result<Json<Value>, ApiError> {
-    let view = view(&handle).await?;
+    let facts = facts(&handle).await?;
     let version = swell_telemetry::VERSION;
     Ok(Json(json!({
         "cluster": {"status": "disabled", "peers": []},
         "versionInfo": {
             "version": version, "revision": "", "branch": "", "buildUser": "", "buildDate": "", "goVersion": "",
         },
-        "config": {"original": shown_config(&view)},
+        "config": {"original": shown_config(&facts)},
         "uptime": rfc3339(Some(handle.shared.started_at)),
     })))
 }
 
 /// The configuration as YAML (of which JSON is a part) that says what is routed where, without secrets.
-fn shown_config(view: &NotifierView) -> String {
-    let config = &view.config.config;
+fn shown_config(facts: &Facts) -> String {
+    let config = &facts.config.config;
     let receivers: Vec<Value> =
         config.receivers.iter().map(|receiver| json!({"name": receiver.name})).collect();
     json!({
@@ -98,8 +115,8 @@ fn route_json(tree: &RouteTree, id: RouteId) -> Value {
 }
 
 async fn receivers(State(handle): State<AlertingHandle>) -> Result<Json<Value>, ApiError> {
-    let view = view(&handle).await?;
-    let receivers = view.config.config.receivers.iter();
+    let facts = facts(&handle).await?;
+    let receivers = facts.config.config.receivers.iter();
     Ok(Json(
         receivers
             .map(|receiver| json!({"name": receiver.name, "labels": receiver.labels}))
@@ -142,11 +159,11 @@ impl AlertFilter {
         self.receiver.as_ref().is_none_or(|receiver| receiver.matches(name))
     }
 
-    fn admits(&self, view: &AlertView) -> bool {
-        (self.active || is_suppressed(view))
+    fn admits(&self, view: &AlertView, muted_by: &[String]) -> bool {
+        (self.active || is_suppressed(view, muted_by))
             && (self.inhibited || view.inhibited_by.is_none())
             && (self.silenced || view.silenced_by.is_empty())
-            && (self.muted || view.muted_by.is_empty())
+            && (self.muted || muted_by.is_empty())
             && matches_all(&self.matchers, &view.alert.labels)
             && view.receivers.iter().any(|receiver| self.admits_receiver(receiver))
     }
@@ -157,16 +174,20 @@ async fn alerts(
     RawQuery(query): RawQuery,
 ) -> Result<Json<Value>, ApiError> {
     let filter = AlertFilter::parse(query.as_deref())?;
-    let view = view(&handle).await?;
-    Ok(Json(view.alerts.iter().filter(|alert| filter.admits(alert)).map(alert_json).collect()))
+    let show = move |picture: &Picture| {
+        let admitted = picture.alerts.iter().filter(|alert| filter.admits(alert, &alert.muted_by));
+        admitted.map(|alert| alert_json(alert, &alert.muted_by)).collect()
+    };
+    shown_picture(&handle, show).await
 }
 
 /// Whether nobody is told of it now.
-fn is_suppressed(view: &AlertView) -> bool {
-    view.inhibited_by.is_some() || !view.silenced_by.is_empty() || !view.muted_by.is_empty()
+fn is_suppressed(view: &AlertView, muted_by: &[String]) -> bool {
+    view.inhibited_by.is_some() || !view.silenced_by.is_empty() || !muted_by.is_empty()
 }
 
-fn alert_json(view: &AlertView) -> Value {
+/// An alert, muted by what mutes it where it is shown: by itself all of its routes, in a group that of the group.
+fn alert_json(view: &AlertView, muted_by: &[String]) -> Value {
     let alert = &view.alert;
     let inhibited_by: Vec<String> = view.inhibited_by.iter().map(Fingerprint::to_string).collect();
     let receivers: Vec<Value> = view.receivers.iter().map(|name| json!({"name": name})).collect();
@@ -180,10 +201,10 @@ fn alert_json(view: &AlertView) -> Value {
         "generatorURL": alert.generator_url,
         "receivers": receivers,
         "status": {
-            "state": if is_suppressed(view) { "suppressed" } else { "active" },
+            "state": if is_suppressed(view, muted_by) { "suppressed" } else { "active" },
             "silencedBy": view.silenced_by,
             "inhibitedBy": inhibited_by,
-            "mutedBy": view.muted_by,
+            "mutedBy": muted_by,
         },
     })
 }
@@ -193,16 +214,18 @@ async fn groups(
     RawQuery(query): RawQuery,
 ) -> Result<Json<Value>, ApiError> {
     let filter = AlertFilter::parse(query.as_deref())?;
-    let view = view(&handle).await?;
+    shown_picture(&handle, move |picture| shown_groups(picture, &filter)).await
+}
+
+fn shown_groups(picture: &Picture, filter: &AlertFilter) -> Vec<Value> {
     let mut groups = Vec::new();
     let wanted = |group: &&AlertGroupView| {
         filter.admits_receiver(&group.receiver) && (filter.muted || group.muted_by.is_empty())
     };
-    for group in view.groups.iter().filter(wanted) {
-        let members =
-            view.alerts.iter().filter(|alert| group.alerts.contains(&alert.alert.fingerprint()));
-        let alerts: Vec<Value> =
-            members.filter(|alert| filter.admits(alert)).map(alert_json).collect();
+    for group in picture.groups.iter().filter(wanted) {
+        let members = group.alerts.iter().map(|idx| &picture.alerts[*idx]);
+        let admitted = members.filter(|alert| filter.admits(alert, &group.muted_by));
+        let alerts: Vec<Value> = admitted.map(|alert| alert_json(alert, &group.muted_by)).collect();
         if !alerts.is_empty() {
             groups.push(json!({
                 "labels": label_object(&group.labels),
@@ -211,7 +234,7 @@ async fn groups(
             }));
         }
     }
-    Ok(Json(groups.into()))
+    groups
 }
 
 /// An alert as it is posted; unknown keys are other versions' business.
@@ -232,7 +255,7 @@ async fn post_alerts(
     State(handle): State<AlertingHandle>,
     Json(posted): Json<Vec<PostedAlert>>,
 ) -> Result<StatusCode, ApiError> {
-    let resolve_timeout = view(&handle).await?.config.config.resolve_timeout;
+    let resolve_timeout = facts(&handle).await?.config.config.resolve_timeout;
     let now = handle.shared.clock.now();
     let (mut valid, mut faults) = (Vec::new(), Vec::new());
     for (idx, posted) in posted.into_iter().enumerate() {

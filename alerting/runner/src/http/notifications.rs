@@ -20,9 +20,9 @@ pub(super) fn unavailable(error: ReloadError) -> ErrorBody {
 }
 
 async fn notifications(State(handle): State<AlertingHandle>) -> Result<Json<Value>, ErrorBody> {
-    let view = handle.notifier_view().await.map_err(unavailable)?;
-    let notifications: Vec<Value> = view.deliveries.iter().map(delivery_json).collect();
-    let config = &view.config.config;
+    let facts = handle.facts().await.map_err(unavailable)?;
+    let notifications: Vec<Value> = facts.deliveries.iter().map(delivery_json).collect();
+    let config = &facts.config.config;
     let data = json!({
         "notifications": notifications,
         "unsupported": config.unsupported,

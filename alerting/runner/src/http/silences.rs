@@ -10,7 +10,7 @@ use swell_model::{Labels, Matcher, TimestampMs};
 use swell_route::{Silence, SilenceFault, SilenceState, matches_all, parse_fallback};
 use tokio::sync::oneshot;
 
-use super::alertmanager::{ApiError, bad_request, view};
+use super::alertmanager::{ApiError, bad_request, facts};
 use super::parameters::Parameters;
 use crate::notifier::{Command, SilenceRefusal};
 use crate::runner::AlertingHandle;
@@ -64,7 +64,7 @@ async fn silences(
     }
     let flag = |name| parameters.flag(name, true).map_err(bad_request);
     let (active, pending, expired) = (flag("active")?, flag("pending")?, flag("expired")?);
-    let (view, now) = (view(&handle).await?, handle.shared.clock.now());
+    let (facts, now) = (facts(&handle).await?, handle.shared.clock.now());
     let wanted = |silence: &&Silence| {
         let state = match silence.state(now) {
             SilenceState::Active => active,
@@ -73,7 +73,7 @@ async fn silences(
         };
         state && is_about(silence, &filter)
     };
-    let mut found: Vec<&Silence> = view.silences.iter().filter(wanted).collect();
+    let mut found: Vec<&Silence> = facts.silences.iter().filter(wanted).collect();
     found.sort_by_key(|silence| order(silence, now));
     Ok(Json(found.into_iter().map(|silence| shown(silence, now)).collect()))
 }
@@ -110,8 +110,8 @@ async fn silence(
     State(handle): State<AlertingHandle>,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
-    let view = view(&handle).await?;
-    let found = view.silences.get(&id).map(|silence| shown(silence, handle.shared.clock.now()));
+    let facts = facts(&handle).await?;
+    let found = facts.silences.get(&id).map(|silence| shown(silence, handle.shared.clock.now()));
     let missing = || SilenceRefusal::Fault(SilenceFault::NotFound(id));
     Ok(Json(found.ok_or_else(missing)?))
 }

@@ -122,18 +122,28 @@ impl Finder {
         }
     }
 
-    /// Goes on with other settings. Sources that stay go on undisturbed.
+    /// Goes on with other settings. Sources that stay go on undisturbed, wherever their entry stands.
     fn adopt(&mut self, prepared: Prepared) {
-        let mut before = std::mem::take(&mut self.sets).into_iter();
+        let mut before: Vec<Option<Set>> =
+            std::mem::take(&mut self.sets).into_iter().map(Some).collect();
+        let kept = {
+            let sources = |set: &Option<Set>| {
+                set.as_ref().map(|set| set.settings.discoveries.clone()).unwrap_or_default()
+            };
+            let ran: Vec<_> = before.iter().map(sources).collect();
+            let entries = prepared.settings.alertmanagers.iter();
+            let wanted: Vec<_> = entries.map(|entry| entry.discoveries.clone()).collect();
+            kept(&ran, &wanted)
+        };
         let entries = prepared.settings.alertmanagers.iter().zip(prepared.clients).enumerate();
         for (idx, (settings, client)) in entries {
-            let mut discovery = before.next().map_or_else(
-                || {
-                    let name = format!("config-{idx}");
-                    Discovery::new(&name, self.deps.clone(), Arc::clone(&self.changed))
-                },
+            let name = format!("config-{idx}");
+            let kept = kept[idx].and_then(|idx| before[idx].take());
+            let mut discovery = kept.map_or_else(
+                || Discovery::new(&name, self.deps.clone(), Arc::clone(&self.changed)),
                 |set| set.discovery,
             );
+            discovery.rename(&name);
             discovery.run(&settings.discoveries);
             self.sets.push(Set { settings: settings.clone(), client, discovery });
         }
@@ -161,5 +171,49 @@ impl Finder {
         });
         let relabel = relabelling(self.settings.relabel.clone());
         self.alerting.forward_to(Forwarding { relabel, sets: sets.collect() });
+    }
+}
+
+/// Which of the sources that ran each entry goes on with, by place: the same ones; and where an entry has others than before, those
+/// of its old place, so that of these too goes on what stays.
+fn kept<S: PartialEq>(ran: &[Vec<S>], wanted: &[Vec<S>]) -> Vec<Option<usize>> {
+    let mut is_free = vec![true; ran.len()];
+    let mut kept: Vec<Option<usize>> = vec![None; wanted.len()];
+    for (place, sources) in kept.iter_mut().zip(wanted) {
+        *place = (0..ran.len()).find(|idx| is_free[*idx] && ran[*idx] == *sources);
+        if let Some(idx) = *place {
+            is_free[idx] = false;
+        }
+    }
+    for (idx, place) in kept.iter_mut().enumerate() {
+        if place.is_none() && is_free.get(idx) == Some(&true) {
+            is_free[idx] = false;
+            *place = Some(idx);
+        }
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(ran: &[&str], wanted: &[&str], expected: &[Option<usize>]) {
+        let sources = |all: &[&str]| -> Vec<Vec<char>> {
+            all.iter().map(|text| text.chars().collect()).collect()
+        };
+        assert_eq!(kept(&sources(ran), &sources(wanted)), expected, "{ran:?} {wanted:?}");
+    }
+
+    #[test]
+    fn sources_are_kept_by_what_they_are_and_then_by_place() {
+        check(&[], &["a", "b"], &[None, None]);
+        check(&["a", "b"], &["a", "b"], &[Some(0), Some(1)]);
+        // One in front of the others.
+        check(&["a", "b"], &["x", "a", "b"], &[None, Some(0), Some(1)]);
+        check(&["a", "b", "c"], &["c", "a"], &[Some(2), Some(0)]);
+        check(&["ab", "c"], &["abx", "c"], &[Some(0), Some(1)]);
+        check(&["a", "a"], &["a", "a", "a"], &[Some(0), Some(1), None]);
+        check(&["a", "b"], &["b", "x"], &[Some(1), None]);
     }
 }
