@@ -8,6 +8,7 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod federation;
 mod outages;
 mod peers;
 mod reading;
