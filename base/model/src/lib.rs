@@ -5,6 +5,7 @@
 //! the wire live in `swell-wire` and in the crates that own a protocol.
 
 mod aggregate;
+mod arrivals;
 mod exact;
 mod folds;
 mod histogram;
@@ -22,6 +23,7 @@ mod time;
 mod wildcard;
 
 pub use aggregate::{Aggregate, by_stretch, stretch_end};
+pub use arrivals::{Arrivals, Tracked, TrackedSeries};
 pub use exact::{ExactSum, RunningSums, float_parts};
 pub use folds::{falls, greatest, has_stale, least};
 pub use histogram::{

@@ -4,7 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::{
-    Aggregate, DurationMs, Labels, METRIC_NAME, Matcher, NativeHistogram, TimeRange, TimestampMs,
+    Aggregate, Arrivals, DurationMs, Labels, METRIC_NAME, Matcher, NativeHistogram, TimeRange,
+    TimestampMs, Tracked,
 };
 
 /// Float samples of one series: columns of equal length, times rising strictly.
@@ -312,6 +313,24 @@ pub trait SeriesSource: Send + Sync {
         _split: Split,
     ) -> Result<Vec<SeriesIter<'a>>, SelectError> {
         Ok(vec![self.select(matchers, hints)?])
+    }
+
+    /// What came to a selection's series since `tracked` was brought up to date, which this does; with nothing in it, all
+    /// samples from `from` on, those after the time of asking included. `from` may not be earlier than it was. `None`, and
+    /// nothing tracked any more, where the source cannot tell, where there is more than floats in memory, and where more
+    /// than `samples_max` would have to be read: then [`SeriesSource::select`] has the answer.
+    ///
+    /// # Errors
+    /// [`SelectError`] when stored data cannot be read.
+    fn arrivals(
+        &self,
+        _matchers: &[Matcher],
+        _from: TimestampMs,
+        _samples_max: usize,
+        tracked: &mut Tracked,
+    ) -> Result<Option<Arrivals>, SelectError> {
+        *tracked = Tracked::default();
+        Ok(None)
     }
 
     /// Why answers about these times may be incomplete, as sentences for the reader; asked after they were read.

@@ -16,9 +16,9 @@ use std::thread::JoinHandle;
 use parking_lot::{Mutex, RwLock};
 use swell_env::{Clock, Dir, DirLock};
 use swell_model::{
-    AppendError, AppendReport, Batch, GroupedNewest, Grouping, Labels, Matcher, MetricMetadata,
-    Row, SampleSink, SelectError, SelectHints, SelectedGroups, SeriesIter, SeriesRef, SeriesSource,
-    Split, TimeRange, TimestampMs,
+    AppendError, AppendReport, Arrivals, Batch, GroupedNewest, Grouping, Labels, Matcher,
+    MetricMetadata, Row, SampleSink, SelectError, SelectHints, SelectedGroups, SeriesIter,
+    SeriesRef, SeriesSource, Split, TimeRange, TimestampMs, Tracked,
 };
 use swell_telemetry::chain;
 
@@ -448,6 +448,16 @@ impl SeriesSource for Db {
         grouping: Grouping<'_>,
     ) -> Result<Option<GroupedNewest>, SelectError> {
         self.newest_in_groups(matchers, range, grouping)
+    }
+
+    fn arrivals(
+        &self,
+        matchers: &[Matcher],
+        from: TimestampMs,
+        samples_max: usize,
+        tracked: &mut Tracked,
+    ) -> Result<Option<Arrivals>, SelectError> {
+        self.arrived(matchers, from, samples_max, tracked)
     }
 
     fn warnings(&self, range: TimeRange) -> Vec<String> {

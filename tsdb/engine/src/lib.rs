@@ -9,6 +9,7 @@
 //! Nothing here is async; callers have a pool for it. The on-disk formats are described in `docs/format/`.
 
 mod ahead;
+mod arrivals;
 mod block;
 mod checkpoint;
 mod coarse;

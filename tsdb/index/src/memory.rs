@@ -53,6 +53,8 @@ pub struct MemoryIndex {
     hasher: PairHasher,
     /// Calls of [`MemoryIndex::remove`] that removed something: indices and numbers may be given out again since.
     removal_count: u64,
+    /// How often series came or went.
+    change_count: u64,
 }
 
 #[derive(Debug)]
@@ -155,6 +157,7 @@ impl MemoryIndex {
     }
 
     fn enter(&mut self, idx: u32, hash: u64) {
+        self.change_count += 1;
         let (series, lists, pair_hashes) = (&self.series, &self.lists, &self.pair_hashes);
         self.by_labels.insert_unique(hash, idx, |idx| {
             let list = series[*idx as usize].expect("series in the table are in use");
@@ -227,6 +230,7 @@ impl MemoryIndex {
             return;
         }
         self.removal_count += 1;
+        self.change_count += 1;
         self.reused = Vec::new();
         for number in set_bits(&touched) {
             let pair = &mut self.pairs[number as usize];
@@ -297,6 +301,12 @@ impl MemoryIndex {
 
     fn members_of(&self, number: u32) -> &Members {
         &self.pairs[number as usize].series
+    }
+
+    /// A number that rises whenever a series comes or goes: while it stays, selections stay what they are.
+    #[must_use]
+    pub const fn change_count(&self) -> u64 {
+        self.change_count
     }
 
     /// Number of series.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use swell_model::{
-    GroupedNewest, Grouping, Matcher, SelectError, SelectHints, SelectedGroups, SeriesIter,
-    SeriesSource, Split, TimeRange, TimestampMs,
+    Arrivals, GroupedNewest, Grouping, Matcher, SelectError, SelectHints, SelectedGroups,
+    SeriesIter, SeriesSource, Split, TimeRange, TimestampMs, Tracked,
 };
 
 /// A source that notes the times asked for.
@@ -95,6 +95,17 @@ impl SeriesSource for Watched {
     ) -> Result<Option<GroupedNewest>, SelectError> {
         self.note(range);
         self.source.newest_grouped(matchers, range, grouping)
+    }
+
+    fn arrivals(
+        &self,
+        matchers: &[Matcher],
+        from: TimestampMs,
+        samples_max: usize,
+        tracked: &mut Tracked,
+    ) -> Result<Option<Arrivals>, SelectError> {
+        self.note(TimeRange { start_incl: from, end_incl: TimestampMs::MAX });
+        self.source.arrivals(matchers, from, samples_max, tracked)
     }
 
     fn warnings(&self, range: TimeRange) -> Vec<String> {

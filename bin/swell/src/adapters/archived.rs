@@ -5,8 +5,8 @@ use std::sync::Arc;
 use swell_archive::{Archive, ReadError};
 use swell_engine::Db;
 use swell_model::{
-    Coarse, GroupedNewest, Grouping, Matcher, SelectError, SelectHints, SelectedGroups, SeriesIter,
-    SeriesSource, Split, TimeRange, TimestampMs,
+    Arrivals, Coarse, GroupedNewest, Grouping, Matcher, SelectError, SelectHints, SelectedGroups,
+    SeriesIter, SeriesSource, Split, TimeRange, TimestampMs, Tracked,
 };
 use swell_telemetry::chain;
 
@@ -101,6 +101,22 @@ impl SeriesSource for ArchivedSource {
         match self.beyond(range) {
             Some(_) => Ok(None),
             None => self.db.newest_grouped(matchers, range, grouping),
+        }
+    }
+
+    fn arrivals(
+        &self,
+        matchers: &[Matcher],
+        from: TimestampMs,
+        samples_max: usize,
+        tracked: &mut Tracked,
+    ) -> Result<Option<Arrivals>, SelectError> {
+        match self.beyond(TimeRange { start_incl: from, end_incl: TimestampMs::MAX }) {
+            Some(_) => {
+                *tracked = Tracked::default();
+                Ok(None)
+            }
+            None => self.db.arrivals(matchers, from, samples_max, tracked),
         }
     }
 

@@ -280,7 +280,12 @@ impl Head {
                 }
             }
         }
-        let inserted = known.extra.get_or_insert_default().late.insert_float(sample);
+        let extra = known.extra.get_or_insert_default();
+        let inserted = extra.late.insert_float(sample);
+        if inserted != Inserted::Duplicate {
+            self.late_changes += 1;
+            extra.late_changed = self.late_changes;
+        }
         self.count_late(series, at_ms, is_conflict, inserted, report);
     }
 
@@ -307,7 +312,12 @@ impl Head {
                 }
             }
         }
-        let inserted = known.extra.get_or_insert_default().late.insert_histogram(sample);
+        let extra = known.extra.get_or_insert_default();
+        let inserted = extra.late.insert_histogram(sample);
+        if inserted != Inserted::Duplicate {
+            self.late_changes += 1;
+            extra.late_changed = self.late_changes;
+        }
         self.count_late(series, at_ms, is_conflict, inserted, report);
     }
 

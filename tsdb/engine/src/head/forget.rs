@@ -42,7 +42,12 @@ impl Head {
             extra.histograms.truncate(floor_ms);
             let known = self.histograms_from_ms.into_iter();
             self.histograms_from_ms = known.chain(extra.histograms.first_ms()).min();
-            self.late_count -= extra.late.forget((mark.from.0, floor_ms), mark.upto);
+            let forgotten = extra.late.forget((mark.from.0, floor_ms), mark.upto);
+            self.late_count -= forgotten;
+            if forgotten > 0 {
+                self.late_changes += 1;
+                extra.late_changed = self.late_changes;
+            }
             let is_empty = extra.histograms.is_empty() && extra.late.is_empty();
             if is_empty && extra.starts.count() == 0 && !series.last_is_histogram {
                 series.extra = None;

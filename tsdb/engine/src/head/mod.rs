@@ -11,6 +11,7 @@
 
 mod ahead;
 mod append;
+mod arrivals;
 mod define;
 mod forget;
 mod histograms;
@@ -28,6 +29,7 @@ use swell_index::MemoryIndex;
 use swell_model::{Labels, SeriesRef, TimeRange, TimestampMs};
 
 pub(crate) use append::Limits;
+pub(crate) use arrivals::Since;
 pub(crate) use define::DefinedPairs;
 use histograms::HistogramSeries;
 pub(crate) use histograms::{
@@ -88,6 +90,8 @@ pub(crate) struct Head {
     pub(crate) tombstones: Tombstones<Labels>,
     /// Late samples of all series.
     late_count: usize,
+    /// How often late samples came or went.
+    late_changes: u64,
 }
 
 #[derive(Debug)]
@@ -113,6 +117,8 @@ struct Extra {
     /// Start timestamps of the tail's samples, as floats; rows without one are gaps.
     starts: Tail,
     late: LateSamples,
+    /// What [`Head::late_changes`] was when the late ones changed last; 0 when they did not since the start.
+    late_changed: u64,
 }
 
 #[derive(Debug, Default)]
@@ -141,6 +147,7 @@ impl Head {
             histograms_from_ms: None,
             tombstones: Tombstones::default(),
             late_count: 0,
+            late_changes: 0,
         }
     }
 

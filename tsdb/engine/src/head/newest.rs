@@ -38,6 +38,12 @@ impl NewestSamples {
         self.0[idx].at_ms
     }
 
+    /// The value of the newest sample, which is a float.
+    #[inline]
+    pub(super) fn float(&self, idx: usize) -> f64 {
+        self.0[idx].value
+    }
+
     #[inline]
     pub(super) fn set_float(&mut self, idx: usize, at_ms: i64, value: f64) {
         self.0[idx] = Sample { at_ms, value };

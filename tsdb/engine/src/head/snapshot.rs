@@ -175,7 +175,12 @@ impl Head {
     }
 
     /// Columns of a series, without its labels.
-    fn columns(&self, idx: u32, range: TimeRange, rows: &mut RowCopies) -> Option<HeadSeries> {
+    pub(crate) fn columns(
+        &self,
+        idx: u32,
+        range: TimeRange,
+        rows: &mut RowCopies,
+    ) -> Option<HeadSeries> {
         let window = self.clipped(range);
         let series = &self.series[idx as usize];
         let mut taken = HeadSeries::default();
