@@ -2,7 +2,8 @@
 //! limits are arguments.
 //!
 //! [`evaluate`] plans (checks switches, resolves durations and times, finds what each selector needs), selects each
-//! series once, and evaluates node by node for all steps at a time with sliding windows.
+//! series once, and evaluates node by node for all steps at a time with sliding windows. What the same asker evaluates
+//! again and again reads through a [`Standing`], which keeps its windows up to date from arriving samples.
 
 mod aggregate;
 mod annotations;
@@ -14,6 +15,7 @@ mod functions;
 mod histogram_text;
 mod params;
 mod plan;
+mod standing;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod value;
@@ -26,6 +28,7 @@ pub use eval::evaluate;
 pub use explain::{Explained, Read, TEXT_CHARS_MAX, explain};
 pub use histogram_text::histogram_text;
 pub use params::{Budget, EvalParams, Features, QueryKind};
+pub use standing::{KeptSize, Reads, Standing, StandingReader};
 pub use value::{
     FloatPoint, HistogramPoint, MatrixSeries, QueryOutput, QueryStats, QueryValue, VectorSample,
 };

@@ -109,6 +109,9 @@ pub(super) fn evaluate(
     grid: &Grid,
     column: &mut Column,
 ) -> u64 {
+    if let (1, [whole], []) = (grid.count, series.aggregates(), series.floats()) {
+        return evaluate_single(function, whole, window, grid, column);
+    }
     let pieces = pieces(series);
     let mut ahead = Ahead::of(function, &pieces);
     let (mut low, mut high) = (0, 0);
@@ -153,6 +156,62 @@ pub(super) fn evaluate(
         }
     }
     looked_at
+}
+
+/// The same for one piece and one window, which most rules ask for: nothing has to be laid out.
+fn evaluate_single(
+    function: Folded,
+    whole: &Aggregate,
+    window: &Window,
+    grid: &Grid,
+    column: &mut Column,
+) -> u64 {
+    let end_ms = window.time.apply(grid.at(0));
+    let start_ms = end_ms.saturating_sub(window.range_ms);
+    if whole.last_ms <= start_ms || whole.last_ms > end_ms {
+        return 0;
+    }
+    let sum = || {
+        let mut sum = ExactSum::default();
+        whole.add_to(&mut sum);
+        sum
+    };
+    let best = |value: f64| if value.is_nan() { f64::NAN } else { value };
+    #[expect(clippy::cast_precision_loss, reason = "no window holds 2^53 samples")]
+    let number = |count: u64| count as f64;
+    let value = match function {
+        Folded::Count => Some(number(whole.count)),
+        Folded::Sum => Some(sum().value()),
+        Folded::Mean => Some(sum().mean(number(whole.count))),
+        Folded::Min => Some(best(whole.min)),
+        Folded::Max => Some(best(whole.max)),
+        Folded::First => Some(whole.first),
+        Folded::Last => Some(whole.last),
+        Folded::Present => Some(1.0),
+        Folded::Resets => Some(number(whole.reset_count)),
+        Folded::TimeOfFirst => Some(seconds(whole.first_ms)),
+        Folded::TimeOfLast => Some(seconds(whole.last_ms)),
+        Folded::Change(kind) => {
+            let mut change = whole.last - whole.first;
+            if kind.counter && whole.reset_count > 0 {
+                change += whole.before_resets;
+            }
+            let (bounds, ends) = ((start_ms, end_ms), (whole.first_ms, whole.last_ms));
+            rate::extrapolated(
+                change,
+                whole.first,
+                kind,
+                bounds,
+                ends,
+                whole.count,
+                window.range_ms,
+            )
+        }
+    };
+    if let Some(value) = value {
+        column.set_float(0, value);
+    }
+    whole.count
 }
 
 /// What is folded over all pieces ahead of the windows.
