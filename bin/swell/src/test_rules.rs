@@ -9,12 +9,12 @@ use swell_alert_runner::{
 };
 use swell_engine::{Config, Db};
 use swell_env::{ManualClock, MemDir};
-use swell_model::{DurationMs, SampleSink, SeriesSource, TimestampMs};
+use swell_model::{DurationMs, SampleSink, TimestampMs};
 use swell_promql::{Budget, EvalParams, Features};
 use swell_telemetry::{Registry, chain};
 use swell_tsdb_http::ActiveQueries;
 
-use crate::adapters::PromqlEvaluator;
+use crate::adapters::{Asker, PromqlEvaluator, StandingMetrics, StandingQueries};
 use crate::args::{OutputForm, TestRulesArgs};
 
 /// Tests may reach as far as dates do; the storage refuses what is ahead of its clock.
@@ -63,9 +63,10 @@ fn bench(subquery_step: DurationMs, features: Features) -> Result<TestBench, Str
         .map_err(|error| chain(&error).to_string())?;
     let db = Arc::new(db);
     let sink: Arc<dyn SampleSink> = db.clone();
-    let source: Arc<dyn SeriesSource> = db;
+    let metrics = StandingMetrics::new(&Registry::new()).map_err(|error| error.to_string())?;
+    let queries = StandingQueries::new(db, Asker::Rules, &metrics);
     let evaluator = PromqlEvaluator {
-        source,
+        queries,
         lookback: EvalParams::instant(NOW).lookback,
         subquery_step: Box::new(move || subquery_step),
         samples_max: Budget::SAMPLES_MAX_DEFAULT,

@@ -10,6 +10,7 @@ mod pod_metrics;
 mod promql;
 mod remote;
 mod self_metrics;
+mod standing;
 
 pub(crate) use alertmanagers::{addresses, relabelling};
 pub(crate) use announce::AnnouncingSink;
@@ -20,3 +21,4 @@ pub(crate) use pod_metrics::PodMetrics;
 pub(crate) use promql::PromqlEvaluator;
 pub(crate) use remote::RemoteSource;
 pub(crate) use self_metrics::SelfMetrics;
+pub(crate) use standing::{Asker, StandingMetrics, StandingQueries};

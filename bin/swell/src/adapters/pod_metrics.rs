@@ -10,18 +10,20 @@ use swell_model::{
 };
 use swell_telemetry::chain;
 
+use super::standing::StandingQueries;
+
 /// Samples older than this many collection intervals say nothing about now.
 const INTERVALS_LOOKED_BACK: i64 = 5;
 
 /// Reads the storage.
 pub(crate) struct PodMetrics {
-    source: Arc<dyn SeriesSource>,
+    queries: StandingQueries,
     look_back: DurationMs,
 }
 
 impl PodMetrics {
-    pub(crate) fn new(source: Arc<dyn SeriesSource>, collection_interval: DurationMs) -> Self {
-        Self { source, look_back: DurationMs(collection_interval.0 * INTERVALS_LOOKED_BACK) }
+    pub(crate) fn new(queries: StandingQueries, collection_interval: DurationMs) -> Self {
+        Self { queries, look_back: DurationMs(collection_interval.0 * INTERVALS_LOOKED_BACK) }
     }
 
     fn select(
@@ -48,14 +50,15 @@ impl PodMetrics {
             container,
         ];
         let range = TimeRange { start_incl: now - self.look_back, end_incl: now };
-        let found = self
-            .source
+        let source = self.queries.at(now);
+        let found = source
             .select(&matchers, &SelectHints { newest_only, ..SelectHints::range(range) })
             .map_err(|error| unavailable(&error))?
             .collect::<Result<_, _>>()
             .map_err(|error| unavailable(&error))?;
+        self.queries.count(&source);
         // Pods whose samples are damaged would look idle: the size is held instead.
-        let missing = self.source.warnings(range);
+        let missing = source.warnings(range);
         if missing.is_empty() {
             return Ok(found);
         }
@@ -156,6 +159,9 @@ impl PodMetricSource for PodMetrics {
 #[cfg(test)]
 mod tests {
     use swell_model::{FloatColumn, Labels, SelectError, SeriesIter, stale_nan};
+    use swell_telemetry::Registry;
+
+    use crate::adapters::{Asker, StandingMetrics};
 
     use super::*;
 
@@ -208,7 +214,9 @@ mod tests {
 
     #[test]
     fn pods_whose_samples_may_be_missing_are_not_taken_for_idle() {
-        let metrics = PodMetrics::new(Arc::new(Damaged), DurationMs(1000));
+        let metrics = StandingMetrics::new(&Registry::new()).expect("new");
+        let queries = StandingQueries::new(Arc::new(Damaged), Asker::Autoscaler, &metrics);
+        let metrics = PodMetrics::new(queries, DurationMs(1000));
         let at = |now_ms: i64| {
             metrics.pod_usage("default", &["a".into()], &Resource::Cpu, TimestampMs(now_ms))
         };

@@ -3,15 +3,17 @@
 use std::sync::Arc;
 
 use swell_alert_runner::{InstantSample, InstantValue, RuleEvaluator};
-use swell_model::{DurationMs, SeriesSource, TimestampMs};
+use swell_model::{DurationMs, TimestampMs};
 use swell_promql::{Budget, EvalParams, Features, QueryValue, Watched, evaluate};
 use swell_promql_syntax::Expr;
 use swell_telemetry::chain;
 use swell_tsdb_http::{ActiveQueries, Origin};
 
+use super::standing::StandingQueries;
+
 /// Evaluates rules on the storage.
 pub(crate) struct PromqlEvaluator {
-    pub(crate) source: Arc<dyn SeriesSource>,
+    pub(crate) queries: StandingQueries,
     pub(crate) lookback: DurationMs,
     /// Step of subqueries that name none; a reload may change it.
     pub(crate) subquery_step: Box<dyn Fn() -> DurationMs + Send + Sync>,
@@ -39,8 +41,10 @@ impl RuleEvaluator for PromqlEvaluator {
         };
         let _noted = self.active.begin(&expr.to_string(), Origin::Rule);
         // Who acts on an answer needs all of it: a rule whose samples are damaged or missing keeps its state and says so.
-        let source = Watched::strict(Arc::clone(&self.source));
+        let reader = Arc::new(self.queries.at(at));
+        let source = Watched::strict(reader.clone());
         let output = evaluate(expr, &source, &params, &budget).map_err(|error| chain(&error))?;
+        self.queries.count(&reader);
         let missing = source.warnings_of_reads();
         if !missing.is_empty() {
             return Err(format!("not evaluated, since {}", missing.join("; ")));

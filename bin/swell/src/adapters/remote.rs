@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use swell_engine::Db;
 use swell_model::{
-    Coarse, DurationMs, GroupedNewest, Grouping, Labels, LabelsIter, Matcher, SelectError,
-    SelectHints, SelectedGroups, SeriesIter, SeriesSource, Split, TimeRange, TimestampMs,
+    Arrivals, Coarse, DurationMs, GroupedNewest, Grouping, Labels, LabelsIter, Matcher,
+    SelectError, SelectHints, SelectedGroups, SeriesIter, SeriesSource, Split, TimeRange,
+    TimestampMs, Tracked,
 };
 use swell_remote_read::{Asked, RemoteReaders};
 use swell_tsdb_http::ConfigState;
@@ -106,6 +107,20 @@ impl SeriesSource for RemoteSource {
             return Ok(None);
         }
         self.here.newest_grouped(matchers, range, grouping)
+    }
+
+    fn arrivals(
+        &self,
+        matchers: &[Matcher],
+        from: TimestampMs,
+        samples_max: usize,
+        tracked: &mut Tracked,
+    ) -> Result<Option<Arrivals>, SelectError> {
+        if self.asks_others(matchers, TimeRange { start_incl: from, end_incl: TimestampMs::MAX }) {
+            *tracked = Tracked::default();
+            return Ok(None);
+        }
+        self.here.arrivals(matchers, from, samples_max, tracked)
     }
 
     /// Of what is here: the protocol has no question for names.

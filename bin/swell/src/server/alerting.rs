@@ -7,11 +7,10 @@ use swell_alert_runner::{
     AlertRunner, AlertingHandle, Dependencies, Notifier, RuleSettings, load_notifier, load_rules,
 };
 use swell_env::{Clock, FsDir};
-use swell_model::SeriesSource;
 use swell_telemetry::Registry;
 use swell_tsdb_http::{ActiveQueries, ConfigState};
 
-use crate::adapters::{AnnouncingSink, PromqlEvaluator};
+use crate::adapters::{AnnouncingSink, PromqlEvaluator, StandingQueries};
 use crate::config::Config;
 use crate::data_dir::DataDir;
 use crate::identity::fill_random;
@@ -21,7 +20,7 @@ use crate::shutdown::Tasks;
 pub(crate) struct AlertingDeps<'a> {
     pub(crate) data_dir: &'a DataDir,
     /// What rules read.
-    pub(crate) source: Arc<dyn SeriesSource>,
+    pub(crate) queries: StandingQueries,
     pub(crate) sink: &'a Arc<AnnouncingSink>,
     pub(crate) clock: &'a Arc<dyn Clock>,
     pub(crate) registry: &'a Registry,
@@ -60,7 +59,7 @@ pub(crate) fn start(
             clock: deps.clock.clone(),
             dir: Arc::new(dir),
             evaluator: Arc::new(PromqlEvaluator {
-                source: deps.source,
+                queries: deps.queries,
                 lookback: config.query.lookback,
                 subquery_step: Box::new(move || deps.in_force.current().subquery_step),
                 samples_max: config.query.samples_max,

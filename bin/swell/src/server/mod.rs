@@ -49,7 +49,7 @@ use self::early::EarlyDeps;
 use self::reading::Reader;
 use self::reload::{ReloadMetrics, Reloader};
 use self::web::Web;
-use crate::adapters::{AnnouncingSink, PodMetrics};
+use crate::adapters::{AnnouncingSink, Asker, PodMetrics, StandingMetrics, StandingQueries};
 use crate::args::{Listen, ServerArgs};
 use crate::config::Config;
 use crate::data_dir::DataDir;
@@ -254,6 +254,9 @@ pub(crate) async fn start(server: ServerConfig) -> anyhow::Result<Running> {
     })
     .await?;
     let client = kube.client.clone();
+    let standing = StandingMetrics::new(&registry)
+        .context("register the metrics of rules' and autoscalers' reads")?;
+    let queries = StandingQueries::new(db.clone(), Asker::Autoscaler, &standing);
 
     let autoscaler = PodAutoscaler::new(
         swell_autoscaler_loops::Config {
@@ -267,7 +270,7 @@ pub(crate) async fn start(server: ServerConfig) -> anyhow::Result<Running> {
         swell_autoscaler_loops::Dependencies {
             client: kube.client_as("horizontal-pod-autoscaler"),
             pods: kube.pods(),
-            source: Arc::new(PodMetrics::new(db.clone(), server.config.collection_interval)),
+            source: Arc::new(PodMetrics::new(queries, server.config.collection_interval)),
             samples: newest,
             clock: clock.clone(),
         },
@@ -285,7 +288,11 @@ pub(crate) async fn start(server: ServerConfig) -> anyhow::Result<Running> {
         &server.config,
         alerting::AlertingDeps {
             data_dir: &data_dir,
-            source: behind(db.clone(), Reader::Rules),
+            queries: StandingQueries::new(
+                behind(db.clone(), Reader::Rules),
+                Asker::Rules,
+                &standing,
+            ),
             sink: &sink,
             clock: &clock,
             registry: &registry,
