@@ -4,6 +4,7 @@ mod arithmetic;
 mod buckets;
 mod check;
 mod kahan;
+mod runs;
 mod sum;
 #[cfg(test)]
 mod tests;
@@ -12,6 +13,7 @@ mod trim;
 pub use buckets::Bucket;
 pub use check::InvalidHistogram;
 pub use kahan::KahanSum;
+pub use runs::{HistogramRun, histogram_runs};
 pub use sum::{CombineNotes, HistogramSum, IncompatibleSchema};
 pub use trim::Keep;
 

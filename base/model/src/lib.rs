@@ -27,8 +27,8 @@ pub use arrivals::{Arrivals, Tracked, TrackedSeries};
 pub use exact::{ExactSum, RunningSums, float_parts};
 pub use folds::{falls, greatest, has_stale, least};
 pub use histogram::{
-    Bucket, CombineNotes, CounterResetHint, HistogramSum, IncompatibleSchema, InvalidHistogram,
-    KahanSum, Keep, NativeHistogram, Span,
+    Bucket, CombineNotes, CounterResetHint, HistogramRun, HistogramSum, IncompatibleSchema,
+    InvalidHistogram, KahanSum, Keep, NativeHistogram, Span, histogram_runs,
 };
 pub use ids::{ByteCount, CpuMilli, Ratio, SeriesRef};
 pub use join::join_samples;

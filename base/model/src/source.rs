@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::{
-    Aggregate, Arrivals, DurationMs, Labels, METRIC_NAME, Matcher, NativeHistogram, TimeRange,
-    TimestampMs, Tracked,
+    Aggregate, Arrivals, DurationMs, HistogramRun, Labels, METRIC_NAME, Matcher, NativeHistogram,
+    TimeRange, TimestampMs, Tracked,
 };
 
 /// Float samples of one series: columns of equal length, times rising strictly.
@@ -42,11 +42,14 @@ pub struct SeriesData {
     /// Runs of float samples that are given in place of the samples, in the order of time, apart from each other and from
     /// the floats. Empty unless [`Coarse::Folded`] was asked for, and where there are histograms.
     pub aggregates: Vec<Aggregate>,
-    /// Where floats stand for those that are gone.
+    /// Runs of histograms that stand for histograms that are gone, in the order of time, older than those that are there.
+    /// Empty unless [`Coarse::Folded`] was asked for: others get the newest one of each stretch as a histogram.
+    pub histogram_runs: Vec<HistogramRun>,
+    /// Where floats or histograms stand for those that are gone.
     pub thinned: Option<Thinned>,
 }
 
-/// Floats up to a time are the newest ones of stretches, the others are gone.
+/// Samples up to a time are the newest ones of stretches, the others are gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Thinned {
     /// End of the last such stretch.

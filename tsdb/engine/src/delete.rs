@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use swell_model::{DurationMs, Labels, Matcher, SelectError, TimeRange, TimestampMs};
+use swell_model::{DurationMs, Labels, Matcher, SelectError, TimeRange, TimestampMs, stretch_end};
 
 use crate::block::{Block, BlockSeries, Loaded};
 use crate::coarse::may_have;
@@ -127,7 +127,7 @@ impl Inner {
         let range = TimeRange { end_incl: range.end_incl + stretch, ..range };
         let mut count = 0;
         for (idx, series) in found.into_iter().zip(series) {
-            if let Some((from, to)) = overlap(&series, range) {
+            if let Some((from, to)) = overlap(&series, block.meta.resolution, range) {
                 count += usize::from(tombstones.add(idx, from, to));
             }
         }
@@ -188,11 +188,13 @@ impl Inner {
 }
 
 /// The part of the range that the series may have samples in.
-fn overlap(series: &BlockSeries, range: TimeRange) -> Option<(i64, i64)> {
+fn overlap(series: &BlockSeries, resolution: DurationMs, range: TimeRange) -> Option<(i64, i64)> {
     let floats = series.floats.as_ref().map(|columns| columns.times);
     let histograms = series.histograms.as_ref().map(|columns| columns.times);
     let times = || floats.into_iter().chain(histograms);
-    let first = times().map(|times| times.first_ms).min()?.max(range.start_incl.0);
-    let last = times().map(|times| times.last_ms).max()?.min(range.end_incl.0);
+    // Runs of histograms have the times of samples, and stand at the ends of their stretches all the same.
+    let end = |at_ms: i64| stretch_end(at_ms, resolution.0.max(1));
+    let first = times().map(|times| end(times.first_ms)).min()?.max(range.start_incl.0);
+    let last = times().map(|times| end(times.last_ms)).max()?.min(range.end_incl.0);
     (first <= last).then_some((first, last))
 }

@@ -8,7 +8,7 @@ use parking_lot::MutexGuard;
 use swell_model::{DurationMs, TimeRange};
 
 use crate::block::Packing;
-use crate::compact::execute::{Job, Reads, Turn, discard, fill};
+use crate::compact::execute::{Job, Reads, discard, fill};
 use crate::compact::plan::{FLUSH_SPAN, window_of};
 use crate::compact::sources::{HeadSlices, Sliced};
 use crate::db::Inner;
@@ -63,7 +63,7 @@ impl Inner {
             reads: Reads::Samples,
             packing: Packing::Plain,
         };
-        let filled = fill(&*self.dir, job, series, &mut Turn::Write)?;
+        let filled = fill(&*self.dir, job, series, &mut Some)?;
         let Some((writer, conflicts)) = filled else { return Err(MaintainError::Stopped) };
         let publishing = self.publishing.lock();
         if self.state.read().head.tombstones != deletions {

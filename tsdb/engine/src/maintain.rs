@@ -10,7 +10,7 @@ use swell_model::{DurationMs, SelectError, TimeRange, TimestampMs};
 use swell_telemetry::chain;
 
 use crate::block::{self, Block, BlockId, BlockMeta, Packing, WriteBlockError};
-use crate::compact::execute::{Job, Reads, Turn, discard, fill};
+use crate::compact::execute::{Job, Reads, discard, fill};
 use crate::compact::plan::{self, Rewrite, Window};
 use crate::compact::sources::{HeadSlices, Sliced};
 use crate::db::{Db, Inner};
@@ -355,7 +355,7 @@ impl Inner {
             reads: Reads::Samples,
             packing: Packing::Plain,
         };
-        let filled = fill(&*self.dir, job, series, &mut Turn::Write)?;
+        let filled = fill(&*self.dir, job, series, &mut Some)?;
         let Some((writer, conflicts)) = filled else { return Err(MaintainError::Stopped) };
         let publishing = self.publishing.lock();
         if self.state.read().head.tombstones != deletions {

@@ -9,8 +9,8 @@ use prometheus::Registry;
 use swell_engine::{Config, Db};
 use swell_env::{FsDir, ManualClock};
 use swell_model::{
-    Aggregate, Coarse, DurationMs, Figures, Matcher, SelectHints, SeriesSource, TimeRange,
-    TimestampMs, WindowGrid, by_stretch, stale_nan,
+    Aggregate, Coarse, DurationMs, Figures, HistogramRun, Matcher, NativeHistogram, SelectHints,
+    SeriesSource, Span, TimeRange, TimestampMs, WindowGrid, by_stretch, histogram_runs, stale_nan,
 };
 
 const STEP_MS: i64 = 1_800_000;
@@ -123,6 +123,33 @@ fn version_3_with_labels_beside_its_checkpoint_opens() {
     check("v3-labels", true);
 }
 
+#[test]
+fn version_4_opens() {
+    let db = check("v4", true);
+    let hour = db.status().tiers[0].resolution;
+    let mut found = db.aggregates(hour).expect("selects").map(|series| series.expect("decodes"));
+    let series =
+        found.find(|it| it.labels.metric_name() == Some("histogram")).expect("has histograms");
+    assert!(series.aggregates.is_empty());
+    let times: Vec<i64> = (0..=48).map(|step| step * STEP_MS).collect();
+    let values = (0..=48i32).map(|step| {
+        let x = f64::from(step);
+        Arc::new(NativeHistogram {
+            schema: 2,
+            count: 3.0 * x,
+            sum: x / 3.0,
+            positive_spans: vec![Span { offset: 1, length: 2 }],
+            positive_buckets: vec![x, 2.0 * x],
+            ..NativeHistogram::default()
+        })
+    });
+    let expected = histogram_runs(&times, &values.collect::<Vec<_>>(), hour.0, 4096);
+    let shown = |runs: &[HistogramRun]| -> Vec<(i64, u64, f64, f64)> {
+        runs.iter().map(|run| (run.last_ms, run.count, run.last.count, run.sum.sum)).collect()
+    };
+    assert_eq!(shown(&series.histogram_runs), shown(&expected));
+}
+
 fn check(name: &str, has_checkpoint: bool) -> Db {
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name);
     let root = tempfile::tempdir().expect("temporary directory");
@@ -133,8 +160,8 @@ fn check(name: &str, has_checkpoint: bool) -> Db {
     let status = db.status();
     assert_eq!(status.damage, []);
     assert!(status.blocks.block_count >= 2, "merged and fresh blocks");
-    // Of the newest directory all log is before the checkpoint.
-    assert_eq!(status.wal.replayed_record_count > 0, name != "v3-labels", "a log");
+    // Of the newest directories all log is before the checkpoint.
+    assert_eq!(status.wal.replayed_record_count > 0, !["v3-labels", "v4"].contains(&name), "a log");
     assert_eq!(status.wal.began_at_checkpoint, has_checkpoint);
     assert_eq!(status.wal.checkpoint_fault, None);
     let mut names = Vec::new();

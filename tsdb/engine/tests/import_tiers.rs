@@ -6,11 +6,12 @@ mod common;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use common::{HOUR, append, config, labels, open};
+use common::{HOUR, append, config, histogram, labels, open};
 use swell_engine::{Config, Db, Tier, WalSync};
 use swell_env::{Fault, FaultDir, MemDir};
 use swell_model::{
-    Aggregate, DurationMs, FloatColumn, Labels, SeriesData, TimeRange, TimestampMs, by_stretch,
+    Aggregate, DurationMs, FloatColumn, HistogramColumn, Labels, NativeHistogram, SeriesData,
+    TimeRange, TimestampMs, by_stretch, histogram_runs,
 };
 
 const DAY: i64 = 24 * HOUR;
@@ -66,7 +67,7 @@ fn store(db: &Db, days: i64) -> Samples {
     all
 }
 
-/// What fills the gap of series 1, and a series 2 that was not there.
+/// What fills the gap of series 1, and series 2 and 3 that were not there, the last one of histograms.
 fn import(db: &Db, all: &mut Samples) -> TimeRange {
     let times: Vec<i64> = (0..90).map(|nr| DAY + 3 * HOUR + nr * 2 * MINUTE + 9).collect();
     let column = |nr: usize| -> Vec<(i64, f64)> {
@@ -84,7 +85,10 @@ fn import(db: &Db, all: &mut Samples) -> TimeRange {
             ..SeriesData::default()
         }
     });
-    db.import(series.to_vec()).expect("imported");
+    let histograms =
+        HistogramColumn { timestamps: times.clone(), values: imported_histograms(), starts: None };
+    let of_histograms = SeriesData { labels: labels(3), histograms, ..SeriesData::default() };
+    db.import(series.into_iter().chain([of_histograms]).collect()).expect("imported");
     for nr in [1, 2] {
         let of_it = all.entry(nr).or_default();
         of_it.extend(column(nr));
@@ -93,9 +97,22 @@ fn import(db: &Db, all: &mut Samples) -> TimeRange {
     TimeRange { start_incl: TimestampMs(times[0]), end_incl: TimestampMs(times[89]) }
 }
 
+fn imported_histograms() -> Vec<Arc<NativeHistogram>> {
+    (0..90).map(|nr| histogram(f64::from(nr))).collect()
+}
+
 fn stored(db: &Db, resolution_ms: i64) -> BTreeMap<Labels, Vec<Aggregate>> {
     let found = db.aggregates(DurationMs(resolution_ms)).expect("readable");
-    found.map(|it| it.expect("readable")).map(|it| (it.labels, it.aggregates)).collect()
+    let found = found.map(|it| it.expect("readable")).map(|it| (it.labels, it.aggregates));
+    found.filter(|it| !it.1.is_empty()).collect()
+}
+
+/// What is kept of the histograms of series 3: when the last of each run was, how many it has, and the count of all of them.
+fn stored_runs(db: &Db, resolution_ms: i64) -> Vec<(i64, u64, f64)> {
+    let mut found = db.aggregates(DurationMs(resolution_ms)).expect("readable");
+    let of_it = found.find_map(|it| it.ok().filter(|it| it.labels == labels(3)));
+    let runs = of_it.map(|it| it.histogram_runs).unwrap_or_default();
+    runs.iter().map(|run| (run.last_ms, run.count, run.sum.count)).collect()
 }
 
 fn expected(all: &Samples, resolution_ms: i64, upto_ms: i64) -> BTreeMap<Labels, Vec<Aggregate>> {
@@ -122,6 +139,10 @@ fn imported_samples_get_into_the_aggregates_of_their_day() {
     for resolution_ms in [5 * MINUTE, HOUR] {
         let upto_ms = upto_ms.div_euclid(HOUR) * HOUR + HOUR;
         assert_eq!(stored(&db, resolution_ms), expected(&all, resolution_ms, upto_ms));
+        let times: Vec<i64> = all[&2].iter().map(|it| it.0).collect();
+        let runs = histogram_runs(&times, &imported_histograms(), resolution_ms, 4096);
+        let runs: Vec<_> = runs.iter().map(|run| (run.last_ms, run.count, run.sum.count)).collect();
+        assert_eq!(stored_runs(&db, resolution_ms), runs);
     }
     maintain(&db);
     let reopened = {
@@ -149,6 +170,12 @@ fn what_is_known_of_samples_that_are_gone_stays() {
     let count = |of: &[Aggregate]| of.iter().map(|it| it.count).sum::<u64>();
     assert!(count(&after[&labels(1)]) >= count(&before[&labels(1)]) + 60);
     assert_eq!(count(&after[&labels(2)]), 90);
+    let runs = stored_runs(&db, HOUR);
+    assert_eq!(runs.iter().map(|run| run.1).sum::<u64>(), 90);
+    // The same once more is no news, and less than is known takes nothing away.
+    let at = TimestampMs(runs[0].0);
+    db.aggregate_anew(TimeRange { start_incl: at, end_incl: at }).expect("made anew");
+    assert_eq!(stored_runs(&db, HOUR), runs);
 }
 
 #[test]

@@ -152,6 +152,23 @@ impl HistogramSum {
             .any(|figure| figure.raw().is_infinite())
     }
 
+    /// Buckets, empty ones included.
+    #[must_use]
+    pub(super) fn bucket_count(&self) -> usize {
+        self.positive.len() + self.negative.len()
+    }
+
+    /// Whether the figures stay in the range of floats when a histogram is added; each of its buckets has at most its
+    /// count.
+    #[must_use]
+    pub(super) fn has_room_for(&self, other: &NativeHistogram) -> bool {
+        let figures = [(&self.count, other.count), (&self.sum, other.sum)];
+        figures.iter().all(|(figure, more)| {
+            let is_finite = figure.raw().is_finite() && more.is_finite();
+            !is_finite || (figure.raw() + more).is_finite()
+        })
+    }
+
     /// Merges buckets down to a coarser schema.
     pub fn reduce_schema(&mut self, schema: i32) {
         let Ok(shift) = u32::try_from(self.schema - schema) else { return };

@@ -101,6 +101,6 @@ impl Loaded {
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "written from integers; saturates")]
-fn whole(value: f64) -> i64 {
+pub(super) fn whole(value: f64) -> i64 {
     value as i64
 }

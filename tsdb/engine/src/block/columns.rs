@@ -152,10 +152,23 @@ impl Loaded {
         frames: &mut FrameCache,
         out: &mut Vec<Arc<NativeHistogram>>,
     ) -> Result<(), ReadBlockError> {
+        let chunk = |idx| columns.chunk(idx);
+        self.histogram_chunks(columns.times.len, chunk, (from, to), frames, out)
+    }
+
+    /// Those at the positions `[from, to)` of a column of `count` histograms, whose chunks `chunk` gives.
+    pub(super) fn histogram_chunks(
+        &self,
+        count: usize,
+        chunk: impl Fn(usize) -> Location,
+        (from, to): (usize, usize),
+        frames: &mut FrameCache,
+        out: &mut Vec<Arc<NativeHistogram>>,
+    ) -> Result<(), ReadBlockError> {
         for chunk_idx in from / HISTOGRAMS_MAX..to.div_ceil(HISTOGRAMS_MAX) {
-            let body = self.body(columns.chunk(chunk_idx), frames)?;
+            let body = self.body(chunk(chunk_idx), frames)?;
             let start = chunk_idx * HISTOGRAMS_MAX;
-            let len = HISTOGRAMS_MAX.min(columns.times.len - start);
+            let len = HISTOGRAMS_MAX.min(count - start);
             let chunk = read_histograms(body.bytes(), len)
                 .map_err(|error| self.block.damaged(body.file_offset, error.to_string()))?;
             let wanted = from.saturating_sub(start)..(to - start).min(len);

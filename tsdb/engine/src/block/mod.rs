@@ -9,6 +9,7 @@ pub(crate) mod manifest;
 mod meta;
 mod reader;
 mod references;
+mod runs;
 mod times;
 mod writer;
 
@@ -19,9 +20,10 @@ use std::io;
 
 pub(crate) use aggregates::Depth;
 pub(crate) use columns::FrameCache;
-pub(crate) use group::BlockSeries;
+pub(crate) use group::{BlockSeries, HistogramColumns};
 pub(crate) use meta::{BlockId, BlockMeta};
 pub(crate) use reader::{Block, Loaded};
+pub(crate) use runs::aggregate;
 pub(crate) use times::TimesRef;
 pub(crate) use writer::{BlockWriter, WriteBlockError};
 
@@ -38,10 +40,12 @@ const MAGIC: &[u8; 8] = b"SWELLBLK";
 const MAGIC_END: &[u8; 8] = b"SWELLEND";
 /// Of blocks of samples without figures of chunks, which are no longer written.
 const VERSION_PLAIN: u32 = 1;
-/// Of blocks of aggregates, which earlier programs would take for samples.
+/// Of blocks of aggregates without histograms, which are no longer written.
 const VERSION_AGGREGATES: u32 = 2;
 /// Of blocks of samples with figures of chunks.
 const VERSION_STATISTICS: u32 = 3;
+/// Of blocks of aggregates, of histograms as well.
+const VERSION_RUNS: u32 = 4;
 /// Magic, version, checksum of both.
 const HEADER_LEN: usize = 16;
 /// Length of the footer, its checksum, magic.
@@ -84,7 +88,7 @@ pub(crate) enum ReadBlockError {
     Damaged { file: String, offset: u64, what: String },
     /// Written by a newer version of this program.
     #[error(
-        "{file} has format version {version}, this program reads up to {VERSION_STATISTICS}: use a newer version"
+        "{file} has format version {version}, this program reads up to {VERSION_RUNS}: use a newer version"
     )]
     Newer { file: String, version: u32 },
 }

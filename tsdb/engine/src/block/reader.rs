@@ -17,7 +17,7 @@ use super::times::{self, TimesColumn};
 use super::{
     BlockId, BlockMeta, FOLDER, FRAMES, HEADER_LEN, INDEX, MAGIC, MAGIC_END, ReadBlockError,
     SECTION_COUNT, SERIES, SERIES_GROUP_LEN, TIMES, TRAILER_LEN, VERSION_AGGREGATES, VERSION_PLAIN,
-    VERSION_STATISTICS,
+    VERSION_RUNS, VERSION_STATISTICS,
 };
 use crate::tombstones::{self, ReadTombstonesError, Tombstones};
 
@@ -77,7 +77,7 @@ impl Block {
             return Err(damaged(0, "the header is not one of a block"));
         }
         let version = word(&header, 8);
-        if version > VERSION_STATISTICS {
+        if version > VERSION_RUNS {
             return Err(ReadBlockError::Newer { file: name, version });
         }
         let mut trailer = [0; TRAILER_LEN];
@@ -103,7 +103,7 @@ impl Block {
         let is_of_samples = meta.resolution == DurationMs::ZERO;
         let fits = match version {
             VERSION_PLAIN | VERSION_STATISTICS => is_of_samples,
-            version => version == VERSION_AGGREGATES && !is_of_samples,
+            version => matches!(version, VERSION_AGGREGATES | VERSION_RUNS) && !is_of_samples,
         };
         if !fits {
             return Err(damaged(footer_start, "the resolution does not fit the version"));

@@ -8,7 +8,9 @@ use swell_chunk::{
 };
 use swell_env::{AppendFile, Dir};
 use swell_index::IndexWriter;
-use swell_model::{Aggregate, DurationMs, Labels, SeriesData, TimestampMs};
+use swell_model::{
+    DurationMs, HistogramRun, Labels, NativeHistogram, SeriesData, TimestampMs, stretch_end,
+};
 
 use crate::head::start_as_float;
 
@@ -17,8 +19,8 @@ use super::group::GroupWriter;
 use super::references::{self, Kin, References};
 use super::times::{TimesPool, TimesRef};
 use super::{
-    BlockId, BlockMeta, CHUNK_LEN, FOLDER, HEADER_LEN, MAGIC, MAGIC_END, Packing,
-    VERSION_AGGREGATES, VERSION_STATISTICS, aggregates,
+    BlockId, BlockMeta, CHUNK_LEN, FOLDER, HEADER_LEN, MAGIC, MAGIC_END, Packing, VERSION_RUNS,
+    VERSION_STATISTICS, aggregates,
 };
 
 /// Why a block was not written; nothing of it is left but perhaps an unfinished file, which the next open removes.
@@ -70,7 +72,7 @@ impl<'d> BlockWriter<'d> {
         let mut header = Vec::with_capacity(HEADER_LEN);
         header.extend_from_slice(MAGIC);
         let is_of_samples = resolution == DurationMs::ZERO;
-        let version = if is_of_samples { VERSION_STATISTICS } else { VERSION_AGGREGATES };
+        let version = if is_of_samples { VERSION_STATISTICS } else { VERSION_RUNS };
         header.extend_from_slice(&version.to_le_bytes());
         header.extend_from_slice(&crc32fast::hash(&header).to_le_bytes());
         file.append(&header).map_err(fault("write"))?;
@@ -106,7 +108,7 @@ impl<'d> BlockWriter<'d> {
     /// block has a resolution.
     pub(crate) fn add(&mut self, series: &SeriesData) -> Result<(), WriteBlockError> {
         if self.meta.resolution > DurationMs::ZERO {
-            return self.add_aggregates(&series.labels, &series.aggregates);
+            return self.add_aggregates(series);
         }
         let (floats, histograms) = (&series.floats, &series.histograms);
         assert_eq!(floats.timestamps.len(), floats.values.len(), "columns of one length");
@@ -130,14 +132,7 @@ impl<'d> BlockWriter<'d> {
         if has_histograms {
             let times = self.times_of(&histograms.timestamps.as_slice().into())?;
             self.groups.histogram_times(times, &self.times);
-            for values in histograms.values.chunks(HISTOGRAMS_MAX) {
-                self.meta.chunk_count += 1;
-                self.body.clear();
-                write_histograms(values, &mut self.body);
-                let location = self.frames.put(&self.body);
-                self.groups.body(location, self.frames.after(location));
-                self.flush_frames()?;
-            }
+            self.add_histograms(&histograms.values)?;
             if let Some(starts) = &histograms.starts {
                 self.add_starts(false, starts)?;
             }
@@ -146,27 +141,61 @@ impl<'d> BlockWriter<'d> {
         Ok(())
     }
 
-    fn add_aggregates(
-        &mut self,
-        labels: &Labels,
-        all: &[Aggregate],
-    ) -> Result<(), WriteBlockError> {
-        if all.len() > TIMES_MAX {
-            let (series, count) = (labels.to_string(), all.len());
+    fn add_aggregates(&mut self, series: &SeriesData) -> Result<(), WriteBlockError> {
+        let (all, runs) = (&series.aggregates, &series.histogram_runs);
+        let count = all.len().max(runs.len());
+        if count > TIMES_MAX {
+            let series = series.labels.to_string();
             return Err(WriteBlockError::TooLong { series, count });
         }
-        let columns = aggregates::columns(all, self.meta.resolution.0);
-        assert!(columns.ends.is_sorted_by(|a, b| a < b), "one aggregate for each stretch");
-        self.groups.start_series(true, false, self.frames.next());
-        self.groups.aggregates();
-        let times = self.times_of(&columns.ends)?;
-        self.groups.float_times(times, &self.times);
-        for column in std::iter::once(&columns.last).chain(&columns.others) {
-            for values in column.chunks(CHUNK_LEN) {
-                self.add_chunk(&FloatWriter::new(values))?;
+        self.groups.start_series(!all.is_empty(), !runs.is_empty(), self.frames.next());
+        if !all.is_empty() {
+            let columns = aggregates::columns(all, self.meta.resolution.0);
+            assert!(columns.ends.is_sorted_by(|a, b| a < b), "one aggregate for each stretch");
+            self.groups.aggregates();
+            let times = self.times_of(&columns.ends)?;
+            self.groups.float_times(times, &self.times);
+            for column in std::iter::once(&columns.last).chain(&columns.others) {
+                self.add_column(column)?;
             }
         }
-        self.index.push(labels);
+        if !runs.is_empty() {
+            self.add_runs(runs)?;
+        }
+        self.index.push(&series.labels);
+        Ok(())
+    }
+
+    /// Runs of histograms (runs.rs).
+    #[expect(clippy::cast_precision_loss, reason = "stretches are shorter than 2^53 ms")]
+    fn add_runs(&mut self, runs: &[HistogramRun]) -> Result<(), WriteBlockError> {
+        let times: Arc<[i64]> = runs.iter().map(|run| run.last_ms).collect();
+        assert!(times.is_sorted_by(|a, b| a < b), "runs are apart");
+        let before = (self.meta.min, self.meta.max);
+        let times = self.times_of(&times)?;
+        // A block of aggregates is known by the ends of its stretches.
+        let end = |at_ms| TimestampMs(stretch_end(at_ms, self.meta.resolution.0));
+        let known = (before.0.min(end(times.first_ms)), before.1.max(end(times.last_ms)));
+        (self.meta.min, self.meta.max) = known;
+        self.groups.histogram_times(times, &self.times);
+        let last: Vec<_> = runs.iter().map(|run| Arc::clone(&run.last)).collect();
+        self.add_histograms(&last)?;
+        let several = runs.iter().filter(|run| run.count > 1);
+        let sums: Vec<_> = several.map(|run| Arc::clone(&run.sum)).collect();
+        self.groups.runs(sums.len());
+        self.add_histograms(&sums)?;
+        self.add_column(&runs.iter().map(|run| run.count as f64).collect::<Vec<_>>())
+    }
+
+    fn add_histograms(&mut self, values: &[Arc<NativeHistogram>]) -> Result<(), WriteBlockError> {
+        for values in values.chunks(HISTOGRAMS_MAX) {
+            self.meta.chunk_count += 1;
+            self.body.clear();
+            write_histograms(values, &mut self.body);
+            let location = self.frames.put(&self.body);
+            self.groups.body(location, self.frames.after(location));
+            self.flush_frames()?;
+        }
         Ok(())
     }
 
@@ -174,7 +203,11 @@ impl<'d> BlockWriter<'d> {
     fn add_starts(&mut self, are_of_floats: bool, starts: &[i64]) -> Result<(), WriteBlockError> {
         self.groups.starts(are_of_floats);
         let starts: Vec<f64> = starts.iter().map(|start| start_as_float(*start)).collect();
-        starts.chunks(CHUNK_LEN).try_for_each(|starts| self.add_chunk(&FloatWriter::new(starts)))
+        self.add_column(&starts)
+    }
+
+    fn add_column(&mut self, values: &[f64]) -> Result<(), WriteBlockError> {
+        values.chunks(CHUNK_LEN).try_for_each(|values| self.add_chunk(&FloatWriter::new(values)))
     }
 
     /// Where the timestamps stand, stored now if they are new.

@@ -2,14 +2,16 @@
 //! know nothing of what comes for it later.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use swell_model::{
-    Aggregate, DurationMs, SelectError, SeriesData, TimeRange, TimestampMs, by_stretch, stretch_end,
+    Aggregate, DurationMs, HistogramRun, SelectError, SeriesData, TimeRange, TimestampMs,
+    stretch_end,
 };
 
 use super::execute::discard;
-use crate::block::{Block, BlockWriter, Packing};
+use crate::block::{Block, BlockWriter, Packing, aggregate};
 use crate::db::{Db, Inner};
 use crate::maintain::MaintainError;
 use crate::publish::Publishing;
@@ -67,9 +69,7 @@ impl Inner {
         let blocks = Arc::clone(&self.state.read().blocks);
         let fresh = self.read_sorted(&blocks, samples).map_err(fault)?.map(|series| {
             series.map(|mut series| {
-                let floats = std::mem::take(&mut series.floats);
-                series.aggregates = by_stretch(&floats.timestamps, &floats.values, resolution_ms);
-                series.histograms = swell_model::HistogramColumn::default();
+                aggregate(&mut series, resolution_ms);
                 series
             })
         });
@@ -79,7 +79,9 @@ impl Inner {
             BlockWriter::create(&*self.dir, id, window, meta.resolution, vec![meta.id], packing)?;
         for series in Joined::new(stored, fresh, resolution_ms) {
             let added: Result<(), MaintainError> = match series {
-                Ok(series) if series.aggregates.is_empty() => Ok(()),
+                Ok(series) if series.aggregates.is_empty() && series.histogram_runs.is_empty() => {
+                    Ok(())
+                }
                 Ok(series) => writer.add(&series).map_err(Into::into),
                 Err(source) => Err(fault(source)),
             };
@@ -136,7 +138,13 @@ impl<A: Iterator<Item = Read>, B: Iterator<Item = Read>> Iterator for Joined<A, 
                 let (stored, fresh) = (self.stored.next()?, self.fresh.next()?);
                 let resolution_ms = self.resolution_ms;
                 Some(stored.and_then(|mut stored| {
-                    stored.aggregates = fuller(stored.aggregates, fresh?.aggregates, resolution_ms);
+                    let fresh = fresh?;
+                    let figures = (|it: &Aggregate| it.last_ms, |it: &Aggregate| it.count);
+                    let both = (stored.aggregates, fresh.aggregates);
+                    stored.aggregates = fuller(both, figures, resolution_ms);
+                    let figures = (|it: &HistogramRun| it.last_ms, |it: &HistogramRun| it.count);
+                    let both = (stored.histogram_runs, fresh.histogram_runs);
+                    stored.histogram_runs = fuller(both, figures, resolution_ms);
                     Ok(stored)
                 }))
             }
@@ -144,18 +152,21 @@ impl<A: Iterator<Item = Read>, B: Iterator<Item = Read>> Iterator for Joined<A, 
     }
 }
 
-/// For each stretch the aggregate of more samples; the fresh one where both have as many.
-fn fuller(stored: Vec<Aggregate>, fresh: Vec<Aggregate>, resolution_ms: i64) -> Vec<Aggregate> {
-    let end = |it: &Aggregate| stretch_end(it.last_ms, resolution_ms);
-    let mut all: Vec<Aggregate> = stored.into_iter().chain(fresh).collect();
-    // Stable: of one stretch the stored one comes first.
-    all.sort_by_key(end);
-    all.dedup_by(|later, kept| {
-        let is_same = end(later) == end(kept);
-        if is_same && later.count >= kept.count {
-            *kept = *later;
-        }
-        is_same
-    });
+/// For each stretch what is made of more samples; the fresh ones where both are of as many. `last_ms` and `count` tell of
+/// each when its last sample was, and how many it has.
+fn fuller<T>(
+    (stored, fresh): (Vec<T>, Vec<T>),
+    (last_ms, count): (impl Fn(&T) -> i64, impl Fn(&T) -> u64),
+    resolution_ms: i64,
+) -> Vec<T> {
+    let end = |it: &T| stretch_end(last_ms(it), resolution_ms);
+    let mut counts: BTreeMap<i64, [u64; 2]> = BTreeMap::new();
+    for (idx, of_one) in [&stored, &fresh].into_iter().enumerate() {
+        of_one.iter().for_each(|it| counts.entry(end(it)).or_default()[idx] += count(it));
+    }
+    let is_fresh = |it: &T| counts[&end(it)][1] >= counts[&end(it)][0];
+    let mut all: Vec<T> = stored.into_iter().filter(|it| !is_fresh(it)).collect();
+    all.extend(fresh.into_iter().filter(is_fresh));
+    all.sort_by_key(last_ms);
     all
 }

@@ -1,11 +1,11 @@
 //! Fills a block with series.
 
 use swell_env::Dir;
-use swell_model::{DurationMs, SeriesData, by_stretch};
+use swell_model::{DurationMs, SeriesData};
 
 use super::plan::Window;
 use super::sources::{Sliced, Slices};
-use crate::block::{BlockId, BlockWriter, Packing, WriteBlockError};
+use crate::block::{BlockId, BlockWriter, Packing, WriteBlockError, aggregate};
 
 /// What a block is made for.
 #[derive(Debug)]
@@ -28,21 +28,14 @@ pub(crate) enum Reads {
     Aggregates,
 }
 
-/// What becomes of a series on its way into a block.
-pub(crate) enum Turn {
-    Write(SeriesData),
-    /// The work is to end.
-    Stop,
-}
-
 /// Writes the series, which come in the order of their labels, into an unfinished file; it is not a block before
-/// [`BlockWriter::finish`]. After a stop or a failure the file is removed, and the result is `None` or the failure. With
+/// [`BlockWriter::finish`]. `turn` gives what is written of a series, `None` to stop. After a stop or a failure the file is removed, and the result is `None` or the failure. With
 /// it the number of times of which series had several values, of which one was taken.
 pub(crate) fn fill<'d>(
     dir: &'d dyn Dir,
     job: Job,
     mut columns: Sliced<impl Slices>,
-    turn: &mut dyn FnMut(SeriesData) -> Turn,
+    turn: &mut dyn FnMut(SeriesData) -> Option<SeriesData>,
 ) -> Result<Option<(BlockWriter<'d>, u64)>, WriteBlockError> {
     let file = job.id.file_name();
     let (window, packing) = (job.window, job.packing);
@@ -51,14 +44,13 @@ pub(crate) fn fill<'d>(
     let is_aggregating = job.resolution > DurationMs::ZERO && job.reads == Reads::Samples;
     for series in columns.by_ref() {
         let added = match series.map(&mut *turn) {
-            Ok(Turn::Write(mut series)) if is_aggregating => {
-                let floats = &series.floats;
-                series.aggregates =
-                    by_stretch(&floats.timestamps, &floats.values, job.resolution.0);
-                if series.aggregates.is_empty() { Ok(()) } else { writer.add(&series) }
+            Ok(Some(mut series)) if is_aggregating => {
+                aggregate(&mut series, job.resolution.0);
+                let is_empty = series.aggregates.is_empty() && series.histogram_runs.is_empty();
+                if is_empty { Ok(()) } else { writer.add(&series) }
             }
-            Ok(Turn::Write(series)) => writer.add(&series),
-            Ok(Turn::Stop) => {
+            Ok(Some(series)) => writer.add(&series),
+            Ok(None) => {
                 discard(writer);
                 return Ok(None);
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use swell_model::{DurationMs, SeriesData, TimeRange, TimestampMs};
 
 use super::downsample;
-use super::execute::{Job, Reads, Turn, discard, fill};
+use super::execute::{Job, Reads, discard, fill};
 use super::plan::{self, Candidate, Reason, Rewrite};
 use super::sources::{BlockSlices, Sliced};
 use crate::block::{Block, BlockId, BlockMeta, Packing};
@@ -139,9 +139,9 @@ impl Inner {
         let (pacer, is_full) = (&mut backoff.pacer, backoff.is_full);
         let mut turn = |series: SeriesData| {
             let floats = series.floats.values.len() + series.aggregates.len();
-            let samples = floats + series.histograms.values.len();
+            let samples = floats + series.histograms.values.len() + series.histogram_runs.len();
             inside = self.pause_if_due((pacer, is_full), samples as u64 * bytes_per_sample, report);
-            if inside.is_ok() { Turn::Write(series) } else { Turn::Stop }
+            inside.is_ok().then_some(series)
         };
         let filled = fill(&*self.dir, job, Sliced::new(slices, columns), &mut turn)?;
         inside?;
@@ -159,7 +159,7 @@ impl Inner {
         let block = self.finish(writer, &publishing)?;
         if is_downsampling {
             if block.is_none() {
-                // Nothing but histograms or staleness markers: there is no block to tell that it was looked at.
+                // Nothing but staleness markers: there is no block to tell that it was looked at.
                 backoff.given_up.push(plan.clone());
                 return Ok(());
             }

@@ -62,7 +62,8 @@ impl Reading {
         }?;
         let is_empty = data.floats.timestamps.is_empty()
             && data.histograms.timestamps.is_empty()
-            && data.aggregates.is_empty();
+            && data.aggregates.is_empty()
+            && data.histogram_runs.is_empty();
         Ok((!is_empty).then_some(data))
     }
 }

@@ -103,7 +103,7 @@ fn total(
                         }
                         HistogramsSoFar::Total(total) => {
                             let added =
-                                if is_mean { total.average(value) } else { total.add(value) };
+                                if is_mean { total.average(value, 1) } else { total.add(value) };
                             if added.is_err() {
                                 *so_far = HistogramsSoFar::Incompatible;
                                 let name = one.labels.get(METRIC_NAME).unwrap_or("");

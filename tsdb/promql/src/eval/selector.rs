@@ -102,14 +102,25 @@ pub(crate) fn instant_reach(selector: &Selector, grid: &Grid, lookback_ms: i64) 
 /// What raw samples weigh against the budget.
 pub(super) fn raw_weight(data: &SeriesData) -> usize {
     let histograms = data.histograms.values.iter().map(|value| histogram_weight(value));
+    let runs = data.histogram_runs.iter();
+    let runs = runs.map(|run| histogram_weight(&run.last) + histogram_weight(&run.sum));
     // An aggregate holds what ten samples take.
-    data.floats.values.len() + 10 * data.aggregates.len() + histograms.sum::<usize>()
+    data.floats.values.len()
+        + 10 * data.aggregates.len()
+        + histograms.sum::<usize>()
+        + runs.sum::<usize>()
 }
 
 /// Reduces histograms to count and sum. What their buckets tell about counter resets becomes an explicit hint.
 pub(super) fn keep_figures(data: &mut SeriesData) {
+    for run in &mut data.histogram_runs {
+        let NativeHistogram { schema, reset_hint, count, sum, .. } = *run.sum;
+        let figures = NativeHistogram { schema, reset_hint, count, sum, ..Default::default() };
+        run.sum = Arc::new(figures);
+    }
     let mut before: Option<Arc<NativeHistogram>> = None;
-    for value in &mut data.histograms.values {
+    let runs = data.histogram_runs.iter_mut().map(|run| &mut run.last);
+    for value in runs.chain(&mut data.histograms.values) {
         let reset_hint = match (value.reset_hint, &before) {
             (CounterResetHint::Unknown, Some(before)) if value.is_reset_from(before) => {
                 CounterResetHint::Reset

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use swell_model::{
-    Aggregate, Coarse, CounterResetHint, Labels, NativeHistogram, SelectError, SelectHints,
-    SeriesData, TimeRange, TimestampMs, is_stale_nan,
+    Aggregate, Coarse, CounterResetHint, HistogramColumn, HistogramRun, Labels, NativeHistogram,
+    SelectError, SelectHints, SeriesData, TimeRange, TimestampMs, is_stale_nan,
 };
 use swell_promql_syntax::{Boundary, Span};
 
@@ -27,8 +27,17 @@ pub(crate) struct RangeSeries {
     histogram_times: Vec<i64>,
     histograms: Vec<Arc<NativeHistogram>>,
     histogram_starts: Option<Vec<i64>>,
+    /// Where some histograms are the last ones of runs.
+    runs: Option<Runs>,
     /// In place of floats, apart from them.
     aggregates: Vec<Aggregate>,
+}
+
+/// Of each histogram of a series how many it is the last of, and their sum.
+#[derive(Debug)]
+struct Runs {
+    counts: Vec<u64>,
+    sums: Vec<Arc<NativeHistogram>>,
 }
 
 /// The samples of one series in the window of one step.
@@ -45,6 +54,8 @@ pub(crate) struct WindowView<'a> {
     pub(crate) histogram_times: &'a [i64],
     pub(crate) histograms: &'a [Arc<NativeHistogram>],
     pub(crate) histogram_starts: Option<&'a [i64]>,
+    /// Where some histograms are the last ones of runs: of each how many it is the last of, and their sum.
+    runs: Option<(&'a [u64], &'a [Arc<NativeHistogram>])>,
     /// Index of the first float in the series' column, for figures precomputed over it.
     pub(crate) first_float: usize,
 }
@@ -99,18 +110,38 @@ impl<'a> Slider<'a> {
                 .histogram_starts
                 .as_deref()
                 .map(|starts| &starts[histogram_low..histogram_high]),
+            runs: series.runs.as_ref().map(|runs| {
+                let window = histogram_low..histogram_high;
+                (&runs.counts[window.clone()], &runs.sums[window])
+            }),
             first_float: low,
         }
     }
 }
 
-impl WindowView<'_> {
+impl<'a> WindowView<'a> {
     pub(crate) fn is_empty(&self) -> bool {
         self.floats.is_empty() && self.histograms.is_empty()
     }
 
     pub(crate) fn len(&self) -> usize {
         self.floats.len() + self.histograms.len()
+    }
+
+    /// Histograms that were sampled in the window, also those that others stand for.
+    pub(crate) fn histogram_count(&self) -> u64 {
+        self.runs.map_or(self.histograms.len() as u64, |(counts, _)| counts.iter().sum())
+    }
+
+    /// What all histograms that were sampled in the window add up to, in parts.
+    pub(crate) fn histogram_sums(&self) -> &'a [Arc<NativeHistogram>] {
+        self.runs.map_or(self.histograms, |(_, sums)| sums)
+    }
+
+    /// How many histograms each of these parts is the sum of.
+    pub(crate) fn histogram_counts(&self) -> impl Iterator<Item = u64> {
+        let counts = self.runs.map(|(counts, _)| counts);
+        (0..self.histograms.len()).map(move |idx| counts.map_or(1, |counts| counts[idx]))
     }
 
     /// What the samples weigh against the budget.
@@ -193,7 +224,7 @@ impl RangeSeries {
             let kept: Vec<usize> = (0..histograms.values.len())
                 .filter(|idx| !is_stale_nan(histograms.values[*idx].sum))
                 .collect();
-            histograms = swell_model::HistogramColumn {
+            histograms = HistogramColumn {
                 timestamps: kept.iter().map(|idx| histograms.timestamps[*idx]).collect(),
                 values: kept.iter().map(|idx| Arc::clone(&histograms.values[*idx])).collect(),
                 starts: histograms
@@ -201,6 +232,7 @@ impl RangeSeries {
                     .map(|starts| kept.iter().map(|idx| starts[*idx]).collect()),
             };
         }
+        let runs = in_front(data.histogram_runs, &mut histograms);
         Self {
             labels: data.labels,
             drop_name: false,
@@ -211,6 +243,7 @@ impl RangeSeries {
             histogram_times: histograms.timestamps,
             histograms: histograms.values,
             histogram_starts: histograms.starts,
+            runs,
             aggregates: data.aggregates,
         }
     }
@@ -243,16 +276,35 @@ impl RangeSeries {
             histogram_times,
             histograms,
             histogram_starts: None,
+            runs: None,
             aggregates: Vec::new(),
         }
     }
 
     /// What the samples weigh against the budget.
     pub(crate) fn weight(&self) -> usize {
+        let sums = self.runs.as_ref().map_or(&[][..], |runs| &runs.sums);
+        let histograms = self.histograms.iter().chain(sums);
         self.floats.len()
             + self.aggregates.len()
-            + self.histograms.iter().map(|value| histogram_weight(value)).sum::<usize>()
+            + histograms.map(|value| histogram_weight(value)).sum::<usize>()
     }
+}
+
+/// Puts the last histograms of runs in front of a column.
+fn in_front(runs: Vec<HistogramRun>, histograms: &mut HistogramColumn) -> Option<Runs> {
+    if runs.is_empty() {
+        return None;
+    }
+    let singles = std::iter::repeat_n(1, histograms.values.len());
+    let counts = runs.iter().map(|run| run.count).chain(singles).collect();
+    let sums = runs.iter().map(|run| &run.sum).chain(&histograms.values).cloned().collect();
+    if let Some(starts) = &mut histograms.starts {
+        starts.splice(0..0, std::iter::repeat_n(0, runs.len()));
+    }
+    histograms.timestamps.splice(0..0, runs.iter().map(|run| run.last_ms));
+    histograms.values.splice(0..0, runs.into_iter().map(|run| run.last));
+    Some(Runs { counts, sums })
 }
 
 /// Steps pick samples at will: what a sample says about the one before it in storage does not hold for them.

@@ -21,7 +21,9 @@ pub(super) fn histogram_change(
     if view.histograms.len() > 1 {
         change = Some(histogram_difference(view, call, kind)?);
     }
-    let mut coverage = Coverage::of((view.start_ms, view.end_ms), times);
+    let ends = (times[0], times[times.len() - 1]);
+    let mut coverage =
+        Coverage::between((view.start_ms, view.end_ms), ends, view.histogram_count());
     let mut to_zero = None;
     match known_start(view, view.histogram_starts, times).filter(|_| kind.counter) {
         Some(start) => {

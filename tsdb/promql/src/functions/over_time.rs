@@ -23,9 +23,15 @@ pub(crate) struct HistogramTotal {
 
 impl HistogramTotal {
     pub(crate) fn new(first: &NativeHistogram) -> Self {
+        Self::of_several(first, 1)
+    }
+
+    /// Starts with the sum of so many histograms.
+    #[expect(clippy::cast_precision_loss, reason = "no window holds 2^53 samples")]
+    fn of_several(first: &NativeHistogram, count: u64) -> Self {
         let mut total = Self {
             sum: HistogramSum::new(first),
-            count: 1.0,
+            count: count as f64,
             reset_seen: false,
             not_reset_seen: false,
             bounds_reconciled: false,
@@ -48,10 +54,16 @@ impl HistogramTotal {
         Ok(())
     }
 
-    /// Adds a histogram to the mean: like [`HistogramTotal::add`], but safe from overflow.
-    pub(crate) fn average(&mut self, next: &NativeHistogram) -> Result<(), IncompatibleSchema> {
+    /// Adds the sum of so many histograms to the mean: like [`HistogramTotal::add`], but safe from overflow.
+    #[expect(clippy::cast_precision_loss, reason = "no window holds 2^53 samples")]
+    pub(crate) fn average(
+        &mut self,
+        next: &NativeHistogram,
+        count: u64,
+    ) -> Result<(), IncompatibleSchema> {
         self.track_hint(next);
-        self.count += 1.0;
+        let before_count = self.count;
+        self.count += count as f64;
         if self.mean.is_none() {
             let before = self.sum.clone();
             self.bounds_reconciled |= self.sum.add(next)?.bounds_reconciled;
@@ -59,11 +71,11 @@ impl HistogramTotal {
                 return Ok(());
             }
             let mut mean = before;
-            mean.scale(1.0 / (self.count - 1.0));
+            mean.scale(1.0 / before_count);
             self.mean = Some(mean);
         }
         if let Some(mean) = &mut self.mean {
-            mean.scale((self.count - 1.0) / self.count);
+            mean.scale(before_count / self.count);
             self.bounds_reconciled |= mean.add(&next.divided(self.count))?.bounds_reconciled;
         }
         Ok(())
@@ -96,10 +108,11 @@ fn histograms_total(
     call: &mut WindowCall<'_>,
     average: bool,
 ) -> Option<Point> {
-    let (first, rest) = view.histograms.split_first()?;
-    let mut total = HistogramTotal::new(first);
-    for next in rest {
-        let added = if average { total.average(next) } else { total.add(next) };
+    let (first, rest) = view.histogram_sums().split_first()?;
+    let mut counts = view.histogram_counts();
+    let mut total = HistogramTotal::of_several(first, counts.next()?);
+    for (next, count) in rest.iter().zip(counts) {
+        let added = if average { total.average(next, count) } else { total.add(next) };
         if added.is_err() {
             call.warn_mixed_schemas();
             return None;
@@ -139,7 +152,7 @@ pub(super) fn avg(view: &WindowView<'_>, call: &mut WindowCall<'_>) -> Option<Po
 
 #[expect(clippy::cast_precision_loss, reason = "no window holds 2^53 samples")]
 pub(super) fn count(view: &WindowView<'_>, _call: &mut WindowCall<'_>) -> Option<Point> {
-    Some(Point::Float(view.len() as f64))
+    Some(Point::Float((view.floats.len() as u64 + view.histogram_count()) as f64))
 }
 
 pub(super) fn present(_view: &WindowView<'_>, _call: &mut WindowCall<'_>) -> Option<Point> {

@@ -8,8 +8,10 @@
 //!   series      byte each: has floats (bit 0), has histograms (bit 1), the times of its floats are those of the
 //!               floats before it in the group (bit 2), has start timestamps of floats (bit 3), of
 //!               histograms (bit 4): chunks of floats behind those of the values, or behind the histograms;
-//!               has aggregates (bit 5): the chunks of their columns behind those
-//!   times       reference to times (times.rs) of floats, unless bit 2, then of histograms
+//!               has aggregates (bit 5): the chunks of their columns behind those; its histograms are runs (bit 6):
+//!               the chunks of their sums behind the histograms, then those of their counts
+//!   times       reference to times (times.rs) of floats, unless bit 2, then of histograms; of runs behind that the
+//!               varint number of those with a sum of their own
 //!   kinds       of each chunk of floats (docs/format/column.md)
 //!   numbers     of each chunk of floats
 //!   references  varint distance to an earlier series, of each with a chunk that refers to one
@@ -25,7 +27,8 @@ mod read;
 mod write;
 
 pub(crate) use read::BlockSeries;
-pub(super) use read::{FloatColumns, Group, GroupDirectory, HistogramColumns};
+pub(crate) use read::HistogramColumns;
+pub(super) use read::{FloatColumns, Group, GroupDirectory};
 pub(super) use write::GroupWriter;
 
 const HAS_FLOATS: u8 = 1;
@@ -34,6 +37,7 @@ const SAME_TIMES: u8 = 1 << 2;
 const HAS_FLOAT_STARTS: u8 = 1 << 3;
 const HAS_HISTOGRAM_STARTS: u8 = 1 << 4;
 const HAS_AGGREGATES: u8 = 1 << 5;
+const HAS_RUNS: u8 = 1 << 6;
 
 /// Values that a chunk has at least for its figures to be kept: they take some ten bytes, and fewer values are soon read.
 pub(super) const STATISTICS_MIN: usize = 240;

@@ -6,7 +6,7 @@ use swell_chunk::{Cursor, DecodeError, FloatHead, FloatStatistics, HISTOGRAMS_MA
 
 use super::{
     COLUMN_COUNT, ColumnKind, HAS_AGGREGATES, HAS_FLOAT_STARTS, HAS_FLOATS, HAS_HISTOGRAM_STARTS,
-    HAS_HISTOGRAMS, SAME_TIMES, STATISTICS_MIN,
+    HAS_HISTOGRAMS, HAS_RUNS, SAME_TIMES, STATISTICS_MIN,
 };
 use crate::block::aggregates;
 use crate::block::frames::{Frame, Location, Place, decompressed};
@@ -134,6 +134,17 @@ struct HistogramEntry {
     first_chunk: usize,
     /// First chunk of the start timestamps, among those of floats.
     starts: Option<usize>,
+    runs: Option<Runs>,
+}
+
+/// What stands behind histograms that are the last ones of runs.
+#[derive(Clone, Copy, Debug)]
+struct Runs {
+    /// First chunk of the sums, and their number.
+    first_sum: usize,
+    sum_count: usize,
+    /// First chunk of the counts, among those of floats.
+    counts: usize,
 }
 
 /// One series: where its columns stand.
@@ -165,6 +176,7 @@ pub(crate) struct HistogramColumns {
     group: Arc<Group>,
     first_chunk: usize,
     starts: Option<usize>,
+    runs: Option<Runs>,
 }
 
 impl FloatColumns {
@@ -217,6 +229,30 @@ impl HistogramColumns {
             starts: None,
             aggregates: None,
         })
+    }
+
+    /// Of how many histograms each is the last, as a column of floats; `None` when they are no runs.
+    pub(in crate::block) fn counts(&self) -> Option<FloatColumns> {
+        let first_chunk = self.runs?.counts;
+        let floats = FloatColumns {
+            times: self.times,
+            series: self.series,
+            reference: None,
+            group: Arc::clone(&self.group),
+            first_chunk,
+            starts: None,
+            aggregates: None,
+        };
+        Some(floats)
+    }
+
+    /// How many runs have a sum of their own.
+    pub(in crate::block) fn sum_count(&self) -> usize {
+        self.runs.map_or(0, |runs| runs.sum_count)
+    }
+
+    pub(in crate::block) fn sums_chunk(&self, idx: usize) -> Location {
+        self.group.histograms[self.runs.map_or(0, |runs| runs.first_sum) + idx]
     }
 
     pub(in crate::block) fn chunk(&self, idx: usize) -> Location {
@@ -287,6 +323,7 @@ impl Group {
                 group: group(),
                 first_chunk: entry.first_chunk,
                 starts: entry.starts,
+                runs: entry.runs,
             }),
         }
     }
@@ -348,16 +385,30 @@ impl<'b> Reading<'b> {
         if flags & HAS_HISTOGRAMS != 0 {
             let times = read_ref(self.column(ColumnKind::Times), times)?;
             let first_chunk = histograms.len();
-            for _ in 0..times.len.div_ceil(HISTOGRAMS_MAX) {
-                histograms.push(self.location()?);
-            }
+            self.histograms(times.len, histograms)?;
             let starts = (flags & HAS_HISTOGRAM_STARTS != 0).then_some(chunks.len());
             if starts.is_some() {
                 self.chunks(times.len, false, chunks)?;
             }
-            entry.histograms = Some(HistogramEntry { times, first_chunk, starts });
+            let mut runs = None;
+            if flags & HAS_RUNS != 0 {
+                let sum_count = self.column(ColumnKind::Times).count(times.len)?;
+                let (first_sum, counts) = (histograms.len(), chunks.len());
+                self.histograms(sum_count, histograms)?;
+                self.chunks(times.len, false, chunks)?;
+                runs = Some(Runs { first_sum, sum_count, counts });
+            }
+            entry.histograms = Some(HistogramEntry { times, first_chunk, starts, runs });
         }
         Ok(entry)
+    }
+
+    /// Chunks of so many histograms.
+    fn histograms(&mut self, count: usize, out: &mut Vec<Location>) -> Result<(), DecodeError> {
+        for _ in 0..count.div_ceil(HISTOGRAMS_MAX) {
+            out.push(self.location()?);
+        }
+        Ok(())
     }
 
     /// Chunks of so many floats.

@@ -4,7 +4,7 @@ use swell_chunk::{FloatParts, FloatWriter, put_varint, put_zigzag};
 
 use super::{
     COLUMN_COUNT, ColumnKind, HAS_AGGREGATES, HAS_FLOAT_STARTS, HAS_FLOATS, HAS_HISTOGRAM_STARTS,
-    HAS_HISTOGRAMS, SAME_TIMES, STATISTICS_MIN,
+    HAS_HISTOGRAMS, HAS_RUNS, SAME_TIMES, STATISTICS_MIN,
 };
 use crate::block::SERIES_GROUP_LEN;
 use crate::block::frames::{Compressor, Location, Place};
@@ -87,6 +87,12 @@ impl GroupWriter {
     /// Refers to the times of the series' histograms.
     pub(in crate::block) fn histogram_times(&mut self, times: TimesRef, pool: &TimesPool) {
         pool.write_ref(times, &mut self.times);
+    }
+
+    /// The series' histograms are runs, so many of them with a sum of their own: their chunks follow, and those of counts.
+    pub(in crate::block) fn runs(&mut self, sum_count: usize) {
+        *self.series.last_mut().expect("a series was started") |= HAS_RUNS;
+        put_varint(&mut self.times, sum_count as u64);
     }
 
     /// Refers to an earlier series.

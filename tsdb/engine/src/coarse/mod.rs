@@ -2,7 +2,10 @@
 //! they are put together with the samples of a series.
 //!
 //! While samples are there they are read, unless aggregates give the same answer: when all windows of a query begin and
-//! end where stretches do. Where samples are gone the finest resolution that is left stands for them.
+//! end where stretches do. Where samples are gone the finest resolution that is left stands for them. Of native histograms
+//! aggregates are looked at only where samples are gone.
+
+mod histograms;
 
 use std::sync::Arc;
 
@@ -140,7 +143,8 @@ impl Decoder {
         read: &CoarseRead,
     ) -> Result<SeriesData, SelectError> {
         series.coarse.sort_by_key(|part| (part.meta().resolution, part.meta().start));
-        let has_histograms = series.parts.iter().any(Part::has_histograms);
+        let are_kept = series.coarse.iter().any(|part| part.series.histograms.is_some());
+        let has_histograms = are_kept || series.parts.iter().any(Part::has_histograms);
         let is_folded = matches!(read.coarse, Coarse::Folded(..)) && !has_histograms;
         let mut found = Found { aggregates: Vec::new(), thinned: None };
         if let Some(resolution) = read.choice.aligned.filter(|_| is_folded) {
@@ -153,6 +157,10 @@ impl Decoder {
         let mut data = self.series(series, read.range, read.head_from_ms)?;
         if read.choice.others {
             self.fill_gone(&series.coarse, read, is_folded, &mut data, &mut found)?;
+            if are_kept {
+                let coarse = &series.coarse;
+                self.fill_gone_histograms(coarse, read, &mut data, &mut found.thinned)?;
+            }
         }
         if is_folded {
             data.aggregates = found.aggregates;
@@ -196,10 +204,7 @@ impl Decoder {
             let ms = (from_ms, read.range.end_incl.0);
             let gone = self.stretches(&parts, ms, upto_ms, depth)?;
             let (Some(first), Some(last)) = (gone.first(), gone.last()) else { continue };
-            let until = TimestampMs(stretch_end(last.last_ms, resolution.0));
-            let thinned = found.thinned.get_or_insert(Thinned { until, spacing: resolution });
-            thinned.spacing = thinned.spacing.max(resolution);
-            thinned.until = thinned.until.max(until);
+            thinned_to(&mut found.thinned, last.last_ms, resolution);
             known_from = stretch_end(first.last_ms, resolution.0) - resolution.0;
             // A sample at the very end of a stretch is part of it.
             if first_sample == Some(last.last_ms) {
@@ -277,8 +282,9 @@ impl Decoder {
             is_same
         });
         let aggregates = all.into_iter().map(|(_, it)| it).collect();
+        let histogram_runs = self.all_runs(series)?;
         let labels = series.labels.clone();
-        Ok(SeriesData { labels, aggregates, ..SeriesData::default() })
+        Ok(SeriesData { labels, aggregates, histogram_runs, ..SeriesData::default() })
     }
 }
 
@@ -336,6 +342,14 @@ fn hide_covered(series: &mut Selected, by: &[Aggregate], resolution_ms: i64) {
         covered.add(end_ms - resolution_ms + 1, end_ms);
     }
     series.parts.iter_mut().for_each(|part| part.hide(&covered));
+}
+
+/// Notes that the newest samples of stretches stand for samples up to that of a last one.
+fn thinned_to(thinned: &mut Option<Thinned>, last_ms: i64, resolution: DurationMs) {
+    let until = TimestampMs(stretch_end(last_ms, resolution.0));
+    let thinned = thinned.get_or_insert(Thinned { until, spacing: resolution });
+    thinned.spacing = thinned.spacing.max(resolution);
+    thinned.until = thinned.until.max(until);
 }
 
 fn drop_first(floats: &mut FloatColumn) {
