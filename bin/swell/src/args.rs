@@ -15,8 +15,8 @@ use swell_model::DurationMs;
 pub(crate) use alerting::AlertingArgs;
 pub(crate) use query::QueryArgs;
 pub(crate) use tsdb::{
-    ExportFormat, ImportFormat, TsdbArgs, TsdbCompactArgs, TsdbExportArgs, TsdbImportArgs,
-    TsdbRestoreArgs, TsdbSnapshotArgs, TsdbVerb,
+    ExportFormat, ImportFormat, TsdbAcknowledgeArgs, TsdbArgs, TsdbCompactArgs, TsdbExportArgs,
+    TsdbImportArgs, TsdbRestoreArgs, TsdbSnapshotArgs, TsdbVerb,
 };
 
 /// Watches containers and machines every second, keeps their metrics, and scales within a second or two.

@@ -8,13 +8,16 @@ use std::sync::Arc;
 use anyhow::Context;
 use serde_json::{Value, json};
 use swell_cli::CliError;
-use swell_engine::{Db, OpenError, SnapshotReport, TierStatus, WalSync};
+use swell_engine::{
+    AcknowledgedDamage, Damage, Db, OpenError, SnapshotReport, TierStatus, WalSync, WhichDamage,
+};
 use swell_env::{Clock as _, FsDir, LockError, SystemClock};
 use swell_model::{DurationMs, SelectHints, SeriesSource as _, TimeRange};
 use swell_telemetry::{Registry, chain};
 
 use crate::args::{
-    OutputForm, TsdbArgs, TsdbCompactArgs, TsdbRestoreArgs, TsdbSnapshotArgs, TsdbVerb,
+    OutputForm, TsdbAcknowledgeArgs, TsdbArgs, TsdbCompactArgs, TsdbRestoreArgs, TsdbSnapshotArgs,
+    TsdbVerb,
 };
 use crate::config::Config;
 
@@ -23,6 +26,7 @@ pub(crate) fn run(verb: &TsdbVerb) -> anyhow::Result<bool> {
     match verb {
         TsdbVerb::Stat(args) => stat(args),
         TsdbVerb::Verify(args) => verify(args),
+        TsdbVerb::Acknowledge(args) => acknowledge(args),
         TsdbVerb::Compact(args) => compact(args),
         TsdbVerb::Snapshot(args) => snapshot(args),
         TsdbVerb::Restore(args) => restore(args),
@@ -100,9 +104,8 @@ fn stat(args: &TsdbArgs) -> anyhow::Result<bool> {
         "downsampled": status.tiers.iter().map(tier_json).collect::<Vec<_>>(),
         "wal": {"segments": wal.segment_count, "bytes": wal.bytes, "torn_bytes": wal.torn_bytes},
         "bytes_per_sample": status.bytes_per_sample,
-        "damage": status.damage.iter().map(|damage| json!({
-            "file": damage.file, "offset": damage.offset, "what": damage.what,
-        })).collect::<Vec<_>>(),
+        "damage": status.damage.iter().map(damage_json).collect::<Vec<_>>(),
+        "acknowledged": db.acknowledged_damage().iter().map(acknowledged_json).collect::<Vec<_>>(),
     });
     let text = format!(
         "head     {} series, {} samples, {} bytes\n\
@@ -132,6 +135,16 @@ fn stat(args: &TsdbArgs) -> anyhow::Result<bool> {
     Ok(good)
 }
 
+fn damage_json(damage: &Damage) -> Value {
+    json!({"file": damage.file, "offset": damage.offset, "what": damage.what})
+}
+
+fn acknowledged_json(it: &AcknowledgedDamage) -> Value {
+    let mut shown = damage_json(&it.damage);
+    shown["acknowledged_ms"] = json!(it.at.0);
+    shown
+}
+
 fn tier_json(tier: &TierStatus) -> Value {
     json!({
         "resolution": tier.resolution.to_string(), "blocks": tier.block_count,
@@ -158,17 +171,20 @@ struct Reading {
     sample_count: u64,
     faults: Vec<String>,
     damage_count: usize,
+    /// Damage that an operator has acknowledged.
+    acknowledged_count: usize,
 }
 
 impl Reading {
     fn is_good(&self) -> bool {
-        self.faults.is_empty() && self.damage_count == 0
+        self.faults.is_empty() && self.damage_count == 0 && self.acknowledged_count == 0
     }
 
     fn json(&self) -> Value {
         json!({
             "series": self.series_count, "samples": self.sample_count,
             "faults": self.faults, "damage": self.damage_count,
+            "acknowledged": self.acknowledged_count,
         })
     }
 
@@ -181,8 +197,13 @@ impl Reading {
 /// Opening reads the log and every block's footer under their checksums; selecting everything reads the rest, but for
 /// the checkpoint.
 fn read_all(db: &Db) -> Reading {
-    let mut reading =
-        Reading { series_count: 0, sample_count: 0, faults: Vec::new(), damage_count: 0 };
+    let mut reading = Reading {
+        series_count: 0,
+        sample_count: 0,
+        faults: Vec::new(),
+        damage_count: 0,
+        acknowledged_count: 0,
+    };
     match db.select(&[], &SelectHints::range(TimeRange::ALL)) {
         Ok(all) => {
             for series in all {
@@ -208,6 +229,7 @@ fn read_all(db: &Db) -> Reading {
         }
     }
     reading.damage_count = db.status().damage.len();
+    reading.acknowledged_count = db.acknowledged_damage().len();
     report_damage(db);
     reading.faults.extend(db.verify_checkpoint().err());
     for fault in &reading.faults {
@@ -222,6 +244,24 @@ fn verify(args: &TsdbArgs) -> anyhow::Result<bool> {
     print(args.output, &reading.json(), &reading.text())?;
     db.close().context("close the storage")?;
     Ok(reading.is_good())
+}
+
+/// All that was stored is read first, so that damage which no start meets is known.
+fn acknowledge(args: &TsdbAcknowledgeArgs) -> anyhow::Result<bool> {
+    let db = open(&args.common.data_dir, tool_settings())?;
+    let all = SelectHints { passes_over_damage: true, ..SelectHints::range(TimeRange::ALL) };
+    for series in db.select(&[], &all).context("read what is stored")? {
+        series.context("read what is stored")?;
+    }
+    let which = if args.all { WhichDamage::All } else { WhichDamage::Files(args.files.clone()) };
+    let done = db.acknowledge_damage(&which)?;
+    let json = json!({"acknowledged": done.iter().map(damage_json).collect::<Vec<_>>()});
+    let lines = done.iter().map(|it| format!("{} at byte {}: {}", it.file, it.offset, it.what));
+    let mut lines: Vec<String> = lines.collect();
+    lines.push(format!("{} acknowledged", done.len()));
+    print(args.common.output, &json, &lines.join("\n"))?;
+    db.close().context("close the storage")?;
+    Ok(true)
 }
 
 fn compact(args: &TsdbCompactArgs) -> anyhow::Result<bool> {
@@ -344,7 +384,13 @@ fn print_copy(
 }
 
 fn report_damage(db: &Db) {
+    let line =
+        |Damage { file, offset, what, .. }: &Damage| format!("{file} at byte {offset}: {what}");
     for damage in db.status().damage {
-        eprintln!("{} at byte {}: {}", damage.file, damage.offset, damage.what);
+        eprintln!("{}", line(&damage));
+    }
+    for AcknowledgedDamage { damage, at } in db.acknowledged_damage() {
+        let at = jiff::Timestamp::from_millisecond(at.0).unwrap_or_default();
+        eprintln!("{} (acknowledged at {at})", line(&damage));
     }
 }

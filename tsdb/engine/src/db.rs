@@ -22,6 +22,7 @@ use swell_model::{
 };
 use swell_telemetry::chain;
 
+use crate::acknowledged::Acknowledged;
 use crate::block::{Block, BlockId, BlockMeta};
 use crate::checkpoint::Saved;
 use crate::coarse::{self, Choice};
@@ -81,6 +82,8 @@ pub(crate) struct Inner {
     pub(crate) writes: Writes,
     /// Damage met at open, but for the log's; what is met later stands with its block.
     pub(crate) damage: Vec<Damage>,
+    /// Damage that is no longer warned of. Nothing else is locked under it.
+    pub(crate) acknowledged: RwLock<Acknowledged>,
     pub(crate) samples_appended: AtomicU64,
     /// Blocks that should be there; they stay listed until an operator forgets them.
     pub(crate) missing_blocks: Vec<BlockId>,

@@ -8,6 +8,7 @@
 //!
 //! Nothing here is async; callers have a pool for it. The on-disk formats are described in `docs/format/`.
 
+mod acknowledged;
 mod ahead;
 mod arrivals;
 mod block;
@@ -49,6 +50,7 @@ mod tuned;
 mod wal;
 mod writes;
 
+pub use acknowledged::{AcknowledgeError, AcknowledgedDamage, WhichDamage};
 pub use compact::downsample::Tier;
 pub use config::{Config, WalSync};
 pub use db::Db;

@@ -445,6 +445,14 @@ impl Inner {
         Ok(())
     }
 
+    /// Damage that nobody acknowledged.
+    pub(crate) fn open_damage(&self) -> Vec<Damage> {
+        let mut damage = self.all_damage();
+        let acknowledged = self.acknowledged.read();
+        damage.retain(|found| acknowledged.of(found).is_none());
+        damage
+    }
+
     /// All damage known: met at open, and met by reads since.
     pub(crate) fn all_damage(&self) -> Vec<Damage> {
         let blocks = self.state.read().all_blocks();
@@ -493,7 +501,7 @@ impl Inner {
         let deleted = |block: &Arc<Block>| block.tombstones().map_or(0, |it| it.series_count());
         let deleted: usize = blocks.iter().map(deleted).sum();
         metrics.tombstone_series.set(gauge(deleted as u64 + in_head as u64));
-        metrics.damage.set(gauge(self.all_damage().len() as u64));
+        metrics.damage.set(gauge(self.open_damage().len() as u64));
         let wal_bytes = self.commit.lock().segments().map(|segment| segment.bytes).sum();
         metrics.wal_bytes.set(gauge(wal_bytes));
     }

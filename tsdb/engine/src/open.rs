@@ -11,6 +11,7 @@ use swell_env::{Clock, Dir, DirEntry};
 use swell_model::DurationMs;
 use swell_telemetry::chain;
 
+use crate::acknowledged::{self, Acknowledged, AcknowledgedFile};
 use crate::block::manifest::{self, Listed, Manifest};
 use crate::block::{self, Block, BlockId, ReadBlockError};
 use crate::checkpoint::Saved;
@@ -111,6 +112,7 @@ impl Db {
         let is_coarse = |block: &Arc<Block>| block.meta.resolution > DurationMs::ZERO;
         let (coarse, blocks): (Vec<_>, Vec<_>) = found.blocks.into_iter().partition(is_coarse);
         let described = opening.described(&mut damage)?;
+        let acknowledged = opening.acknowledged(&mut damage)?;
         report(&damage);
         let metrics = Metrics::register(registry)?;
         let timeline = Timeline::new(&*clock);
@@ -141,6 +143,7 @@ impl Db {
             blame: Blame::default(),
             writes: Writes::default(),
             damage,
+            acknowledged: RwLock::new(acknowledged),
             samples_appended: AtomicU64::new(0),
             missing_blocks: found.missing,
             next_block: AtomicU64::new(found.next_block),
@@ -408,6 +411,24 @@ impl Opening<'_> {
                 }
                 Ok((listed, missing, false))
             }
+        }
+    }
+
+    /// Damage that is known to an operator.
+    fn acknowledged(&self, damage: &mut Vec<Damage>) -> Result<Acknowledged, OpenError> {
+        let file = acknowledged::NAME;
+        match acknowledged::read(self.dir).map_err(self.io(format!("read {file}")))? {
+            AcknowledgedFile::Read(known) => Ok(known),
+            AcknowledgedFile::Damaged => {
+                let what = "the checksum differs: damage that was acknowledged is warned of again";
+                let (file, what) = (file.to_owned(), what.to_owned());
+                damage.push(Damage { file, offset: 0, what, range: None });
+                Ok(Acknowledged::default())
+            }
+            AcknowledgedFile::Newer(version) => Err(OpenError::Newer {
+                location: self.location.clone(),
+                what: format!("{file} has format version {version}: use a newer version"),
+            }),
         }
     }
 

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use swell_model::{DurationMs, METRIC_NAME, TimeRange, TimestampMs};
 
+use crate::acknowledged;
 use crate::block::Block;
 use crate::db::Db;
 use crate::described;
@@ -145,9 +146,10 @@ pub struct Damage {
 }
 
 impl Damage {
-    /// Whether samples of these times may be missing. What is known of metric families is no sample.
+    /// Whether samples of these times may be missing. What is known of metric families, or acknowledged, is no sample.
     fn touches(&self, range: TimeRange) -> bool {
-        self.file != described::NAME && self.range.is_none_or(|hurt| hurt.overlaps(&range))
+        let is_of_samples = ![described::NAME, acknowledged::NAME].contains(&&*self.file);
+        is_of_samples && self.range.is_none_or(|hurt| hurt.overlaps(&range))
     }
 
     /// File, place and times for who reads an answer.
@@ -251,14 +253,14 @@ impl Db {
             series_shed: inner.metrics.shed_total(),
             cardinality,
             read_only: inner.writes.refusal().map(|refusal| refusal.reason),
-            damage: inner.all_damage(),
+            damage: inner.open_damage(),
         }
     }
 
     /// Damage that may make answers for these times incomplete, as sentences for the reader.
     #[must_use]
     pub fn warnings(&self, range: TimeRange) -> Vec<String> {
-        let damage = self.inner.all_damage();
+        let damage = self.inner.open_damage();
         let touching = damage.iter().filter(|damage| damage.touches(range));
         let mut warnings: Vec<String> = touching.map(Damage::sentence).collect();
         if !self.inner.is_replayed() {

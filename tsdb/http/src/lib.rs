@@ -10,6 +10,7 @@ mod answer;
 #[cfg(feature = "archive")]
 mod arrow;
 mod blocks;
+mod damage;
 mod edge;
 mod encode;
 mod error;
@@ -89,6 +90,7 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/api/v1/notifications", get(notices::list))
         .route("/api/swell/v1/queries", get(active::list))
         .route("/api/swell/v1/explain", get(explain::explain).post(explain::explain))
+        .route("/api/swell/v1/damage", get(damage::list))
         .route("/api/v1/{*path}", any(edge::unknown_path))
         .layer(from_fn_with_state(api.clone(), edge::when_ready))
         .layer(from_fn(edge::cross_origin));
@@ -106,6 +108,7 @@ pub fn router(api: Arc<Api>) -> Router {
             post(admin::clean_tombstones).put(admin::clean_tombstones),
         )
         .route("/api/v1/admin/tsdb/snapshot", post(admin::snapshot).put(admin::snapshot))
+        .route("/api/swell/v1/damage/acknowledge", post(damage::acknowledge))
         .layer(from_fn_with_state(api.clone(), edge::when_ready));
     // Packed already, or a stream.
     let read = Router::new()

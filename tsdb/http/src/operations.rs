@@ -260,6 +260,10 @@ const STATUS: &[Operation] = &[
     ),
     status("/api/v1/status/tsdb/blocks", "List blocks on disk", &[]),
     status("/api/swell/v1/queries", "List queries that run", &[]),
+    Operation {
+        answer: Answer::Data("array"),
+        ..status("/api/swell/v1/damage", "List what is known to be damaged", &[])
+    },
     status("/api/v1/status/walreplay", "Tell how far the log has been read back", &[]),
     Operation {
         answer: Answer::Data("array"),
@@ -323,6 +327,17 @@ const DATA: &[Operation] = &[
         "/api/v1/admin/tsdb/snapshot",
         "Copy the database while it is written to",
         &[Parameter::new("skip_head", Kind::Truth, "Leave out what is in memory only")],
+        Answer::Data("object"),
+    ),
+    Operation::new(
+        "POST",
+        "/api/swell/v1/damage/acknowledge",
+        "admin",
+        "Acknowledge damage: answers that it touches carry no warning any more",
+        &[
+            Parameter::new("file", Kind::Texts, "Files whose damage is meant, as they are listed"),
+            Parameter::new("all", Kind::Truth, "All damage that is known now"),
+        ],
         Answer::Data("object"),
     ),
 ];

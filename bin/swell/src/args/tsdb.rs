@@ -16,6 +16,11 @@ pub(crate) enum TsdbVerb {
     /// Read every byte and check it
     #[command(after_help = "Example: swell tsdb verify --data-dir ./swell-data")]
     Verify(TsdbArgs),
+    /// Note that damage is known: queries that it touches carry no warning any more, and rules go on over it
+    #[command(
+        after_help = "Example: swell tsdb acknowledge --data-dir ./swell-data --file blocks/00000007.blk\nOf a running server: curl -X POST 'http://127.0.0.1:9090/api/swell/v1/damage/acknowledge?file=blocks/00000007.blk'"
+    )]
+    Acknowledge(TsdbAcknowledgeArgs),
     /// Write finished windows to blocks, merge blocks, take out what was deleted; apply retention with --config
     #[command(after_help = "Example: swell tsdb compact --data-dir ./swell-data")]
     Compact(TsdbCompactArgs),
@@ -108,6 +113,24 @@ fn parse_instant(text: &str) -> Result<TimestampMs, String> {
     }
     let time: jiff::Timestamp = text.parse().map_err(|_| fault())?;
     Ok(TimestampMs(time.as_millisecond()))
+}
+
+/// Arguments of `tsdb acknowledge`.
+#[derive(Args, Debug)]
+pub(crate) struct TsdbAcknowledgeArgs {
+    #[command(flatten)]
+    pub(crate) common: TsdbArgs,
+    /// File whose damage is meant, as stat names it; may be repeated
+    #[arg(
+        long = "file",
+        value_name = "FILE",
+        required_unless_present = "all",
+        conflicts_with = "all"
+    )]
+    pub(crate) files: Vec<String>,
+    /// All damage that is known now
+    #[arg(long)]
+    pub(crate) all: bool,
 }
 
 /// Arguments of `tsdb compact`.

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::harness::{Folder, Server, SmallDisk, has, push, run, wait_for};
+use crate::harness::{Folder, Server, SmallDisk, ask, has, push, run, wait_for};
 
 const SERIES_COUNT: usize = 50;
 
@@ -208,5 +208,85 @@ fn queries_over_damage_name_the_file_and_others_are_answered() {
         has(told, &["data may be missing: blocks/00000001.blk", "set aside"]);
     }
     has(&server.process.log(), &["00000001.blk"]);
+    assert_eq!(server.stop(), 0);
+}
+
+/// The file that the first warning of an answer names.
+fn named(answer: &Value) -> String {
+    let told = answer["warnings"][0].as_str().expect("a warning");
+    let rest = told.strip_prefix("data may be missing: ").expect("it names the file");
+    rest.split(' ').next().expect("a name").to_owned()
+}
+
+#[test]
+fn acknowledged_damage_is_listed_and_warned_of_no_more_and_rules_go_on() {
+    const ACKNOWLEDGE: &str = "/api/swell/v1/damage/acknowledge";
+    let folder = Folder::new();
+    let data = folder.join("data");
+    two_days(&folder, &data);
+    let at = FIRST_DAY_S + DAY_S / 2;
+    let rules = format!(
+        "groups:\n  - name: days\n    interval: 1s\n    rules:\n      - {{alert: Day, expr: 'count(load @ {at}) > 0'}}\n"
+    );
+    let rules = folder.file("rules.yaml", &rules);
+    let config = folder.file("swell.yaml", &format!("rule_files: ['{rules}']\n"));
+    let keep = ["--retention-time", "3650d", "--config", &config];
+    let block = data.join("tsdb/blocks/00000001.blk");
+    flip(&block, |len| len - 30);
+
+    let server = Server::start(&data, &keep);
+    let file = named(&at_noon(&server, 0).1);
+    assert_eq!(file, "blocks/00000001.blk");
+    let health = |wanted: &str| {
+        wait_for("an evaluation", || {
+            let rule = server.data("/api/v1/rules")["groups"][0]["rules"][0].clone();
+            (rule["health"] == wanted).then_some(rule)
+        })
+    };
+    has(&health("err").to_string(), &["blocks/00000001.blk"]);
+    for (path, code, what) in [
+        (ACKNOWLEDGE.to_owned(), 400, "all=true"),
+        (format!("{ACKNOWLEDGE}?file=blocks/00000009.blk"), 404, "no damage is known there"),
+    ] {
+        let (found, body) = ask(server.http, "POST", &path);
+        assert_eq!(found, code, "{body}");
+        has(&body, &[what]);
+    }
+    assert!(at_noon(&server, 0).1["warnings"].is_array(), "nothing was acknowledged");
+    let (code, body) = ask(server.http, "POST", &format!("{ACKNOWLEDGE}?file={file}"));
+    assert_eq!(code, 200, "{body}");
+    has(&body, &["blocks/00000001.blk", "set aside"]);
+    let quiet = |server: &Server| {
+        let (code, answer) = at_noon(server, 0);
+        assert_eq!((code, &answer["warnings"]), (200, &Value::Null), "{answer}");
+        let listed = server.data("/api/swell/v1/damage");
+        assert!(listed[0]["acknowledgedMs"].is_i64(), "{listed}");
+        assert_eq!(listed.as_array().map(Vec::len), Some(1), "{listed}");
+        has(&server.get("/metrics").1, &["swell_tsdb_damaged_parts 0\n"]);
+    };
+    quiet(&server);
+    assert_eq!(health("ok")["state"], "inactive", "its samples are lost, which is known");
+    drop(server);
+
+    // Killed and started anew: the block is named otherwise now.
+    let server = Server::start(&data, &keep);
+    quiet(&server);
+    assert_eq!(server.stop(), 0);
+
+    // What is met later is told, and acknowledged without a server.
+    flip(&data.join("tsdb/blocks/00000002.blk"), |len| len / 3);
+    let server = Server::start(&data, &keep);
+    assert_eq!(named(&at_noon(&server, 1).1), "blocks/00000002.blk");
+    assert_eq!(server.stop(), 0);
+    let shown = data.display().to_string();
+    let (code, stdout, stderr) = run(&["tsdb", "acknowledge", "--all", "--data-dir", &shown]);
+    assert_eq!(code, 0, "{stderr}");
+    has(&stdout, &["blocks/00000002.blk at byte", "1 acknowledged"]);
+    let (code, _, stderr) = run(&["tsdb", "verify", "--data-dir", &shown]);
+    assert_eq!(code, 1, "what is damaged stays so");
+    has(&stderr, &["blocks/00000001.blk", "blocks/00000002.blk", "acknowledged at"]);
+    let server = Server::start(&data, &keep);
+    let (code, answer) = at_noon(&server, 1);
+    assert_eq!((code, &answer["warnings"]), (200, &Value::Null), "{answer}");
     assert_eq!(server.stop(), 0);
 }
