@@ -45,7 +45,7 @@ pub(crate) async fn stream(
             return Err(ApiError::bad_param("samples", told));
         }
     };
-    let slot = api.slot(api.config.timeout).await?;
+    let turn = api.turn(params.client(), api.config.timeout).await?;
     let (sender, mut receiver) = mpsc::channel::<Piece>(WAITING_MAX);
     let source = api.source.clone();
     let handle = Handle::current();
@@ -64,7 +64,7 @@ pub(crate) async fn stream(
                 deliver(Err(error));
             }
         }
-        drop(slot);
+        drop(turn);
     });
     // A failure before the first batch has a status of its own; later ones can only cut the stream.
     let first = match receiver.recv().await {

@@ -7,6 +7,8 @@ use swell_model::SelectError;
 use swell_promql::EvalError;
 use swell_promql_syntax::ParseError;
 
+use crate::turns::TooMany;
+
 /// An error as the client sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ApiError {
@@ -46,7 +48,7 @@ impl ApiError {
     }
 
     /// 503, at once: as many queries wait as may.
-    pub(crate) fn too_many_wait(waiting_max: usize) -> Self {
+    fn too_many_wait(waiting_max: usize) -> Self {
         let message = format!(
             "{waiting_max} queries wait for their turn already, which is the limit: ask again later, or raise swell.query.max_concurrency"
         );
@@ -131,6 +133,12 @@ impl From<EvalError> for ApiError {
             }
             _ => Self::execution(error.to_string()),
         }
+    }
+}
+
+impl From<TooMany> for ApiError {
+    fn from(TooMany(waiting_max): TooMany) -> Self {
+        Self::too_many_wait(waiting_max)
     }
 }
 

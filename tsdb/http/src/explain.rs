@@ -28,7 +28,7 @@ pub(crate) async fn explain(
     };
     let timeout = api.timeout(&params)?;
     // A long query takes long to plan, so it waits for its turn like one that is evaluated.
-    let explained = api.run(timeout, Arc::default(), move || {
+    let explained = api.run(params.client(), timeout, Arc::default(), move || {
         let expr = parse(&query)?;
         let explained = swell_promql::explain(&expr, &query, &eval);
         let explained = explained.map_err(|error| ApiError::of_query(&query, error))?;

@@ -31,7 +31,7 @@ pub(crate) async fn series(
     let cancelled = Arc::<AtomicBool>::default();
     let unwanted = cancelled.clone();
     let found = api
-        .run(api.config.timeout, cancelled, move || {
+        .run(params.client(), api.config.timeout, cancelled, move || {
             let mut found = BTreeSet::new();
             let hints = SelectHints {
                 labels_only: true,
@@ -107,7 +107,7 @@ async fn list(
     }
     let source = api.source.clone();
     let found = api
-        .run(api.config.timeout, Arc::default(), move || {
+        .run(params.client(), api.config.timeout, Arc::default(), move || {
             let mut found = Vec::new();
             for matchers in &selectors {
                 found.extend(ask(matchers, range)?);
@@ -220,7 +220,7 @@ pub(crate) async fn target_metadata(
     let cancelled = Arc::<AtomicBool>::default();
     let unwanted = cancelled.clone();
     let found = api
-        .run(api.config.timeout, cancelled, move || {
+        .run(params.client(), api.config.timeout, cancelled, move || {
             let mut found = Vec::new();
             for target in &targets {
                 if unwanted.load(Ordering::Relaxed) {

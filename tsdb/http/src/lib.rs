@@ -39,6 +39,7 @@ mod targets;
 pub mod testing;
 mod threads;
 mod tree;
+mod turns;
 mod write;
 
 pub use active::{ActiveQueries, ActiveQuery, LeftBehind, Origin};

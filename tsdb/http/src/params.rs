@@ -9,30 +9,39 @@ use jiff::Timestamp;
 use swell_model::{DurationMs, Matcher, TimeRange, TimestampMs};
 
 use crate::error::ApiError;
+use crate::turns::Client;
 
 /// Bytes of a form: a query may have a megabyte of text.
 const FORM_BYTES_MAX: usize = 4 << 20;
 
-/// All parameters by name, values in the order given.
+/// All parameters by name, values in the order given, and who gives them.
 #[derive(Debug, Default)]
-pub(crate) struct Params(BTreeMap<String, Vec<String>>);
+pub(crate) struct Params {
+    by_name: BTreeMap<String, Vec<String>>,
+    client: Client,
+}
 
 impl Params {
+    /// Who asks.
+    pub(crate) const fn client(&self) -> &Client {
+        &self.client
+    }
+
     /// Decodes `a=1&b=2`.
     fn add_encoded(&mut self, text: &str) {
         for (name, value) in url::form_urlencoded::parse(text.as_bytes()) {
-            self.0.entry(name.into_owned()).or_default().push(value.into_owned());
+            self.by_name.entry(name.into_owned()).or_default().push(value.into_owned());
         }
     }
 
     /// First value of a parameter; an empty one counts as absent.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name)?.first().map(String::as_str).filter(|value| !value.is_empty())
+        self.by_name.get(name)?.first().map(String::as_str).filter(|value| !value.is_empty())
     }
 
     /// All values of a repeated parameter.
     pub(crate) fn all(&self, name: &str) -> &[String] {
-        self.0.get(name).map_or(&[], Vec::as_slice)
+        self.by_name.get(name).map_or(&[], Vec::as_slice)
     }
 
     /// A parameter that must be there.
@@ -135,7 +144,8 @@ impl<S: Send + Sync> FromRequest<S> for Params {
     type Rejection = Response;
 
     async fn from_request(request: Request, _state: &S) -> Result<Self, Response> {
-        let mut params = Self::default();
+        let client = Client::of(request.extensions());
+        let mut params = Self { client, ..Self::default() };
         if let Some(query) = request.uri().query() {
             params.add_encoded(query);
         }

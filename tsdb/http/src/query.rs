@@ -112,7 +112,7 @@ async fn run(
         let infos: Vec<String> = output.infos.iter().map(|remark| remark.render(&text)).collect();
         closed(body, &warnings, &infos)
     };
-    Ok(response(api.evaluate(query, expr, eval, timeout, make).await?))
+    Ok(response(api.evaluate((params.client(), query), expr, eval, timeout, make).await?))
 }
 
 /// Under Prometheus' names, and our own. A query is planned and sorted as it is evaluated, so that these times are not
@@ -165,7 +165,7 @@ pub(crate) async fn query_exemplars(
     }
     let db = api.db.clone();
     let found = api
-        .run(api.config.timeout, Arc::default(), move || {
+        .run(params.client(), api.config.timeout, Arc::default(), move || {
             Ok(exemplars::found(&selectors, |matchers| db.exemplars(matchers, range)))
         })
         .await?;

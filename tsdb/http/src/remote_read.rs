@@ -27,6 +27,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::error::ApiError;
 use crate::service::Api;
+use crate::turns::Client;
 use crate::write::unpack;
 
 /// Largest request, as sent: it has matchers and nothing else.
@@ -60,6 +61,7 @@ fn refused(code: StatusCode, text: impl Into<String>) -> Response {
 }
 
 pub(crate) async fn read(State(api): State<Arc<Api>>, request: Request) -> Response {
+    let client = Client::of(request.extensions());
     // Who waits for a turn holds no body.
     let turn = api.reads.clone().acquire_owned();
     let Ok(Ok(turn)) = tokio::time::timeout(api.config.timeout.to_std(), turn).await else {
@@ -74,7 +76,7 @@ pub(crate) async fn read(State(api): State<Arc<Api>>, request: Request) -> Respo
     let samples_max = api.config.remote_read_samples_max;
     let cancelled = Arc::<AtomicBool>::default();
     let unwanted = cancelled.clone();
-    let answer = api.run(api.config.timeout, cancelled, move || {
+    let answer = api.run(&client, api.config.timeout, cancelled, move || {
         // Patterns are compiled here, off the threads that serve connections.
         let request = request_of(&packed)?;
         drop(packed);

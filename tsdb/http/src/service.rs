@@ -24,6 +24,9 @@ use crate::notices::Notices;
 use crate::params::Params;
 use crate::targets::TargetStatusSource;
 use crate::threads::{Cores, QueryPool};
+#[cfg(feature = "archive")]
+use crate::turns::Turn;
+use crate::turns::{Begun, Client, Turns};
 
 /// Steps that the longest range query has: both of its ends count.
 const STEPS_MAX: usize = Budget::STEPS_MAX_DEFAULT + 1;
@@ -121,11 +124,9 @@ pub struct Api {
     pub(crate) started_at: TimestampMs,
     pub(crate) watch: Watch,
     metrics: QueryMetrics,
-    slots: Arc<Semaphore>,
     cores: Arc<Cores>,
     pub(crate) pool: QueryPool,
-    /// Places to wait for a slot.
-    waiting: Arc<Semaphore>,
+    turns: Turns,
     /// Turns of remote reads.
     pub(crate) reads: Arc<Semaphore>,
     /// One call of the admin API at a time.
@@ -180,10 +181,9 @@ impl Api {
     pub fn new(config: ApiConfig, deps: ApiDeps) -> Result<Arc<Self>, prometheus::Error> {
         let metrics = QueryMetrics::register(&deps.registry)?;
         Ok(Arc::new(Self {
-            slots: Arc::new(Semaphore::new(config.concurrency_max)),
             cores: Cores::new(std::thread::available_parallelism().map_or(1, usize::from)),
             pool: QueryPool::new(config.concurrency_max),
-            waiting: Arc::new(Semaphore::new(config.concurrency_max * WAITING_PER_SLOT)),
+            turns: Turns::new(config.concurrency_max, config.concurrency_max * WAITING_PER_SLOT),
             reads: Arc::new(Semaphore::new(config.remote_reads_max)),
             admin_turn: Arc::new(Semaphore::new(1)),
             started_at: deps.clock.now(),
@@ -224,7 +224,7 @@ impl Api {
     /// time it took: a large one takes long to write. The query is stopped when its time is up or the client goes.
     pub(crate) async fn evaluate(
         &self,
-        query: &str,
+        (client, query): (&Client, &str),
         expr: Expr,
         params: EvalParams,
         timeout: DurationMs,
@@ -243,7 +243,7 @@ impl Api {
         let samples_total = self.metrics.samples_total.clone();
         let active = Arc::clone(&self.active);
         let answer = self
-            .run(timeout, cancelled, move || {
+            .run(client, timeout, cancelled, move || {
                 let began = clock.monotonic();
                 let _noted = active.begin(&query, Origin::Api);
                 budget.workers = Arc::new(cores.query());
@@ -265,63 +265,47 @@ impl Api {
         answer
     }
 
-    /// Waits for one of the slots, for work that holds it beyond the answer's first byte.
+    /// Waits for a turn, for work that holds it beyond the answer's first byte.
     #[cfg(feature = "archive")]
-    pub(crate) async fn slot(
+    pub(crate) async fn turn(
         &self,
+        client: &Client,
         timeout: DurationMs,
-    ) -> Result<tokio::sync::OwnedSemaphorePermit, ApiError> {
-        if let Ok(free) = self.slots.clone().try_acquire_owned() {
-            return Ok(free);
-        }
-        let waiting_max = self.config.concurrency_max * WAITING_PER_SLOT;
-        let _place = self
-            .waiting
-            .clone()
-            .try_acquire_owned()
-            .map_err(|_| ApiError::too_many_wait(waiting_max))?;
-        let slot = tokio::time::timeout(timeout.to_std(), self.slots.clone().acquire_owned()).await;
-        match slot {
-            Ok(Ok(slot)) => Ok(slot),
-            Ok(Err(_)) => Err(ApiError::timeout("the server is stopping")),
-            Err(_) => Err(ApiError::timeout("too many queries run: none ended in time")),
+    ) -> Result<Turn, ApiError> {
+        match self.turns.ask(client)? {
+            Begun::Runs(turn) => Ok(turn),
+            Begun::Waits(waiting) => {
+                match tokio::time::timeout(timeout.to_std(), waiting.turn()).await {
+                    Ok(turn) => Ok(turn?),
+                    Err(_) => Err(ApiError::timeout("too many queries run: none ended in time")),
+                }
+            }
         }
     }
 
-    /// Runs blocking work on the pool, in one of the slots; refuses it at once when too many wait for one.
+    /// Runs blocking work on the pool when it is its client's turn; refuses it at once when too many wait.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
+        client: &Client,
         timeout: DurationMs,
         cancelled: Arc<AtomicBool>,
         work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
     ) -> Result<T, ApiError> {
         let guard = CancelOnDrop(cancelled);
         let running = self.metrics.running.clone();
-        let slots = self.slots.clone();
-        let free = slots.clone().try_acquire_owned().ok();
-        let place = if free.is_none() {
-            let waiting_max = self.config.concurrency_max * WAITING_PER_SLOT;
-            let place = self.waiting.clone().try_acquire_owned();
-            Some(place.map_err(|_| ApiError::too_many_wait(waiting_max))?)
-        } else {
-            None
-        };
+        let begun = self.turns.ask(client)?;
         let span = debug_span!("query");
         let in_time = tokio::time::timeout(
             timeout.to_std(),
             async move {
-                let slot = match free {
-                    Some(slot) => slot,
-                    None => slots
-                        .acquire_owned()
-                        .await
-                        .map_err(|_| ApiError::timeout("the server is stopping"))?,
+                let turn = match begun {
+                    Begun::Runs(turn) => turn,
+                    Begun::Waits(waiting) => waiting.turn().await?,
                 };
-                drop(place);
                 let done = self.pool.spawn(move || {
                     let running = Running::begin(running);
                     let outcome = work();
-                    drop((running, slot));
+                    drop((running, turn));
                     outcome
                 });
                 let done = done.await;

@@ -79,7 +79,9 @@ pub(crate) async fn tsdb(
     };
     let db = api.db.clone();
     let (status, cardinality) = api
-        .run(api.config.timeout, Arc::default(), move || Ok((db.status(), db.cardinality(limit))))
+        .run(params.client(), api.config.timeout, Arc::default(), move || {
+            Ok((db.status(), db.cardinality(limit)))
+        })
         .await?;
     let list = |entries: &[(String, usize)]| -> Vec<Value> {
         entries

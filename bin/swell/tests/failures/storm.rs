@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use serde_json::Value;
 
-use crate::harness::{Folder, Server, get, push, wait_for};
+use crate::harness::{Folder, Server, get, get_from, push, wait_for};
 
 const SERIES_COUNT: usize = 200;
 /// Clients that ask one query after another, without a pause.
@@ -45,6 +45,11 @@ fn a_storm_of_queries_is_answered_or_sent_away_and_samples_and_health_go_on() {
             scope.spawn(|| client(server.http));
         }
         wait_for("a refusal", || (refused.load(Ordering::Relaxed) > 0).then_some(()));
+        // Another client has its turn all the while.
+        for _ in 0..10 {
+            let (status, body) = get_from([127, 0, 0, 2].into(), http, "/api/v1/query?query=1");
+            assert_eq!(status, 200, "{body}");
+        }
         for nr in 1..BATCH_COUNT {
             assert_eq!(push(http, first_ms + nr, SERIES_COUNT).status, 204, "batch {nr}");
             assert_eq!(server.get("/-/healthy").0, 200);

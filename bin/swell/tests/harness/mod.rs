@@ -11,7 +11,7 @@ mod server;
 pub(crate) mod workloads;
 
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -65,9 +65,25 @@ pub(crate) fn get(address: SocketAddr, path: &str) -> (u16, String) {
     ask(address, "GET", path)
 }
 
+/// GET by a client at another address of this host.
+pub(crate) fn get_from(from: IpAddr, address: SocketAddr, path: &str) -> (u16, String) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
+    let connected = runtime.expect("a runtime").block_on(async {
+        let socket = tokio::net::TcpSocket::new_v4()?;
+        socket.bind(SocketAddr::new(from, 0))?;
+        socket.connect(address).await?.into_std()
+    });
+    let stream = connected.expect("it listens");
+    stream.set_nonblocking(false).expect("a socket that waits");
+    ask_over(stream, "GET", path)
+}
+
 /// A request without a body over a connection of its own.
 pub(crate) fn ask(address: SocketAddr, method: &str, path: &str) -> (u16, String) {
-    let mut stream = TcpStream::connect(address).expect("it listens");
+    ask_over(TcpStream::connect(address).expect("it listens"), method, path)
+}
+
+fn ask_over(mut stream: TcpStream, method: &str, path: &str) -> (u16, String) {
     stream.set_read_timeout(Some(DEADLINE)).expect("a timeout");
     write!(stream, "{method} {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").expect("sent");
     let mut bytes = Vec::new();

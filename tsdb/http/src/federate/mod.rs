@@ -58,7 +58,7 @@ pub(crate) async fn federate(
     let cancelled = Arc::<AtomicBool>::default();
     let unwanted = cancelled.clone();
     let body = api
-        .run(api.config.timeout, cancelled, move || {
+        .run(params.client(), api.config.timeout, cancelled, move || {
             let families = newest(source.as_ref(), &selectors, range, &unwanted)?;
             let names = Names { external: &in_force.external_labels, utf8_names };
             Ok(written(&families, &names, format))

@@ -92,7 +92,7 @@ async fn answer(api: &Api, params: &Params, among: Among) -> Result<Response, Ap
     let cancelled = Arc::<AtomicBool>::default();
     let unwanted = cancelled.clone();
     let lines = api
-        .run(api.config.timeout, cancelled, move || {
+        .run(params.client(), api.config.timeout, cancelled, move || {
             let mut names = BTreeSet::new();
             for matchers in &request.selectors {
                 check_wanted(&unwanted)?;

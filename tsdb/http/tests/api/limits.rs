@@ -244,6 +244,38 @@ async fn as_many_wait_as_may_and_the_next_is_refused_at_once() {
     }
 }
 
+/// A query as a client at an address sends it.
+fn query_from(address: &str, query: &str) -> axum::http::Request<axum::body::Body> {
+    let address = format!("{address}:4711").parse().expect("an address");
+    axum::http::Request::get(format!("/api/v1/query?query={query}"))
+        .extension(swell_http::Peer { address, certificate: None })
+        .body(axum::body::Body::empty())
+        .expect("a request")
+}
+
+#[tokio::test]
+async fn a_client_with_thousands_of_queries_holds_no_other_one_up() {
+    const STORM: usize = 3000;
+    let lab = roomy(1);
+    let mut storm = tokio::task::JoinSet::new();
+    for _ in 0..STORM {
+        let request = query_from("10.0.0.1", "sum(many)");
+        storm.spawn(tower::ServiceExt::oneshot(lab.router.clone(), request));
+    }
+    // Both while the storm begins and while it goes on.
+    for _ in 0..20 {
+        tokio::task::yield_now().await;
+        let request = query_from("10.0.0.2", "1");
+        let answer = tower::ServiceExt::oneshot(lab.router.clone(), request).await;
+        assert_eq!(answer.expect("routers do not fail").status(), 200);
+    }
+    let answers = storm.join_all().await;
+    let statuses = answers.into_iter().map(|answer| answer.expect("routers do not fail").status());
+    let refused = statuses.filter(|status| *status == 503).count();
+    assert!(refused > 0 && refused < STORM, "{refused} of {STORM} were refused");
+    lab.until("the end of the work", |lab| lab.metric("swell_query_running") == 0.0).await;
+}
+
 #[tokio::test]
 async fn queries_made_to_hurt_are_refused_from_their_text() {
     let lab = roomy(2);
