@@ -153,7 +153,11 @@ impl HttpClient {
     /// # Errors
     /// As [`HttpClient::new`].
     pub fn for_many(options: ClientOptions, at_a_time: usize) -> Result<Self, TlsError> {
-        let connector = Connector::network(options.proxy.clone(), options.round_robin_dns);
+        let connector = Connector::network(
+            options.proxy.clone(),
+            options.reach.clone(),
+            options.round_robin_dns,
+        );
         Self::with_connector(options, connector, at_a_time)
     }
 

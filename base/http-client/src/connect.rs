@@ -20,6 +20,7 @@ use url::Url;
 
 use crate::options::Secret;
 use crate::proxy::{self, Proxy};
+use crate::reach::Reach;
 use crate::resolve::Resolver;
 
 /// A proxy that answers a request for a tunnel says what it has to say in less.
@@ -69,25 +70,39 @@ pub(crate) struct Connector {
 
 #[derive(Clone, Debug)]
 enum Way {
-    Network(Arc<Proxy>),
+    Network(Arc<Network>),
     Socket(PathBuf),
 }
 
+#[derive(Debug)]
+struct Network {
+    proxy: Proxy,
+    /// Connects to proxies, which are whom the operator named.
+    to_proxies: HttpConnector<Resolver>,
+    reach: Arc<Reach>,
+}
+
 impl Connector {
-    /// Over the network, where a name's addresses have their turns if so said.
-    pub(crate) fn network(proxy: Proxy, by_turns: bool) -> Self {
-        let mut tcp = HttpConnector::new_with_resolver(Resolver::new(by_turns));
+    /// Over the network to addresses in reach, where a name's addresses have their turns if so said.
+    pub(crate) fn network(proxy: Proxy, reach: Reach, by_turns: bool) -> Self {
+        let reach = Arc::new(reach);
+        let tcp = Self::tcp(Resolver::new(Arc::clone(&reach), by_turns));
+        let to_proxies = Self::tcp(Resolver::standard());
+        Self { tcp, way: Way::Network(Arc::new(Network { proxy, to_proxies, reach })) }
+    }
+
+    fn tcp(resolver: Resolver) -> HttpConnector<Resolver> {
+        let mut tcp = HttpConnector::new_with_resolver(resolver);
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_keepalive(Some(KEEP_ALIVE_AFTER));
         tcp.set_keepalive_interval(Some(KEEP_ALIVE_INTERVAL));
         tcp.set_keepalive_retries(Some(KEEP_ALIVE_RETRIES));
-        Self { tcp, way: Way::Network(Arc::new(proxy)) }
+        tcp
     }
 
     pub(crate) fn socket(path: PathBuf) -> Self {
-        let tcp = HttpConnector::new_with_resolver(Resolver::new(false));
-        Self { tcp, way: Way::Socket(path) }
+        Self { tcp: Self::tcp(Resolver::standard()), way: Way::Socket(path) }
     }
 }
 
@@ -109,24 +124,26 @@ impl Service<Uri> for Connector {
                     Err(source) => Err(ConnectError::Socket { path, source }.into()),
                 }
             }),
-            Way::Network(proxy) => Box::pin(async move {
+            Way::Network(network) => Box::pin(async move {
+                let Network { proxy, to_proxies, reach } = &*network;
                 let scheme = uri.scheme_str().unwrap_or("http").to_owned();
                 let host = uri.host().ok_or_else(|| ConnectError::NoHost(uri.clone()))?.to_owned();
                 let port = uri.port_u16().unwrap_or(if scheme == "https" { 443 } else { 80 });
+                // Names are checked as they are resolved.
+                reach.check(&host)?;
                 let Some(through) = proxy.of(&scheme, &host, port) else {
                     let stream = tcp.oneshot(uri).await?.into_inner();
                     return Ok(Link::new(Either::Left(stream), false));
                 };
                 let shown = shown(through);
                 let at: Uri = shown.parse()?;
-                let stream = tcp.oneshot(at).await.map_err(|source| ConnectError::Proxy {
-                    proxy: shown.clone(),
-                    source: source.into(),
+                let stream = to_proxies.clone().oneshot(at).await.map_err(|source| {
+                    ConnectError::Proxy { proxy: shown.clone(), source: source.into() }
                 })?;
                 let mut stream = stream.into_inner();
                 if scheme == "https" {
                     let target = format!("{host}:{port}");
-                    tunnel(&mut stream, &target, through, &shown, &proxy).await?;
+                    tunnel(&mut stream, &target, through, &shown, proxy).await?;
                 }
                 Ok(Link::new(Either::Left(stream), scheme != "https"))
             }),

@@ -9,6 +9,7 @@ use http::HeaderName;
 use url::Url;
 
 use crate::proxy::Proxy;
+use crate::reach::Reach;
 
 /// A secret, or where it stands. A file is read for each request, so that it can be rotated.
 #[derive(Clone, PartialEq, Eq)]
@@ -155,6 +156,9 @@ pub struct ClientOptions {
     pub follow_redirects: bool,
     /// Whether HTTP/2 is offered to a peer over TLS.
     pub http2: bool,
+    /// Which addresses may be connected to. Behind a proxy it is the proxy that connects: then it counts for hosts that are
+    /// addresses, and not for names.
+    pub reach: Reach,
     /// Whether each new connection goes to another address of the peer's name.
     pub round_robin_dns: bool,
 }
@@ -169,6 +173,7 @@ impl Default for ClientOptions {
             headers: Vec::new(),
             follow_redirects: true,
             http2: true,
+            reach: Reach::default(),
             round_robin_dns: false,
         }
     }

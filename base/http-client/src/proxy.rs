@@ -169,7 +169,7 @@ fn is_below(name: &str, domain: &str) -> bool {
     name.strip_suffix(domain).is_some_and(|front| front.ends_with('.'))
 }
 
-fn is_within(ip: IpAddr, network: IpAddr, bits: u8) -> bool {
+pub(crate) fn is_within(ip: IpAddr, network: IpAddr, bits: u8) -> bool {
     let (ip, network, width) = match (ip, network) {
         (IpAddr::V4(ip), IpAddr::V4(network)) => {
             (u128::from(ip.to_bits()), u128::from(network.to_bits()), 32_u32)

@@ -1,7 +1,6 @@
-//! Names to addresses, by the system; where a peer's options say so, by turns.
+//! Names to addresses, by the system: those that are in reach, and by turns where a peer's options say so.
 
 use std::future::Future;
-use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,35 +10,47 @@ use std::task::{Context, Poll};
 use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
 use tower::Service;
 
+use crate::reach::Reach;
+
 /// Asks the system for the addresses of a name.
 #[derive(Clone, Debug)]
 pub(crate) struct Resolver {
     system: GaiResolver,
+    reach: Arc<Reach>,
     /// Counts connections, where each is to begin with another address.
     turns: Option<Arc<AtomicUsize>>,
 }
 
 impl Resolver {
     /// Addresses come in the system's order, or by turns.
-    pub(crate) fn new(by_turns: bool) -> Self {
-        Self { system: GaiResolver::new(), turns: by_turns.then(Arc::default) }
+    pub(crate) fn new(reach: Arc<Reach>, by_turns: bool) -> Self {
+        Self { system: GaiResolver::new(), reach, turns: by_turns.then(Arc::default) }
+    }
+
+    /// All addresses, in the system's order.
+    pub(crate) fn standard() -> Self {
+        Self::new(Arc::default(), false)
     }
 }
 
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
 impl Service<Name> for Resolver {
     type Response = std::vec::IntoIter<SocketAddr>;
-    type Error = io::Error;
-    type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.system.poll_ready(cx)
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.system.poll_ready(cx).map_err(BoxError::from)
     }
 
     fn call(&mut self, name: Name) -> Self::Future {
+        let host = name.as_str().to_owned();
         let asked = self.system.call(name);
+        let reach = Arc::clone(&self.reach);
         let turn = self.turns.as_ref().map(|turns| turns.fetch_add(1, Ordering::Relaxed));
         Box::pin(async move {
-            let found: Vec<SocketAddr> = asked.await?.collect();
+            let found = reach.within(&host, asked.await?.collect())?;
             Ok(turn.map_or(found.clone(), |turn| at_turn(found, turn)).into_iter())
         })
     }
@@ -78,10 +89,19 @@ mod tests {
     #[tokio::test]
     async fn the_system_is_asked() {
         for by_turns in [false, true] {
-            let mut resolver = Resolver::new(by_turns);
+            let mut resolver = Resolver::new(Arc::default(), by_turns);
             let name: Name = "localhost".parse().expect("a name");
             let found = resolver.call(name).await.expect("every system knows it");
             assert!(found.into_iter().any(|addr| addr.ip().is_loopback()), "{by_turns}");
         }
+    }
+
+    #[tokio::test]
+    async fn addresses_out_of_reach_are_not_given() {
+        let reach = Arc::new(Reach::only(["10.0.0.0/8"]).expect("a network"));
+        let mut resolver = Resolver::new(reach, false);
+        let name: Name = "localhost".parse().expect("a name");
+        let refused = resolver.call(name).await.expect_err("it is not in that network");
+        assert!(refused.to_string().contains("not among the addresses"), "{refused}");
     }
 }

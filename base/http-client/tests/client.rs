@@ -14,7 +14,7 @@ use swell_env::{Clock as _, SystemClock};
 use swell_http::pki::{Authority, ClientAuth, server_config};
 use swell_http::{HttpMetrics, Server, bind};
 use swell_http_client::{
-    Auth, ClientOptions, ExtraHeader, HttpClient, HttpRequest, OAuth2, Pem, Proxy, Secret,
+    Auth, ClientOptions, ExtraHeader, HttpClient, HttpRequest, OAuth2, Pem, Proxy, Reach, Secret,
     TlsOptions, TlsVersion, read_body, without_user,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -363,4 +363,39 @@ async fn what_cannot_be_done_is_told_at_once() {
     let big = serve(Router::new().fallback(|| async { "x".repeat(70_000) })).await;
     let error = get(ClientOptions::default(), &format!("http://{big}/")).await.expect_err("big");
     assert!(error.contains("more than 65536 bytes"), "{error}");
+}
+
+#[tokio::test]
+async fn only_allowed_addresses_are_connected_to_wherever_a_redirect_or_a_name_leads() {
+    // Another address of this host, which is not allowed.
+    let listener = TcpListener::bind("127.0.0.2:0").await.expect("loopback has many addresses");
+    let forbidden = listener.local_addr().expect("bound");
+    let reached = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&reached);
+    tokio::spawn(async move {
+        while listener.accept().await.is_ok() {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    let redirect = move || async move {
+        (StatusCode::FOUND, [(header::LOCATION, format!("http://{forbidden}/there"))])
+    };
+    let hello = Router::new().route("/hello", axum::routing::get(|| async { "hello" }));
+    let first = serve(hello.fallback(redirect)).await;
+    let only = |networks: &[&str]| ClientOptions {
+        reach: Reach::only(networks.iter().copied()).expect("networks"),
+        ..ClientOptions::default()
+    };
+    let narrow = || only(&["127.0.0.1", "10.0.0.0/8"]);
+    assert_eq!(get(narrow(), &format!("http://{first}/hello")).await.as_deref(), Ok("hello"));
+    for url in [format!("http://{first}/"), format!("http://{forbidden}/")] {
+        let error = get(narrow(), &url).await.expect_err("out of reach");
+        assert!(error.contains("127.0.0.2, which is not among the addresses"), "{error}");
+    }
+    // A name counts for what it resolves to.
+    let by_name = format!("http://localhost:{}/hello", first.port());
+    assert_eq!(get(narrow(), &by_name).await.as_deref(), Ok("hello"));
+    let error = get(only(&["10.0.0.0/8"]), &by_name).await.expect_err("out of reach");
+    assert!(error.contains("localhost is ") && error.contains("not among"), "{error}");
+    assert_eq!(reached.load(Ordering::Relaxed), 0, "nobody was connected to");
 }

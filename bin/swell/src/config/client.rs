@@ -41,6 +41,7 @@ pub(super) fn options(
             .collect(),
         follow_redirects: raw.follow_redirects.unwrap_or(standard.follow_redirects),
         http2: raw.http2.unwrap_or(standard.http2),
+        reach: standard.reach,
         round_robin_dns: standard.round_robin_dns,
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use swell_http_client::{ClientOptions, Reach};
 use swell_model::DurationMs;
 use swell_relabel::{Action, Rule, RuleSpec};
 use swell_scrape::{
@@ -12,7 +13,7 @@ use super::client::{self, ClientContext};
 use super::discoveries::{discoveries, static_groups};
 use super::environment::Environment;
 use super::faults::Faults;
-use super::raw::RawGlobal;
+use super::raw::{RawGlobal, RawScrapeLimits};
 use super::raw_scrape::{RawRelabel, RawScrapeConfig};
 use super::set;
 
@@ -27,6 +28,24 @@ pub(super) struct JobDefaults<'a> {
     pub(super) global_folder: &'a Path,
     /// Where proxies and the cluster of this process may be named.
     pub(super) environment: &'a dyn Environment,
+    /// Addresses that targets may have.
+    pub(super) reach: &'a Reach,
+}
+
+/// Addresses that targets may have, as `swell.scrape` says; all, unless it does.
+pub(super) fn reach(raw: &RawScrapeLimits, all: &mut Vec<String>) -> Reach {
+    let Some(networks) = &raw.allowed_addresses else { return Reach::default() };
+    let mut faults = Faults { place: "swell.scrape.allowed_addresses".to_owned(), all };
+    if networks.is_empty() {
+        faults.push("an empty list would leave no target in reach");
+    }
+    match Reach::only(networks.iter().map(String::as_str)) {
+        Ok(reach) => reach,
+        Err(fault) => {
+            faults.push(fault.to_string());
+            Reach::default()
+        }
+    }
 }
 
 /// The job that a raw one describes; faults go to `all`.
@@ -69,7 +88,10 @@ pub(super) fn job(
             .as_deref()
             .and_then(|name| protocol("fallback_scrape_protocol", name, &mut faults)),
         limits: limits(raw, defaults.global, &mut faults),
-        client: client::options(raw.client(), context, &mut faults),
+        client: ClientOptions {
+            reach: defaults.reach.clone(),
+            ..client::options(raw.client(), context, &mut faults)
+        },
         compression: raw.enable_compression.unwrap_or(standard.compression),
         track_timestamps_staleness: raw
             .track_timestamps_staleness

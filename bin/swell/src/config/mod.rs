@@ -254,6 +254,7 @@ impl Config {
             files.iter().flat_map(|it| it.jobs.iter().map(|job| (it.folder.as_path(), job)));
         let raw_jobs: Vec<(&Path, &RawScrapeConfig)> = own_jobs.chain(further).collect();
         check_job_names(&raw_jobs, &mut faults);
+        let reach = jobs::reach(&raw.swell.scrape, &mut faults);
         let defaults = |job_folder| JobDefaults {
             global: &raw.global,
             interval: scrape_interval,
@@ -261,6 +262,7 @@ impl Config {
             folder: job_folder,
             global_folder: folder,
             environment: &environment,
+            reach: &reach,
         };
         let jobs = raw_jobs.iter();
         let jobs = jobs.map(|(at, job)| jobs::job(job, &defaults(at), &mut faults)).collect();

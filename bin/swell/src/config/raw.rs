@@ -154,6 +154,7 @@ pub(crate) struct RawSwell {
     pub(crate) retention: RawRetentionRules,
     pub(crate) downsample: Vec<RawTier>,
     pub(crate) background: RawBackground,
+    pub(crate) scrape: RawScrapeLimits,
     pub(crate) limits: RawLimits,
     pub(crate) query: RawQuery,
     pub(crate) features: Vec<String>,
@@ -229,6 +230,13 @@ impl<'de> Deserialize<'de> for RawRetentionRules {
 pub(crate) struct RawBackground {
     pub(crate) cpu_percent: Option<u32>,
     pub(crate) bytes_per_second: Option<Size>,
+}
+
+/// `swell.scrape:`
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RawScrapeLimits {
+    pub(crate) allowed_addresses: Option<Vec<String>>,
 }
 
 /// `swell.limits:`

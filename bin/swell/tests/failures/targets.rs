@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::harness::{Folder, Server, wait_for};
+use crate::harness::{Folder, Server, has, run, wait_for};
 
 const SLOW_COUNT: usize = 1000;
 const GOOD_COUNT: usize = 5;
@@ -141,4 +141,41 @@ fn a_thousand_targets_that_give_a_byte_at_a_time_delay_no_other() {
     assert!((1.9..3.0).contains(&ended), "a slow scrape took {ended} s of 2");
     assert_eq!(seen("count(up{job=\"slow\"} == 0)"), 1000.0, "none of them is up");
     assert_eq!(server.stop(), 0);
+}
+
+#[test]
+fn targets_out_of_reach_are_named_with_their_address() {
+    let good = Answering::at_once();
+    let port = good.address.port();
+    let folder = Folder::new();
+    let config = |allowed: &str| {
+        format!(
+            "swell: {{self_metrics: false, scrape: {{allowed_addresses: [{allowed}]}}}}\nscrape_configs:\n- job_name: good\n  scrape_interval: 1s\n  static_configs:\n  - {{targets: ['{}', 'localhost:{port}', '127.0.0.2:{port}', '[::1]:{port}']}}\n",
+            good.address
+        )
+    };
+    let file = folder.file("swell.yaml", &config("127.0.0.1/32"));
+    let server = Server::start(&folder.join("data"), &["--config", &file]);
+    let targets = wait_for("a scrape of each target", || {
+        let targets = server.data("/api/v1/targets?state=active")["activeTargets"].clone();
+        let targets = targets.as_array()?.clone();
+        (targets.len() == 4 && targets.iter().all(|it| it["health"] != "unknown"))
+            .then_some(targets)
+    });
+    for target in &targets {
+        let (instance, error) = (target["labels"]["instance"].to_string(), &target["lastError"]);
+        if instance.contains("127.0.0.2") || instance.contains("[::1]") {
+            has(error.as_str().expect("told"), &["not among the addresses that may be connected"]);
+        } else {
+            assert_eq!((&target["health"], error), (&"up".into(), &"".into()), "{target}");
+        }
+    }
+    assert_eq!(server.stop(), 0);
+    // A list that is none, or leaves nobody, is told.
+    for (allowed, fault) in [("10.0.0.0/40", "neither an address nor a network"), ("", "empty")] {
+        let file = folder.file("wrong.yaml", &config(allowed));
+        let (code, _, stderr) = run(&["check", "config", &file]);
+        assert_eq!(code, 1, "{stderr}");
+        has(&stderr, &["swell.scrape.allowed_addresses", fault]);
+    }
 }
