@@ -1,4 +1,4 @@
-//! GET requests to the HTTP API.
+//! Requests to the HTTP API.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -8,6 +8,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use http::Method;
 use http_body_util::{BodyExt as _, Empty};
 use hyper_rustls::ConfigBuilderExt as _;
 use hyper_util::client::legacy::Client;
@@ -30,7 +31,19 @@ pub(crate) async fn get(
     path: &str,
     params: &[(&str, &str)],
 ) -> Result<Value, CliError> {
-    let mut answer = send(http, path, params).await?;
+    json(send(http, Method::GET, path, params).await?, path).await
+}
+
+/// As [`get`], for what changes something.
+pub(crate) async fn post(
+    http: &HttpArgs,
+    path: &str,
+    params: &[(&str, &str)],
+) -> Result<Value, CliError> {
+    json(send(http, Method::POST, path, params).await?, path).await
+}
+
+async fn json(mut answer: Answer, path: &str) -> Result<Value, CliError> {
     let body = answer.rest(DEADLINE).await?;
     match serde_json::from_slice(&body) {
         Ok(value) if answer.status.is_success() => Ok(value),
@@ -45,7 +58,7 @@ pub(crate) async fn stream(
     params: &[(&str, &str)],
     take: &mut dyn FnMut(&[u8]) -> Result<(), CliError>,
 ) -> Result<(), CliError> {
-    let mut answer = send(http, path, params).await?;
+    let mut answer = send(http, Method::GET, path, params).await?;
     if !answer.status.is_success() {
         let body = answer.rest(DEADLINE).await?;
         return Err(refused(path, answer.status, &body));
@@ -110,7 +123,12 @@ impl Answer {
 }
 
 /// Sends a request and waits for the head of its answer.
-async fn send(http: &HttpArgs, path: &str, params: &[(&str, &str)]) -> Result<Answer, CliError> {
+async fn send(
+    http: &HttpArgs,
+    method: Method,
+    path: &str,
+    params: &[(&str, &str)],
+) -> Result<Answer, CliError> {
     // Errors do not show the address as given: it may hold a password.
     let wrong = |what: String| CliError::Usage(format!("--server: {what}"));
     let mut server = url::Url::parse(&http.server).map_err(|error| wrong(error.to_string()))?;
@@ -125,7 +143,7 @@ async fn send(http: &HttpArgs, path: &str, params: &[(&str, &str)]) -> Result<An
         let separator = if idx == 0 { '?' } else { '&' };
         write!(url, "{separator}{name}={}", escape(value)).expect("writing to a string");
     }
-    let mut request = http::Request::get(url);
+    let mut request = http::Request::builder().method(method).uri(url);
     if let Some(authorization) = authorization {
         request = request.header(http::header::AUTHORIZATION, authorization);
     }

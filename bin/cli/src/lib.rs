@@ -16,11 +16,13 @@ mod logs;
 mod output;
 mod plot;
 mod query;
+mod snapshot;
 mod top;
 mod write;
 
 pub use args::ClientVerb;
 pub use error::{CliError, ExitStatus};
+pub use snapshot::snapshot;
 
 use output::Output;
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -57,6 +57,11 @@ pub(crate) fn tool_settings() -> swell_engine::Config {
     }
 }
 
+/// The folder of a data directory's snapshots.
+pub(crate) fn snapshots(data_dir: &Path) -> PathBuf {
+    data_dir.join(FOLDER).join("snapshots")
+}
+
 pub(crate) fn open(data_dir: &Path, settings: swell_engine::Config) -> anyhow::Result<Db> {
     let path = data_dir.join(FOLDER);
     anyhow::ensure!(
@@ -67,13 +72,13 @@ pub(crate) fn open(data_dir: &Path, settings: swell_engine::Config) -> anyhow::R
     open_storage(&path, settings)
 }
 
-fn open_storage(path: &Path, settings: swell_engine::Config) -> anyhow::Result<Db> {
+pub(crate) fn open_storage(path: &Path, settings: swell_engine::Config) -> anyhow::Result<Db> {
     let dir = FsDir::open(path).with_context(|| format!("open {}", path.display()))?;
     let db = Db::open(Arc::new(dir), settings, Arc::new(SystemClock::new()), &Registry::new());
     let is_held = matches!(&db, Err(OpenError::Lock { source: LockError::Held { .. }, .. }));
     db.with_context(|| {
         let way_out = match is_held {
-            true => ": these tools work on files that no server uses; of a running one take a snapshot (POST /api/v1/admin/tsdb/snapshot), read /api/swell/v1/arrow, or send to /api/v1/write",
+            true => ": these tools work on files that no server uses; of a running one export with --server, take a snapshot (POST /api/v1/admin/tsdb/snapshot), read /api/swell/v1/arrow, or send to /api/v1/write",
             false => "",
         };
         format!("open the storage in {}{way_out}", path.display())
@@ -308,7 +313,7 @@ fn compact(args: &TsdbCompactArgs) -> anyhow::Result<bool> {
 fn snapshot(args: &TsdbSnapshotArgs) -> anyhow::Result<bool> {
     let db = open(&args.common.data_dir, tool_settings())?;
     let report = db.snapshot(&args.name, !args.skip_head).context("make the snapshot")?;
-    let path = args.common.data_dir.join(FOLDER).join("snapshots").join(&args.name);
+    let path = snapshots(&args.common.data_dir).join(&args.name);
     print_copy(args.common.output, &path, &report, None)?;
     db.close().context("close the storage")?;
     Ok(true)

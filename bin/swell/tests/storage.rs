@@ -9,7 +9,7 @@ mod harness;
 use std::fs;
 use std::path::Path;
 
-use harness::{Server, run, wait_for};
+use harness::{Server, push, run, wait_for};
 
 /// A data directory in which a server has stored something.
 fn filled(data: &Path) {
@@ -100,6 +100,42 @@ fn tools_on_files_that_a_server_uses_are_refused_with_the_way_out() {
     }
     assert!(!Path::new(&out).exists(), "nothing was made");
     assert_eq!(server.get("/-/ready").0, 200, "the server does not mind");
+    assert_eq!(server.stop(), 0);
+}
+
+#[test]
+fn what_a_running_server_has_is_exported_by_way_of_a_snapshot() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let (data, out) = (path("data"), path("out.txt"));
+    let export = |server: &Server, data: &str| {
+        let address = format!("http://{}", server.http);
+        let args = ["--server", &address, "--format", "openmetrics", "--match", "pushed"];
+        run(&[&["tsdb", "export", "--data-dir", data, "-o", &out][..], &args].concat())
+    };
+    let server = Server::start(Path::new(&data), &["--enable-admin-api"]);
+    let now_ms = server.query("timestamp(vector(1))*1000")[0]["value"][1].clone();
+    let now_ms: f64 = now_ms.as_str().expect("a number").parse().expect("a number");
+    let first_ms: i64 = format!("{now_ms:.0}").parse().expect("whole");
+    for nr in 0..7 {
+        assert_eq!(push(server.http, first_ms + nr, 20).status, 204);
+    }
+    let (code, stdout, stderr) = export(&server, &data);
+    assert_eq!(code, 0, "{stderr}");
+    assert!(stdout.contains("140 samples"), "{stdout}");
+    let text = fs::read_to_string(&out).expect("written");
+    assert_eq!(text.lines().filter(|line| line.starts_with("pushed")).count(), 140);
+    let left = fs::read_dir(Path::new(&data).join("tsdb/snapshots")).expect("a folder").count();
+    assert_eq!(left, 0, "the snapshot was for the export alone");
+    assert_eq!(server.get("/-/healthy").0, 200);
+    let (code, _, stderr) = export(&server, &path("other"));
+    assert_eq!(code, 1);
+    assert!(stderr.contains("names the directory of that server"), "{stderr}");
+    assert_eq!(server.stop(), 0);
+    let server = Server::start(Path::new(&data), &[]);
+    let (code, _, stderr) = export(&server, &data);
+    assert_eq!(code, 1);
+    assert!(stderr.contains("admin APIs disabled"), "{stderr}");
     assert_eq!(server.stop(), 0);
 }
 

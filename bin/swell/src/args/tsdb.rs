@@ -88,6 +88,13 @@ pub(crate) struct TsdbExportArgs {
     /// Folder (parquet) or file (arrow, openmetrics; - for standard output) to write
     #[arg(short = 'o', long = "out", value_name = "PATH")]
     pub(crate) out: PathBuf,
+    /// Server that uses the data directory: a snapshot of it is exported. It runs on this machine, with
+    /// --enable-admin-api
+    #[arg(long, value_name = "URL")]
+    pub(crate) server: Option<String>,
+    /// With --server: authorities to trust over https, as PEM; those of the system unless given
+    #[arg(long, value_name = "FILE", requires = "server")]
+    pub(crate) ca_file: Option<PathBuf>,
 }
 
 /// Arguments of `tsdb import`.

@@ -17,30 +17,37 @@ use swell_model::{Matcher, TimeRange, TimestampMs};
 
 use super::openmetrics::{self, Written};
 use super::progress::Progress;
+use super::source::Source;
 use super::{DAY, parts};
 use crate::args::{ExportFormat, OutputForm, TsdbExportArgs};
-use crate::tsdb_tools::{open, tool_settings};
 
 /// Writes what was asked for; `true` when there was something.
 pub(crate) fn export(args: &TsdbExportArgs) -> anyhow::Result<bool> {
     let selectors = selectors(&args.selectors)?;
-    let db = open(&args.common.data_dir, tool_settings())?;
+    let (server, ca_file) = (args.server.as_deref(), args.ca_file.as_deref());
+    let source = Source::open(&args.common.data_dir, server, ca_file)?;
+    let done = write(args, &source.db, &selectors);
+    let closed = source.close();
+    let done = done?;
+    closed?;
+    tell(args, &done)?;
+    Ok(done.sample_count > 0)
+}
+
+fn write(args: &TsdbExportArgs, db: &Db, selectors: &[Vec<Matcher>]) -> anyhow::Result<Written> {
     let all =
         db.range().unwrap_or(TimeRange { start_incl: TimestampMs(0), end_incl: TimestampMs(-1) });
     let range = TimeRange {
         start_incl: args.from.map_or(all.start_incl, |from| from.max(all.start_incl)),
         end_incl: args.to.map_or(all.end_incl, |to| to.min(all.end_incl)),
     };
-    let done = match args.format {
-        ExportFormat::Parquet => parquet(&db, &selectors, range, &args.out)?,
-        ExportFormat::Arrow => file(&args.out, |out, _| arrow(&db, &selectors, range, out))?,
-        ExportFormat::Openmetrics => file(&args.out, |out, progress| {
-            openmetrics::write(&db, &selectors, range, out, progress)
-        })?,
-    };
-    db.close().context("close the storage")?;
-    tell(args, &done)?;
-    Ok(done.sample_count > 0)
+    match args.format {
+        ExportFormat::Parquet => parquet(db, selectors, range, &args.out),
+        ExportFormat::Arrow => file(&args.out, |out, _| arrow(db, selectors, range, out)),
+        ExportFormat::Openmetrics => {
+            file(&args.out, |out, progress| openmetrics::write(db, selectors, range, out, progress))
+        }
+    }
 }
 
 fn selectors(texts: &[String]) -> anyhow::Result<Vec<Vec<Matcher>>> {

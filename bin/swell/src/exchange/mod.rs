@@ -1,9 +1,10 @@
-//! `swell tsdb export` and `import`: samples between a data directory that no server uses and files.
+//! `swell tsdb export` and `import`: samples between a data directory and files. An import is for one that no server uses.
 
 mod export;
 mod import;
 mod openmetrics;
 mod progress;
+mod source;
 
 use swell_model::{DurationMs, TimeRange, TimestampMs};
 
