@@ -1,8 +1,9 @@
 //! What a sample costs from the request until it is compact, without sockets and by phase:
-//! `cargo run --release -p swell-bench-micro --example ingest -- SERIES ROWS STEP_S`.
+//! `cargo run --release -p swell-bench-micro --example ingest -- SERIES ROWS STEP_S [beside]`.
 //!
 //! Requests of remote write go through the route into an engine on disk, upkeep looks after every [`UPKEEP_SAMPLES`], and for
-//! a checkpoint after every [`LOOK_SAMPLES`]; what a kill right behind the last request costs the next start is measured; then
+//! a checkpoint after every [`LOOK_SAMPLES`], or, with `beside`, each second on a thread of its own as in a server, so that
+//! series come while it is written; what a kill right behind the last request costs the next start is measured; then
 //! a sample of now closes all windows, the database is closed, and a second one flushes and merges until nothing is left,
 //! as `swell tsdb compact` does behind `benches/compare`. CPU is that of the process, without making the requests.
 
@@ -11,6 +12,9 @@ mod requests;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 use requests::{Requests, send};
 use swell_bench_gen::{Cluster, Scale};
@@ -29,14 +33,15 @@ const TWO_HOURS_MS: i64 = 7_200_000;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
-    let numbers: Vec<usize> =
-        std::env::args().skip(1).map(|arg| arg.parse()).collect::<Result<_, _>>()?;
+    let mut args: Vec<String> = std::env::args().skip(1).collect();
+    let is_beside = args.pop_if(|last| last == "beside").is_some();
+    let numbers: Vec<usize> = args.iter().map(|arg| arg.parse()).collect::<Result<_, _>>()?;
     let [series_count, row_count, step_s] = numbers[..] else {
-        anyhow::bail!("usage: ingest SERIES ROWS STEP_S");
+        anyhow::bail!("usage: ingest SERIES ROWS STEP_S [beside]");
     };
     let folder = tempfile::tempdir()?;
     let mut phases = Phases { began_s: cpu_s(), samples: 0 };
-    push(folder.path(), (series_count, row_count, step_s), &mut phases).await?;
+    push(folder.path(), (series_count, row_count, step_s), is_beside, &mut phases).await?;
     let db = open(folder.path(), Config { background: None, ..Config::standard() })?;
     phases.end("open again");
     let mut merges = 0;
@@ -71,6 +76,7 @@ fn open(dir: &Path, config: Config) -> anyhow::Result<Db> {
 async fn push(
     folder: &Path,
     (series_count, row_count, step_s): (usize, usize, usize),
+    is_beside: bool,
     phases: &mut Phases,
 ) -> anyhow::Result<()> {
     let clock = Arc::new(SystemClock::new());
@@ -97,6 +103,7 @@ async fn push(
     let router = write_router(receiver);
     let (mut first_s, mut others_s, mut upkeep_s) = (0.0, 0.0, 0.0);
     let (mut kept_up_at, mut looked_at) = (0, 0);
+    let looks = is_beside.then(|| Looks::start(Arc::clone(&db)));
     for row in 0..row_count {
         let (bodies, samples) = requests.next_row()?;
         phases.samples += samples;
@@ -107,13 +114,14 @@ async fn push(
         if phases.samples - kept_up_at >= UPKEEP_SAMPLES {
             kept_up_at = phases.samples;
             db.maintain(TimestampMs(0))?;
-        } else if phases.samples - looked_at >= LOOK_SAMPLES {
+        } else if !is_beside && phases.samples - looked_at >= LOOK_SAMPLES {
             looked_at = phases.samples;
             db.checkpoint_if_due()?;
         }
         upkeep_s += cpu_s() - pushed;
     }
     drop(requests);
+    looks.map_or(Ok(()), Looks::end)?;
     start_after_a_kill(folder, phases)?;
     let before = cpu_s();
     db.maintain(TimestampMs(0))?;
@@ -136,6 +144,31 @@ async fn push(
     Ok(())
 }
 
+/// Looks each second whether a checkpoint is due, at the pace of background work.
+struct Looks {
+    end: Sender<()>,
+    thread: JoinHandle<anyhow::Result<()>>,
+}
+
+impl Looks {
+    fn start(db: Arc<Db>) -> Self {
+        let (end, ended) = channel();
+        let look = move || {
+            while ended.recv_timeout(Duration::from_secs(1)) == Err(RecvTimeoutError::Timeout) {
+                db.checkpoint_if_due()?;
+            }
+            Ok(())
+        };
+        Self { end, thread: std::thread::spawn(look) }
+    }
+
+    /// Waits for the checkpoint that is being written.
+    fn end(self) -> anyhow::Result<()> {
+        drop(self.end);
+        self.thread.join().map_err(|_| anyhow::anyhow!("the thread for checkpoints panicked"))?
+    }
+}
+
 /// What a start costs if the process were killed now.
 fn start_after_a_kill(folder: &Path, phases: &mut Phases) -> anyhow::Result<()> {
     let copy = tempfile::tempdir()?;
@@ -145,6 +178,13 @@ fn start_after_a_kill(folder: &Path, phases: &mut Phases) -> anyhow::Result<()> 
     let wal = db.status().wal;
     let from = if wal.began_at_checkpoint { "a checkpoint" } else { "the start of the log" };
     phases.end(&format!("start from {from}, {} records", wal.replayed_record_count));
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with("labels-") || name.starts_with("checkpoint") {
+            println!("{name}: {} bytes", entry.metadata()?.len());
+        }
+    }
     Ok(())
 }
 

@@ -131,7 +131,15 @@ impl Replay {
         inner.state.write().head = head;
         *inner.exemplars.write() = exemplars;
         *inner.metadata.write() = described;
-        *inner.saved.lock() = Saved::found(from.file_bytes, from.labels_bytes);
+        let labels_bytes = from.labels.map_or(0, |named| named.bytes);
+        *inner.saved.lock() = Saved::found(from.file_bytes, labels_bytes);
+        // Those of a checkpoint that is of no use are left to look at, until the next one.
+        if (from.is_used || from.file_bytes.is_none())
+            && let Err(left) =
+                checkpoint::remove_unnamed(&*inner.dir, from.labels.map(|named| named.nr))
+        {
+            tracing::warn!(error = %left, "files of labels stay until a later checkpoint");
+        }
         let outcome = Outcome {
             damage,
             record_count: replayed.record_count,
@@ -199,9 +207,8 @@ impl Opening<'_> {
             segments.iter().any(|entry| Some(&*entry.name) == file_name)
         };
         if let Some(loaded) = loaded {
-            let Loaded { head, labels_bytes, resume, damage: known, exemplars, descriptions } =
-                loaded;
-            from.labels_bytes = labels_bytes;
+            let Loaded { head, labels, resume, damage: known, exemplars, descriptions } = loaded;
+            from.labels = labels;
             let segment = wal::segment_name(resume.segment_nr);
             let has_records = resume.offset > wal::SEGMENT_HEADER_LEN as u64;
             // One that had none yet need not have been made, unless there are later ones.
@@ -274,8 +281,8 @@ impl Opening<'_> {
 pub(crate) struct Beginning {
     /// Bytes of the checkpoint that is there.
     pub(crate) file_bytes: Option<u64>,
-    /// Bytes of the file with its labels.
-    pub(crate) labels_bytes: u64,
+    /// The file with its labels.
+    pub(crate) labels: Option<checkpoint::Named>,
     pub(crate) is_used: bool,
     pub(crate) resume: Option<Resume>,
     /// Why it is not used.

@@ -115,19 +115,19 @@ impl MemoryIndex {
     /// After 2^32 series.
     pub fn find_or_insert_pairs(&mut self, numbers: &[u32]) -> u32 {
         let hash = hash_of(numbers, &self.pair_hashes);
+        if let Some(known) = self.find_numbers(hash, numbers) {
+            return known;
+        }
+        let idx = self.next_idx();
+        self.fill_numbers(idx, numbers, hash);
+        idx
+    }
+
+    fn find_numbers(&self, hash: u64, numbers: &[u32]) -> Option<u32> {
         let is_same = |idx: &u32| {
             self.series[*idx as usize].is_some_and(|list| self.lists.get(list) == numbers)
         };
-        if let Some(known) = self.by_labels.find(hash, is_same) {
-            return *known;
-        }
-        let idx = self.next_idx();
-        for number in numbers {
-            self.pairs[*number as usize].series.insert(idx);
-        }
-        self.series[idx as usize] = Some(self.lists.add(numbers));
-        self.enter(idx, hash);
-        idx
+        self.by_labels.find(hash, is_same).copied()
     }
 
     /// An index for a new series.
@@ -146,13 +146,18 @@ impl MemoryIndex {
 
     /// Makes a series of labels that no other has, at an index that is not in use.
     fn fill(&mut self, idx: u32, labels: &Labels, hashes: &[u64], hash: u64) {
-        let mut numbers = Vec::with_capacity(labels.len());
-        for ((name, value), hash) in labels.iter().zip(hashes) {
-            let number = self.number_of(name, value, *hash);
-            self.pairs[number as usize].series.insert(idx);
-            numbers.push(number);
+        let pairs = labels.iter().zip(hashes);
+        let numbers: Vec<u32> =
+            pairs.map(|((name, value), hash)| self.number_of(name, value, *hash)).collect();
+        self.fill_numbers(idx, &numbers, hash);
+    }
+
+    /// The same, of pairs by their numbers.
+    fn fill_numbers(&mut self, idx: u32, numbers: &[u32], hash: u64) {
+        for number in numbers {
+            self.pairs[*number as usize].series.insert(idx);
         }
-        self.series[idx as usize] = Some(self.lists.add(&numbers));
+        self.series[idx as usize] = Some(self.lists.add(numbers));
         self.enter(idx, hash);
     }
 

@@ -10,14 +10,14 @@ use swell_index::{Mark, MemoryIndex, TableReader};
 use super::file::{Fault, FrameWriter, Frames, Image, Kind, LABELS, Seal, remove};
 use super::read::ReadCheckpointError;
 use crate::db::Inner;
-use crate::head::Head;
+use crate::head::{DefinedPairs, Head};
 use crate::pace::Pacer;
 use crate::wal::{DefinedSeries, Definitions};
 
 /// What the names of these files begin with; a number follows.
 const PREFIX: &str = "labels-";
 /// The file is written anew once as many series came since as this part of it, and at least [`SINCE_MIN`]: what came
-/// since is read ten times as slowly, and written with each checkpoint.
+/// since is read more slowly, and written with each checkpoint.
 const SINCE_PART: usize = 16;
 const SINCE_MIN: usize = 1000;
 /// Series in a frame of those that came since.
@@ -46,10 +46,28 @@ fn numbers(dir: &dyn Dir) -> io::Result<Vec<u64>> {
 
 /// Removes all such files but that one; gives whether there were others.
 pub(super) fn remove_others(dir: &dyn Dir, than: Option<LabelsFile>) -> io::Result<bool> {
-    let others: Vec<u64> =
-        numbers(dir)?.into_iter().filter(|nr| than.is_none_or(|file| file.nr != *nr)).collect();
+    remove_all_but(dir, than.map(|file| file.nr))
+}
+
+fn remove_all_but(dir: &dyn Dir, kept: Option<u64>) -> io::Result<bool> {
+    let others = others(dir, kept)?;
     others.iter().try_for_each(|nr| remove(dir, &name_of(*nr)))?;
     Ok(!others.is_empty())
+}
+
+fn others(dir: &dyn Dir, kept: Option<u64>) -> io::Result<Vec<u64>> {
+    Ok(numbers(dir)?.into_iter().filter(|nr| Some(*nr) != kept).collect())
+}
+
+/// At a start that uses the checkpoint on disk, or found none: removes the files that it does not name, which were being
+/// written, or were to be removed, when the process ended. `named` is that of the checkpoint.
+pub(crate) fn remove_unnamed(dir: &dyn Dir, named: Option<u64>) -> io::Result<()> {
+    if others(dir, named)?.is_empty() {
+        return Ok(());
+    }
+    // After a power cut the checkpoint must still be the one that is there now, not one before it that names another.
+    dir.sync_dir("")?;
+    remove_all_but(dir, named).map(drop)
 }
 
 /// Removes a file that no checkpoint names.
@@ -94,17 +112,37 @@ impl Inner {
     pub(super) fn labels_file(
         &self,
         known: Option<LabelsFile>,
-        pacer: Option<&mut Pacer>,
+        mut pacer: Option<&mut Pacer>,
     ) -> io::Result<(LabelsFile, bool)> {
         if let Some(known) = known
             && known.serves(&self.state.read().head.index)
         {
             return Ok((known, false));
         }
+        let first = self.new_labels_file(pacer.as_deref_mut())?;
+        if first.serves(&self.state.read().head.index) {
+            return Ok((first, true));
+        }
+        // Many series came while it was written. Once more is enough: then most are there, or it would never end.
+        match self.new_labels_file(pacer) {
+            Ok(second) => {
+                if let Err(left) = discard(&*self.dir, first) {
+                    tracing::warn!(error = %left, "a file of labels stays until the next checkpoint");
+                }
+                Ok((second, true))
+            }
+            Err(error) => {
+                tracing::warn!(%error, "labels were not written once more: the next start takes longer");
+                Ok((first, true))
+            }
+        }
+    }
+
+    fn new_labels_file(&self, pacer: Option<&mut Pacer>) -> io::Result<LabelsFile> {
         let nr = numbers(&*self.dir)?.into_iter().max().unwrap_or(0) + 1;
         let name = name_of(nr);
         match self.write_labels(&name, pacer) {
-            Ok((mark, seal)) => Ok((LabelsFile { nr, mark, seal }, true)),
+            Ok((mark, seal)) => Ok(LabelsFile { nr, mark, seal }),
             Err(error) => {
                 if let Err(left) = remove(&*self.dir, &name) {
                     tracing::warn!(error = %left, "an unfinished file of labels stays");
@@ -128,11 +166,18 @@ impl Inner {
     }
 }
 
-/// Reads the file that a checkpoint names; gives its bytes as well.
+/// What a checkpoint says of the file with its labels.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Named {
+    pub(crate) nr: u64,
+    pub(crate) bytes: u64,
+}
+
+/// Reads the file that a checkpoint names.
 pub(super) fn read(
     content: &mut Cursor<'_>,
     dir: &dyn Dir,
-) -> Result<(MemoryIndex, u64), ReadCheckpointError> {
+) -> Result<(MemoryIndex, Named), ReadCheckpointError> {
     let (nr, seal) =
         read_name(content).map_err(|fault| ReadCheckpointError::damaged(0, fault.what))?;
     let name = name_of(nr);
@@ -151,7 +196,7 @@ pub(super) fn read(
         return Err(damaged("it is another file than the checkpoint names"));
     }
     let index = reader.finish().map_err(|error| damaged(error.what))?;
-    Ok((index, seal.bytes))
+    Ok((index, Named { nr, bytes: seal.bytes }))
 }
 
 fn read_name(content: &mut Cursor<'_>) -> Result<(u64, Seal), DecodeError> {
@@ -178,9 +223,15 @@ pub(super) fn read_since(
     if defined.len() != count {
         return Err("series and their numbers are not as many");
     }
-    let mut all = indices.into_iter().enumerate();
-    all.try_for_each(|(nr, idx)| index.put_back(idx, &defined.labels(nr)))
-        .map_err(|error| error.what)
+    let mut pairs = DefinedPairs::new(&defined);
+    for (nr, idx) in indices.into_iter().enumerate() {
+        let put = match pairs.numbers(nr, index) {
+            Some(numbers) => index.put_back_pairs(idx, numbers),
+            None => index.put_back(idx, &defined.labels(nr)),
+        };
+        put.map_err(|error| error.what)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

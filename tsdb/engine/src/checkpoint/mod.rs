@@ -8,7 +8,8 @@
 //! - one whose segment of the log is gone is not used.
 //!
 //! Labels change seldom, and are most of it for series with few samples: they stand in a file of their own that is
-//! written anew once enough series came since ([`labels`]). Checkpoints name that file, and add the series that came.
+//! written anew once enough series came since ([`labels`]). Checkpoints name that file, and add the series that came. Files
+//! that the checkpoint does not name go behind the next one, or at a start.
 
 mod file;
 mod labels;
@@ -18,6 +19,7 @@ mod write;
 use labels::LabelsFile;
 
 pub(crate) use file::{NAME, NAME_UNFINISHED};
+pub(crate) use labels::{Named, remove_unnamed};
 pub(crate) use read::{Loaded, ReadCheckpointError, read};
 
 /// What is known of the file on disk.

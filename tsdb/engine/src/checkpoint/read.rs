@@ -9,7 +9,7 @@ use swell_model::{Exemplar, Labels, MetricDescription, TimeRange, TimestampMs};
 use swell_telemetry::chain;
 
 use super::file::{CHECKPOINT, Fault, Frames, Kind, NAME};
-use super::labels;
+use super::labels::{self, Named};
 use crate::db::Db;
 use crate::head::{Head, HeadReader};
 use crate::status::Damage;
@@ -19,8 +19,8 @@ use crate::wal::{self, Resume};
 #[derive(Debug)]
 pub(crate) struct Loaded {
     pub(crate) head: Head,
-    /// Bytes of the file with the labels, 0 without one.
-    pub(crate) labels_bytes: u64,
+    /// The file with the labels; older checkpoints have none.
+    pub(crate) labels: Option<Named>,
     /// Where the log goes on.
     pub(crate) resume: Resume,
     /// Damage of the log met earlier.
@@ -97,15 +97,15 @@ pub(crate) fn read(dir: &dyn Dir) -> Result<Option<Loaded>, ReadCheckpointError>
     let mut reader = Reader {
         head: HeadReader::new(usize::try_from(frames.file_len()).unwrap_or(usize::MAX)),
         index: None,
-        labels_bytes: 0,
+        labels: None,
         log: None,
         exemplars: Vec::new(),
         descriptions: Vec::new(),
     };
     while let Some((kind, content)) = frames.next()? {
         if kind == Kind::Labels {
-            let (index, bytes) = labels::read(&mut Cursor::new(content), dir)?;
-            (reader.index, reader.labels_bytes) = (Some(index), bytes);
+            let (index, named) = labels::read(&mut Cursor::new(content), dir)?;
+            (reader.index, reader.labels) = (Some(index), Some(named));
             continue;
         }
         let taken = reader.take(kind, content);
@@ -119,7 +119,7 @@ struct Reader {
     head: HeadReader,
     /// Series from the file with the labels, until the head begins.
     index: Option<MemoryIndex>,
-    labels_bytes: u64,
+    labels: Option<Named>,
     log: Option<(Vec<Damage>, Resume)>,
     exemplars: Vec<(Labels, Exemplar)>,
     descriptions: Vec<MetricDescription>,
@@ -160,8 +160,8 @@ impl Reader {
         if !resume.is_whole() || !resume.known.iter().all(is_known) {
             return Err("the log's series are not those of the head");
         }
-        let Self { labels_bytes, exemplars, descriptions, .. } = self;
-        Ok(Loaded { head, labels_bytes, resume, damage, exemplars, descriptions })
+        let Self { labels, exemplars, descriptions, .. } = self;
+        Ok(Loaded { head, labels, resume, damage, exemplars, descriptions })
     }
 }
 

@@ -1,8 +1,11 @@
-//! Series as a log record defines them, into the head: pairs are looked up once a record, and no label set is built.
+//! Series as records of the log and checkpoints define them, into the index: pairs are looked up once a record, and no
+//! label set is built.
+
+use swell_index::MemoryIndex;
+use swell_model::SeriesRef;
 
 use super::Head;
 use crate::wal::DefinedSeries;
-use swell_model::SeriesRef;
 
 /// What is known of one record's texts.
 #[derive(Debug)]
@@ -35,26 +38,34 @@ impl<'d, 'p> DefinedPairs<'d, 'p> {
         }
         has_values
     }
+
+    /// Numbers of the pairs of a series in the index, given out now where they are new; `None` when its labels are not in
+    /// order, and have to be put there as a label set.
+    pub(crate) fn numbers(&mut self, nr: usize, index: &mut MemoryIndex) -> Option<&[u32]> {
+        let defined = self.defined;
+        let pairs = defined.pairs(nr);
+        if !self.is_sorted(pairs) {
+            return None;
+        }
+        self.numbers.clear();
+        for (name, value) in pairs {
+            let known = &mut self.of_value[*value as usize];
+            if known.0 != name + 1 {
+                *known = (name + 1, index.pair(defined.text(*name), defined.text(*value)));
+            }
+            self.numbers.push(known.1);
+        }
+        Some(&self.numbers)
+    }
 }
 
 impl Head {
     /// Finds or makes the series that a record defines at that place.
     pub(crate) fn define(&mut self, record: &mut DefinedPairs<'_, '_>, nr: usize) -> SeriesRef {
-        let defined = record.defined;
-        let pairs = defined.pairs(nr);
-        if !record.is_sorted(pairs) {
-            return self.resolve(&defined.labels(nr));
-        }
-        record.numbers.clear();
-        for (name, value) in pairs {
-            let known = &mut record.of_value[*value as usize];
-            if known.0 != name + 1 {
-                let pair = self.index.pair(defined.text(*name), defined.text(*value));
-                *known = (name + 1, pair);
-            }
-            record.numbers.push(known.1);
-        }
-        let idx = self.index.find_or_insert_pairs(&record.numbers);
+        let Some(numbers) = record.numbers(nr, &mut self.index) else {
+            return self.resolve(&record.defined.labels(nr));
+        };
+        let idx = self.index.find_or_insert_pairs(numbers);
         self.reference_of_new(idx)
     }
 }

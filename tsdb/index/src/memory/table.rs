@@ -223,19 +223,45 @@ impl MemoryIndex {
     pub fn put_back(&mut self, idx: u32, labels: &Labels) -> Result<(), IndexError> {
         let hashes = self.hashes(labels);
         let hash = sum(hashes.iter().copied());
-        match self.find_hashed(hash, labels) {
-            Some(known) if known == idx => return Ok(()),
+        let known = self.find_hashed(hash, labels);
+        if self.takes_back(idx, known, labels.len())? {
+            self.fill(idx, labels, &hashes, hash);
+        }
+        Ok(())
+    }
+
+    /// The same of pairs, given by their numbers and sorted by name, each name once.
+    ///
+    /// # Errors
+    /// As [`MemoryIndex::put_back`].
+    pub fn put_back_pairs(&mut self, idx: u32, numbers: &[u32]) -> Result<(), IndexError> {
+        let hash = hash_of(numbers, &self.pair_hashes);
+        let known = self.find_numbers(hash, numbers);
+        if self.takes_back(idx, known, numbers.len())? {
+            self.fill_numbers(idx, numbers, hash);
+        }
+        Ok(())
+    }
+
+    /// Makes room for a series that is put back, whose labels stand at `known`; `false` when it is there already.
+    fn takes_back(
+        &mut self,
+        idx: u32,
+        known: Option<u32>,
+        label_count: usize,
+    ) -> Result<bool, IndexError> {
+        match known {
+            Some(known) if known == idx => return Ok(false),
             Some(_) => return Err(IndexError::at("a series has two numbers")),
             None => {}
         }
-        if self.contains(idx) || idx > self.bound_len() || labels.len() > super::image::LABELS_MAX {
+        if self.contains(idx) || idx > self.bound_len() || label_count > super::image::LABELS_MAX {
             return Err(IndexError::at("the number of a series is out of range"));
         }
         if idx == self.bound_len() {
             self.series.push(None);
         }
-        self.fill(idx, labels, &hashes, hash);
-        Ok(())
+        Ok(true)
     }
 
     /// After the last series was put back: finds the indices that are not in use, and drops texts that no series has.
