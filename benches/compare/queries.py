@@ -18,9 +18,10 @@ def shapes(end_s, step_s, span_s):
     def instant(expr):
         return "/api/v1/query", {"query": expr, "time": end_s}
 
-    def over(expr, seconds):
+    def over(expr, seconds, step=None):
         seconds = int(min(seconds, span_s))
-        return "/api/v1/query_range", {"query": expr, "start": end_s - seconds, "end": end_s, "step": max(15, seconds // 240)}
+        step = step or max(15, seconds // 240)
+        return "/api/v1/query_range", {"query": expr, "start": end_s - seconds, "end": end_s, "step": step}
 
     all_shapes = {
         "autoscale_gauge": instant('avg(container_memory_working_set_bytes{pod=~"app-003-.*"})'),
@@ -44,6 +45,11 @@ def shapes(end_s, step_s, span_s):
         "alert_threshold": instant("process_open_fds > 30"),
         "label_values": ("/api/v1/label/pod/values", {"start": end_s - span_s, "end": end_s}),
     }
+    # TSBS: the greatest of each minute of eight hosts over an hour; the mean of each hour of all over half a day.
+    eight = "|".join(f"node-{nr:04}:9100" for nr in range(8))
+    all_shapes["single_groupby"] = over(f'max by (instance) (max_over_time(node_load1{{instance=~"{eight}"}}[1m]))', hour, 60)
+    if span_s >= 43_200:
+        all_shapes["double_groupby"] = over("avg by (instance) (avg_over_time(node_load1[1h]))", 43_200, 3600)
     if span_s >= 86_000:
         all_shapes["avg_24h"] = instant("sum(avg_over_time(node_load1[24h]))")
         all_shapes["range_24h"] = over('avg by (job) (go_goroutines{namespace="team-4"})', 86_400)

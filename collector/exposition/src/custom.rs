@@ -9,8 +9,9 @@ use std::sync::Arc;
 use swell_model::{CounterResetHint, METRIC_NAME, MetricKind, NativeHistogram, Span, TimestampMs};
 
 use crate::document::BodyFault;
+use crate::entry::{Entry, Exemplar, Format, HistogramSample, Sample};
 use crate::float;
-use crate::parser::{Entry, Exemplar, Format, HistogramSample, Parser, Sample};
+use crate::parser::Parser;
 use crate::series::SeriesText;
 use crate::writer::write_series;
 

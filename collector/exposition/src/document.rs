@@ -1,8 +1,9 @@
 //! A body in any of the formats, gone through entry by entry.
 
 use crate::custom;
+use crate::entry::{Entry, Format};
 use crate::fault::LineError;
-use crate::parser::{Entry, Format, Parser};
+use crate::parser::Parser;
 use crate::protobuf::{self, ProtobufFault};
 
 /// The format of a body.
@@ -48,6 +49,31 @@ pub enum BodyFault {
     Protobuf(#[from] ProtobufFault),
 }
 
+/// Goes through a body.
+pub trait Visitor<E> {
+    /// Text of the series that probably comes next, for [`Parser::next_expecting`]; empty when none is.
+    fn expected(&self) -> &str;
+
+    /// Takes the next entry.
+    ///
+    /// # Errors
+    /// Why the rest of the body is not wanted.
+    fn visit(&mut self, entry: Entry<'_>) -> Result<(), E>;
+}
+
+/// One that expects nothing.
+struct Open<'a, F>(&'a mut F);
+
+impl<E, F: FnMut(Entry<'_>) -> Result<(), E>> Visitor<E> for Open<'_, F> {
+    fn expected(&self) -> &str {
+        ""
+    }
+
+    fn visit(&mut self, entry: Entry<'_>) -> Result<(), E> {
+        (self.0)(entry)
+    }
+}
+
 /// Calls `visit` for each entry of a body, in order, until it fails or the body does.
 ///
 /// # Errors
@@ -58,16 +84,30 @@ pub fn visit_body<E: From<BodyFault>>(
     options: &HistogramOptions,
     visit: &mut impl FnMut(Entry<'_>) -> Result<(), E>,
 ) -> Result<(), E> {
+    visit_known_body(body, format, options, &mut Open(visit))
+}
+
+/// [`visit_body`] for who knows the body before, and so what probably comes next.
+///
+/// # Errors
+/// What the visitor gives, or the [`BodyFault`] of the body.
+pub fn visit_known_body<E: From<BodyFault>>(
+    body: &[u8],
+    format: BodyFormat,
+    options: &HistogramOptions,
+    visitor: &mut impl Visitor<E>,
+) -> Result<(), E> {
     match format {
         BodyFormat::Text(format) if options.classic_as_custom => {
-            custom::visit(body, format, options.always_classic, visit)
+            custom::visit(body, format, options.always_classic, &mut |entry| visitor.visit(entry))
         }
         BodyFormat::Text(format) => {
-            for entry in Parser::new(body, format) {
-                visit(entry.map_err(BodyFault::from)?)?;
+            let mut parser = Parser::new(body, format);
+            while let Some(entry) = parser.next_expecting(visitor.expected()) {
+                visitor.visit(entry.map_err(BodyFault::from)?)?;
             }
             Ok(())
         }
-        BodyFormat::Protobuf => protobuf::visit(body, options, visit),
+        BodyFormat::Protobuf => protobuf::visit(body, options, &mut |entry| visitor.visit(entry)),
     }
 }

@@ -2,7 +2,7 @@
 
 use swell_model::MetricKind;
 
-use crate::parser::Entry;
+use crate::entry::Entry;
 
 /// The family whose type or unit a body told last.
 #[derive(Clone, Debug, Default)]
@@ -64,7 +64,7 @@ fn is_of(metric: &str, family: &str, kind: MetricKind) -> bool {
 mod tests {
     use super::*;
     use crate::document::{BodyFault, BodyFormat, HistogramOptions, visit_body};
-    use crate::parser::Format;
+    use crate::entry::Format;
 
     /// `metric type unit` of each sample.
     fn shown(body: &str, format: Format) -> Vec<String> {

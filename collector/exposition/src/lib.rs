@@ -7,6 +7,7 @@
 
 mod custom;
 mod document;
+mod entry;
 mod family;
 mod fault;
 mod float;
@@ -15,10 +16,13 @@ mod protobuf;
 mod series;
 mod writer;
 
-pub use document::{BodyFault, BodyFormat, HistogramOptions, visit_body};
+pub use document::{
+    BodyFault, BodyFormat, HistogramOptions, Visitor, visit_body, visit_known_body,
+};
+pub use entry::{Entry, Exemplar, Format, HistogramSample, Sample};
 pub use family::CurrentFamily;
 pub use fault::{Fault, LineError};
-pub use parser::{Entry, Exemplar, Format, HistogramSample, Parser, Sample};
+pub use parser::Parser;
 pub use protobuf::ProtobufFault;
 pub use series::{Pairs, RepeatedLabel, SeriesText};
 

@@ -1,123 +1,13 @@
 //! From bytes to entries, line by line.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
-use swell_model::{MetricKind, NativeHistogram, TimestampMs};
+use swell_model::{MetricKind, TimestampMs};
 
+use crate::entry::{Entry, Exemplar, Format, Sample};
 use crate::fault::{Fault, LineError};
 use crate::float;
-use crate::series::{Pairs, SeriesText, quote_end, unescape, unescape_help};
-
-/// Which of the two text formats a body is in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// The text format 0.0.4 and its successor 1.0.0: blanks anywhere, timestamps in milliseconds.
-    Text,
-    /// OpenMetrics: single spaces, timestamps in seconds, exemplars, `# EOF` at the end.
-    OpenMetrics,
-}
-
-impl Format {
-    /// The format that a `Content-Type` names; `None` for any other.
-    #[must_use]
-    pub fn from_content_type(content_type: &str) -> Option<Self> {
-        let media_type = content_type.split(';').next().unwrap_or("").trim();
-        if media_type.eq_ignore_ascii_case("text/plain") {
-            Some(Self::Text)
-        } else if media_type.eq_ignore_ascii_case("application/openmetrics-text") {
-            Some(Self::OpenMetrics)
-        } else {
-            None
-        }
-    }
-}
-
-/// What a line says.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Entry<'a> {
-    /// A sample.
-    Sample(Sample<'a>),
-    /// A native histogram (protobuf).
-    Histogram(HistogramSample<'a>),
-    /// `# TYPE`
-    Type {
-        /// The metric family.
-        family: Cow<'a, str>,
-        /// Its kind.
-        kind: MetricKind,
-        /// The kind as written: `untyped` and `unknown` are the same kind.
-        word: &'a str,
-    },
-    /// `# HELP`
-    Help {
-        /// The metric family.
-        family: Cow<'a, str>,
-        /// One sentence, escapes resolved.
-        text: Cow<'a, str>,
-    },
-    /// `# UNIT` (OpenMetrics).
-    Unit {
-        /// The metric family.
-        family: Cow<'a, str>,
-        /// Base unit; may be empty.
-        unit: &'a str,
-    },
-}
-
-/// One sample.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Sample<'a> {
-    /// Whose it is.
-    pub series: SeriesText<'a>,
-    /// Its value; never the staleness marker.
-    pub value: f64,
-    /// Its time, if the line has one.
-    pub timestamp: Option<TimestampMs>,
-    /// Since when it counts, where the format says so at the sample (protobuf).
-    pub start: Option<TimestampMs>,
-    /// An example of what was counted (OpenMetrics, protobuf).
-    pub exemplar: Option<Exemplar<'a>>,
-}
-
-/// One native histogram.
-#[derive(Clone, Debug, PartialEq)]
-pub struct HistogramSample<'a> {
-    /// Whose it is.
-    pub series: SeriesText<'a>,
-    /// Its value, checked.
-    pub value: Arc<NativeHistogram>,
-    /// Its time, if it has one.
-    pub timestamp: Option<TimestampMs>,
-    /// Since when it counts, if said.
-    pub start: Option<TimestampMs>,
-    /// Examples of what was counted.
-    pub exemplars: Vec<Exemplar<'a>>,
-}
-
-/// An example of what a sample counted.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Exemplar<'a> {
-    /// In braces.
-    labels: &'a str,
-    /// Value of the example.
-    pub value: f64,
-    /// When it was observed, if said.
-    pub timestamp: Option<TimestampMs>,
-}
-
-impl<'a> Exemplar<'a> {
-    /// `labels` stand in braces.
-    pub(crate) const fn new(labels: &'a str, value: f64, timestamp: Option<TimestampMs>) -> Self {
-        Self { labels, value, timestamp }
-    }
-
-    /// Labels in the input's order.
-    #[must_use]
-    pub fn pairs(&self) -> Pairs<'a> {
-        Pairs::in_braces(self.labels)
-    }
-}
+use crate::series::{SeriesText, quote_end, unescape, unescape_help};
 
 /// Yields the entries of a body. Nothing is allocated for a sample that parses.
 #[derive(Clone, Debug)]
@@ -201,9 +91,9 @@ impl<'a> Parser<'a> {
     }
 
     /// The next entry; `None` at the end of the body. Comments and empty lines are passed over.
-    fn entry(&mut self) -> Result<Option<Entry<'a>>, Fault> {
+    fn entry(&mut self, expected: &str) -> Result<Option<Entry<'a>>, Fault> {
         if self.strict() {
-            return self.openmetrics_entry();
+            return self.openmetrics_entry(expected);
         }
         loop {
             self.take_while(is_blank);
@@ -216,7 +106,7 @@ impl<'a> Parser<'a> {
                         return Ok(Some(entry));
                     }
                 }
-                Some(_) => return self.sample().map(Some),
+                Some(_) => return self.sample(expected).map(Some),
             }
         }
     }
@@ -236,13 +126,13 @@ impl<'a> Parser<'a> {
         Ok(None)
     }
 
-    fn openmetrics_entry(&mut self) -> Result<Option<Entry<'a>>, Fault> {
+    fn openmetrics_entry(&mut self, expected: &str) -> Result<Option<Entry<'a>>, Fault> {
         if self.at == self.input.len() {
             self.done = true;
             return Err(Fault::EofMissing);
         }
         if self.peek() != Some(b'#') {
-            return self.sample().map(Some);
+            return self.sample(expected).map(Some);
         }
         if !self.take(b"# ") {
             return Err(Fault::Comment);
@@ -301,8 +191,40 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn sample(&mut self) -> Result<Entry<'a>, Fault> {
+    fn sample(&mut self, expected: &str) -> Result<Entry<'a>, Fault> {
         let start = self.at;
+        if self.is_next(expected.as_bytes()) {
+            self.at += expected.len();
+        } else {
+            self.name_and_labels()?;
+        }
+        let rewritten = match self.kind {
+            MetricKind::Histogram => Some("le"),
+            MetricKind::Summary => Some("quantile"),
+            _ => None,
+        };
+        let series = SeriesText::new(self.text(start)?, rewritten);
+        let value = self.value()?;
+        let (timestamp, exemplar) =
+            if self.strict() { self.openmetrics_end()? } else { (self.text_end()?, None) };
+        Ok(Entry::Sample(Sample { series, value, timestamp, start: None, exemplar }))
+    }
+
+    /// Whether a series' whole text is `expected`, which has been read as one before. What stands in braces ends with
+    /// them; a bare name may go on, or braces may follow it, unless a blank and something else do.
+    fn is_next(&self, expected: &[u8]) -> bool {
+        let rest = &self.input[self.at..];
+        if !rest.starts_with(expected) {
+            return false;
+        }
+        match (expected.last(), &rest[expected.len()..]) {
+            (Some(b'}'), _) => true,
+            (Some(_), [b' ', next, ..]) => !is_blank(*next) && *next != b'{',
+            _ => false,
+        }
+    }
+
+    fn name_and_labels(&mut self) -> Result<(), Fault> {
         let mut has_name = self.peek().is_some_and(is_name_start);
         if has_name {
             self.take_while(is_name_part);
@@ -316,19 +238,7 @@ impl<'a> Parser<'a> {
         } else {
             self.at = name_end;
         }
-        if !has_name {
-            return Err(Fault::NameMissing);
-        }
-        let rewritten = match self.kind {
-            MetricKind::Histogram => Some("le"),
-            MetricKind::Summary => Some("quantile"),
-            _ => None,
-        };
-        let series = SeriesText::new(self.text(start)?, rewritten);
-        let value = self.value()?;
-        let (timestamp, exemplar) =
-            if self.strict() { self.openmetrics_end()? } else { (self.text_end()?, None) };
-        Ok(Entry::Sample(Sample { series, value, timestamp, start: None, exemplar }))
+        if has_name { Ok(()) } else { Err(Fault::NameMissing) }
     }
 
     /// Checks what stands in braces; `has_name` tells whether the metric has a name yet.
@@ -454,7 +364,7 @@ impl<'a> Parser<'a> {
         let labels = self.text(start)?;
         let value = self.value()?;
         let timestamp = if self.take(b" ") { Some(self.seconds()?) } else { None };
-        Ok(Exemplar { labels, value, timestamp })
+        Ok(Exemplar::new(labels, value, timestamp))
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "finite; a cast cuts to the range")]
@@ -482,10 +392,18 @@ impl<'a> Iterator for Parser<'a> {
     type Item = Result<Entry<'a>, LineError>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        self.next_expecting("")
+    }
+}
+
+impl<'a> Parser<'a> {
+    /// [`Iterator::next`], quicker where a sample comes whose series has the text `expected`. That must be what
+    /// [`SeriesText::raw`] gave under the same [`Format`], or empty for none; the outcome is the same.
+    pub fn next_expecting(&mut self, expected: &str) -> Option<Result<Entry<'a>, LineError>> {
         if self.done {
             return None;
         }
-        let fault = match self.entry() {
+        let fault = match self.entry(expected) {
             Ok(Some(entry)) => {
                 if !matches!(entry, Entry::Sample(_)) {
                     self.take(b"\n");

@@ -219,4 +219,35 @@ proptest! {
             }
         }
     }
+
+    #[test]
+    fn what_is_expected_changes_nothing(
+        bodies in proptest::collection::vec(
+            "(a|ab|b|le|[{]le=\"[a\\\\\"]\"[}]|[{]\"a\",b=\"1\"[}]|[{ =,}]| 1|\n|# TYPE a histogram\n){0,30}",
+            1..3,
+        ),
+        choice in any::<u64>(),
+    ) {
+        for format in [Format::Text, Format::OpenMetrics] {
+            let entries_of = |body| Parser::new(body, format).collect::<Vec<_>>();
+            let all: Vec<_> = bodies.iter().flat_map(|body| entries_of(body.as_bytes())).collect();
+            let mut texts = vec![""];
+            texts.extend(all.iter().filter_map(|entry| match entry {
+                Ok(Entry::Sample(sample)) => Some(sample.series.raw()),
+                _ => None,
+            }));
+            for body in &bodies {
+                for first in 0..texts.len() {
+                    let mut parser = Parser::new(body.as_bytes(), format);
+                    let mut entries = Vec::new();
+                    let turns = (first..).step_by(1 + usize::try_from(choice % 7).expect("small"));
+                    for turn in turns {
+                        let Some(entry) = parser.next_expecting(texts[turn % texts.len()]) else { break };
+                        entries.push(entry);
+                    }
+                    prop_assert_eq!(&entries, &entries_of(body.as_bytes()), "{:?} of {:?}", body, texts);
+                }
+            }
+        }
+    }
 }

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHasher};
 use swell_exposition::{
-    BodyFault, BodyFormat, CurrentFamily, Entry, RepeatedLabel, SeriesText, visit_body,
+    BodyFault, BodyFormat, CurrentFamily, Entry, RepeatedLabel, SeriesText, Visitor,
+    visit_known_body,
 };
 use swell_model::{
     AppendError, AppendReport, Exemplar, ExemplarSample, HistogramSample, Labels, NativeHistogram,
@@ -97,8 +98,9 @@ pub(crate) struct TargetSeries {
     labels: Labels,
     /// Those that others may give as well.
     claimed: Claimed,
-    /// By text as it stands in the body.
+    /// By text as it stands in bodies of that format.
     texts: Texts,
+    format: Option<BodyFormat>,
     known: Vec<Option<Known>>,
     /// Indices of `known` that are free.
     free: Vec<u32>,
@@ -120,6 +122,7 @@ impl TargetSeries {
             labels,
             claimed,
             texts: Texts::default(),
+            format: None,
             known: Vec::new(),
             free: Vec::new(),
             by_series: FxHashMap::default(),
@@ -178,48 +181,25 @@ impl TargetSeries {
         sink: &dyn SampleSink,
     ) -> Result<Attempt, IngestError> {
         self.scrape += 1;
+        if self.format.replace(format) != Some(format) {
+            // What is a series' text in one format need not be one in another.
+            self.texts.clear();
+        }
         self.texts.begin();
         let known_texts = self.texts.len();
-        let mut rows = Rows::new(known_texts);
-        let mut ingested = Ingested::default();
-        let mut metadata = FxHasher::default();
-        let mut family = config.type_and_unit_labels.then(CurrentFamily::default);
-        let samples_max = limits::given(config.limits.samples_max).unwrap_or(usize::MAX);
-        visit_body(body, format, &config.histograms, &mut |entry| {
-            if let Some(family) = &mut family {
-                family.note(&entry);
-            }
-            let sample = match entry {
-                Entry::Type { family, word, .. } => {
-                    (family, word).hash(&mut metadata);
-                    return Ok(());
-                }
-                Entry::Help { family, text } => {
-                    (family, text).hash(&mut metadata);
-                    return Ok(());
-                }
-                Entry::Unit { family, unit } => {
-                    (family, unit).hash(&mut metadata);
-                    return Ok(());
-                }
-                Entry::Sample(ref sample) => Taken {
-                    series: sample.series,
-                    timestamp: sample.timestamp,
-                    start: sample.start,
-                    value: TakenValue::Float(sample.value),
-                    exemplars: sample.exemplar.as_slice(),
-                },
-                Entry::Histogram(ref sample) => Taken {
-                    series: sample.series,
-                    timestamp: sample.timestamp,
-                    start: sample.start,
-                    value: TakenValue::Histogram(sample.value.clone()),
-                    exemplars: &sample.exemplars,
-                },
-            };
-            let family = family.as_ref();
-            self.take(&sample, family, at, config, samples_max, sink, &mut rows, &mut ingested)
-        })?;
+        let mut reading = Reading {
+            at,
+            config,
+            samples_max: limits::given(config.limits.samples_max).unwrap_or(usize::MAX),
+            sink,
+            rows: Rows::new(known_texts),
+            ingested: Ingested::default(),
+            metadata: FxHasher::default(),
+            family: config.type_and_unit_labels.then(CurrentFamily::default),
+            target: self,
+        };
+        visit_known_body(body, format, &config.histograms, &mut reading)?;
+        let Reading { samples_max, mut rows, mut ingested, metadata, family, .. } = reading;
         if ingested.kept > samples_max {
             return Err(IngestError::SampleLimit { count: ingested.kept, limit: samples_max });
         }
@@ -235,68 +215,6 @@ impl TargetSeries {
         self.settle();
         self.metadata_hash = metadata_hash;
         Ok(Attempt::Stored(ingested))
-    }
-
-    /// Puts one sample into the batch.
-    #[expect(clippy::too_many_arguments, reason = "what one scrape works with")]
-    fn take(
-        &mut self,
-        sample: &Taken<'_>,
-        family: Option<&CurrentFamily>,
-        at: TimestampMs,
-        config: &ScrapeConfig,
-        samples_max: usize,
-        sink: &dyn SampleSink,
-        rows: &mut Rows,
-        ingested: &mut Ingested,
-    ) -> Result<(), IngestError> {
-        ingested.scraped += 1;
-        if ingested.kept >= samples_max && !self.texts.contains(sample.series.raw()) {
-            // Too many: they are counted for the error, and no series are made for them.
-            ingested.kept += 1;
-            return Ok(());
-        }
-        let own_time = sample.timestamp.filter(|_| config.honor_timestamps);
-        let known_idx = match self.place(sample.series, family, config, sink, ingested)? {
-            Place::Known(known_idx) => known_idx,
-            Place::Dropped => return Ok(()),
-            Place::Shed(_) => {
-                ingested.shed += 1;
-                return Ok(());
-            }
-        };
-        ingested.kept += 1;
-        let time = own_time.unwrap_or(at);
-        let slot = &mut self.known[known_idx as usize];
-        let known = slot.as_mut().expect("texts point at series that are known");
-        if known.scrape == self.scrape && known.last == time {
-            ingested.repeated += 1;
-            return Ok(());
-        }
-        known.scrape = self.scrape;
-        known.last = time;
-        known.live_next = own_time.is_none() || config.track_timestamps_staleness;
-        // A start that is not before the sample is none, as for remote write.
-        let start = sample.start.filter(|start| start.0 > 0 && *start <= time);
-        let (series, start_ms) = (known.series, start.map_or(0, |start| start.0));
-        match &sample.value {
-            TakenValue::Float(value) => rows.push(time, series, *value, start_ms),
-            TakenValue::Histogram(value) => rows.batch.histograms.push(HistogramSample {
-                series,
-                timestamp: time,
-                value: limits::histogram(value, &config.limits)?,
-                start_ms,
-            }),
-        }
-        for exemplar in sample.exemplars {
-            let exemplar = Exemplar {
-                labels: Labels::from_pairs(exemplar.pairs()),
-                value: exemplar.value,
-                timestamp: exemplar.timestamp.unwrap_or(time),
-            };
-            rows.batch.exemplars.push(ExemplarSample { series, exemplar });
-        }
-        Ok(())
     }
 
     /// What a text stands for, made known when it is new.
@@ -466,6 +384,108 @@ impl TargetSeries {
         let ended = self.reports.end(at, sink);
         self.claimed.claim_up(None, &self.labels);
         ended
+    }
+}
+
+/// A body that is being read.
+struct Reading<'a> {
+    target: &'a mut TargetSeries,
+    at: TimestampMs,
+    config: &'a ScrapeConfig,
+    samples_max: usize,
+    sink: &'a dyn SampleSink,
+    rows: Rows,
+    ingested: Ingested,
+    /// Of all metadata so far.
+    metadata: FxHasher,
+    /// Where types and units are labels.
+    family: Option<CurrentFamily>,
+}
+
+impl Visitor<IngestError> for Reading<'_> {
+    fn expected(&self) -> &str {
+        self.target.texts.expected()
+    }
+
+    fn visit(&mut self, entry: Entry<'_>) -> Result<(), IngestError> {
+        if let Some(family) = &mut self.family {
+            family.note(&entry);
+        }
+        match entry {
+            Entry::Type { family, word, .. } => (family, word).hash(&mut self.metadata),
+            Entry::Help { family, text } => (family, text).hash(&mut self.metadata),
+            Entry::Unit { family, unit } => (family, unit).hash(&mut self.metadata),
+            Entry::Sample(ref sample) => self.take(&Taken {
+                series: sample.series,
+                timestamp: sample.timestamp,
+                start: sample.start,
+                value: TakenValue::Float(sample.value),
+                exemplars: sample.exemplar.as_slice(),
+            })?,
+            Entry::Histogram(ref sample) => self.take(&Taken {
+                series: sample.series,
+                timestamp: sample.timestamp,
+                start: sample.start,
+                value: TakenValue::Histogram(sample.value.clone()),
+                exemplars: &sample.exemplars,
+            })?,
+        }
+        Ok(())
+    }
+}
+
+impl Reading<'_> {
+    /// Puts one sample into the batch.
+    fn take(&mut self, sample: &Taken<'_>) -> Result<(), IngestError> {
+        let Self { target, at, config, sink, rows, ingested, family, .. } = self;
+        ingested.scraped += 1;
+        if ingested.kept >= self.samples_max && !target.texts.contains(sample.series.raw()) {
+            // Too many: they are counted for the error, and no series are made for them.
+            ingested.kept += 1;
+            return Ok(());
+        }
+        let own_time = sample.timestamp.filter(|_| config.honor_timestamps);
+        let family = family.as_ref();
+        let known_idx = match target.place(sample.series, family, config, *sink, ingested)? {
+            Place::Known(known_idx) => known_idx,
+            Place::Dropped => return Ok(()),
+            Place::Shed(_) => {
+                ingested.shed += 1;
+                return Ok(());
+            }
+        };
+        ingested.kept += 1;
+        let time = own_time.unwrap_or(*at);
+        let slot = &mut target.known[known_idx as usize];
+        let known = slot.as_mut().expect("texts point at series that are known");
+        if known.scrape == target.scrape && known.last == time {
+            ingested.repeated += 1;
+            return Ok(());
+        }
+        known.scrape = target.scrape;
+        known.last = time;
+        known.live_next = own_time.is_none() || config.track_timestamps_staleness;
+        // A start that is not before the sample is none, as for remote write.
+        let start = sample.start.filter(|start| start.0 > 0 && *start <= time);
+        let (series, start_ms) = (known.series, start.map_or(0, |start| start.0));
+        match &sample.value {
+            TakenValue::Float(value) => rows.push(time, series, *value, start_ms),
+            TakenValue::Histogram(value) => rows.batch.histograms.push(HistogramSample {
+                series,
+                timestamp: time,
+                value: limits::histogram(value, &config.limits)?,
+                start_ms,
+            }),
+        }
+        for exemplar in sample.exemplars {
+            let exemplar = Exemplar {
+                labels: Labels::from_pairs(exemplar.pairs()),
+                value: exemplar.value,
+                timestamp: exemplar.timestamp.unwrap_or(time),
+            };
+            rows.batch.exemplars.push(ExemplarSample { series, exemplar });
+        }
+        Ok(())
     }
 }
 

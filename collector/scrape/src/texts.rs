@@ -88,12 +88,19 @@ impl Texts {
         found.copied()
     }
 
+    /// Position of the text that came after the last one before.
+    fn next(&self) -> u32 {
+        self.entries.get(self.last as usize).map_or(self.first, |last| last.next)
+    }
+
+    /// The text that comes next if the body is as the one before; empty when there was none.
+    pub(crate) fn expected(&self) -> &str {
+        self.entries.get(self.next() as usize).map_or("", |entry| &entry.text)
+    }
+
     /// What a text stands for, when it is known; the scrape with this number brought it.
     pub(crate) fn find(&mut self, text: &str, scrape: u64) -> Option<Place> {
-        let expected = match self.entries.get(self.last as usize) {
-            Some(last) => last.next,
-            None => self.first,
-        };
+        let expected = self.next();
         let at = match self.entries.get(expected as usize) {
             Some(entry) if *entry.text == *text => expected,
             _ => {
@@ -183,6 +190,8 @@ mod tests {
             texts.begin();
             for letter in body {
                 let text = format!("series{{a=\"{letter}\"}}");
+                let next = texts.expected().to_owned();
+                assert!(next.is_empty() || texts.contains(&next), "{next} was forgotten");
                 let found = texts.find(&text, scrape);
                 let expected = model.get(letter).map(|(number, _)| Place::Known(*number));
                 assert_eq!(found, expected, "{bodies:?}");
@@ -220,6 +229,7 @@ mod tests {
         texts.set("a", Place::Shed(1), 1);
         texts.settle(1);
         texts.begin();
+        assert_eq!(texts.expected(), "a");
         assert_eq!(texts.find("a", 2), Some(Place::Shed(1)));
         texts.set("a", Place::Known(7), 2);
         texts.settle(2);

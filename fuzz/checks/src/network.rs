@@ -3,14 +3,29 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use swell_exposition::{
-    BodyFault, BodyFormat, Entry, Format, HistogramOptions, SeriesText, visit_body,
+    BodyFault, BodyFormat, Entry, Format, HistogramOptions, Parser, SeriesText, visit_body,
 };
 use swell_model::{AppendError, AppendReport, Batch, Labels, SampleSink, SeriesRef, TimestampMs};
 use swell_otlp::{Accumulator, Deltas, Encoding, Refused, Settings, Strategy, translate};
 use swell_wire::remote_write::{Item, Message, Part, items, read_symbols};
 
-/// Any bytes: every line and message is answered, and series of good samples can be taken apart or say why not.
+/// Any bytes: every line and message is answered, and series of good samples can be taken apart or say why not; what
+/// is expected to come next does not change what does.
 pub(crate) fn exposition(bytes: &[u8]) -> bool {
+    for format in [Format::Text, Format::OpenMetrics] {
+        let entries: Vec<_> = Parser::new(bytes, format).collect();
+        let texts = entries.iter().filter_map(|entry| match entry {
+            Ok(Entry::Sample(sample)) => Some(sample.series.raw()),
+            _ => None,
+        });
+        for text in texts.take(8) {
+            let mut parser = Parser::new(bytes, format);
+            for entry in &entries {
+                assert_eq!(parser.next_expecting(text).as_ref(), Some(entry));
+            }
+            assert_eq!(parser.next_expecting(text), None);
+        }
+    }
     let formats = [
         BodyFormat::Text(Format::Text),
         BodyFormat::Text(Format::OpenMetrics),

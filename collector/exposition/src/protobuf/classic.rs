@@ -2,7 +2,7 @@
 
 use super::messages::{Histogram, Summary};
 use super::{Lines, bound};
-use crate::parser::Entry;
+use crate::entry::Entry;
 
 pub(super) fn summary<E>(
     summary: &Summary,

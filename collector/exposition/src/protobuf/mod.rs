@@ -17,7 +17,7 @@ use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_f
 use swell_model::{InvalidHistogram, MetricKind, TimestampMs};
 
 use crate::document::{BodyFault, HistogramOptions};
-use crate::parser::{Entry, Exemplar, Sample};
+use crate::entry::{Entry, Exemplar, Sample};
 use crate::series::SeriesText;
 use crate::writer::{write_pairs, write_series};
 use messages::{FAMILY_METRIC, FamilyHead, LabelPair, Metric, MetricType, Timestamp};

@@ -8,7 +8,7 @@ use super::classic::{count, either, float_of};
 use super::messages::{BucketSpan, Histogram};
 use super::{Lines, ProtobufFault, failed, write_exemplar};
 use crate::document::BodyFault;
-use crate::parser::{Entry, Exemplar, HistogramSample};
+use crate::entry::{Entry, Exemplar, HistogramSample};
 use crate::series::SeriesText;
 
 /// Whether it is meant to be one: an empty span marks one without observations.

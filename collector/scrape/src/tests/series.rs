@@ -247,6 +247,18 @@ fn a_storage_that_takes_nothing_fails_the_scrape() {
 }
 
 #[test]
+fn what_one_format_allows_is_no_series_of_the_other() {
+    let mut bench = Bench::new();
+    let line = "a{ b = \"1\" } 1\n";
+    bench.counts(line);
+    let body = format!("{line}# EOF\n");
+    let format = BodyFormat::Text(Format::OpenMetrics);
+    let (config, memory) = (&bench.config, &bench.memory);
+    let outcome = bench.series.ingest(body.as_bytes(), format, TimestampMs(5000), config, memory);
+    assert!(matches!(outcome, Err(IngestError::Body(_))), "{outcome:?}");
+}
+
+#[test]
 fn families_are_described_when_they_change() {
     let mut bench = Bench::new();
     let body = "# TYPE a counter\n# HELP a What it counts.\na 1\n";
