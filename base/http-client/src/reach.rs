@@ -72,7 +72,14 @@ fn network(text: &str) -> Option<(IpAddr, u8)> {
     let address: IpAddr = address.parse().ok()?;
     let whole = if address.is_ipv4() { 32 } else { 128 };
     let bits = bits.unwrap_or(whole);
-    (bits <= whole).then_some((address, bits))
+    if bits > whole {
+        return None;
+    }
+    // Addresses are compared in this form.
+    match (address, address.to_canonical()) {
+        (IpAddr::V6(_), mapped @ IpAddr::V4(_)) => Some((mapped, bits.checked_sub(96)?)),
+        (address, _) => Some((address, bits)),
+    }
 }
 
 #[cfg(test)]
@@ -99,7 +106,10 @@ mod tests {
         }
         assert!(reach.check("[fe80::1]").is_err() && reach.check("a.example").is_ok());
         assert!(!Reach::only([]).expect("none").has("10.0.0.1".parse().expect("an address")));
-        for text in ["", "10.0.0.0/33", "a.example", "10.0.0.0/", "::/129"] {
+        let mapped = Reach::only(["::ffff:10.0.0.0/104"]).expect("a network");
+        assert!(mapped.has("10.200.0.1".parse().expect("an address")));
+        assert!(!mapped.has("11.0.0.1".parse().expect("an address")));
+        for text in ["", "10.0.0.0/33", "::ffff:10.0.0.0/95", "a.example", "10.0.0.0/", "::/129"] {
             let fault = Reach::only([text]).expect_err(text).to_string();
             assert!(fault.contains("neither an address nor a network"), "{fault}");
         }

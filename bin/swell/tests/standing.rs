@@ -9,16 +9,16 @@ mod harness;
 use harness::workloads::{autoscaler, deployment};
 use harness::{Folder, Server, wait_for};
 
-const RULES: &str = "
+const RULES: &str = r#"
 groups:
 - name: node
   interval: 1s
   rules:
-  - {record: node:cpu, expr: sum by (mode) (rate(node_cpu_seconds_total[30s]))}
-  - {record: node:load, expr: avg_over_time(node_load1[1m])}
-  - {alert: Loaded, expr: max_over_time(node_load1[20s]) > 100000}
-  - {record: node:cpu:max, expr: max(node:cpu)}
-";
+  - {record: node:cpu, expr: "sum by (mode) (rate(node_cpu_seconds_total[30s]))"}
+  - {record: node:load, expr: "avg_over_time(node_load1[1m])"}
+  - {alert: Loaded, expr: "max_over_time(node_load1[20s]) > 100000"}
+  - {record: node:cpu:max, expr: "max(node:cpu)"}
+"#;
 
 fn evaluations(server: &Server, asker: &str, how: &str) -> u64 {
     let (_, metrics) = server.get("/metrics");
@@ -52,6 +52,9 @@ fn rules_and_the_autoscaler_ask_again_for_what_is_new() {
         (whole.is_some() && longest.is_some()).then_some(())
     });
     let (_, metrics) = server.get("/metrics");
-    assert!(metrics.contains("swell_query_standing_samples "), "what is kept is told");
+    assert!(
+        metrics.contains("swell_query_standing_samples{asker=\"rules\"} "),
+        "what is kept is told"
+    );
     assert_eq!(server.stop(), 0);
 }

@@ -21,7 +21,9 @@ pub(crate) fn exposition(bytes: &[u8]) -> bool {
         for text in texts.take(8) {
             let mut parser = Parser::new(bytes, format);
             for entry in &entries {
-                assert_eq!(parser.next_expecting(text).as_ref(), Some(entry));
+                // As they show themselves, since numbers that are none are not equal.
+                let found = parser.next_expecting(text).expect("as many entries");
+                assert_eq!(format!("{found:?}"), format!("{entry:?}"));
             }
             assert_eq!(parser.next_expecting(text), None);
         }

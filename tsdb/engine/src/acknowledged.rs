@@ -9,7 +9,7 @@
 //! ```
 //! A file that is damaged acknowledges nothing: there are warnings again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use swell_chunk::{Cursor, DecodeError, put_varint, put_zigzag};
@@ -20,7 +20,7 @@ use crate::block::{self, manifest};
 use crate::db::Db;
 use crate::described;
 use crate::status::Damage;
-use crate::wal;
+use crate::{tombstones, wal};
 
 /// Name of the file in the data directory.
 pub(crate) const NAME: &str = "acknowledged";
@@ -106,6 +106,22 @@ impl Acknowledged {
         self.0.get(&key(damage)).copied()
     }
 
+    /// Forgets what is not there any more, so that damage which comes later under the same name is told: all that is not
+    /// found now, but for files of blocks and the log that are still there and whose damage only reads meet. Durably, and
+    /// at a start, before names are given out again.
+    pub(crate) fn forget_gone(&mut self, dir: &dyn Dir, found: &[Damage]) -> io::Result<()> {
+        let found: BTreeSet<String> = found.iter().map(key).collect();
+        let before = self.0.len();
+        let mut gone = Vec::new();
+        for key in self.0.keys().filter(|key| !found.contains(*key)) {
+            if !is_there(dir, key)? {
+                gone.push(key.clone());
+            }
+        }
+        self.0.retain(|key, _| !gone.contains(key));
+        if self.0.len() == before { Ok(()) } else { self.write(dir) }
+    }
+
     fn write(&self, dir: &dyn Dir) -> io::Result<()> {
         let mut bytes = MAGIC.to_vec();
         bytes.extend_from_slice(&VERSION.to_le_bytes());
@@ -126,6 +142,28 @@ impl Acknowledged {
         dir.rename(NAME_UNFINISHED, NAME)?;
         dir.sync_dir("")
     }
+}
+
+/// Whether a file is there whose damage need not be known yet.
+fn is_there(dir: &dyn Dir, key: &str) -> io::Result<bool> {
+    let is_tombstones_of_head = key == tombstones::head_name();
+    let files = match key.split_once(' ') {
+        Some((segment, offset)) if wal::is_segment_name(segment) => {
+            [segment.to_owned(), format!("{segment}-{offset}{}", block::SUFFIX_DAMAGED)]
+        }
+        None if key.contains('/') && !is_tombstones_of_head => {
+            [key.to_owned(), format!("{key}{}", block::SUFFIX_DAMAGED)]
+        }
+        Some(_) | None => return Ok(false),
+    };
+    for file in files {
+        match dir.open(&file) {
+            Ok(_) => return Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(false)
 }
 
 /// Reads the file; nothing is acknowledged when there is none.
@@ -172,8 +210,8 @@ fn entries(bytes: &[u8]) -> Result<BTreeMap<String, TimestampMs>, DecodeError> {
 
 impl Db {
     /// Notes durably that an operator knows of this damage: answers that it touches carry no warning from then on. It
-    /// stays in the files and in [`Db::acknowledged_damage`], what is lost stays lost, and damage that is met later is told
-    /// as ever. Gives what was acknowledged by this call.
+    /// stays in the files and in [`Db::acknowledged_damage`], what is lost stays lost, and damage of other files that is met
+    /// later is told as ever: a block counts as a whole. Gives what was acknowledged by this call.
     ///
     /// # Errors
     /// [`AcknowledgeError`]; then nothing is acknowledged by this call.
@@ -242,6 +280,39 @@ mod tests {
         // Of two missing blocks each is acknowledged alone.
         let missing = |what| key(&damage(&manifest::name(), 0, what));
         assert_ne!(missing("block 1.blk is missing"), missing("block 2.blk is missing"));
+    }
+
+    #[test]
+    fn what_is_gone_is_forgotten_and_its_name_is_free() {
+        let dir = MemDir::new();
+        dir.create_folder("blocks").expect("made");
+        dir.create_folder("wal").expect("made");
+        for there in
+            ["blocks/00000001.blk", "blocks/00000002.blk.damaged", "wal/00000003.wal-7.damaged"]
+        {
+            dir.create(there).expect("made");
+        }
+        let files = [
+            ("blocks/00000001.blk", 4, true),
+            ("blocks/00000002.blk", 4, true),
+            ("blocks/00000009.blk", 4, false),
+            ("wal/00000003.wal", 7, true),
+            ("wal/00000003.wal", 9, false),
+            (&*tombstones::head_name(), 0, false),
+            (&*manifest::name(), 0, false),
+            (NAME, 0, false),
+        ];
+        let all = files.map(|(file, offset, _)| damage(file, offset, "it differs"));
+        let mut acknowledged = Acknowledged::default();
+        acknowledged.0.extend(all.iter().map(|it| (key(it), TimestampMs(1))));
+        let mut none_gone = acknowledged.clone();
+        none_gone.forget_gone(&dir, &all).expect("nothing to write");
+        assert_eq!(none_gone, acknowledged, "all of it is found");
+        acknowledged.forget_gone(&dir, &[]).expect("written");
+        for (it, (_, _, stays)) in all.iter().zip(files) {
+            assert_eq!(acknowledged.of(it).is_some(), stays, "{it:?}");
+        }
+        assert_eq!(read(&dir).expect("readable"), AcknowledgedFile::Read(acknowledged));
     }
 
     #[test]

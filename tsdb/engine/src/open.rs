@@ -112,7 +112,10 @@ impl Db {
         let is_coarse = |block: &Arc<Block>| block.meta.resolution > DurationMs::ZERO;
         let (coarse, blocks): (Vec<_>, Vec<_>) = found.blocks.into_iter().partition(is_coarse);
         let described = opening.described(&mut damage)?;
-        let acknowledged = opening.acknowledged(&mut damage)?;
+        let mut acknowledged = opening.acknowledged(&mut damage)?;
+        if let Err(error) = acknowledged.forget_gone(&*dir, &damage) {
+            tracing::warn!(%error, "acknowledged damage that is gone is not forgotten before the next start");
+        }
         report(&damage);
         let metrics = Metrics::register(registry)?;
         let timeline = Timeline::new(&*clock);

@@ -179,8 +179,10 @@ mod tests {
         buckets.iter().map(|it| histogram(it, CounterResetHint::Unknown)).collect()
     }
 
-    /// Time, count, hint and buckets of each run, and those of its sum.
-    fn shown(runs: &[HistogramRun]) -> Vec<(i64, u64, CounterResetHint, Vec<f64>, Vec<f64>)> {
+    /// Time, count, hint and buckets of a run, and those of its sum.
+    type Shown = (i64, u64, CounterResetHint, Vec<f64>, Vec<f64>);
+
+    fn shown(runs: &[HistogramRun]) -> Vec<Shown> {
         let one = |run: &HistogramRun| {
             let (last, sum) = (&run.last, &run.sum);
             let (last_buckets, sums) =

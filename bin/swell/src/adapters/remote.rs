@@ -1,5 +1,6 @@
 //! Samples that are here and samples that other servers have, as one source.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use swell_engine::Db;
@@ -66,10 +67,19 @@ impl SeriesSource for RemoteSource {
             return self.here.select(matchers, hints);
         }
         let limit = if hints.limit == 0 { usize::MAX } else { hints.limit };
-        // Others have samples where there are no more than aggregates of them here.
-        let here =
-            self.here.select(matchers, &SelectHints { coarse: Coarse::Refused, ..*hints })?;
-        Ok(Box::new(Joined::new(elsewhere, here).take(limit)))
+        // Of the series that others have told they have samples where there are no more than aggregates here. Of those that
+        // only are here the aggregates may be all there is.
+        let all = SelectHints { limit: 0, ..*hints };
+        let told = Arc::new(elsewhere.iter().map(|it| it.labels.clone()).collect::<HashSet<_>>());
+        let others = Arc::clone(&told);
+        let in_both =
+            self.here.select(matchers, &SelectHints { coarse: Coarse::Refused, ..all })?;
+        let in_both = in_both
+            .filter(move |it| it.as_ref().is_ok_and(|it| told.contains(&it.labels)) || it.is_err());
+        let only_here = self.here.select(matchers, &all)?;
+        let only_here =
+            only_here.filter(move |it| !it.as_ref().is_ok_and(|it| others.contains(&it.labels)));
+        Ok(Box::new(Joined::new(elsewhere, Box::new(in_both.chain(only_here))).take(limit)))
     }
 
     fn select_grouped<'a>(

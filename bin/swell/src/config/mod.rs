@@ -189,6 +189,15 @@ impl Config {
         }
     }
 
+    /// Takes the switches of features from the configuration that was there at the start, since they wait for the next one
+    /// all together.
+    pub(crate) fn keep_switches_of(&mut self, at_start: &Self) {
+        self.features = at_start.features;
+        self.switches = at_start.switches;
+        self.deltas = at_start.deltas;
+        self.spread_features();
+    }
+
     /// Keys of what `newer` has otherwise and only a start puts in force.
     pub(crate) fn needs_restart(&self, newer: &Self) -> Vec<&'static str> {
         [

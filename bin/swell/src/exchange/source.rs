@@ -1,7 +1,7 @@
 //! Where an export reads: a data directory that no server uses, or a snapshot that a running one makes of it.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use anyhow::Context;
 use swell_engine::Db;
@@ -29,28 +29,58 @@ impl Source {
         let runtime = runtime.context("start the asynchronous runtime")?;
         let asked = swell_cli::snapshot(server.to_owned(), ca_file.map(Path::to_owned));
         let name = runtime.block_on(asked).context("have the server make a snapshot")?;
-        let snapshot = tsdb_tools::snapshots(data_dir).join(name);
+        anyhow::ensure!(
+            is_folder_name(&name),
+            "the server named a snapshot {name:?}, which is no name of a folder"
+        );
+        let snapshot = tsdb_tools::snapshots(data_dir).join(&name);
         anyhow::ensure!(
             snapshot.is_dir(),
-            "the server made a snapshot, and there is no {}: --data-dir names the directory of that server, on this machine",
+            "the server made the snapshot {name}, which stays there, and there is no {}: --data-dir names the directory of that server, on this machine",
             snapshot.display()
         );
-        match open_storage(&snapshot, tool_settings()) {
-            Ok(db) => Ok(Self { db, snapshot: Some(snapshot) }),
-            Err(error) => {
-                remove(&snapshot)?;
-                Err(error)
-            }
-        }
+        // What cannot be opened may be something else, and is left alone.
+        let db = open_storage(&snapshot, tool_settings())
+            .with_context(|| format!("the snapshot stays at {}", snapshot.display()))?;
+        Ok(Self { db, snapshot: Some(snapshot) })
     }
 
     /// Ends the use of it.
     pub(super) fn close(self) -> anyhow::Result<()> {
-        self.db.close().context("close the storage")?;
-        self.snapshot.map_or(Ok(()), |snapshot| remove(&snapshot))
+        let closed = self.db.close().context("close the storage");
+        let removed = self.snapshot.map_or(Ok(()), |snapshot| remove(&snapshot));
+        closed.and(removed)
     }
+}
+
+/// Whether a name leads to one folder inside another, and nowhere else.
+fn is_folder_name(name: &str) -> bool {
+    let mut parts = Path::new(name).components();
+    matches!((parts.next(), parts.next()), (Some(Component::Normal(part)), None) if part == name)
 }
 
 fn remove(snapshot: &Path) -> anyhow::Result<()> {
     fs::remove_dir_all(snapshot).with_context(|| format!("remove {}", snapshot.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_folder_name;
+
+    #[test]
+    fn a_server_cannot_lead_elsewhere() {
+        for (name, is_good) in [
+            ("20170710T211224Z-2be650b6d019eb54", true),
+            ("", false),
+            (".", false),
+            ("..", false),
+            ("../..", false),
+            ("/", false),
+            ("/etc", false),
+            ("a/b", false),
+            ("a/", false),
+        ] {
+            assert_eq!(is_folder_name(name), is_good, "{name:?}");
+        }
+    }
 }

@@ -169,11 +169,14 @@ impl Reloader {
             };
             anyhow::Ok((config, rules, notifier))
         });
-        let (config, rules, notifier) = match read.await {
+        let (mut config, rules, notifier) = match read.await {
             Ok(Ok(read)) => read,
             Ok(Err(fault)) => return Err(wrong(format!("{fault:#}"))),
             Err(panic) => return Err(broken(panic.to_string())),
         };
+        let waiting = self.config.needs_restart(&config);
+        // Or some parts of the server would have other switches than the rest.
+        config.keep_switches_of(&self.config);
         let alertmanagers = self.alertmanagers.prepare(&config.alerting);
         let alertmanagers = alertmanagers.map_err(|fault| wrong(format!("{fault:#}")))?;
         let queues = RemoteSender::prepare(config.receivers.clone());
@@ -198,7 +201,6 @@ impl Reloader {
         self.db.tune(&config.storage);
         self.ways.reload(&config);
         settings::report_unsupported(&config);
-        let waiting = self.config.needs_restart(&config);
         self.notices.settle(NEEDS_RESTART);
         if !waiting.is_empty() {
             let told = format!("{NEEDS_RESTART}: {}.", waiting.join(", "));

@@ -23,7 +23,7 @@ pub(super) enum Asked {
 /// Who runs, and who waits.
 ///
 /// The next turn is that of the client with the fewest queries that run, of several that of the one which had its last
-/// turn longest ago. Where no more may wait, the client with the most that do gives up its newest one for a client that has fewer:
+/// turn longest ago; one that comes anew stands right before the client of the last turn. Where no more may wait, the client with the most that do gives up its newest one for a client that has fewer:
 /// however many queries one client sends, another one's wait at most for one of each other client's to end.
 #[derive(Debug)]
 pub(super) struct Fair<C> {
@@ -35,13 +35,15 @@ pub(super) struct Fair<C> {
     /// Clients by ticket of those that wait.
     waiting: BTreeMap<Ticket, C>,
     next_ticket: u64,
-    next_turn: u64,
+    turn_count: u64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Client {
     running_count: usize,
     waiting: VecDeque<Ticket>,
+    /// Twice the number of its last turn; one less than that of the last turn of all for a client that has had none, so
+    /// that whoever waits longer is not passed by those that come and go.
     last_turn: u64,
 }
 
@@ -55,7 +57,7 @@ impl<C: Clone + Eq + Hash> Fair<C> {
             clients: FxHashMap::default(),
             waiting: BTreeMap::new(),
             next_ticket: 0,
-            next_turn: 0,
+            turn_count: 0,
         }
     }
 
@@ -87,7 +89,7 @@ impl<C: Clone + Eq + Hash> Fair<C> {
         self.next_ticket += 1;
         self.waiting_count += 1;
         self.waiting.insert(ticket, client.clone());
-        self.clients.entry(client.clone()).or_default().waiting.push_back(ticket);
+        self.known(client).waiting.push_back(ticket);
         Asked::Waits(ticket, given_up)
     }
 
@@ -99,7 +101,9 @@ impl<C: Clone + Eq + Hash> Fair<C> {
         }
         self.forget_if_idle(client);
         let waiting = self.clients.iter().filter(|(_, client)| !client.waiting.is_empty());
-        let next = waiting.min_by_key(|(_, client)| (client.running_count, client.last_turn));
+        let next = waiting.min_by_key(|(_, client)| {
+            (client.running_count, client.last_turn, client.waiting.front().copied())
+        });
         let next = next.map(|(client, _)| client.clone())?;
         let ticket = self.clients.get_mut(&next)?.waiting.pop_front()?;
         self.waiting.remove(&ticket);
@@ -120,11 +124,18 @@ impl<C: Clone + Eq + Hash> Fair<C> {
     }
 
     fn begin(&mut self, client: &C) {
-        self.next_turn += 1;
+        self.turn_count += 1;
         self.running_count += 1;
-        let known = self.clients.entry(client.clone()).or_default();
+        let last_turn = 2 * self.turn_count;
+        let known = self.known(client);
         known.running_count += 1;
-        known.last_turn = self.next_turn;
+        known.last_turn = last_turn;
+    }
+
+    fn known(&mut self, client: &C) -> &mut Client {
+        let last_turn = (2 * self.turn_count).saturating_sub(1);
+        let new = || Client { running_count: 0, waiting: VecDeque::new(), last_turn };
+        self.clients.entry(client.clone()).or_insert_with(new)
     }
 
     fn forget_if_idle(&mut self, client: &C) {
@@ -173,6 +184,30 @@ mod tests {
             order.push(next);
         }
         assert_eq!(order, ['a', 'b', 'c', 'a', 'b', 'a', 'a']);
+    }
+
+    #[test]
+    fn clients_that_come_and_go_pass_nobody_who_waits() {
+        let mut fair = Fair::new(2, 100);
+        for client in ['a', 'b'] {
+            assert_eq!(fair.ask(&client), Asked::Runs);
+        }
+        for client in ['a', 'a', 'c', 'd', 'e'] {
+            waits(&mut fair, client);
+        }
+        let (mut running, mut order) = (VecDeque::from(['a', 'b']), Vec::new());
+        for _ in 0..12 {
+            let ended = running.pop_front().expect("two run");
+            let (_, next) = fair.end(&ended).expect("many wait");
+            running.push_back(next);
+            order.push(next);
+            // Each but the first sends its next query when it has the answer to the last.
+            if ended != 'a' {
+                waits(&mut fair, ended);
+            }
+        }
+        let of_a: Vec<usize> = (0..12).filter(|turn| order[*turn] == 'a').collect();
+        assert!(of_a.len() == 2 && of_a[1] < 10, "its two queries have had their turns: {order:?}");
     }
 
     #[test]

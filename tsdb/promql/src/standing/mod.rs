@@ -106,6 +106,7 @@ impl Standing {
     ) -> Result<Option<UpToDate>, SelectError> {
         let Some(question) = Question::of(matchers, hints, at) else { return Ok(None) };
         let turn = self.table().ask(&question, at);
+        let _lost = RestIfLost { standing: self, question: &question };
         let mut kept = match turn {
             Turn::Full => return Ok(None),
             Turn::Begin => Arc::new(Selection::new(question.what())),
@@ -128,6 +129,20 @@ impl Standing {
         let groups = grouping.map(|grouping| selection.groups(grouping));
         self.table().keep(&question, (Arc::clone(&kept), weight), self.samples_max);
         Ok(Some((kept, groups)))
+    }
+}
+
+/// Lets a question rest whose selection was lost in a panic: nobody has it any more.
+struct RestIfLost<'a> {
+    standing: &'a Standing,
+    question: &'a Question,
+}
+
+impl Drop for RestIfLost<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.standing.table().rest(self.question);
+        }
     }
 }
 

@@ -57,7 +57,7 @@ impl Selection {
 
     /// What it takes, in samples.
     pub(super) fn weight(&self) -> usize {
-        let samples: usize = self.series.iter().map(|series| series.ring.len()).sum();
+        let samples: usize = self.series.iter().map(|series| series.ring.weight()).sum();
         samples + self.series.len() * SERIES_WEIGHT
     }
 
@@ -98,11 +98,11 @@ impl Selection {
             }
             let labels: Vec<&Labels> = self.series.iter().map(|series| &series.labels).collect();
             self.by_labels = label_order(&labels);
-            for groups in &mut self.groupings {
+            // Those that somebody still reads are made anew when they are asked for.
+            self.groupings.retain_mut(|groups| {
                 let groups = Arc::get_mut(groups);
-                let groups = groups.expect("nobody reads a selection that is brought up to date");
-                groups.move_to(before, |place| labels[place]);
-            }
+                groups.map(|groups| groups.move_to(before, |place| labels[place])).is_some()
+            });
         }
         for (place, floats) in arrived.anew {
             self.series[place as usize].ring = Ring::new(what, &floats);

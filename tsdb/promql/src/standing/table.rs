@@ -160,7 +160,11 @@ impl Table {
             return;
         }
         self.searched_at = at;
-        self.retain(|entry| at.0.saturating_sub(entry.at.0) <= IDLE_MS);
+        self.retain(|entry| match entry.state {
+            // It is not tried again, however often it is asked for.
+            State::Resting(until) => at < until,
+            _ => at.0.saturating_sub(entry.at.0) <= IDLE_MS,
+        });
     }
 
     /// Questions with a time of their own come once: the older half goes when there are too many.
