@@ -23,8 +23,9 @@ pub(super) enum Asked {
 /// Who runs, and who waits.
 ///
 /// The next turn is that of the client with the fewest queries that run, of several that of the one which had its last
-/// turn longest ago; one that comes anew stands right before the client of the last turn. Where no more may wait, the client with the most that do gives up its newest one for a client that has fewer:
-/// however many queries one client sends, another one's wait at most for one of each other client's to end.
+/// turn longest ago; one that comes anew stands right before the client of the last turn. Where no more may wait, the
+/// client with the most that do gives up its newest one for a client that has fewer: however many queries one client
+/// sends, one that has none running waits at most for one of each other client's.
 #[derive(Debug)]
 pub(super) struct Fair<C> {
     running_max: usize,
