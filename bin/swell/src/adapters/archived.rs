@@ -5,12 +5,12 @@ use std::sync::Arc;
 use swell_archive::{Archive, ReadError};
 use swell_engine::Db;
 use swell_model::{
-    Arrivals, Coarse, GroupedNewest, Grouping, Matcher, SelectError, SelectHints, SelectedGroups,
+    Arrivals, GroupedNewest, Grouping, Matcher, SelectError, SelectHints, SelectedGroups,
     SeriesIter, SeriesSource, Split, TimeRange, TimestampMs, Tracked,
 };
 use swell_telemetry::chain;
 
-use super::joined::Joined;
+use super::joined::joined;
 
 /// The database in front of its archive.
 pub(crate) struct ArchivedSource {
@@ -58,13 +58,7 @@ impl SeriesSource for ArchivedSource {
             return self.db.select(matchers, hints);
         };
         let archived = or_nothing(self.archive.read(matchers, range, hints.labels_only))?;
-        if archived.is_empty() {
-            return self.db.select(matchers, hints);
-        }
-        let limit = if hints.limit == 0 { usize::MAX } else { hints.limit };
-        // The archive has samples where the database has no more than aggregates of them.
-        let local = self.db.select(matchers, &SelectHints { coarse: Coarse::Refused, ..*hints })?;
-        Ok(Box::new(Joined::new(archived, local).take(limit)))
+        joined(archived, &*self.db, matchers, hints)
     }
 
     fn select_grouped<'a>(

@@ -1,18 +1,16 @@
 //! Samples that are here and samples that other servers have, as one source.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use swell_engine::Db;
 use swell_model::{
-    Arrivals, Coarse, DurationMs, GroupedNewest, Grouping, Labels, LabelsIter, Matcher,
-    SelectError, SelectHints, SelectedGroups, SeriesIter, SeriesSource, Split, TimeRange,
-    TimestampMs, Tracked,
+    Arrivals, DurationMs, GroupedNewest, Grouping, Labels, LabelsIter, Matcher, SelectError,
+    SelectHints, SelectedGroups, SeriesIter, SeriesSource, Split, TimeRange, TimestampMs, Tracked,
 };
 use swell_remote_read::{Asked, RemoteReaders};
 use swell_tsdb_http::ConfigState;
 
-use super::joined::Joined;
+use super::joined::joined;
 
 /// The first hours after the first sample count as not here, as in Prometheus: it may take a while until all is stored that is
 /// to be stored.
@@ -63,23 +61,7 @@ impl SeriesSource for RemoteSource {
     ) -> Result<SeriesIter<'a>, SelectError> {
         let read = |asked: Asked<'_>| self.readers.read(asked, self.samples_max);
         let elsewhere = self.asked(matchers, hints.range, read).unwrap_or_default();
-        if elsewhere.is_empty() {
-            return self.here.select(matchers, hints);
-        }
-        let limit = if hints.limit == 0 { usize::MAX } else { hints.limit };
-        // Of the series that others have told they have samples where there are no more than aggregates here. Of those that
-        // only are here the aggregates may be all there is.
-        let all = SelectHints { limit: 0, ..*hints };
-        let told = Arc::new(elsewhere.iter().map(|it| it.labels.clone()).collect::<HashSet<_>>());
-        let others = Arc::clone(&told);
-        let in_both =
-            self.here.select(matchers, &SelectHints { coarse: Coarse::Refused, ..all })?;
-        let in_both = in_both
-            .filter(move |it| it.as_ref().is_ok_and(|it| told.contains(&it.labels)) || it.is_err());
-        let only_here = self.here.select(matchers, &all)?;
-        let only_here =
-            only_here.filter(move |it| !it.as_ref().is_ok_and(|it| others.contains(&it.labels)));
-        Ok(Box::new(Joined::new(elsewhere, Box::new(in_both.chain(only_here))).take(limit)))
+        joined(elsewhere, &*self.here, matchers, hints)
     }
 
     fn select_grouped<'a>(

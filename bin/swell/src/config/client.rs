@@ -1,5 +1,6 @@
 //! From the keys of a client to its options.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use swell_http_client::{
@@ -44,6 +45,23 @@ pub(super) fn options(
         reach: standard.reach,
         round_robin_dns: standard.round_robin_dns,
     }
+}
+
+/// Headers whose values are given as they are, as remote write and remote read have them.
+pub(super) fn plain_headers(
+    raw: &BTreeMap<String, String>,
+    faults: &mut Faults<'_>,
+) -> Vec<ExtraHeader> {
+    let mut headers = Vec::new();
+    for (name, value) in raw {
+        match settable(name) {
+            Ok(name) => {
+                headers.push(ExtraHeader { name, values: vec![Secret::Text(value.clone())] });
+            }
+            Err(fault) => faults.push(format!("headers: {fault}")),
+        }
+    }
+    headers
 }
 
 fn auth(raw: &RawClient<'_>, context: ClientContext<'_>, faults: &mut Faults<'_>) -> Auth {

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use swell_http_client::{ExtraHeader, Secret, settable};
 use swell_model::DurationMs;
 use swell_remote_read::RemoteReadConfig;
 
@@ -62,16 +61,7 @@ fn reader(
     faults: &mut Faults<'_>,
 ) -> Option<RemoteReadConfig> {
     let mut client = client::options(raw.client(), context, faults);
-    for (name, value) in &raw.headers {
-        match settable(name) {
-            Ok(name) => {
-                client
-                    .headers
-                    .push(ExtraHeader { name, values: vec![Secret::Text(value.clone())] });
-            }
-            Err(fault) => faults.push(format!("headers: {fault}")),
-        }
-    }
+    client.headers.extend(client::plain_headers(&raw.headers, faults));
     let frame_bytes_max = raw.chunked_read_limit.unwrap_or(FRAME_BYTES_MAX);
     if !(1..=FRAME_BYTES_BOUND).contains(&frame_bytes_max) {
         faults.push(format!(

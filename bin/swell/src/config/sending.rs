@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
-use swell_http_client::{ExtraHeader, Secret, settable};
 use swell_model::{DurationMs, Labels};
 use swell_relabel::Rule;
 use swell_remote_write::{Batching, MetadataSending, QueueConfig, Rewrite};
@@ -120,16 +119,7 @@ fn queue(
     };
     let mut client = client::options(raw.client(), context, faults);
     client.round_robin_dns = raw.round_robin_dns;
-    for (name, value) in &raw.headers {
-        match settable(name) {
-            Ok(name) => {
-                client
-                    .headers
-                    .push(ExtraHeader { name, values: vec![Secret::Text(value.clone())] });
-            }
-            Err(fault) => faults.push(format!("headers: {fault}")),
-        }
-    }
+    client.headers.extend(client::plain_headers(&raw.headers, faults));
     let rules = jobs::rules("write_relabel_configs", &raw.write_relabel_configs, faults);
     let batching = batching(&raw.queue_config, faults);
     let metadata = metadata(&raw.metadata_config, faults);
