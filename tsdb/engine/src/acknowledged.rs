@@ -1,35 +1,27 @@
 //! Damage that an operator has acknowledged: it is listed, and no longer warned of.
 //!
-//! ```text
-//! file "acknowledged"
-//!   8 bytes  "SWELLACK"
-//!   4 bytes  LE version
-//!   varint   entries; each: varint length of what tells the damage apart, its bytes, zigzag when it was acknowledged
-//!   4 bytes  LE checksum (CRC-32) of all before
-//! ```
+//! The content of the file "acknowledged" (`small_file.rs`): varint entries, each a varint length of what tells the damage
+//! apart, its bytes, and zigzag when it was acknowledged.
+//!
 //! A file that is damaged acknowledges nothing: there are warnings again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use swell_chunk::{Cursor, DecodeError, put_varint, put_zigzag};
-use swell_env::{Dir, read_whole};
+use swell_env::Dir;
 use swell_model::TimestampMs;
 
 use crate::block::{self, manifest};
 use crate::db::Db;
 use crate::described;
+use crate::small_file::{self, Format, Found};
 use crate::status::Damage;
 use crate::{tombstones, wal};
 
 /// Name of the file in the data directory.
 pub(crate) const NAME: &str = "acknowledged";
-const NAME_UNFINISHED: &str = "acknowledged.tmp";
-const MAGIC: &[u8; 8] = b"SWELLACK";
-const VERSION: u32 = 1;
-const HEADER_LEN: usize = 12;
-const CHECKSUM_LEN: usize = 4;
-const FILE_MAX_BYTES: u64 = 64 << 20;
+const FORMAT: Format = Format { magic: b"SWELLACK", version: 1, bytes_max: 64 << 20 };
 
 /// When which damage was acknowledged.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -123,24 +115,14 @@ impl Acknowledged {
     }
 
     fn write(&self, dir: &dyn Dir) -> io::Result<()> {
-        let mut bytes = MAGIC.to_vec();
-        bytes.extend_from_slice(&VERSION.to_le_bytes());
-        put_varint(&mut bytes, self.0.len() as u64);
+        let mut content = Vec::new();
+        put_varint(&mut content, self.0.len() as u64);
         for (key, at) in &self.0 {
-            put_varint(&mut bytes, key.len() as u64);
-            bytes.extend_from_slice(key.as_bytes());
-            put_zigzag(&mut bytes, at.0);
+            put_varint(&mut content, key.len() as u64);
+            content.extend_from_slice(key.as_bytes());
+            put_zigzag(&mut content, at.0);
         }
-        bytes.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());
-        match dir.remove(NAME_UNFINISHED) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let file = dir.create(NAME_UNFINISHED)?;
-        file.append(&bytes)?;
-        file.sync()?;
-        dir.rename(NAME_UNFINISHED, NAME)?;
-        dir.sync_dir("")
+        small_file::replace(dir, NAME, &FORMAT.sealed(&content))
     }
 }
 
@@ -168,30 +150,13 @@ fn is_there(dir: &dyn Dir, key: &str) -> io::Result<bool> {
 
 /// Reads the file; nothing is acknowledged when there is none.
 pub(crate) fn read(dir: &dyn Dir) -> io::Result<AcknowledgedFile> {
-    match read_whole(dir, NAME, FILE_MAX_BYTES) {
-        Ok(bytes) => Ok(decode(&bytes)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            Ok(AcknowledgedFile::Read(Acknowledged::default()))
-        }
-        Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(AcknowledgedFile::Damaged),
-        Err(error) => Err(error),
-    }
-}
-
-fn decode(bytes: &[u8]) -> AcknowledgedFile {
-    let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"));
-    let end = bytes.len().checked_sub(CHECKSUM_LEN).filter(|end| *end >= HEADER_LEN);
-    let Some(end) = end.filter(|_| bytes[..8] == *MAGIC) else { return AcknowledgedFile::Damaged };
-    if crc32fast::hash(&bytes[..end]) != word(end) {
-        return AcknowledgedFile::Damaged;
-    }
-    if word(8) != VERSION {
-        return AcknowledgedFile::Newer(word(8));
-    }
-    match entries(&bytes[HEADER_LEN..end]) {
-        Ok(entries) => AcknowledgedFile::Read(Acknowledged(entries)),
-        Err(_) => AcknowledgedFile::Damaged,
-    }
+    Ok(match FORMAT.read(dir, NAME)? {
+        Found::Absent => AcknowledgedFile::Read(Acknowledged::default()),
+        Found::Content(content) => entries(&content)
+            .map_or(AcknowledgedFile::Damaged, |it| AcknowledgedFile::Read(Acknowledged(it))),
+        Found::Damaged => AcknowledgedFile::Damaged,
+        Found::Newer(version) => AcknowledgedFile::Newer(version),
+    })
 }
 
 fn entries(bytes: &[u8]) -> Result<BTreeMap<String, TimestampMs>, DecodeError> {
@@ -258,7 +223,7 @@ impl Db {
 
 #[cfg(test)]
 mod tests {
-    use swell_env::MemDir;
+    use swell_env::{MemDir, read_whole};
 
     use super::*;
 

@@ -1,31 +1,21 @@
 //! What is known of metric families: in the log while it is new, and in a file of its own before the log's segments
 //! are deleted.
 //!
-//! ```text
-//! file "metadata"
-//!   8 bytes  "SWELLMET"
-//!   4 bytes  LE version
-//!            descriptions, as in a log record
-//!   4 bytes  LE checksum (CRC-32) of all before
-//! ```
+//! The content of the file "metadata" (`small_file.rs`) are descriptions, as in a log record.
 
 use std::collections::BTreeMap;
 use std::io;
 
 use swell_chunk::Cursor;
-use swell_env::{Dir, read_whole};
+use swell_env::Dir;
 use swell_model::{MetricDescription, MetricMetadata};
 
+use crate::small_file::{self, Format, Found};
 use crate::wal::{put_descriptions, read_descriptions};
 
 /// Name of the file in the data directory.
 pub(crate) const NAME: &str = "metadata";
-const NAME_UNFINISHED: &str = "metadata.tmp";
-const MAGIC: &[u8; 8] = b"SWELLMET";
-const VERSION: u32 = 1;
-const HEADER_LEN: usize = 12;
-const CHECKSUM_LEN: usize = 4;
-const FILE_MAX_BYTES: u64 = 1 << 30;
+const FORMAT: Format = Format { magic: b"SWELLMET", version: 1, bytes_max: 1 << 30 };
 
 /// Metric families that are remembered.
 const FAMILIES_MAX: usize = 100_000;
@@ -82,11 +72,9 @@ impl Described {
             return None;
         }
         let descriptions = self.list();
-        let mut bytes = MAGIC.to_vec();
-        bytes.extend_from_slice(&VERSION.to_le_bytes());
-        put_descriptions(&descriptions, &mut bytes);
-        bytes.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());
-        Some(bytes)
+        let mut content = Vec::new();
+        put_descriptions(&descriptions, &mut content);
+        Some(FORMAT.sealed(&content))
     }
 
     /// The file could not be written after all.
@@ -97,40 +85,21 @@ impl Described {
 
 /// Replaces the file.
 pub(crate) fn write(dir: &dyn Dir, bytes: &[u8]) -> io::Result<()> {
-    match dir.remove(NAME_UNFINISHED) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let file = dir.create(NAME_UNFINISHED)?;
-    file.append(bytes)?;
-    file.sync()?;
-    dir.rename(NAME_UNFINISHED, NAME)?;
-    dir.sync_dir("")
+    small_file::replace(dir, NAME, bytes)
 }
 
 /// Reads the file; nothing is known when there is none.
 pub(crate) fn read(dir: &dyn Dir) -> io::Result<MetadataFile> {
-    match read_whole(dir, NAME, FILE_MAX_BYTES) {
-        Ok(bytes) => Ok(decode(&bytes)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            Ok(MetadataFile::Read(Described::default()))
-        }
-        Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(MetadataFile::Damaged),
-        Err(error) => Err(error),
-    }
+    Ok(match FORMAT.read(dir, NAME)? {
+        Found::Absent => MetadataFile::Read(Described::default()),
+        Found::Content(content) => decode(&content),
+        Found::Damaged => MetadataFile::Damaged,
+        Found::Newer(version) => MetadataFile::Newer(version),
+    })
 }
 
-fn decode(bytes: &[u8]) -> MetadataFile {
-    let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"));
-    let end = bytes.len().checked_sub(CHECKSUM_LEN).filter(|end| *end >= HEADER_LEN);
-    let Some(end) = end.filter(|_| bytes[..8] == *MAGIC) else { return MetadataFile::Damaged };
-    if crc32fast::hash(&bytes[..end]) != word(end) {
-        return MetadataFile::Damaged;
-    }
-    if word(8) != VERSION {
-        return MetadataFile::Newer(word(8));
-    }
-    let mut cursor = Cursor::new(&bytes[HEADER_LEN..end]);
+fn decode(content: &[u8]) -> MetadataFile {
+    let mut cursor = Cursor::new(content);
     let read = read_descriptions(&mut cursor);
     match read.and_then(|found| cursor.finish().map(|()| found)) {
         Err(_) => MetadataFile::Damaged,

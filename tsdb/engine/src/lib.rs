@@ -41,6 +41,7 @@ mod reserve;
 mod restore;
 mod retention;
 mod select;
+mod small_file;
 mod snapshot;
 mod starts;
 mod status;

@@ -1,27 +1,19 @@
 //! Which blocks there are and which of them have tombstones, so that a file that goes missing is noticed. A
 //! finished file that is not listed counts all the same: the list is written after it.
 //!
-//! ```text
-//! 8 bytes  "SWELLMAN"
-//! 4 bytes  LE version
-//! 8 bytes  LE id of each block * 2 + has tombstones; id 0 is the head, listed when it has tombstones
-//! 4 bytes  LE checksum (CRC-32) of all before
-//! ```
+//! Its content (`small_file.rs`) are eight bytes for each block, LE id * 2 + has tombstones; id 0 is the head, listed when it
+//! has tombstones.
 
 use std::io;
 
-use swell_env::{Dir, read_whole};
+use swell_env::Dir;
 
 use super::{BlockId, FOLDER};
+use crate::small_file::{self, Format, Found};
 
 const NAME: &str = "manifest";
-const NAME_UNFINISHED: &str = "manifest.tmp";
-const MAGIC: &[u8; 8] = b"SWELLMAN";
-const VERSION: u32 = 1;
-const HEADER_LEN: usize = 12;
-const CHECKSUM_LEN: usize = 4;
-/// A million blocks.
-const MAX_BYTES: u64 = 8 << 20;
+/// Of a million blocks at most.
+const FORMAT: Format = Format { magic: b"SWELLMAN", version: 1, bytes_max: 8 << 20 };
 
 /// One entry of the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,48 +44,23 @@ pub(crate) fn name() -> String {
 
 /// Replaces the list of the blocks in that folder.
 pub(crate) fn write(dir: &dyn Dir, folder: &str, listed: &[Listed]) -> io::Result<()> {
-    let mut bytes = Vec::with_capacity(HEADER_LEN + listed.len() * 8 + CHECKSUM_LEN);
-    bytes.extend_from_slice(MAGIC);
-    bytes.extend_from_slice(&VERSION.to_le_bytes());
-    for entry in listed {
-        let folded = entry.id.0 * 2 + u64::from(entry.has_tombstones);
-        bytes.extend_from_slice(&folded.to_le_bytes());
-    }
-    bytes.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());
-    let unfinished = format!("{folder}/{NAME_UNFINISHED}");
-    match dir.remove(&unfinished) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let file = dir.create(&unfinished)?;
-    file.append(&bytes)?;
-    file.sync()?;
-    dir.rename(&unfinished, &format!("{folder}/{NAME}"))?;
-    dir.sync_dir(folder)
+    let folded = |entry: &Listed| entry.id.0 * 2 + u64::from(entry.has_tombstones);
+    let content: Vec<u8> = listed.iter().flat_map(|entry| folded(entry).to_le_bytes()).collect();
+    small_file::replace(dir, &format!("{folder}/{NAME}"), &FORMAT.sealed(&content))
 }
 
 /// Reads the list.
 pub(crate) fn read(dir: &dyn Dir) -> io::Result<Manifest> {
-    match read_whole(dir, &name(), MAX_BYTES) {
-        Ok(bytes) => Ok(decode(&bytes)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Manifest::Absent),
-        Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(Manifest::Damaged),
-        Err(error) => Err(error),
-    }
+    Ok(match FORMAT.read(dir, &name())? {
+        Found::Absent => Manifest::Absent,
+        Found::Content(content) => decode(&content),
+        Found::Damaged => Manifest::Damaged,
+        Found::Newer(version) => Manifest::Newer(version),
+    })
 }
 
-fn decode(bytes: &[u8]) -> Manifest {
-    let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"));
-    let Some(end) = bytes.len().checked_sub(CHECKSUM_LEN).filter(|end| *end >= HEADER_LEN) else {
-        return Manifest::Damaged;
-    };
-    if bytes[..8] != *MAGIC || crc32fast::hash(&bytes[..end]) != word(end) {
-        return Manifest::Damaged;
-    }
-    if word(8) != VERSION {
-        return Manifest::Newer(word(8));
-    }
-    let folded = bytes[HEADER_LEN..end].chunks_exact(8);
+fn decode(content: &[u8]) -> Manifest {
+    let folded = content.chunks_exact(8);
     let folded = folded.map(|entry| u64::from_le_bytes(entry.try_into().expect("eight bytes")));
     Manifest::Listed(
         folded
@@ -104,7 +71,7 @@ fn decode(bytes: &[u8]) -> Manifest {
 
 #[cfg(test)]
 mod tests {
-    use swell_env::MemDir;
+    use swell_env::{MemDir, read_whole};
 
     use super::*;
 

@@ -21,7 +21,8 @@ use swell_env::{Dir, read_whole};
 use swell_model::{Labels, LabelsBuilder};
 
 use super::{Intervals, SUFFIX, Tombstones};
-use crate::block::{BlockId, FOLDER, SUFFIX_UNFINISHED};
+use crate::block::{BlockId, FOLDER};
+use crate::small_file;
 
 const MAGIC: &[u8; 8] = b"SWELLTMB";
 const VERSION: u32 = 1;
@@ -108,21 +109,13 @@ pub(crate) fn write<K: Key>(
     owner: u64,
     tombstones: &Tombstones<K>,
 ) -> io::Result<()> {
-    let absent_is_fine = |result: io::Result<()>| match result {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    };
-    if tombstones.is_empty() {
-        absent_is_fine(dir.remove(name))?;
-        return dir.sync_dir(FOLDER);
+    if !tombstones.is_empty() {
+        return small_file::replace(dir, name, &encode(owner, tombstones));
     }
-    let unfinished = format!("{name}{SUFFIX_UNFINISHED}");
-    absent_is_fine(dir.remove(&unfinished))?;
-    let file = dir.create(&unfinished)?;
-    file.append(&encode(owner, tombstones))?;
-    file.sync()?;
-    dir.rename(&unfinished, name)?;
-    dir.sync_dir(FOLDER)
+    match dir.remove(name) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => dir.sync_dir(FOLDER),
+    }
 }
 
 /// Reads a file that is there.
