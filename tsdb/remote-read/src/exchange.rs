@@ -96,11 +96,11 @@ impl Remote {
         let timeout = self.config.timeout;
         let answer = tokio::time::timeout(timeout, self.exchange(ask, samples_max)).await;
         let collector = answer.map_err(|_| ExchangeError::Timeout(timeout))??;
-        Ok(collector.finish(ask.range, &ask.added))
+        Ok(collector.finish(ask.range, &ask.added, ask.labels_only))
     }
 
     async fn exchange(&self, ask: &Ask, samples_max: usize) -> Result<Collector, ExchangeError> {
-        let message = request_message(ask.range, &ask.matchers);
+        let message = request_message(ask.range, &ask.matchers, ask.labels_only);
         let request = HttpRequest {
             method: Method::POST,
             url: self.config.url.clone(),

@@ -11,7 +11,7 @@ pub fn sample_count(message: &[u8], is_frame: bool, samples_max: usize) -> Optio
     let added =
         if is_frame { collector.add_frame(message) } else { collector.add_samples(message) };
     added.ok()?;
-    let series = collector.finish(TimeRange::ALL, &[]);
+    let series = collector.finish(TimeRange::ALL, &[], false);
     let count = |it: &swell_model::SeriesData| {
         assert!(it.floats.timestamps.is_sorted_by(|one, other| one < other));
         assert_eq!(it.floats.timestamps.len(), it.floats.values.len());

@@ -11,6 +11,8 @@ pub(crate) struct Ask {
     pub(crate) range: TimeRange,
     /// Labels that were asked for on behalf of this server, and are left out of the answer.
     pub(crate) added: Vec<String>,
+    /// Whether samples are not needed.
+    pub(crate) labels_only: bool,
 }
 
 /// What a server is asked for a selection; `None` when it has nothing to add. `local_from` is the time from which the
@@ -45,7 +47,7 @@ pub(crate) fn ask(
             }
         }
     }
-    Some(Ask { matchers, range, added })
+    Some(Ask { matchers, range, added, labels_only: false })
 }
 
 #[cfg(test)]

@@ -39,6 +39,8 @@ pub struct Asked<'a> {
     pub local_from: Option<TimestampMs>,
     /// This server's labels.
     pub external: &'a Labels,
+    /// Whether samples are not needed: servers that can leave them out do.
+    pub labels_only: bool,
 }
 
 /// Asks other servers for what they have.
@@ -100,11 +102,11 @@ impl RemoteReaders {
     }
 
     fn asks(&self, asked: Asked<'_>) -> Vec<(Arc<Remote>, Ask)> {
-        let Asked { matchers, range, local_from, external } = asked;
+        let Asked { matchers, range, local_from, external, labels_only } = asked;
         let remotes = self.remotes.load();
         let one = |remote: &Arc<Remote>| {
             let ask = ask(&remote.config, matchers, range, local_from, external)?;
-            Some((Arc::clone(remote), ask))
+            Some((Arc::clone(remote), Ask { labels_only, ..ask }))
         };
         remotes.iter().filter_map(one).collect()
     }

@@ -128,12 +128,21 @@ impl Lab {
 
     /// `name value@time …` of each series of job `a`, sorted, on a thread that may wait.
     async fn read(&self, samples_max: usize) -> Vec<String> {
+        self.read_for(samples_max, false).await
+    }
+
+    async fn read_for(&self, samples_max: usize, labels_only: bool) -> Vec<String> {
         let readers = self.readers.clone();
         let work = move || {
             let external = Labels::from_pairs([("cluster", "eu")]);
             let matchers = [Matcher::equal("job", "a")];
-            let asked =
-                Asked { matchers: &matchers, range: RANGE, local_from: None, external: &external };
+            let asked = Asked {
+                matchers: &matchers,
+                range: RANGE,
+                local_from: None,
+                external: &external,
+                labels_only,
+            };
             assert!(readers.are_asked(asked));
             readers.read(asked, samples_max)
         };
@@ -181,6 +190,23 @@ async fn both_forms_of_an_answer_are_taken() {
     let total = counted.iter().find(|it| it.name().ends_with("read_queries_total"));
     let total = &total.expect("counted").get_metric()[0];
     assert_eq!(total.get_counter().get_value(), 2.0);
+}
+
+#[tokio::test]
+async fn labels_are_asked_for_without_samples() {
+    let peer = Peer::start().await;
+    let lab = Lab::new(vec![peer.config("far")]);
+    let has_hint = || {
+        let asked = peer.script.lock().asked.pop().expect("a request");
+        let message = snap::raw::Decoder::new().decompress_vec(&asked.1).expect("packed");
+        message.windows(8).any(|it| it == b"\x12\x06series")
+    };
+    peer.answers(200, SAMPLES, packed(&[("m", &[]), ("n", &[(1, 0.5)]), ("o", &[(1001, 0.5)])]));
+    // Who did not leave samples out has series where it has samples.
+    assert_eq!(lab.read_for(100, true).await, ["m ", "n 0.5@1"]);
+    assert!(has_hint());
+    assert_eq!(lab.read(100).await, ["n 0.5@1"]);
+    assert!(!has_hint());
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ pub use answer::{ReadAnswer, chunked_series, samples_message, series_bytes_max};
 pub use chunks::{Chunk, float_chunks, histogram_chunks};
 pub use frame::{crc32c, put_frame};
 pub use received::{
-    ChunkedSeries, FrameError, ReceivedChunk, read_chunked, read_samples, take_frame,
+    ChunkedSeries, FrameError, ReceivedChunk, each_of_chunks, each_of_samples, take_frame,
 };
 pub use request::{
     MATCHERS_MAX, PATTERN_BYTES_MAX, PATTERNS_MAX, QUERIES_MAX, Query, ReadRequest,

@@ -15,56 +15,68 @@ pub struct ReceivedChunk<'a> {
 }
 
 /// A series with its chunks, or some of them.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct ChunkedSeries<'a> {
+    cursor: Cursor<'a>,
+}
+
+impl<'a> ChunkedSeries<'a> {
     /// Its labels, by [`SeriesMessage::each_label`].
-    pub series: SeriesMessage<'a>,
-    /// Its chunks.
-    pub chunks: Vec<ReceivedChunk<'a>>,
+    #[must_use]
+    pub const fn series(&self) -> SeriesMessage<'a> {
+        SeriesMessage::of(self.cursor, Message::V1)
+    }
+
+    /// Calls `each` with its chunks.
+    ///
+    /// # Errors
+    /// That of `each`, which ends the reading; [`WireError`] when the bytes are none.
+    pub fn each_chunk<E: From<WireError>>(
+        &self,
+        mut each: impl FnMut(ReceivedChunk<'a>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        each_message(self.cursor, 2, |message| each(chunk(message)?))
+    }
 }
 
-/// The series of all results of a `prometheus.ReadResponse`. They have their labels, floats and histograms where those of a
-/// request of remote write have them.
+/// Calls `each` with the series of all results of a `prometheus.ReadResponse`, as they are read: an answer may have many
+/// more of them than memory has room for. They have their labels, floats and histograms where those of a request of
+/// remote write have them.
 ///
 /// # Errors
-/// [`WireError`] when the bytes are none.
-pub fn read_samples(message: &[u8]) -> Result<Vec<SeriesMessage<'_>>, WireError> {
-    let mut all = Vec::new();
-    each_field(Cursor::new(message), |field, value, at| {
-        if field == 1 {
-            each_field(value.stretch(at)?, |field, value, at| {
-                if field == 1 {
-                    all.push(SeriesMessage::of(value.stretch(at)?, Message::V1));
-                }
-                Ok(())
-            })?;
-        }
-        Ok(())
-    })?;
-    Ok(all)
+/// That of `each`, which ends the reading; [`WireError`] when the bytes are none.
+pub fn each_of_samples<'a, E: From<WireError>>(
+    message: &'a [u8],
+    mut each: impl FnMut(SeriesMessage<'a>) -> Result<(), E>,
+) -> Result<(), E> {
+    each_message(Cursor::new(message), 1, |result| {
+        each_message(result, 1, |series| each(SeriesMessage::of(series, Message::V1)))
+    })
 }
 
-/// The series of a `prometheus.ChunkedReadResponse`.
+/// Calls `each` with the series of a `prometheus.ChunkedReadResponse`, as they are read.
 ///
 /// # Errors
-/// [`WireError`] when the bytes are none.
-pub fn read_chunked(message: &[u8]) -> Result<Vec<ChunkedSeries<'_>>, WireError> {
-    let mut all = Vec::new();
-    each_field(Cursor::new(message), |field, value, at| {
-        if field == 1 {
-            let cursor = value.stretch(at)?;
-            let mut chunks = Vec::new();
-            each_field(cursor, |field, value, at| {
-                if field == 2 {
-                    chunks.push(chunk(value.stretch(at)?)?);
-                }
-                Ok(())
-            })?;
-            all.push(ChunkedSeries { series: SeriesMessage::of(cursor, Message::V1), chunks });
+/// That of `each`, which ends the reading; [`WireError`] when the bytes are none.
+pub fn each_of_chunks<'a, E: From<WireError>>(
+    message: &'a [u8],
+    mut each: impl FnMut(ChunkedSeries<'a>) -> Result<(), E>,
+) -> Result<(), E> {
+    each_message(Cursor::new(message), 1, |cursor| each(ChunkedSeries { cursor }))
+}
+
+/// Calls `each` with the messages in one field.
+fn each_message<'a, E: From<WireError>>(
+    mut within: Cursor<'a>,
+    wanted: u64,
+    mut each: impl FnMut(Cursor<'a>) -> Result<(), E>,
+) -> Result<(), E> {
+    while let Some((field, value)) = within.field()? {
+        if field == wanted {
+            each(value.stretch(&within)?)?;
         }
-        Ok(())
-    })?;
-    Ok(all)
+    }
+    Ok(())
 }
 
 fn chunk(message: Cursor<'_>) -> Result<ReceivedChunk<'_>, WireError> {
@@ -137,7 +149,33 @@ mod tests {
 
     use super::super::{ReadAnswer, chunked_series, float_chunks, put_frame, samples_message};
     use super::*;
+    use crate::protobuf::{bytes_tag, put_bytes};
     use crate::remote_write::{Part, encode_labels};
+
+    fn of_samples(message: &[u8]) -> Result<Vec<SeriesMessage<'_>>, WireError> {
+        let mut all = Vec::new();
+        each_of_samples(message, |series| {
+            all.push(series);
+            Ok::<(), WireError>(())
+        })?;
+        Ok(all)
+    }
+
+    fn of_chunks(
+        message: &[u8],
+    ) -> Result<Vec<(SeriesMessage<'_>, Vec<ReceivedChunk<'_>>)>, WireError> {
+        let mut all = Vec::new();
+        each_of_chunks(message, |series| {
+            let mut chunks = Vec::new();
+            series.each_chunk(|chunk| {
+                chunks.push(chunk);
+                Ok::<(), WireError>(())
+            })?;
+            all.push((series.series(), chunks));
+            Ok::<(), WireError>(())
+        })?;
+        Ok(all)
+    }
 
     fn labels(series: &SeriesMessage<'_>) -> Labels {
         let mut pairs = Vec::new();
@@ -160,7 +198,7 @@ mod tests {
             Vec::new(),
             vec![answer(&other, &[(3, 2.0)])],
         ]);
-        let found = read_samples(&message).expect("good");
+        let found = of_samples(&message).expect("good");
         assert_eq!(found.iter().map(labels).collect::<Vec<_>>(), [one, other]);
         let points = |series: &SeriesMessage<'_>| -> Vec<(i64, f64)> {
             let parts = series.parts(series.labels_len().expect("good"));
@@ -174,7 +212,7 @@ mod tests {
         assert_eq!(points(&found[1]), [(3, 2.0)]);
         for len in 1..message.len() {
             // Cut anywhere it is none, or a shorter one.
-            drop(read_samples(&message[..len]));
+            drop(of_samples(&message[..len]));
         }
     }
 
@@ -186,14 +224,48 @@ mod tests {
         put_frame(&chunked_series(&encode_labels(&own), &chunks, 0), &mut stream);
         put_frame(&chunked_series(&encode_labels(&own), &[], 1), &mut stream);
         let (message, len) = take_frame(&stream, 1000).expect("good").expect("whole");
-        let found = read_chunked(message).expect("good");
+        let found = of_chunks(message).expect("good");
         assert_eq!(found.len(), 1);
-        assert_eq!(labels(&found[0].series), own);
+        assert_eq!(labels(&found[0].0), own);
         let expected = ReceivedChunk { encoding: 1, data: &chunks[0].data };
-        assert_eq!(found[0].chunks, [expected]);
+        assert_eq!(found[0].1, [expected]);
         let (message, rest) = take_frame(&stream[len..], 1000).expect("good").expect("whole");
         assert_eq!(len + rest, stream.len());
-        assert!(read_chunked(message).expect("good")[0].chunks.is_empty());
+        assert!(of_chunks(message).expect("good")[0].1.is_empty());
+    }
+
+    #[test]
+    fn reading_ends_where_its_reader_has_enough() {
+        #[derive(Debug, PartialEq)]
+        enum Ended {
+            Enough,
+            Fault,
+        }
+        impl From<WireError> for Ended {
+            fn from(_: WireError) -> Self {
+                Self::Fault
+            }
+        }
+        // Four series of nothing, and a fault behind them.
+        let mut series: Vec<u8> = [bytes_tag(1), 0].repeat(4);
+        series.push(0xff);
+        let mut samples = Vec::new();
+        put_bytes(bytes_tag(1), &series, &mut samples);
+        for (enough, expected) in [(4, Ended::Enough), (5, Ended::Fault)] {
+            let count = |seen: &mut usize| {
+                *seen += 1;
+                if *seen == enough { Err(Ended::Enough) } else { Ok(()) }
+            };
+            let (mut in_samples, mut in_chunks) = (0, 0);
+            let ended = [
+                each_of_samples(&samples, |_| count(&mut in_samples)),
+                each_of_chunks(&series, |_| count(&mut in_chunks)),
+            ];
+            for ended in ended {
+                assert_eq!(ended.as_ref(), Err(&expected));
+            }
+            assert_eq!((in_samples, in_chunks), (4, 4));
+        }
     }
 
     #[test]

@@ -72,9 +72,10 @@ pub enum ReadRequestError {
     NotUtf8,
 }
 
-/// A request with one query, which takes chunks, or else samples.
+/// A request with one query, which takes chunks, or else samples. With `labels_only` the server is told that samples may be
+/// left out, as Prometheus tells it for lists of series; who does not know that sends them.
 #[must_use]
-pub fn request_message(range: TimeRange, matchers: &[Matcher]) -> Vec<u8> {
+pub fn request_message(range: TimeRange, matchers: &[Matcher], labels_only: bool) -> Vec<u8> {
     let put_number = |field: u8, number: i64, out: &mut Vec<u8>| {
         out.push(varint_tag(field));
         put_varint(number.cast_unsigned(), out);
@@ -96,6 +97,9 @@ pub fn request_message(range: TimeRange, matchers: &[Matcher]) -> Vec<u8> {
         put_bytes(bytes_tag(3), &message, &mut query);
     }
     let mut hints = Vec::new();
+    if labels_only {
+        put_bytes(bytes_tag(2), b"series", &mut hints);
+    }
     put_number(3, range.start_incl.0, &mut hints);
     put_number(4, range.end_incl.0, &mut hints);
     put_bytes(bytes_tag(4), &hints, &mut query);
@@ -258,12 +262,24 @@ mod tests {
             matcher(MatchOp::NotRegex, "c+"),
         ];
         let range = TimeRange { start_incl: TimestampMs(-5), end_incl: TimestampMs(1 << 40) };
-        let found = read_request(&request_message(range, &matchers)).expect("good");
+        let found = read_request(&request_message(range, &matchers, false)).expect("good");
         assert_eq!(found.response_type, ResponseType::StreamedXorChunks);
         let [query] = &found.queries[..] else { panic!("one query") };
         assert_eq!(query.range, range);
         let shown = |all: &[Matcher]| all.iter().map(ToString::to_string).collect::<Vec<_>>();
         assert_eq!(shown(&query.matchers), shown(&matchers));
+    }
+
+    #[test]
+    fn a_server_is_told_when_labels_are_all_that_is_wanted() {
+        let range = TimeRange { start_incl: TimestampMs(1), end_incl: TimestampMs(2) };
+        let request = |labels_only| request_message(range, &[], labels_only);
+        // Function "series" of the hints, then their times.
+        let hints = b"\x22\x0c\x12\x06series\x18\x01\x20\x02";
+        let has = |message: &[u8], part: &[u8]| message.windows(part.len()).any(|it| it == part);
+        assert!(has(&request(true), hints));
+        assert!(!has(&request(false), b"series"));
+        assert_eq!(read_request(&request(true)).expect("good").queries[0].range, range);
     }
 
     #[test]

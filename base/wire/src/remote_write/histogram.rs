@@ -66,6 +66,27 @@ impl HistogramMessage<'_> {
         let raw = Raw::read(self.cursor)?;
         Ok(raw.checked()?)
     }
+
+    /// Buckets, bounds and spans that it names: what reading it takes memory for. They are counted without being read.
+    ///
+    /// # Errors
+    /// [`WireError`] when a field is malformed.
+    pub fn numbers(&self) -> Result<usize, WireError> {
+        let mut count = 0;
+        each_field(self.cursor, |number, value, _| {
+            count += match (number, value) {
+                // The last byte of a varint is below 0x80.
+                (9 | 12, Value::Bytes(packed)) => {
+                    packed.bytes().iter().filter(|byte| **byte < 0x80).count()
+                }
+                (10 | 13 | 16, Value::Bytes(packed)) => packed.len() / size_of::<f64>(),
+                (8..=13 | 16, _) => 1,
+                _ => 0,
+            };
+            Ok(())
+        })?;
+        Ok(count)
+    }
 }
 
 impl Raw {

@@ -44,7 +44,7 @@ impl RemoteSource {
         let local_from = local_from.map(|from| TimestampMs(from.0.saturating_add(MARGIN.0)));
         let in_force = self.in_force.current();
         let external: &Labels = &in_force.external_labels;
-        let asked = Asked { matchers, range, local_from, external };
+        let asked = Asked { matchers, range, local_from, external, labels_only: false };
         self.readers.are_asked(asked).then(|| work(asked))
     }
 
@@ -59,7 +59,9 @@ impl SeriesSource for RemoteSource {
         matchers: &[Matcher],
         hints: &SelectHints,
     ) -> Result<SeriesIter<'a>, SelectError> {
-        let read = |asked: Asked<'_>| self.readers.read(asked, self.samples_max);
+        let labels_only = hints.labels_only;
+        let read =
+            |asked: Asked<'_>| self.readers.read(Asked { labels_only, ..asked }, self.samples_max);
         let elsewhere = self.asked(matchers, hints.range, read).unwrap_or_default();
         joined(elsewhere, &*self.here, matchers, hints)
     }

@@ -182,6 +182,9 @@ pub(super) fn decode(
                 }
             }
         }
+        // A bucket takes a bit at least and much more in memory.
+        let floats = positive.len() + negative.len() + layout.custom_bounds.len();
+        into.take_room(1 + floats + layout.positive.len() + layout.negative.len())?;
         let histogram = if is_stale_nan(sum.value()) {
             NativeHistogram { sum: stale_nan(), ..NativeHistogram::default() }
         } else {
@@ -199,9 +202,6 @@ pub(super) fn decode(
                 custom_bounds: layout.custom_bounds.clone(),
             }
         };
-        // A bucket takes a bit at least and much more in memory.
-        let floats = positive.len() + negative.len() + layout.custom_bounds.len();
-        into.take_room(1 + floats + layout.positive.len() + layout.negative.len())?;
         into.histograms.push((time, Arc::new(histogram)));
     }
     Ok(())
