@@ -6,6 +6,7 @@
 
 mod aggregate;
 mod arrivals;
+mod document;
 mod exact;
 mod folds;
 mod histogram;
@@ -16,6 +17,7 @@ mod labels;
 mod matcher;
 mod pass;
 mod quantity;
+mod re2;
 mod sample;
 mod sink;
 mod source;
@@ -24,6 +26,7 @@ mod wildcard;
 
 pub use aggregate::{Aggregate, by_stretch, stretch_end};
 pub use arrivals::{Arrivals, Tracked, TrackedSeries};
+pub use document::first_document;
 pub use exact::{ExactSum, RunningSums, float_parts};
 pub use folds::{falls, greatest, has_stale, least};
 pub use histogram::{
@@ -34,17 +37,18 @@ pub use ids::{ByteCount, CpuMilli, Ratio, SeriesRef};
 pub use join::join_samples;
 pub use labelled::{LabelledBatch, LabelledFloat, LabelledHistogram, LabelledNo};
 pub use labels::{Labels, LabelsBuilder, METRIC_NAME, METRIC_TYPE, METRIC_UNIT, label_order};
-pub use matcher::{MatchOp, Matcher, MatcherError, anchored_regex};
+pub use matcher::{MatchOp, Matcher, MatcherError};
 pub use pass::{Pass, PassDelta, PassSeries, SeriesNumber};
 pub use quantity::{Quantity, QuantityError};
+pub use re2::{anchored_regex, expand};
 pub use sample::{STALE_NAN_BITS, SampleValue, is_stale_nan, stale_nan};
 pub use sink::{
     AppendError, AppendReport, Batch, DropReason, DroppedSample, Exemplar, ExemplarSample,
     HistogramSample, MetricDescription, MetricKind, MetricMetadata, Row, SampleSink,
 };
 pub use source::{
-    Coarse, Figures, FloatColumn, GroupedIter, GroupedNewest, Grouping, HistogramColumn,
+    AtHand, Coarse, Figures, FloatColumn, GroupedIter, GroupedNewest, Grouping, HistogramColumn,
     LabelsIter, SelectError, SelectHints, SelectedGroups, SeriesData, SeriesIter, SeriesSource,
-    Split, Thinned, WindowGrid,
+    Split, Thinned, Wanted, WindowGrid,
 };
 pub use time::{DurationMs, DurationParseError, TimeRange, TimestampMs};

@@ -1,10 +1,10 @@
 //! One condition on a label: equal, not equal, matching or not matching a regular expression.
 
-use std::borrow::Cow;
 use std::fmt;
 
 use regex::Regex;
 
+use crate::re2::anchored_regex;
 use crate::wildcard::Wildcard;
 
 /// How a [`Matcher`] compares.
@@ -139,60 +139,6 @@ impl Matcher {
     }
 }
 
-/// Compiles a pattern as Prometheus reads it: anchored at both ends, `.` matching any character, `\n` too (RE2 with
-/// `(?s)`), `{` literal where no repetition follows.
-///
-/// # Errors
-/// When the pattern is no regular expression.
-pub fn anchored_regex(pattern: &str) -> Result<Regex, regex::Error> {
-    let pattern = escape_literal_braces(pattern);
-    if pattern.contains(')') {
-        // Inside of ours its parentheses might find partners: `)|(` is no pattern, `^(?s:)|()$` is one.
-        Regex::new(&pattern)?;
-    }
-    Regex::new(&format!("^(?s:{pattern})$"))
-}
-
-/// Escapes `{` where RE2 takes it literally since no repetition follows (`a{`, `{x}`); the regex crate refuses it there.
-fn escape_literal_braces(pattern: &str) -> Cow<'_, str> {
-    if !pattern.contains('{') {
-        return Cow::Borrowed(pattern);
-    }
-    let mut out = String::with_capacity(pattern.len() + 2);
-    let mut in_class = false;
-    let mut chars = pattern.char_indices().peekable();
-    while let Some((at, c)) = chars.next() {
-        match c {
-            '\\' => {
-                out.push(c);
-                let escaped = chars.next().map(|(_, escaped)| escaped);
-                out.extend(escaped);
-                // The braces of \p{Greek} and \x{1f} belong to the escape.
-                if matches!(escaped, Some('p' | 'P' | 'x'))
-                    && chars.peek().is_some_and(|(_, next)| *next == '{')
-                {
-                    out.extend(chars.next().map(|(_, brace)| brace));
-                }
-                continue;
-            }
-            '[' => in_class = true,
-            ']' => in_class = false,
-            '{' if !in_class && !starts_repetition(&pattern[at..]) => out.push('\\'),
-            _ => {}
-        }
-        out.push(c);
-    }
-    Cow::Owned(out)
-}
-
-/// Whether a text starts with `{n}`, `{n,}` or `{n,m}`.
-fn starts_repetition(text: &str) -> bool {
-    let Some((inside, _)) = text[1..].split_once('}') else { return false };
-    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    let (least, most) = inside.split_once(',').unwrap_or((inside, ""));
-    !least.is_empty() && digits(least) && digits(most)
-}
-
 impl PartialEq for Matcher {
     fn eq(&self, other: &Self) -> bool {
         self.name == other.name && self.op == other.op && self.value == other.value
@@ -271,23 +217,6 @@ mod tests {
         for pattern in [")|(", ")|](", "a)|(b", ")"] {
             let refused = Matcher::new("a", MatchOp::Regex, pattern).expect_err(pattern);
             assert!(refused.source.to_string().contains(pattern), "{refused:?}");
-        }
-    }
-
-    #[test]
-    fn braces_without_a_repetition_are_literal_as_in_re2() {
-        for (pattern, value) in [
-            ("a{", "a{"),
-            ("{x}", "{x}"),
-            ("a{,3}", "a{,3}"),
-            ("a{2}", "aa"),
-            ("a{1,}b", "aab"),
-            (r"\p{Greek}\x{62}[{]", "αb{"),
-        ] {
-            let matcher =
-                Matcher::new("a", MatchOp::Regex, pattern).expect("RE2 takes the pattern");
-            assert!(matcher.matches(value), "{pattern} {value}");
-            assert_eq!(matcher.value, pattern);
         }
     }
 }

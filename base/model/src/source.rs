@@ -260,6 +260,26 @@ pub enum SelectError {
 /// Selected series, in any order, each label set once.
 pub type SeriesIter<'a> = Box<dyn Iterator<Item = Result<SeriesData, SelectError>> + Send + 'a>;
 
+/// What somebody would like to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted<'a> {
+    /// Series with their samples.
+    Samples,
+    /// Names of labels.
+    Names,
+    /// Values of a label.
+    Values(&'a str),
+}
+
+/// What a read looks at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AtHand {
+    /// Series, names or values that it gives, at most.
+    pub found: usize,
+    /// Labels of series, names and values that have to be looked at to find them, about.
+    pub looked_at: usize,
+}
+
 /// Sorted names or values.
 pub type LabelsIter = Vec<String>;
 
@@ -316,6 +336,17 @@ pub trait SeriesSource: Send + Sync {
         _split: Split,
     ) -> Result<Vec<SeriesIter<'a>>, SelectError> {
         Ok(vec![self.select(matchers, hints)?])
+    }
+
+    /// What a read would look at, where all of it is in memory, has no histograms, and even finding it takes little: such a
+    /// read may be done where nobody may wait long. `None` where that is not so, or not known.
+    fn at_hand(
+        &self,
+        _wanted: Wanted<'_>,
+        _matchers: &[Matcher],
+        _range: TimeRange,
+    ) -> Option<AtHand> {
+        None
     }
 
     /// What came to a selection's series since `tracked` was brought up to date, which this does; with nothing in it, all

@@ -91,12 +91,7 @@ impl FamilyMessage {
 /// Count and buckets, each of which counts all below its bound.
 fn put_classic(value: &NativeHistogram, out: &mut Vec<u8>) {
     put_count(value.count, out);
-    let buckets = value.buckets();
-    let below = |bound: f64| {
-        buckets.iter().filter(|bucket| bucket.upper <= bound).map(|bucket| bucket.count).sum()
-    };
-    let finite = value.custom_bounds.iter().map(|bound| (*bound, below(*bound)));
-    for (bound, count) in finite.chain([(f64::INFINITY, value.count)]) {
+    for (bound, count) in value.up_to_bounds() {
         let mut bucket = Vec::new();
         put_count(count, &mut bucket);
         put_float(2, bound, &mut bucket);

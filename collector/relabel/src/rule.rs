@@ -2,7 +2,14 @@
 
 use md5::{Digest as _, Md5};
 use regex::Regex;
-use swell_model::{LabelsBuilder, anchored_regex};
+use swell_model::{LabelsBuilder, anchored_regex, expand};
+
+/// Between the values, unless given.
+const SEPARATOR: &str = ";";
+/// What is matched, unless given.
+const PATTERN: &str = "(.*)";
+/// What is set, unless given.
+const REPLACEMENT: &str = "$1";
 
 /// What a rule does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -109,7 +116,7 @@ pub enum RuleError {
         /// The field.
         field: &'static str,
     },
-    /// A field has no meaning for the action.
+    /// A field that has no meaning for the action differs from its default.
     #[error("relabel rule: action {action:?} takes no {field}")]
     Superfluous {
         /// The action.
@@ -158,37 +165,35 @@ impl Rule {
                 return Err(missing("target_label"));
             }
             Action::HashMod if spec.modulus.is_none() => return Err(missing("modulus")),
+            Action::HashMod if spec.modulus == Some(0) => return Err(RuleError::Modulus),
             Action::LabelDrop | Action::LabelKeep => {
-                for (field, given) in [
-                    ("source_labels", spec.source_labels.is_some()),
-                    ("target_label", spec.target_label.is_some()),
-                    ("modulus", spec.modulus.is_some()),
-                    ("separator", spec.separator.is_some()),
-                    ("replacement", spec.replacement.is_some()),
+                for (field, is_other) in [
+                    ("source_labels", spec.source_labels.as_ref().is_some_and(|it| !it.is_empty())),
+                    ("target_label", !target.is_empty()),
+                    ("modulus", spec.modulus.is_some_and(|it| it != 0)),
+                    ("separator", differs(spec.separator.as_deref(), SEPARATOR)),
+                    ("replacement", differs(spec.replacement.as_deref(), REPLACEMENT)),
                 ] {
-                    if given {
+                    if is_other {
                         return Err(superfluous(field));
                     }
                 }
             }
             Action::KeepEqual | Action::DropEqual => {
-                for (field, given) in [
-                    ("regex", spec.regex.is_some()),
-                    ("modulus", spec.modulus.is_some()),
-                    ("separator", spec.separator.is_some()),
-                    ("replacement", spec.replacement.is_some()),
+                for (field, is_other) in [
+                    ("regex", differs(spec.regex.as_deref(), PATTERN)),
+                    ("modulus", spec.modulus.is_some_and(|it| it != 0)),
+                    ("separator", differs(spec.separator.as_deref(), SEPARATOR)),
+                    ("replacement", differs(spec.replacement.as_deref(), REPLACEMENT)),
                 ] {
-                    if given {
+                    if is_other {
                         return Err(superfluous(field));
                     }
                 }
             }
             _ => {}
         }
-        if spec.modulus == Some(0) {
-            return Err(RuleError::Modulus);
-        }
-        let text = spec.regex.unwrap_or_else(|| "(.*)".to_owned());
+        let text = spec.regex.unwrap_or_else(|| PATTERN.to_owned());
         let pattern = anchored_regex(&text).map_err(|error| RuleError::Pattern {
             pattern: text.clone(),
             message: error.to_string(),
@@ -196,12 +201,12 @@ impl Rule {
         Ok(Self {
             action,
             source_labels: spec.source_labels.unwrap_or_default(),
-            separator: spec.separator.unwrap_or_else(|| ";".to_owned()),
+            separator: spec.separator.unwrap_or_else(|| SEPARATOR.to_owned()),
             regex: text,
             pattern,
-            modulus: spec.modulus.unwrap_or(1),
+            modulus: spec.modulus.filter(|it| *it > 0).unwrap_or(1),
             target_label: target,
-            replacement: spec.replacement.unwrap_or_else(|| "$1".to_owned()),
+            replacement: spec.replacement.unwrap_or_else(|| REPLACEMENT.to_owned()),
         })
     }
 
@@ -271,14 +276,11 @@ impl Rule {
 
     fn replace(&self, value: &str, labels: &mut LabelsBuilder) {
         let Some(captures) = self.pattern.captures(value) else { return };
-        let mut target = String::new();
-        captures.expand(&self.target_label, &mut target);
+        let target = expand(&captures, &self.target_label);
         if !is_label_name(&target) {
             return;
         }
-        let mut replacement = String::new();
-        captures.expand(&self.replacement, &mut replacement);
-        labels.set(&target, &replacement);
+        labels.set(&target, &expand(&captures, &self.replacement));
     }
 
     fn remove_names(&self, labels: &mut LabelsBuilder, matching: bool) {
@@ -291,6 +293,11 @@ impl Rule {
             labels.remove(&name);
         }
     }
+}
+
+/// Whether a field says something else than its default.
+fn differs(given: Option<&str>, default: &str) -> bool {
+    given.is_some_and(|it| it != default)
 }
 
 /// A UTF-8 label name is anything but empty (Prometheus 3's default scheme).

@@ -80,6 +80,24 @@ fn hashmod_agrees_with_prometheus() {
 }
 
 #[test]
+fn defaults_may_be_written_out() {
+    let written = |action: &str, source: Option<&[&str]>, regex: &str, target: &str| RuleSpec {
+        source_labels: source.map(|names| names.iter().map(ToString::to_string).collect()),
+        separator: Some(";".to_owned()),
+        regex: Some(regex.to_owned()),
+        modulus: Some(0),
+        target_label: Some(target.to_owned()),
+        replacement: Some("$1".to_owned()),
+        action: Action::parse(action).expect("known"),
+    };
+    check(written("labeldrop", Some(&[]), "a|b|__.*", ""), Some(r#"{job="X"}"#));
+    check(written("labelkeep", None, "job", ""), Some(r#"{job="X"}"#));
+    check(written("keepequal", Some(&["a"]), "(.*)", "b"), None);
+    check(written("dropequal", Some(&["a"]), "(.*)", "b"), Some(&labels().to_string()));
+    check(written("keep", Some(&["a"]), "f.*", ""), Some(&labels().to_string()));
+}
+
+#[test]
 fn rules_that_make_no_sense_are_refused_with_the_field() {
     for (rule, part) in [
         (spec("replace", &["a"], "(", "b", ""), "regular expression"),
@@ -87,7 +105,14 @@ fn rules_that_make_no_sense_are_refused_with_the_field() {
         (spec("hashmod", &["a"], "", "b", ""), "modulus"),
         (RuleSpec { modulus: Some(0), ..spec("hashmod", &["a"], "", "b", "") }, "above 0"),
         (spec("labeldrop", &["a"], "x", "", ""), "source_labels"),
+        (spec("labelkeep", &[], "x", "b", ""), "target_label"),
+        (spec("labeldrop", &[], "x", "", "$2"), "replacement"),
+        (RuleSpec { modulus: Some(1), ..spec("labeldrop", &[], "x", "", "") }, "modulus"),
         (spec("keepequal", &["a"], "x", "b", ""), "regex"),
+        (
+            RuleSpec { separator: Some(String::new()), ..spec("dropequal", &["a"], "", "b", "") },
+            "separator",
+        ),
     ] {
         let error = Rule::new(rule).expect_err("refused").to_string();
         assert!(error.contains(part), "{error}");

@@ -11,6 +11,7 @@ mod error;
 mod functions;
 mod literal;
 mod parser;
+mod pretty;
 mod printer;
 mod series;
 mod span;
@@ -29,6 +30,9 @@ pub use literal::{
     format_float, format_float_short, parse_duration_seconds, parse_number, quote, quote_bytes,
     unquote, unquote_bytes,
 };
-pub use parser::{DEPTH_MAX, QUERY_BYTES_MAX, parse, parse_metric, parse_selector};
+pub use parser::{
+    DEPTH_MAX, QUERY_BYTES_MAX, parse, parse_any_selector, parse_metric, parse_selector,
+};
+pub use pretty::Pretty;
 pub use series::{format_histogram, parse_series_values};
 pub use span::{Position, Span};

@@ -15,6 +15,15 @@ pub fn parse_number(text: &str) -> Option<f64> {
     Some(if negative { -value } else { value })
 }
 
+/// A number that is written as a word where an expression may stand: `inf` or `nan`, in any case.
+pub(crate) fn number_word(text: &str) -> Option<f64> {
+    match text.to_ascii_lowercase().as_str() {
+        "inf" => Some(f64::INFINITY),
+        "nan" => Some(f64::NAN),
+        _ => None,
+    }
+}
+
 fn parse_unsigned(text: &str) -> Option<f64> {
     let first = *text.as_bytes().first()?;
     if !(first.is_ascii_digit() || first == b'.') {

@@ -40,7 +40,7 @@ impl Display for Expr {
 }
 
 impl UnaryOp {
-    const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Plus => "+",
             Self::Minus => "-",
@@ -178,7 +178,13 @@ fn print_time_modifiers(
 }
 
 fn print_subquery(f: &mut Formatter<'_>, subquery: &Subquery) -> fmt::Result {
-    write!(f, "{}[{}:", subquery.expr, subquery.range)?;
+    write!(f, "{}", subquery.expr)?;
+    print_brackets(f, subquery)
+}
+
+/// What stands behind the expression of a subquery.
+pub(crate) fn print_brackets(f: &mut Formatter<'_>, subquery: &Subquery) -> fmt::Result {
+    write!(f, "[{}:", subquery.range)?;
     if let Some(step) = &subquery.step {
         write!(f, "{step}")?;
     }
@@ -187,17 +193,23 @@ fn print_subquery(f: &mut Formatter<'_>, subquery: &Subquery) -> fmt::Result {
 }
 
 fn print_aggregate(f: &mut Formatter<'_>, aggregate: &Aggregate) -> fmt::Result {
+    print_aggregate_head(f, aggregate)?;
+    f.write_char('(')?;
+    if let Some(param) = &aggregate.param {
+        write!(f, "{param}, ")?;
+    }
+    write!(f, "{})", aggregate.expr)
+}
+
+/// What stands before the operands.
+pub(crate) fn print_aggregate_head(f: &mut Formatter<'_>, aggregate: &Aggregate) -> fmt::Result {
     f.write_str(aggregate.op.as_str())?;
     if aggregate.without || !aggregate.grouping.is_empty() {
         f.write_str(if aggregate.without { " without " } else { " by " })?;
         print_labels(f, &aggregate.grouping)?;
         f.write_char(' ')?;
     }
-    f.write_char('(')?;
-    if let Some(param) = &aggregate.param {
-        write!(f, "{param}, ")?;
-    }
-    write!(f, "{})", aggregate.expr)
+    Ok(())
 }
 
 fn print_binary(f: &mut Formatter<'_>, binary: &Binary) -> fmt::Result {
@@ -208,14 +220,21 @@ fn print_binary(f: &mut Formatter<'_>, binary: &Binary) -> fmt::Result {
         }
         _ => write!(f, "{}", binary.lhs)?,
     }
-    write!(f, " {}", binary.op.as_str())?;
+    write!(f, " ")?;
+    print_operator(f, binary)?;
+    write!(f, " {}", binary.rhs)
+}
+
+/// The operator with its modifiers.
+pub(crate) fn print_operator(f: &mut Formatter<'_>, binary: &Binary) -> fmt::Result {
+    f.write_str(binary.op.as_str())?;
     if binary.return_bool {
         f.write_str(" bool")?;
     }
-    if let Some(matching) = &binary.matching {
-        print_matching(f, matching)?;
+    match &binary.matching {
+        Some(matching) => print_matching(f, matching),
+        None => Ok(()),
     }
-    write!(f, " {}", binary.rhs)
 }
 
 fn print_matching(f: &mut Formatter<'_>, matching: &VectorMatching) -> fmt::Result {

@@ -77,6 +77,21 @@ fn queries_print_in_their_normal_form() {
 }
 
 #[test]
+fn a_selector_stands_alone_and_may_match_the_empty_text_where_that_is_asked_for() {
+    for (text, strict, any) in [
+        ("up{job=\"a\"}", true, true),
+        ("{job=~\".*\"}", false, true),
+        ("{}", false, true),
+        ("", false, false),
+        ("up offset 5m", false, false),
+        ("up[5m]", false, false),
+    ] {
+        let found = (parse_selector(text).is_ok(), parse_any_selector(text).is_ok());
+        assert_eq!(found, (strict, any), "{text}");
+    }
+}
+
+#[test]
 fn errors_tell_where_and_what_was_expected() {
     for (query, expected) in [
         ("", "1:1: parse error: no expression found in input"),
@@ -148,11 +163,43 @@ fn errors_tell_where_and_what_was_expected() {
         ),
         (
             "foo{__name__=\"bar\"}",
-            "1:5: parse error: metric name must not be set twice: \"foo\" or \"bar\"",
+            "1:1: parse error: metric name must not be set twice: \"foo\" or \"bar\"",
         ),
+        (
+            "foo{__name__=~\"x\"}",
+            "1:1: parse error: metric name must not be set twice: \"foo\" or \"x\"",
+        ),
+        ("foo{\"bar\"}", "1:1: parse error: metric name must not be set twice: \"foo\" or \"bar\""),
+        (
+            "x + fill(0) 1",
+            "1:5: parse error: filling in missing series only allowed between instant vectors",
+        ),
+        ("x + fill(0) fill(1) y", "1:13: parse error: unexpected <fill>"),
+        ("x + fill_left(0) fill(1) y", "1:18: parse error: unexpected <fill>"),
+        ("nan{a=\"b\"}", "1:4: parse error: unexpected \"{\""),
         ("time(1,)", "1:7: parse error: trailing commas not allowed in function call args"),
     ] {
         assert_eq!(printed(query), expected, "{query}");
+    }
+}
+
+#[test]
+fn words_that_look_like_others() {
+    for (query, expected) in [
+        // Only these two words are numbers.
+        ("Inf + nan", "+Inf + NaN"),
+        ("infinity", "{\"infinity\"}"),
+        // An empty list of labels says nothing.
+        ("x + on() 5", "x + 5"),
+        ("1 + ignoring() 2", "1 + 2"),
+        // Several names in braces all have to hold.
+        ("{\"foo\",\"bar\"}", "{__name__=\"foo\",__name__=\"bar\"}"),
+        ("{\"foo\",__name__=\"bar\"}", "{__name__=\"foo\",__name__=\"bar\"}"),
+        ("{\"foo\",a=\"b\"}", "foo{a=\"b\"}"),
+        ("x + fill_left(0) fill_right(1) y", "x + fill_left (0) fill_right (1) y"),
+    ] {
+        assert_eq!(printed(query), expected, "{query}");
+        assert_eq!(printed(expected), expected);
     }
 }
 

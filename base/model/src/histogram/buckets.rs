@@ -123,6 +123,20 @@ impl NativeHistogram {
         all
     }
 
+    /// The bounds of a classic histogram of the same observations, each with how many are up to it, infinity last: of a
+    /// histogram whose bounds are listed.
+    pub fn up_to_bounds(&self) -> impl Iterator<Item = (f64, f64)> + '_ {
+        let mut buckets = self.positive().peekable();
+        let mut sum = 0.0;
+        let finite = self.custom_bounds.iter().map(move |bound| {
+            while let Some(bucket) = buckets.next_if(|bucket| bucket.upper <= *bound) {
+                sum += bucket.count;
+            }
+            (*bound, sum)
+        });
+        finite.chain([(f64::INFINITY, self.count)])
+    }
+
     /// The same histogram without empty buckets, spans as long as they can be.
     #[must_use]
     pub fn compacted(mut self) -> Self {

@@ -48,6 +48,15 @@ fn zero_buckets_widen_past_populated_buckets() {
 }
 
 #[test]
+fn a_listed_bound_has_what_is_up_to_it() {
+    let mut gappy = custom(&[1.0, 2.0, 5.0], &[1.0, 4.0]);
+    gappy.positive_spans = vec![Span { offset: 0, length: 1 }, Span { offset: 1, length: 1 }];
+    gappy.count = 7.0;
+    let found: Vec<(f64, f64)> = gappy.up_to_bounds().collect();
+    assert_eq!(found, [(1.0, 1.0), (2.0, 1.0), (5.0, 5.0), (f64::INFINITY, 7.0)]);
+}
+
+#[test]
 fn custom_bounds_meet_at_the_shared_ones() {
     let (sum, notes) = custom(&[1.0, 2.0, 5.0], &[1.0, 1.0, 1.0, 1.0])
         .added(&custom(&[2.0, 4.0, 5.0], &[2.0, 2.0, 2.0]))

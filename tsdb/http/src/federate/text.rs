@@ -50,13 +50,9 @@ fn write_classic(
     histogram: &NativeHistogram,
 ) -> fmt::Result {
     let bucket = format!("{name}_bucket");
-    let buckets = histogram.buckets();
-    for bound in &histogram.custom_bounds {
-        let below = buckets.iter().filter(|bucket| bucket.upper <= *bound);
-        let count = below.map(|bucket| bucket.count).sum();
-        write_line(out, names, &bucket, labels, Some(&format_float_label(*bound)), count, at)?;
+    for (bound, count) in histogram.up_to_bounds() {
+        write_line(out, names, &bucket, labels, Some(&format_float_label(bound)), count, at)?;
     }
-    write_line(out, names, &bucket, labels, Some("+Inf"), histogram.count, at)?;
     write_line(out, names, &format!("{name}_sum"), labels, None, histogram.sum, at)?;
     write_line(out, names, &format!("{name}_count"), labels, None, histogram.count, at)
 }

@@ -41,6 +41,13 @@ impl Parser<'_> {
             let Some(word @ ("fill" | "fill_left" | "fill_right")) = keyword.as_deref() else {
                 break;
             };
+            let matching = &modifiers.matching;
+            let (sets_left, sets_right) = (word != "fill_right", word != "fill_left");
+            if (sets_left && matching.fill_left.is_some())
+                || (sets_right && matching.fill_right.is_some())
+            {
+                return Err(self.unexpected("", ""));
+            }
             let span = self.take().span;
             if op.is_set() {
                 let message = "filling in missing series not allowed for set operators";
@@ -49,10 +56,10 @@ impl Parser<'_> {
             let value = self.fill_value()?;
             modifiers.explicit = modifiers.explicit.or(Some(span));
             let matching = &mut modifiers.matching;
-            if word != "fill_right" {
+            if sets_left {
                 matching.fill_left = Some(value);
             }
-            if word != "fill_left" {
+            if sets_right {
                 matching.fill_right = Some(value);
             }
         }
@@ -108,7 +115,7 @@ impl Parser<'_> {
         let token = self.token();
         let number = match token.kind {
             TokenKind::Number { value, is_duration } => Some(NumberLiteral { value, is_duration }),
-            TokenKind::Ident => literal::parse_number(self.text(token))
+            TokenKind::Ident => literal::number_word(self.text(token))
                 .map(|value| NumberLiteral { value, is_duration: false }),
             _ => None,
         };
@@ -133,10 +140,17 @@ impl BinaryModifiers {
     ) -> Result<Option<VectorMatching>, ParseError> {
         let vectors = [lhs, rhs].iter().all(|side| side.value_type() == ValueType::Vector);
         if !vectors {
+            // An empty list of labels says nothing, and is taken as said.
+            let VectorMatching { labels, fill_left, fill_right, .. } = &self.matching;
+            let refused = if !labels.is_empty() {
+                "vector matching only allowed between instant vectors"
+            } else if fill_left.is_some() || fill_right.is_some() {
+                "filling in missing series only allowed between instant vectors"
+            } else {
+                return Ok(None);
+            };
             return match self.explicit {
-                Some(span) => {
-                    Err(parser.fault(span, "vector matching only allowed between instant vectors"))
-                }
+                Some(span) => Err(parser.fault(span, refused)),
                 None => Ok(None),
             };
         }

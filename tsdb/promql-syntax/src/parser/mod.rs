@@ -48,8 +48,20 @@ pub fn parse(query: &str) -> Result<Expr, ParseError> {
 /// # Errors
 /// [`ParseError`] when the text is something else.
 pub fn parse_selector(text: &str) -> Result<crate::ast::VectorSelector, ParseError> {
+    lone_selector(text, false)
+}
+
+/// The same, also one that matches the empty text (`{job=~".*"}`), as federation and deletion take it.
+///
+/// # Errors
+/// [`ParseError`] when the text is something else.
+pub fn parse_any_selector(text: &str) -> Result<crate::ast::VectorSelector, ParseError> {
+    lone_selector(text, true)
+}
+
+fn lone_selector(text: &str, may_be_empty: bool) -> Result<crate::ast::VectorSelector, ParseError> {
     let mut parser = Parser::new(text)?;
-    let expr = parser.vector_selector(false)?;
+    let expr = parser.vector_selector(may_be_empty)?;
     parser.expect_end()?;
     match expr.kind {
         ExprKind::Vector(selector) => Ok(*selector),
@@ -360,9 +372,7 @@ impl<'a> Parser<'a> {
     fn named(&mut self, token: Token) -> Result<Parsed, ParseError> {
         let text = self.text(token);
         let next = self.kind_ahead(1);
-        if let Some(value) = literal::parse_number(text)
-            && next != TokenKind::LeftBrace
-        {
+        if let Some(value) = literal::number_word(text) {
             self.take();
             let kind = ExprKind::Number(NumberLiteral { value, is_duration: false });
             return Ok(Parsed::leaf(Expr { span: token.span, kind }));

@@ -105,7 +105,7 @@ impl Parser<'_> {
                     Some("start") => AtModifier::Start,
                     Some("end") => AtModifier::End,
                     word => {
-                        if word.and_then(literal::parse_number).is_some() {
+                        if word.and_then(literal::number_word).is_some() {
                             return Err(self.timestamp_fault(token.span));
                         }
                         return Err(self.unexpected(CONTEXT, "timestamp"));

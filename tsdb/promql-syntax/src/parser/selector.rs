@@ -7,7 +7,7 @@ use crate::ast::{Boundary, Expr, ExprKind, VectorSelector};
 use crate::error::ParseError;
 use crate::literal;
 use crate::span::Span;
-use crate::token::{Token, TokenKind};
+use crate::token::TokenKind;
 
 /// Whether a word in lower case has a meaning of its own somewhere in the language.
 pub(super) fn is_keyword(word: &str) -> bool {
@@ -49,8 +49,19 @@ impl Parser<'_> {
         }
         let mut span = start.span;
         if self.take_if(TokenKind::LeftBrace).is_some() {
+            let outside = matchers.len();
             let close = self.label_matchers(&mut name, &mut matchers)?;
             span = span.to(close);
+            let mut named = matchers[outside..].iter().filter(|it| it.name == METRIC_NAME);
+            if outside > 0
+                && let (Some(first), Some(second)) = (&name, named.next())
+            {
+                return Err(self.name_twice(span, first, &second.value));
+            }
+            // Of several names in braces none is the name: all have to hold.
+            if outside == 0 && named.nth(1).is_some() {
+                name = None;
+            }
         }
         if !may_be_empty && matchers.iter().all(Matcher::matches_empty) {
             let message = "vector selector must contain at least one non-empty matcher";
@@ -82,16 +93,13 @@ impl Parser<'_> {
             match self.match_op() {
                 Some(op) => {
                     self.take();
-                    matchers.push(self.matcher(label, label_name, op, name.as_deref())?);
+                    matchers.push(self.matcher(label_name, op)?);
                 }
                 None if quoted
                     && matches!(self.kind(), TokenKind::Comma | TokenKind::RightBrace) =>
                 {
-                    if let Some(first) = name.as_deref() {
-                        return Err(self.name_twice(label.span, first, &label_name));
-                    }
                     matchers.push(Matcher::equal(METRIC_NAME, label_name.clone()));
-                    *name = Some(label_name);
+                    name.get_or_insert(label_name);
                 }
                 None => return Err(self.unexpected(CONTEXT, "label matching operator")),
             }
@@ -111,21 +119,9 @@ impl Parser<'_> {
         })
     }
 
-    fn matcher(
-        &mut self,
-        label: Token,
-        label_name: String,
-        op: MatchOp,
-        name: Option<&str>,
-    ) -> Result<Matcher, ParseError> {
+    fn matcher(&mut self, label_name: String, op: MatchOp) -> Result<Matcher, ParseError> {
         let token = self.expect(TokenKind::Text, "label matching", "string")?;
         let value = self.unquoted(token)?;
-        if label_name == METRIC_NAME
-            && op == MatchOp::Equal
-            && let Some(first) = name
-        {
-            return Err(self.name_twice(label.span, first, &value));
-        }
         Matcher::new(label_name, op, value).map_err(|error| {
             let detail = error.source.to_string();
             let last_line = detail.lines().last().unwrap_or("").trim();

@@ -1,7 +1,7 @@
 //! Operators that pick series of each group and leave them as they are: `topk`, `bottomk`, `limitk`, `limit_ratio`.
 
 use swell_model::Labels;
-use swell_promql_syntax::{AggregateOp, format_float, format_float_short};
+use swell_promql_syntax::{AggregateOp, format_float_short};
 
 use super::{Group, note_ignored_histograms};
 use crate::error::EvalError;
@@ -93,10 +93,10 @@ fn checked_count(param: f64) -> Result<usize, String> {
     // 2^63, the first float that is no i64.
     const BOUND: f64 = 9_223_372_036_854_775_808.0;
     if param >= BOUND {
-        return Err(format!("Scalar value {} overflows int64", format_float(param)));
+        return Err(format!("Scalar value {} overflows int64", format_float_short(param)));
     }
     if param <= -BOUND {
-        return Err(format!("Scalar value {} underflows int64", format_float(param)));
+        return Err(format!("Scalar value {} underflows int64", format_float_short(param)));
     }
     #[expect(clippy::cast_possible_truncation, reason = "checked just above")]
     let count = param as i64;

@@ -107,7 +107,13 @@ pub(super) fn vectors(
     let mut matched: Vec<bool> = vec![false; signatures.count];
     // Which step last wrote a result: two series of the "many" side may not give the same one at a step.
     let mut written: Vec<usize> = Vec::new();
+    let has_fill = fill_left.is_some() || fill_right.is_some();
     for step in 0..grid.count {
+        let is_empty = |side: &[Series]| !side.iter().any(|one| one.column.is_present(step));
+        // Where nothing can match nothing is said of series that would match twice.
+        if !has_fill && (is_empty(join.many) || is_empty(join.one)) {
+            continue;
+        }
         partners.fill(None);
         matched.fill(false);
         join.find_partners(step, &mut partners)?;

@@ -27,9 +27,7 @@ pub(super) fn label_replace(
     for one in &mut series {
         let value = one.labels.get(source).unwrap_or("");
         let Some(captures) = regex.captures(value) else { continue };
-        let mut replaced = String::new();
-        captures.expand(replacement, &mut replaced);
-        set_label(one, target, &replaced);
+        set_label(one, target, &swell_model::expand(&captures, replacement));
     }
     merge_same_labels(series, node)
 }

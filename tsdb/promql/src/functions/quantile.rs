@@ -159,11 +159,14 @@ pub(crate) fn classic_quantile(
     }
     let forced = force_monotonic(buckets);
     let Some((highest, finite)) = buckets.split_last() else { return (f64::NAN, forced) };
-    if finite.is_empty() || highest.count == 0.0 || highest.count.is_nan() {
+    if finite.is_empty() || highest.count == 0.0 {
         return (f64::NAN, forced);
     }
     let mut rank = wanted * highest.count;
-    let idx = finite.partition_point(|bucket| bucket.count < rank);
+    // A count that is no number is not enough, as in Prometheus.
+    let is_less =
+        |bucket: &ClassicBucket| bucket.count.partial_cmp(&rank).is_none_or(Ordering::is_lt);
+    let idx = finite.partition_point(is_less);
     let Some(bucket) = finite.get(idx) else {
         return (finite[finite.len() - 1].upper, forced);
     };

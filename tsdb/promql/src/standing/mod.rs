@@ -106,16 +106,16 @@ impl Standing {
     ) -> Result<Option<UpToDate>, SelectError> {
         let Some(question) = Question::of(matchers, hints, at) else { return Ok(None) };
         let turn = self.table().ask(&question, at);
-        let _lost = RestIfLost { standing: self, question: &question };
         let mut kept = match turn {
             Turn::Full => return Ok(None),
             Turn::Begin => Arc::new(Selection::new(question.what())),
             Turn::Update(kept) => kept,
         };
+        let lent = Lent { standing: self, question: &question };
         let Some(selection) = Arc::get_mut(&mut kept) else {
             // Another evaluation still reads it.
             let weight = kept.weight();
-            self.table().keep(&question, (kept, weight), self.samples_max);
+            lent.give_back(kept, weight);
             return Ok(None);
         };
         // Half of the room for one: where it is more, others would have to go for it again and again.
@@ -123,26 +123,32 @@ impl Standing {
         let updated = selection.update(&*self.source, matchers, hints.range, samples_max);
         let weight = selection.weight();
         if !matches!(updated, Ok(true)) || weight > samples_max {
-            self.table().rest(&question);
             return updated.map(|_| None);
         }
         let groups = grouping.map(|grouping| selection.groups(grouping));
-        self.table().keep(&question, (Arc::clone(&kept), weight), self.samples_max);
+        lent.give_back(Arc::clone(&kept), weight);
         Ok(Some((kept, groups)))
     }
 }
 
-/// Lets a question rest whose selection was lost in a panic: nobody has it any more.
-struct RestIfLost<'a> {
+/// The selection of a question, while it is out of the table. Unless it is given back the question rests: also after a
+/// panic, which loses it.
+struct Lent<'a> {
     standing: &'a Standing,
     question: &'a Question,
 }
 
-impl Drop for RestIfLost<'_> {
+impl Lent<'_> {
+    fn give_back(self, selection: Arc<Selection>, weight: usize) {
+        let Standing { samples_max, .. } = self.standing;
+        self.standing.table().keep(self.question, (selection, weight), *samples_max);
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Lent<'_> {
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.standing.table().rest(self.question);
-        }
+        self.standing.table().rest(self.question);
     }
 }
 
