@@ -16,9 +16,9 @@ use std::thread::JoinHandle;
 use parking_lot::{Mutex, RwLock};
 use swell_env::{Clock, Dir, DirLock};
 use swell_model::{
-    AppendError, AppendReport, Arrivals, Batch, GroupedNewest, Grouping, Labels, Matcher,
+    AppendError, AppendReport, Arrivals, AtHand, Batch, GroupedNewest, Grouping, Labels, Matcher,
     MetricMetadata, Row, SampleSink, SelectError, SelectHints, SelectedGroups, SeriesIter,
-    SeriesRef, SeriesSource, Split, TimeRange, TimestampMs, Tracked,
+    SeriesRef, SeriesSource, Split, TimeRange, TimestampMs, Tracked, Wanted,
 };
 use swell_telemetry::chain;
 
@@ -31,7 +31,7 @@ use crate::described::Described;
 use crate::exemplars::{ExemplarVerdict, Exemplars, SeriesExemplars};
 use crate::follow::LogHolds;
 use crate::groupings::Groupings;
-use crate::head::{Head, Limits, START_MAX_MS};
+use crate::head::{Head, Limits, START_MAX_MS, without_repeats};
 use crate::limits::{Blame, check_room};
 use crate::maintain::Backoff;
 use crate::metrics::Metrics;
@@ -215,7 +215,13 @@ impl Inner {
         let state = self.state.read();
         Self::check_batch(&state.head, batch)?;
         self.timeline.learn(&*self.clock, times, batch, (self.config.future_limit, late_window));
-        let mut admitted = state.head.admit(batch, &limits, report);
+        let mut admitted =
+            match without_repeats(batch, |at_ms| state.head.takes_late(at_ms, &limits), report) {
+                Cow::Borrowed(batch) => state.head.admit(batch, &limits, report),
+                Cow::Owned(batch) => {
+                    Cow::Owned(state.head.admit(&batch, &limits, report).into_owned())
+                }
+            };
         let mut exemplar_series = Vec::new();
         if !batch.exemplars.is_empty() {
             let ring = self.exemplars.read();
@@ -451,6 +457,15 @@ impl SeriesSource for Db {
         grouping: Grouping<'_>,
     ) -> Result<Option<GroupedNewest>, SelectError> {
         self.newest_in_groups(matchers, range, grouping)
+    }
+
+    fn at_hand(
+        &self,
+        wanted: Wanted<'_>,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Option<AtHand> {
+        self.looked_at(wanted, matchers, range)
     }
 
     fn arrivals(

@@ -11,6 +11,7 @@
 mod acknowledged;
 mod ahead;
 mod arrivals;
+mod at_hand;
 mod block;
 mod checkpoint;
 mod coarse;

@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use axum::extract::{Path, State};
 use axum::response::Response;
 use serde::Serialize;
-use swell_model::{Labels, METRIC_NAME, Matcher, MetricMetadata, SelectHints, TimeRange};
+use swell_model::{Labels, METRIC_NAME, Matcher, MetricMetadata, SelectHints, TimeRange, Wanted};
 
-use crate::answer::{closed, opened, response, success};
+use crate::answer::{closed, opened, response, success, success_raw};
 use crate::encode::{comma, labels as write_labels, string};
 use crate::error::ApiError;
 use crate::params::Params;
@@ -26,7 +26,8 @@ pub(crate) async fn series(
     if selectors.is_empty() {
         return Err(ApiError::bad_data("no match[] parameter provided"));
     }
-    let (range, limit) = (params.range()?, params.limit("limit")?);
+    let (range, limit) = (params.range_if_any()?, params.limit("limit")?);
+    let Some(range) = range else { return Ok(nothing()) };
     let source = api.source.clone();
     let cancelled = Arc::<AtomicBool>::default();
     let unwanted = cancelled.clone();
@@ -62,13 +63,18 @@ pub(crate) async fn series(
     Ok(response(found))
 }
 
+/// The answer for a range that ends before it begins.
+fn nothing() -> Response {
+    success_raw("[]", &[], &[])
+}
+
 /// Sorted label names.
 pub(crate) async fn names(
     State(api): State<Arc<Api>>,
     params: Params,
 ) -> Result<Response, ApiError> {
     let source = api.source.clone();
-    list(&api, &params, move |matchers, range| {
+    list(&api, &params, Wanted::Names, move |matchers, range| {
         source.label_names(matchers, range).map_err(ApiError::from)
     })
     .await
@@ -89,8 +95,9 @@ pub(crate) async fn values(
         return Err(ApiError::bad_data("invalid label name: \"\""));
     }
     let source = api.source.clone();
-    list(&api, &params, move |matchers, range| {
-        source.label_values(&name, matchers, range).map_err(ApiError::from)
+    let asked = name.clone();
+    list(&api, &params, Wanted::Values(&name), move |matchers, range| {
+        source.label_values(&asked, matchers, range).map_err(ApiError::from)
     })
     .await
 }
@@ -98,37 +105,43 @@ pub(crate) async fn values(
 async fn list(
     api: &Api,
     params: &Params,
+    wanted: Wanted<'_>,
     ask: impl Fn(&[Matcher], TimeRange) -> Result<Vec<String>, ApiError> + Send + 'static,
 ) -> Result<Response, ApiError> {
     let mut selectors = params.selectors()?;
-    let (range, limit) = (params.range()?, params.limit("limit")?);
+    let (range, limit) = (params.range_if_any()?, params.limit("limit")?);
+    let Some(range) = range else { return Ok(nothing()) };
     if selectors.is_empty() {
         selectors.push(Vec::new());
     }
     let source = api.source.clone();
-    let found = api
-        .run(params.client(), api.config.timeout, Arc::default(), move || {
-            let mut found = Vec::new();
-            for matchers in &selectors {
-                found.extend(ask(matchers, range)?);
-            }
-            if selectors.len() > 1 {
-                found.sort();
-                found.dedup();
-            }
-            let limit = limit.unwrap_or(usize::MAX);
-            let mut body = opened();
-            body.push('[');
-            for (idx, text) in found.iter().take(limit).enumerate() {
-                comma(&mut body, idx);
-                string(&mut body, text);
-            }
-            body.push(']');
-            let mut warnings = source.warnings(range);
-            warnings.extend((found.len() > limit).then(|| TRUNCATED.to_owned()));
-            Ok(closed(body, &warnings, &[]))
-        })
-        .await?;
+    let is_at_hand = api.are_at_hand(wanted, &selectors, range);
+    let read = move || {
+        let mut found = Vec::new();
+        for matchers in &selectors {
+            found.extend(ask(matchers, range)?);
+        }
+        if selectors.len() > 1 {
+            found.sort();
+            found.dedup();
+        }
+        let limit = limit.unwrap_or(usize::MAX);
+        let mut body = opened();
+        body.push('[');
+        for (idx, text) in found.iter().take(limit).enumerate() {
+            comma(&mut body, idx);
+            string(&mut body, text);
+        }
+        body.push(']');
+        let mut warnings = source.warnings(range);
+        warnings.extend((found.len() > limit).then(|| TRUNCATED.to_owned()));
+        Ok(closed(body, &warnings, &[]))
+    };
+    let found = if is_at_hand {
+        read()?
+    } else {
+        api.run(params.client(), api.config.timeout, Arc::default(), read).await?
+    };
     Ok(response(found))
 }
 
@@ -193,7 +206,7 @@ pub(crate) async fn target_metadata(
     let matchers = match params.get("match_target") {
         None => Vec::new(),
         Some(text) => {
-            let selector = swell_promql_syntax::parse_selector(text)
+            let selector = swell_promql_syntax::parse_any_selector(text)
                 .map_err(|error| ApiError::bad_param("match_target", error.to_string()))?;
             selector.matchers
         }
@@ -254,9 +267,6 @@ pub(crate) async fn target_metadata(
             Ok(found)
         })
         .await?;
-    if found.is_empty() {
-        return Err(ApiError::not_found("specified metadata not found"));
-    }
     Ok(success(&found))
 }
 

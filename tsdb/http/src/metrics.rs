@@ -11,6 +11,8 @@ pub(crate) struct QueryMetrics {
     pub(crate) running: IntGauge,
     /// Samples that queries looked at.
     pub(crate) samples_total: IntCounter,
+    /// Queries that were not handed to a thread of queries.
+    pub(crate) at_hand_total: IntCounter,
     /// Failed queries by type of error.
     pub(crate) failures_total: IntCounterVec,
 }
@@ -31,6 +33,10 @@ impl QueryMetrics {
                 "swell_query_samples_total",
                 "Samples that queries looked at.",
             )?,
+            at_hand_total: IntCounter::new(
+                "swell_query_at_hand_total",
+                "Queries that took so little that they were evaluated where their request was read.",
+            )?,
             failures_total: IntCounterVec::new(
                 Opts::new("swell_query_failures_total", "Failed queries by type of error."),
                 &["reason"],
@@ -39,6 +45,7 @@ impl QueryMetrics {
         registry.register(Box::new(metrics.duration_seconds.clone()))?;
         registry.register(Box::new(metrics.running.clone()))?;
         registry.register(Box::new(metrics.samples_total.clone()))?;
+        registry.register(Box::new(metrics.at_hand_total.clone()))?;
         registry.register(Box::new(metrics.failures_total.clone()))?;
         Ok(metrics)
     }

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use prometheus::IntGauge;
 use swell_engine::Db;
-use swell_env::Clock;
-use swell_model::{DurationMs, SeriesSource, TimestampMs};
-use swell_promql::{Budget, EvalParams, Features, QueryOutput, Watched};
+use swell_env::{Clock, Monotonic};
+use swell_model::{DurationMs, Matcher, SeriesSource, TimeRange, TimestampMs, Wanted};
+use swell_promql::{Budget, EvalError, EvalParams, Features, QueryOutput, Watched};
 use swell_promql_syntax::Expr;
 use swell_telemetry::Registry;
 use tokio::sync::Semaphore;
@@ -30,6 +30,17 @@ use crate::turns::{Begun, Client, Turns};
 
 /// Steps that the longest range query has: both of its ends count.
 const STEPS_MAX: usize = Budget::STEPS_MAX_DEFAULT + 1;
+
+/// Microseconds that a query may take, by an estimate, to be evaluated where its request is read. Handing it to a thread of
+/// queries and back takes about a hundred, and others wait for those who do not.
+const COST_HERE_US: u64 = 500;
+
+/// Longer ones are not looked at for that.
+const QUERY_HERE_BYTES_MAX: usize = 4096;
+
+/// Names or values that may be looked at there, over so many selectors.
+const NAMES_HERE_MAX: usize = 4096;
+const SELECTORS_HERE_MAX: usize = 4;
 
 /// Queries that may wait for each one that may run: more would hardly have their turn within their timeout, and each
 /// holds a connection and its text.
@@ -210,18 +221,19 @@ impl Api {
         Ok(asked.map_or(self.config.timeout, |asked| asked.min(self.config.timeout)))
     }
 
-    /// Parameters of an evaluation with this server's settings.
+    /// Parameters of an evaluation with this server's settings; a lookback that is not above 0 is none.
     pub(crate) fn tuned(&self, params: EvalParams, lookback: Option<DurationMs>) -> EvalParams {
         EvalParams {
-            lookback: lookback.unwrap_or(self.config.lookback),
+            lookback: lookback.filter(|span| span.0 > 0).unwrap_or(self.config.lookback),
             subquery_step: self.in_force.current().subquery_step,
             features: self.config.features,
             ..params
         }
     }
 
-    /// Evaluates on the pool, and has the answer made there of the result, of why that may be incomplete, and of the
-    /// time it took: a large one takes long to write. The query is stopped when its time is up or the client goes.
+    /// Evaluates, and has the answer made in the same place of the result, of why that may be incomplete, and of the time it
+    /// took: a large one takes long to write. That place is here where the query takes less than handing it over would, else
+    /// the pool. There it is stopped when its time is up or the client goes.
     pub(crate) async fn evaluate(
         &self,
         (client, query): (&Client, &str),
@@ -235,34 +247,69 @@ impl Api {
             bytes_max: self.config.bytes_max,
             ..Budget::new(self.config.samples_max, STEPS_MAX)
         };
-        let cores = Arc::clone(&self.cores);
         let cancelled = budget.cancelled.clone();
         let source = Watched::passing_over_damage(self.source.clone());
-        let query = query.to_owned();
         let (asked, clock) = (self.clock.monotonic(), Arc::clone(&self.clock));
         let samples_total = self.metrics.samples_total.clone();
-        let active = Arc::clone(&self.active);
-        let answer = self
-            .run(client, timeout, cancelled, move || {
-                let began = clock.monotonic();
-                let _noted = active.begin(&query, Origin::Api);
-                budget.workers = Arc::new(cores.query());
-                let output = swell_promql::evaluate(&expr, &source, &params, &budget)
-                    .map_err(|error| ApiError::of_query(&query, error))?;
+        let answered = {
+            let query = query.to_owned();
+            move |output: Result<QueryOutput, EvalError>, source: &Watched, began: Monotonic| {
+                let output = output.map_err(|error| ApiError::of_query(&query, error))?;
                 samples_total.inc_by(output.stats.samples_total);
                 let took = Took {
                     waiting_s: began.since(asked).as_secs_f64(),
                     evaluating_s: clock.monotonic().since(began).as_secs_f64(),
                 };
                 Ok(make(&output, source.warnings_of_reads(), took))
+            }
+        };
+        let is_short = query.len() <= QUERY_HERE_BYTES_MAX;
+        let at_hand = is_short.then(|| {
+            swell_promql::evaluate_at_hand(&expr, &source, &params, &budget, COST_HERE_US)
+        });
+        let at_hand = at_hand.flatten();
+        let answer = if let Some(output) = at_hand {
+            self.metrics.at_hand_total.inc();
+            answered(output, &source, asked)
+        } else {
+            let (cores, clock) = (Arc::clone(&self.cores), Arc::clone(&self.clock));
+            let (active, query) = (Arc::clone(&self.active), query.to_owned());
+            self.run(client, timeout, cancelled, move || {
+                let began = clock.monotonic();
+                let _noted = active.begin(&query, Origin::Api);
+                budget.workers = Arc::new(cores.query());
+                let output = swell_promql::evaluate(&expr, &source, &params, &budget);
+                answered(output, &source, began)
             })
-            .await;
+            .await
+        };
         let spent = self.clock.monotonic().since(asked);
         self.metrics.duration_seconds.observe(spent.as_secs_f64());
         if let Err(error) = &answer {
             self.metrics.failures_total.with_label_values(&[error.kind()]).inc();
         }
         answer
+    }
+
+    /// Whether names or values of labels take so little that they are read where the request is.
+    pub(crate) fn are_at_hand(
+        &self,
+        wanted: Wanted<'_>,
+        selectors: &[Vec<Matcher>],
+        range: TimeRange,
+    ) -> bool {
+        /// Of a series all labels are looked at for their names.
+        const LABELS_PER_SERIES: usize = 16;
+        if selectors.len() > SELECTORS_HERE_MAX {
+            return false;
+        }
+        let counts = selectors.iter().map(|matchers| {
+            let at_hand = self.source.at_hand(wanted, matchers, range)?;
+            let is_by_series = wanted == Wanted::Names && !matchers.is_empty();
+            let each = if is_by_series { LABELS_PER_SERIES } else { 1 };
+            Some(at_hand.found * each + at_hand.looked_at)
+        });
+        counts.sum::<Option<usize>>().is_some_and(|sum| sum <= NAMES_HERE_MAX)
     }
 
     /// Waits for a turn, for work that holds it beyond the answer's first byte.

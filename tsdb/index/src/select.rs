@@ -91,6 +91,8 @@ pub trait LabelIndex {
 
 /// Looking up the labels of a series costs as much as looking at so many values of a label.
 const VALUES_PER_SERIES: usize = 8;
+/// Taking so many series out of postings costs as much as looking at a value.
+const SERIES_PER_VALUE: usize = 16;
 
 /// For fewer values an automaton of its own is not worth making.
 const AUTOMATON_MIN_VALUES: usize = 200;
@@ -114,7 +116,7 @@ pub fn select<I: LabelIndex + ?Sized>(
     let mut kept = by_equality(index, &equal)?;
     for matcher in other {
         kept = Some(match kept {
-            Some(mut kept) if is_few(index, &kept, matcher) => {
+            Some(mut kept) if is_few(index, &kept, matcher)? => {
                 index.retain(&mut kept, &matcher.name, &mut |value| matcher.matches(value))?;
                 kept
             }
@@ -127,7 +129,7 @@ pub fn select<I: LabelIndex + ?Sized>(
         None => index.all()?,
     };
     for matcher in removing {
-        if is_few(index, &kept, matcher) {
+        if is_few(index, &kept, matcher)? {
             index.retain(&mut kept, &matcher.name, &mut |value| matcher.matches(value))?;
         } else {
             kept = subtract(&kept, &with_value(index, matcher, false)?);
@@ -160,17 +162,47 @@ fn by_equality<I: LabelIndex + ?Sized>(
     Ok(kept)
 }
 
-/// Whether it is less to look at the labels of the series kept than at the values that may match.
-fn is_few<I: LabelIndex + ?Sized>(index: &I, kept: &[u32], matcher: &Matcher) -> bool {
-    let worth = kept.len() * VALUES_PER_SERIES;
+/// Number of series that the rarest of the equalities has. `None` without any.
+///
+/// # Errors
+/// When the index cannot be read.
+pub fn rarest<I: LabelIndex + ?Sized>(
+    index: &I,
+    matchers: &[Matcher],
+) -> Result<Option<usize>, I::Error> {
+    let mut rarest: Option<usize> = None;
+    for matcher in matchers.iter().filter(|it| it.op == MatchOp::Equal && !it.matches_empty()) {
+        let count = index.posting_count(&matcher.name, &matcher.value)?;
+        rarest = Some(rarest.map_or(count, |least| least.min(count)));
+    }
+    Ok(rarest)
+}
+
+/// Whether it is less to look at the labels of the series kept than at the values that may match, and at the series that have
+/// them.
+fn is_few<I: LabelIndex + ?Sized>(
+    index: &I,
+    kept: &[u32],
+    matcher: &Matcher,
+) -> Result<bool, I::Error> {
+    let (name, worth) = (&matcher.name, kept.len() * VALUES_PER_SERIES);
     let values = match (matcher.op, bound(&matcher.value)) {
-        (MatchOp::Regex, Bound::Literals(literals)) => literals.len(),
-        (MatchOp::Regex, Bound::Prefix(prefix)) => {
-            index.prefixed_count(&matcher.name, &prefix, worth + 1)
+        (MatchOp::Regex, Bound::Literals(literals)) => {
+            let mut looked_at = literals.len();
+            for literal in &literals {
+                if worth < looked_at {
+                    break;
+                }
+                looked_at += index.posting_count(name, literal)? / SERIES_PER_VALUE;
+            }
+            return Ok(worth < looked_at);
         }
-        _ => index.value_count(&matcher.name),
+        (MatchOp::Regex, Bound::Prefix(prefix)) => index.prefixed_count(name, &prefix, worth + 1),
+        _ => index.value_count(name),
     };
-    worth < values
+    // As many series to a value as on average.
+    let series = index.bound() as usize * values / index.value_count(name).max(1);
+    Ok(worth < values + series / SERIES_PER_VALUE)
 }
 
 /// Series that have the label, with a value that passes the matcher or (`pass` false) fails it.

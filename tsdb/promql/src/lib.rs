@@ -7,6 +7,7 @@
 
 mod aggregate;
 mod annotations;
+mod at_hand;
 mod binary;
 mod error;
 mod eval;
@@ -23,6 +24,7 @@ mod watched;
 mod workers;
 
 pub use annotations::Annotation;
+pub use at_hand::evaluate_at_hand;
 pub use error::EvalError;
 pub use eval::evaluate;
 pub use explain::{Explained, Read, TEXT_CHARS_MAX, explain};

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use swell_model::{
-    Arrivals, GroupedNewest, Grouping, Matcher, SelectError, SelectHints, SelectedGroups,
-    SeriesIter, SeriesSource, Split, TimeRange, TimestampMs, Tracked,
+    Arrivals, AtHand, GroupedNewest, Grouping, Matcher, SelectError, SelectHints, SelectedGroups,
+    SeriesIter, SeriesSource, Split, TimeRange, TimestampMs, Tracked, Wanted,
 };
 
 /// A source that notes the times asked for.
@@ -95,6 +95,15 @@ impl SeriesSource for Watched {
     ) -> Result<Option<GroupedNewest>, SelectError> {
         self.note(range);
         self.source.newest_grouped(matchers, range, grouping)
+    }
+
+    fn at_hand(
+        &self,
+        wanted: Wanted<'_>,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Option<AtHand> {
+        self.source.at_hand(wanted, matchers, range)
     }
 
     fn arrivals(

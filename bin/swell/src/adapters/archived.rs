@@ -5,8 +5,8 @@ use std::sync::Arc;
 use swell_archive::{Archive, ReadError};
 use swell_engine::Db;
 use swell_model::{
-    Arrivals, GroupedNewest, Grouping, Matcher, SelectError, SelectHints, SelectedGroups,
-    SeriesIter, SeriesSource, Split, TimeRange, TimestampMs, Tracked,
+    Arrivals, AtHand, GroupedNewest, Grouping, Matcher, SelectError, SelectHints, SelectedGroups,
+    SeriesIter, SeriesSource, Split, TimeRange, TimestampMs, Tracked, Wanted,
 };
 use swell_telemetry::chain;
 
@@ -96,6 +96,17 @@ impl SeriesSource for ArchivedSource {
             Some(_) => Ok(None),
             None => self.db.newest_grouped(matchers, range, grouping),
         }
+    }
+
+    fn at_hand(
+        &self,
+        wanted: Wanted<'_>,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Option<AtHand> {
+        // Asked first, since it does not wait.
+        let at_hand = self.db.at_hand(wanted, matchers, range)?;
+        self.beyond(range).is_none().then_some(at_hand)
     }
 
     fn arrivals(

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use swell_engine::Db;
 use swell_model::{
-    Arrivals, DurationMs, GroupedNewest, Grouping, Labels, LabelsIter, Matcher, SelectError,
-    SelectHints, SelectedGroups, SeriesIter, SeriesSource, Split, TimeRange, TimestampMs, Tracked,
+    Arrivals, AtHand, DurationMs, GroupedNewest, Grouping, Labels, LabelsIter, Matcher,
+    SelectError, SelectHints, SelectedGroups, SeriesIter, SeriesSource, Split, TimeRange,
+    TimestampMs, Tracked, Wanted,
 };
 use swell_remote_read::{Asked, RemoteReaders};
 use swell_tsdb_http::ConfigState;
@@ -101,6 +102,18 @@ impl SeriesSource for RemoteSource {
             return Ok(None);
         }
         self.here.newest_grouped(matchers, range, grouping)
+    }
+
+    fn at_hand(
+        &self,
+        wanted: Wanted<'_>,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Option<AtHand> {
+        // Asked first, since it does not wait.
+        let at_hand = self.here.at_hand(wanted, matchers, range)?;
+        let is_here = wanted != Wanted::Samples || !self.asks_others(matchers, range);
+        is_here.then_some(at_hand)
     }
 
     fn arrivals(

@@ -177,6 +177,11 @@ impl Block {
         Ok(loaded)
     }
 
+    /// Directories and index, where they are in memory.
+    pub(crate) fn in_use(&self) -> Option<Arc<Loaded>> {
+        self.loaded.try_lock()?.as_ref().map(|(loaded, _)| Arc::clone(loaded))
+    }
+
     /// Gives the memory of directories and index back when nobody asked for them since `before`.
     pub(crate) fn unload_unused(&self, now: Monotonic, idle: std::time::Duration) {
         let mut slot = self.loaded.lock();

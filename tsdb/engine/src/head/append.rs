@@ -111,11 +111,7 @@ impl Head {
         if at_ms > last_ms && at_ms >= self.accept_floor_ms {
             return Admission::Store;
         }
-        let is_in_window = limits.late_window_ms > 0
-            && self
-                .max_ms
-                .map(|max_ms| max_ms.min(limits.earliest.0))
-                .is_some_and(|max_ms| at_ms >= max_ms.saturating_sub(limits.late_window_ms));
+        let is_in_window = self.takes_late(at_ms, limits);
         if at_ms == NEVER {
             Admission::Drop(DropReason::TooOld)
         } else if at_ms == last_ms {
@@ -131,6 +127,15 @@ impl Head {
         } else {
             Admission::Drop(DropReason::TooOld)
         }
+    }
+
+    /// Whether a sample of that time may come late, or in place of another.
+    pub(crate) fn takes_late(&self, at_ms: i64, limits: &Limits) -> bool {
+        limits.late_window_ms > 0
+            && self
+                .max_ms
+                .map(|max_ms| max_ms.min(limits.earliest.0))
+                .is_some_and(|max_ms| at_ms >= max_ms.saturating_sub(limits.late_window_ms))
     }
 
     /// Takes a batch of known series, logged at that place.

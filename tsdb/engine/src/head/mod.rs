@@ -18,6 +18,7 @@ mod histograms;
 mod image;
 mod late;
 mod newest;
+mod repeats;
 mod segment;
 mod segments;
 mod snapshot;
@@ -35,11 +36,12 @@ use histograms::HistogramSeries;
 pub(crate) use histograms::{
     HistogramChunk, HistogramPoint, HistogramSamples, START_MAX_MS, start_as_float, start_of_float,
 };
-pub(crate) use image::{HeadReader, Part as HeadPart};
+pub(crate) use image::{Given, HeadReader, Part as HeadPart, SealedSegments};
 use late::LateSamples;
 pub(crate) use late::{float_wins, histogram_wins};
 pub(crate) use newest::Newest;
 use newest::NewestSamples;
+pub(crate) use repeats::without_repeats;
 pub(crate) use segment::Segment;
 use segment::SegmentBuilder;
 use segments::{ChunkRef, Segments};
@@ -321,8 +323,19 @@ impl Head {
         Some(TimestampMs(extra.late.span_ms()?.1))
     }
 
+    /// Whether a series has native histograms here.
+    pub(crate) fn has_histograms(&self, idx: u32) -> bool {
+        let extra = self.series[idx as usize].extra.as_ref();
+        extra.is_some_and(|extra| {
+            extra.histograms.last.is_some() || !extra.late.histograms().is_empty()
+        })
+    }
+
     /// Series with enough open histograms to fill a chunk, with these.
     pub(crate) fn full_histograms(&self) -> Vec<(SeriesRef, HistogramSamples)> {
+        if self.histograms_from_ms.is_none() {
+            return Vec::new();
+        }
         (0u32..)
             .zip(&self.series)
             .filter_map(|(idx, series)| {

@@ -11,6 +11,9 @@ const RANGE: &str = "/api/v1/query_range";
 /// Series of the long query: it looks whether it is still wanted between them.
 const SERIES_COUNT: usize = 2000;
 
+/// Takes a millisecond, and is handed to a thread of queries.
+const SHORT: &str = "sum(many)";
+
 /// Eleven thousand steps over each of [`SERIES_COUNT`] series: runs longer than any test waits for it.
 fn long_query(timeout: &'static str) -> [(&'static str, &'static str); 5] {
     [
@@ -45,7 +48,7 @@ fn roomy(concurrency_max: usize) -> Lab {
 }
 
 #[tokio::test]
-async fn only_forms_are_read() {
+async fn only_forms_are_read_and_they_win_over_the_address() {
     let lab = Lab::new();
     let path = "/api/v1/query";
     let form = "query=1".to_owned();
@@ -57,16 +60,18 @@ async fn only_forms_are_read() {
         assert_eq!(lab.post_as(path, media_type, form.clone()).await.code, 200, "{media_type}");
     }
     for media_type in ["application/json", "text/plain"] {
-        let answer = lab.post_as(path, media_type, "{}".to_owned()).await;
-        answer.is_error(415, "bad_data", media_type);
+        let answer = lab.post_as(path, media_type, form.clone()).await;
+        answer.is_error(400, "bad_data", "invalid parameter \"query\"");
+        let answer = lab.post_as("/api/v1/query?query=7", media_type, form.clone()).await;
+        assert_eq!(answer.data()["result"][1], "7", "{media_type}");
     }
     let large = format!("query={}", "x".repeat(5 << 20));
     let answer = lab.post_as(path, "application/x-www-form-urlencoded", large).await;
     answer.is_error(413, "bad_data", "more than 4194304 bytes");
-    // Of a parameter in the address and in the form, the first counts.
+    // Of a parameter in the address and in the form, that in the form counts.
     let both = "/api/v1/query?query=7";
     let answer = lab.post_as(both, "application/x-www-form-urlencoded", form).await;
-    assert_eq!(answer.data()["result"][1], "7");
+    assert_eq!(answer.data()["result"][1], "1");
     assert_eq!(lab.post("/api/v1/label/job/values", &[]).await.code, 405);
     assert_eq!(lab.get("/api/v1/nothing", &[]).await.code, 404);
 }
@@ -151,12 +156,17 @@ async fn queries_wait_for_their_turn() {
     tokio::pin!(long);
     let others = async {
         lab.until("the long query", |lab| lab.metric("swell_query_running") == 1.0).await;
-        let waiting = lab.get("/api/v1/query", &[("query", "1"), ("timeout", "50ms")]).await;
+        let waiting = lab.get("/api/v1/query", &[("query", SHORT), ("timeout", "50ms")]).await;
         waiting.is_error(503, "timeout", "timed out");
         let planned = lab.get("/api/swell/v1/explain", &[("query", "1"), ("timeout", "50ms")]);
         planned.await.is_error(503, "timeout", "timed out");
-        // What needs no evaluation does not wait.
+        // What needs no evaluation does not wait, nor what takes less than waiting.
         assert_eq!(lab.get("/api/v1/format_query", &[("query", "1")]).await.code, 200);
+        for (path, query) in [("query", "sum(up)"), ("labels", ""), ("label/n/values", "")] {
+            let path = format!("/api/v1/{path}");
+            assert_eq!(lab.get(&path, &[("query", query)]).await.code, 200, "{path}");
+        }
+        assert_eq!(lab.metric("swell_query_at_hand_total"), 1.0);
     };
     tokio::select! {
         answer = &mut long => panic!("it should still run: {}", answer.text),
@@ -177,7 +187,7 @@ async fn work_stops_when_the_client_goes() {
         }
     }
     lab.until("the end of the work", |lab| lab.metric("swell_query_running") == 0.0).await;
-    let next = lab.get("/api/v1/query", &[("query", "1")]);
+    let next = lab.get("/api/v1/query", &[("query", SHORT)]);
     let next = tokio::time::timeout(Duration::from_secs(20), next).await.expect("the slot is free");
     assert_eq!(next.code, 200);
 }
@@ -219,7 +229,7 @@ async fn as_many_wait_as_may_and_the_next_is_refused_at_once() {
         let mut refused = None;
         // Sixteen may wait for each that may run.
         for asked in 0.. {
-            let request = axum::http::Request::get("/api/v1/query?query=1")
+            let request = axum::http::Request::get("/api/v1/query?query=sum(many)")
                 .body(axum::body::Body::empty())
                 .expect("a request");
             waiting.spawn(tower::ServiceExt::oneshot(lab.router.clone(), request));
@@ -233,7 +243,7 @@ async fn as_many_wait_as_may_and_the_next_is_refused_at_once() {
         let (asked, status) = refused.expect("the queue has an end");
         assert_eq!(status, 503);
         assert!((16..64).contains(&asked), "{asked}");
-        let answer = lab.get("/api/v1/query", &[("query", "1")]).await;
+        let answer = lab.get("/api/v1/query", &[("query", SHORT)]).await;
         answer.is_error(503, "unavailable", "16 queries wait for their turn already");
         assert_eq!(answer.headers["retry-after"], "1");
         assert_eq!(lab.get("/-/healthy", &[]).await.code, 200, "who asks for health does not wait");
@@ -259,13 +269,13 @@ async fn a_client_with_thousands_of_queries_holds_no_other_one_up() {
     let lab = roomy(1);
     let mut storm = tokio::task::JoinSet::new();
     for _ in 0..STORM {
-        let request = query_from("10.0.0.1", "sum(many)");
+        let request = query_from("10.0.0.1", SHORT);
         storm.spawn(tower::ServiceExt::oneshot(lab.router.clone(), request));
     }
     // Both while the storm begins and while it goes on.
     for _ in 0..20 {
         tokio::task::yield_now().await;
-        let request = query_from("10.0.0.2", "1");
+        let request = query_from("10.0.0.2", SHORT);
         let answer = tower::ServiceExt::oneshot(lab.router.clone(), request).await;
         assert_eq!(answer.expect("routers do not fail").status(), 200);
     }

@@ -27,6 +27,28 @@ async fn a_late_sample_takes_its_request_along_in_1_0() {
 }
 
 #[tokio::test]
+async fn two_values_for_one_time_take_their_request_along_in_1_0() {
+    for window in [DurationMs::ZERO, DurationMs::from_secs(3600)] {
+        let config = swell_engine::Config { out_of_order_window: window, ..storage() };
+        let lab = Lab::with(RemoteWriteConfig::standard(), config, Arc::new(MemDir::new()));
+        let (twice, good) = (labels("twice", 0), labels("good", 0));
+        let both = [(NOW_MS, 1.0), (NOW_MS, 2.0)];
+        for request in [
+            &[(&twice, &both[..]), (&good, &[(NOW_MS, 1.0)])][..],
+            &[(&good, &[(NOW_MS, 1.0)]), (&twice, &both[..1]), (&twice, &both[1..])],
+        ] {
+            let answer = lab.push_series(request).await;
+            assert_eq!(answer.code, 400);
+            assert!(answer.text.contains("duplicate sample"), "{}", answer.text);
+            assert_eq!((lab.stored("good"), lab.stored("twice")), (vec![], vec![]));
+        }
+        let repeat = [(NOW_MS, 2.0), (NOW_MS, 2.0)];
+        assert_eq!(lab.push_series(&[(&twice, &repeat)]).await.code, 204);
+        assert_eq!(lab.stored("twice"), [(NOW_MS, 2.0)]);
+    }
+}
+
+#[tokio::test]
 async fn late_samples_within_the_window_are_taken() {
     let config =
         swell_engine::Config { out_of_order_window: DurationMs::from_secs(60), ..storage() };

@@ -39,17 +39,26 @@ pub fn evaluate(
     budget: &Budget,
 ) -> Result<QueryOutput, EvalError> {
     let grid = grid_of(params, budget)?;
-    let node = plan(expr, params)?;
+    evaluate_planned(&plan(expr, params)?, &grid, source, params, budget)
+}
+
+pub(crate) fn evaluate_planned(
+    node: &Node,
+    grid: &Grid,
+    source: &dyn SeriesSource,
+    params: &EvalParams,
+    budget: &Budget,
+) -> Result<QueryOutput, EvalError> {
     let mut evaluator = Evaluator {
         source,
         params,
         budget,
         annotations: Annotations::default(),
         stats: QueryStats::default(),
-        shared: shared::SharedSelections::of(&node),
+        shared: shared::SharedSelections::of(node),
         held: Held::default(),
     };
-    let value = evaluator.output(&node, &grid)?;
+    let value = evaluator.output(node, grid)?;
     let (warnings, infos) = evaluator.annotations.into_parts();
     Ok(QueryOutput { value, warnings, infos, stats: evaluator.stats })
 }
