@@ -116,7 +116,7 @@ async fn push(
             db.maintain(TimestampMs(0))?;
         } else if !is_beside && phases.samples - looked_at >= LOOK_SAMPLES {
             looked_at = phases.samples;
-            db.checkpoint_if_due()?;
+            db.settle()?;
         }
         upkeep_s += cpu_s() - pushed;
     }
@@ -155,7 +155,7 @@ impl Looks {
         let (end, ended) = channel();
         let look = move || {
             while ended.recv_timeout(Duration::from_secs(1)) == Err(RecvTimeoutError::Timeout) {
-                db.checkpoint_if_due()?;
+                db.settle()?;
             }
             Ok(())
         };

@@ -5,6 +5,7 @@
 
 mod adapters;
 mod agent;
+mod allocator;
 mod args;
 mod check;
 mod collect;

@@ -200,18 +200,19 @@ impl Db {
         }
     }
 
-    /// Writes what is in memory down when the log has grown enough since the last time, and nothing else; to be called
-    /// more often than [`Db::maintain`], since a start after a kill reads all that was logged since. Does nothing while
-    /// upkeep runs.
+    /// Packs sealed columns, and writes what is in memory down when the log has grown enough since the last time; to be
+    /// called more often than [`Db::maintain`], since a start after a kill reads all that was logged since, and columns
+    /// that are not packed take twice the memory. Does nothing while upkeep runs.
     ///
     /// # Errors
     /// [`MaintainError`] when a file could not be written; the next looks wait longer and longer.
-    pub fn checkpoint_if_due(&self) -> Result<(), MaintainError> {
+    pub fn settle(&self) -> Result<(), MaintainError> {
         let inner = &self.inner;
         let Some(mut backoff) = inner.maintenance.try_lock() else { return Ok(()) };
         if !inner.is_replayed() || inner.rest.is_over() {
             return Ok(());
         }
+        inner.pack();
         inner.write_checkpoint_if_due(&mut backoff)
     }
 

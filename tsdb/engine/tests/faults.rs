@@ -224,14 +224,14 @@ fn checkpoints_that_fail_hold_up_no_upkeep() {
     // Or the log's own sync would be what fails.
     db.sync().expect("syncs");
     dir.fail(dir.op_count(), u64::MAX, Fault::Io);
-    db.checkpoint_if_due().expect_err("not written");
+    db.settle().expect_err("not written");
     dir.heal();
-    db.checkpoint_if_due().expect("waits");
+    db.settle().expect("waits");
     let report = db.maintain(clock.now()).expect("runs");
     assert_eq!(report.flushed_block_count, 1, "upkeep does not wait");
     assert!(!has_checkpoint(), "checkpoints do");
     clock.advance(DurationMs(1000));
-    db.checkpoint_if_due().expect("written");
+    db.settle().expect("written");
     assert!(has_checkpoint());
 
     // The other way round.
@@ -245,7 +245,7 @@ fn checkpoints_that_fail_hold_up_no_upkeep() {
     let written = dir.op_count();
     let waiting = db.maintain(clock.now()).expect("waits");
     assert_eq!((waiting.flushed_block_count, dir.op_count()), (0, written));
-    db.checkpoint_if_due().expect("written");
+    db.settle().expect("written");
     assert!(dir.op_count() > written, "a checkpoint does not wait for upkeep");
 }
 

@@ -17,9 +17,9 @@ use crate::shutdown::Tasks;
 
 /// How often flush, compaction and retention are looked at.
 const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(15);
-/// How often it is looked at whether the log has grown enough for a checkpoint: senders at full speed fill it in seconds,
-/// and a start after a kill has to read that.
-const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
+/// How often columns are packed, and it is looked at whether the log has grown enough for a checkpoint: senders at full speed
+/// fill both in seconds, and a start after a kill has to read that log.
+const SETTLE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Groups of rules that may be evaluated at once, each with a query of its own.
 const GROUP_QUERIES: usize = 16;
@@ -96,14 +96,14 @@ pub(crate) fn maintain(db: &Arc<Db>, clock: &Arc<dyn Clock>, tasks: &Tasks) {
     tasks.spawn("storage maintenance", async move {
         let mut beat = tokio::time::interval(MAINTENANCE_INTERVAL);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut look = tokio::time::interval(CHECKPOINT_INTERVAL);
-        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut settling = tokio::time::interval(SETTLE_INTERVAL);
+        settling.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 _ = beat.tick() => {}
-                _ = look.tick() => {
-                    checkpoint(&db).await;
+                _ = settling.tick() => {
+                    settle(&db).await;
                     continue;
                 }
             }
@@ -118,10 +118,10 @@ pub(crate) fn maintain(db: &Arc<Db>, clock: &Arc<dyn Clock>, tasks: &Tasks) {
     });
 }
 
-/// Writes down what is in memory, if that is due.
-async fn checkpoint(db: &Arc<Db>) {
+/// Packs what may be packed, and writes down what is in memory, if that is due.
+async fn settle(db: &Arc<Db>) {
     let db = db.clone();
-    match tokio::task::spawn_blocking(move || db.checkpoint_if_due()).await {
+    match tokio::task::spawn_blocking(move || db.settle()).await {
         Ok(Ok(())) => {}
         Ok(Err(failure)) => error!(error = chain(&failure), "writing a checkpoint failed"),
         Err(failure) => error!(%failure, "writing a checkpoint failed inside"),

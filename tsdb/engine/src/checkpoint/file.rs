@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use swell_env::{AppendFile, Dir, ReadFile};
 
-use crate::head::HeadPart;
+use crate::head::{Given, HeadPart, SealedSegments};
 
 /// Name of the file in the data directory.
 pub(crate) const NAME: &str = "checkpoint";
@@ -73,11 +73,18 @@ impl Kind {
     }
 }
 
-/// The content of a file, in memory.
+/// The content of a file: copies of what changes, and what is shared with the head.
 #[derive(Debug, Default)]
 pub(super) struct Image {
+    frames: Vec<Frame>,
+}
+
+#[derive(Debug)]
+enum Frame {
     /// Kind and content.
-    frames: Vec<Vec<u8>>,
+    Bytes(Vec<u8>),
+    /// As many frames as they need.
+    Segments(SealedSegments),
 }
 
 impl Image {
@@ -85,7 +92,15 @@ impl Image {
         let mut frame = Vec::with_capacity(content.len() + 1);
         frame.push(kind.number());
         frame.extend_from_slice(content);
-        self.frames.push(frame);
+        self.frames.push(Frame::Bytes(frame));
+    }
+
+    /// Takes what the head gives of itself.
+    pub(super) fn push_head(&mut self, given: Given<'_>) {
+        match given {
+            Given::Bytes(part, bytes) => self.push(Kind::Head(part), bytes),
+            Given::Segments(segments) => self.frames.push(Frame::Segments(segments)),
+        }
     }
 
     /// Writes the file under its unfinished name and syncs it; `pause` is told of the bytes of each frame. Gives the
@@ -94,9 +109,17 @@ impl Image {
         remove(dir, NAME_UNFINISHED)?;
         let mut file = FrameWriter::create(dir, NAME_UNFINISHED, &CHECKPOINT)?;
         for frame in self.frames {
-            let written = file.put(&frame)?;
-            drop(frame);
-            pause(written);
+            match frame {
+                Frame::Bytes(frame) => {
+                    let written = file.put(&frame)?;
+                    drop(frame);
+                    pause(written);
+                }
+                Frame::Segments(segments) => segments.write(&mut |content| {
+                    pause(file.put_content(Kind::Head(HeadPart::Segments), content)?);
+                    Ok(())
+                })?,
+            }
         }
         Ok(file.end()?.bytes)
     }

@@ -164,7 +164,7 @@ impl Inner {
         if !labels.put(&state.head, &mut image) {
             return Err(io::Error::other("series were removed while it was written"));
         }
-        state.head.write_image(&mut |part, bytes| image.push(Kind::Head(part), bytes));
+        state.head.write_image(&mut |given| image.push_head(given));
         let mut log = Vec::new();
         let met = self.replayed.get().map_or(&[][..], |outcome| &outcome.damage);
         put_damage(met, &mut log);

@@ -72,10 +72,10 @@ fn a_first_checkpoint_is_written_as_soon_as_the_log_is_long_enough_and_upkeep_ne
         assert!(before < 4000, "it is due once the log has {before} bytes");
         at += 1000;
         append(&db, at, &[(0, 1.0), (1, at as f64)]).expect("appends");
-        db.checkpoint_if_due().expect("writes, if it is due");
+        db.settle().expect("writes, if it is due");
     }
     let op_count = disk.op_count();
-    db.checkpoint_if_due().expect("is not due");
+    db.settle().expect("is not due");
     assert_eq!(disk.op_count(), op_count, "nothing was written");
     let killed = open(Arc::new(disk.disk().after_kill()), settings.clone()).expect("opens");
     let wal = killed.status().wal;
@@ -88,8 +88,8 @@ fn a_first_checkpoint_is_written_as_soon_as_the_log_is_long_enough_and_upkeep_ne
     }
     // The sync of the log comes first.
     disk.fail(disk.op_count() + 1, u64::MAX, Fault::Io);
-    db.checkpoint_if_due().expect_err("the device fails");
+    db.settle().expect_err("the device fails");
     let op_count = disk.op_count();
-    db.checkpoint_if_due().expect("waits");
+    db.settle().expect("waits");
     assert_eq!(disk.op_count(), op_count);
 }

@@ -9,6 +9,7 @@ mod read;
 mod write;
 
 pub(crate) use read::HeadReader;
+pub(crate) use write::{Given, SealedSegments};
 
 /// Parts of the image, in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -152,7 +153,15 @@ mod tests {
         while head.index.write_part(&mut table, &mut part) {
             labels.push(std::mem::take(&mut part));
         }
-        head.write_image(&mut |part, bytes| parts.push((part, bytes.to_vec())));
+        head.write_image(&mut |given| match given {
+            Given::Bytes(part, bytes) => parts.push((part, bytes.to_vec())),
+            Given::Segments(segments) => segments
+                .write(&mut |bytes| {
+                    parts.push((Part::Segments, bytes.to_vec()));
+                    Ok(())
+                })
+                .expect("nothing fails"),
+        });
         (labels, parts)
     }
 

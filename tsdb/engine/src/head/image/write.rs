@@ -1,5 +1,8 @@
 //! The head into parts.
 
+use std::io;
+use std::sync::Arc;
+
 use swell_chunk::{HISTOGRAMS_MAX, put_varint, put_zigzag, write_times};
 
 use super::{
@@ -11,8 +14,43 @@ use crate::head::segments::ChunkRef;
 use crate::head::{Extra, Group, Head, NEVER, NONE, Segment, Series};
 use crate::wal::Position;
 
+/// What is given of the image.
+#[derive(Debug)]
+pub(crate) enum Given<'g> {
+    /// A part.
+    Bytes(Part, &'g [u8]),
+    /// The parts of the sealed segments, not written yet.
+    Segments(SealedSegments),
+}
+
 /// Where parts go.
-type Put<'p> = dyn FnMut(Part, &[u8]) + 'p;
+type Put<'p> = dyn FnMut(Given<'_>) + 'p;
+
+/// Sealed segments as they were at the moment of the image. They do not change, so that they are shared with the head and
+/// written when there is time.
+#[derive(Debug)]
+pub(crate) struct SealedSegments(Vec<Option<Arc<Segment>>>);
+
+impl SealedSegments {
+    /// Gives the parts of [`Part::Segments`] to `put`, and gives up each segment when it is written.
+    ///
+    /// # Errors
+    /// Those of `put`.
+    pub(crate) fn write(self, put: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+        let mut bytes = Vec::new();
+        for segment in self.0 {
+            match segment {
+                None => put_varint(&mut bytes, 0),
+                Some(segment) => put_segment(&segment, &mut bytes),
+            }
+            if bytes.len() >= PART_BYTES {
+                put(&bytes)?;
+                bytes.clear();
+            }
+        }
+        if bytes.is_empty() { Ok(()) } else { put(&bytes) }
+    }
+}
 
 /// Collects items of one kind into parts.
 struct Parts<'p, 'q> {
@@ -34,14 +72,14 @@ impl<'p, 'q> Parts<'p, 'q> {
 
     fn end(&mut self) {
         if !self.bytes.is_empty() {
-            (self.put)(self.part, &self.bytes);
+            (self.put)(Given::Bytes(self.part, &self.bytes));
             self.bytes.clear();
         }
     }
 }
 
 impl Head {
-    /// Gives the head without its label index to `put`, part by part, for [`super::HeadReader`].
+    /// Gives the head without its label index to `put`, part by part in the order of [`Part`], for [`super::HeadReader`].
     pub(crate) fn write_image(&self, put: &mut Put<'_>) {
         let mut scalars = Vec::new();
         put_zigzag(&mut scalars, self.accept_floor_ms);
@@ -51,9 +89,9 @@ impl Head {
         put_varint(&mut scalars, self.groups.len() as u64);
         put_varint(&mut scalars, u64::from(self.segments.first_id()));
         put_varint(&mut scalars, self.segments.slots().len() as u64);
-        put(Part::Scalars, &scalars);
+        put(Given::Bytes(Part::Scalars, &scalars));
         self.write_groups(Parts::new(Part::Groups, put));
-        self.write_segments(Parts::new(Part::Segments, put));
+        put(Given::Segments(SealedSegments(self.segments.slots().iter().cloned().collect())));
         self.write_series(Parts::new(Part::Series, put));
         self.write_extras(Parts::new(Part::Extras, put));
     }
@@ -61,17 +99,6 @@ impl Head {
     fn write_groups(&self, mut parts: Parts<'_, '_>) {
         for group in &self.groups {
             put_group(group, &mut parts.bytes);
-            parts.end_item();
-        }
-        parts.end();
-    }
-
-    fn write_segments(&self, mut parts: Parts<'_, '_>) {
-        for segment in self.segments.slots() {
-            match segment {
-                None => put_varint(&mut parts.bytes, 0),
-                Some(segment) => put_segment(segment, &mut parts.bytes),
-            }
             parts.end_item();
         }
         parts.end();
