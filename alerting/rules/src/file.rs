@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde_saphyr::Spanned;
-use swell_model::{DurationMs, METRIC_NAME};
+use swell_model::{DurationMs, METRIC_NAME, first_document};
 
 use self::raw::{RawFile, RawGroup, RawRule, Strict};
 use crate::rule::{AlertingRule, RecordingRule, Rule, RuleFile, RuleGroup};
@@ -74,11 +74,12 @@ pub fn parse_rule_file(text: &str) -> Result<RuleFile, Vec<Finding>> {
     parse_rule_file_with(text, CheckOptions::default())
 }
 
-/// Parses and checks a rule file with options.
+/// Parses and checks a rule file with options. Of several YAML documents the first one counts.
 ///
 /// # Errors
 /// All faults, in the order of the file.
 pub fn parse_rule_file_with(text: &str, options: CheckOptions) -> Result<RuleFile, Vec<Finding>> {
+    let text = first_document(text);
     let raw: Result<Option<RawFile>, serde_saphyr::Error> = if options.ignore_unknown_fields {
         serde_saphyr::from_str::<Option<raw::lenient::RawFile>>(text).map(Strict::strict)
     } else {
@@ -130,10 +131,9 @@ impl Checker {
 
     fn group(&mut self, name: String, raw: RawGroup) -> RuleGroup {
         let context = format!("group {name:?}");
+        // Zero is as if it was not given, here and below, as in Prometheus.
         let interval = self.duration(&context, "interval", raw.interval.as_ref());
-        if let (Some(DurationMs::ZERO), Some(spanned)) = (interval, &raw.interval) {
-            self.find(spanned.referenced, format!("{context}: interval must be more than 0"));
-        }
+        let interval = interval.filter(|interval| *interval > DurationMs::ZERO);
         let query_offset = self.duration(&context, "query_offset", raw.query_offset.as_ref());
         let labels = raw.labels.unwrap_or_default();
         self.label_names(&context, "label", &labels);
@@ -144,7 +144,8 @@ impl Checker {
             .enumerate()
             .filter_map(|(idx, rule)| self.rule(&name, idx, rule, &labels))
             .collect();
-        RuleGroup { name, interval, query_offset, limit: raw.limit.unwrap_or(0), rules }
+        let limit = raw.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(0);
+        RuleGroup { name, interval, query_offset, limit, rules }
     }
 
     fn rule(
@@ -155,7 +156,9 @@ impl Checker {
         group_labels: &RawLabels,
     ) -> Option<Rule> {
         let at = spanned.referenced;
-        let raw = spanned.value;
+        let mut raw = spanned.value;
+        raw.record = raw.record.filter(|record| !record.value.is_empty());
+        raw.alert = raw.alert.filter(|alert| !alert.value.is_empty());
         let context = match (&raw.record, &raw.alert) {
             (Some(record), None) => {
                 format!("group {group:?}, rule {}, record {:?}", idx + 1, record.value)
@@ -189,10 +192,14 @@ impl Checker {
         self.label_names(&context, "label", &rule_labels);
         let mut labels = group_labels.clone();
         labels.extend(rule_labels);
+        let for_ = self.duration(&context, "for", raw.for_.as_ref()).unwrap_or_default();
+        let keep_firing_for = self
+            .duration(&context, "keep_firing_for", raw.keep_firing_for.as_ref())
+            .unwrap_or_default();
         if let Some(record) = raw.record {
             for (key, set) in [
-                ("for", raw.for_.is_some()),
-                ("keep_firing_for", raw.keep_firing_for.is_some()),
+                ("for", for_ > DurationMs::ZERO),
+                ("keep_firing_for", keep_firing_for > DurationMs::ZERO),
                 ("annotations", raw.annotations.is_some_and(|annotations| !annotations.is_empty())),
             ] {
                 if set {
@@ -210,13 +217,6 @@ impl Checker {
             }));
         }
         let alert = raw.alert?;
-        if alert.value.is_empty() {
-            self.find(alert.referenced, format!("{context}: the name is empty"));
-        }
-        let for_ = self.duration(&context, "for", raw.for_.as_ref()).unwrap_or_default();
-        let keep_firing_for = self
-            .duration(&context, "keep_firing_for", raw.keep_firing_for.as_ref())
-            .unwrap_or_default();
         let annotations = raw.annotations.unwrap_or_default();
         self.annotation_names(&context, &annotations);
         let labels = self.texts(&context, "label", labels);
@@ -271,10 +271,9 @@ impl Checker {
 
     fn record_name(&mut self, context: &str, record: &Spanned<String>) {
         let name = &record.value;
-        if name.is_empty() || name.contains(['{', '}']) {
-            let message = format!(
-                "{context}: a series name must not be empty or contain braces; labels go under labels"
-            );
+        if name.contains(['{', '}']) {
+            let message =
+                format!("{context}: a series name must not contain braces; labels go under labels");
             self.find(record.referenced, message);
         } else if self.options.legacy_names && !is_classic(name, true) {
             self.find(record.referenced, format!("{context}: {name:?} is no classic metric name"));

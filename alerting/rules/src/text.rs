@@ -308,26 +308,33 @@ fn texts(name: &str, arguments: &[Value]) -> Result<Value, String> {
 
 /// `host:port` without the port; other texts stay as they are.
 fn strip_port(text: &str) -> &str {
-    if let Some(inside) = text.strip_prefix('[') {
-        return match inside.split_once("]:") {
-            Some((host, _)) => host,
-            None => text,
-        };
-    }
-    match text.split_once(':') {
-        Some((host, port)) if !port.contains(':') => host,
-        _ => text,
-    }
+    split_port(text).map_or(text, |(host, _)| host)
 }
 
 /// The first part of a host name, with its port; an address stays as it is.
 fn strip_domain(text: &str) -> String {
-    let host = strip_port(text);
-    let port = &text[text.rfind(':').filter(|_| host.len() < text.len()).unwrap_or(text.len())..];
+    let (host, port) = split_port(text).unwrap_or((text, ""));
     if is_address(host) {
         return text.to_owned();
     }
-    format!("{}{port}", host.split('.').next().unwrap_or(host))
+    match (host.split('.').next().unwrap_or(host), port) {
+        (name, "") => name.to_owned(),
+        (name, port) if name.contains(':') => format!("[{name}]:{port}"),
+        (name, port) => format!("{name}:{port}"),
+    }
+}
+
+/// Host and port of a text, as Go splits them: only a host in brackets may hold colons.
+fn split_port(text: &str) -> Option<(&str, &str)> {
+    let (host, port) = match text.strip_prefix('[') {
+        Some(inside) => {
+            let (host, rest) = inside.split_once(']')?;
+            (host, rest.strip_prefix(':')?)
+        }
+        None => text.split_once(':')?,
+    };
+    let is_whole = !port.contains([':', '[', ']']) && !host.contains(['[', ']']);
+    is_whole.then_some((host, port))
 }
 
 /// Whether a host is an IPv4 or IPv6 address rather than a name.
@@ -412,6 +419,11 @@ mod tests {
                 r#"{{ "10.0.0.1:80" | stripDomain }} {{ "[::1]:80" | stripPort }}"#,
                 "10.0.0.1:80 ::1",
             ),
+            (r#"{{ "[2001:0DB8::1]::12345" | stripPort }}"#, "[2001:0DB8::1]::12345"),
+            (r#"{{ "[2001:0DB8::1]:12345" | stripPort }}"#, "2001:0DB8::1"),
+            (r#"{{ stripPort "2001:0DB8::1" }} {{ stripPort "[::1]" }}"#, "2001:0DB8::1 [::1]"),
+            (r#"{{ stripPort "a]:1" }} {{ stripPort "[a[]:1" }}"#, "a]:1 [a[]:1"),
+            (r#"{{ stripDomain "[::1]:80" }} {{ stripDomain "a.b:" }}"#, "[::1]:80 a"),
             (
                 r#"{{ parseDuration "1h30m" }} {{ (toDuration 90).String }} {{ now }}"#,
                 "5400 1m30s 1.7000000005e+09",

@@ -272,6 +272,9 @@ async fn an_alert_is_told_once_grouped_and_then_resolved() {
         (&"firing".into(), &"ok".into(), &0.15.into())
     );
     assert_eq!(rule["alerts"][0]["value"], "5e+00");
+    let (_, rules_alone) = running.get("/api/v1/rules?type=ALERT&exclude_alerts=T").await;
+    let bare = &rules_alone["data"]["groups"][0]["rules"][0];
+    assert_eq!((&bare["name"], bare.get("alerts")), (&rule["name"], None));
     let (_, alerts) = running.get("/api/v1/alerts").await;
     assert_eq!(alerts["data"]["alerts"].as_array().map(Vec::len), Some(2));
     let (_, active) = running.get("/api/v2/alerts?filter=host%3D%22a%22").await;

@@ -27,7 +27,14 @@ pub(crate) use tsdb::{
 )]
 pub(crate) struct Cli {
     /// What is logged to standard error, such as info or warn,swell_engine=debug
-    #[arg(long, global = true, env = "SWELL_LOG", value_name = "FILTER", default_value = "warn")]
+    #[arg(
+        long,
+        alias = "log.level",
+        global = true,
+        env = "SWELL_LOG",
+        value_name = "FILTER",
+        default_value = "warn"
+    )]
     pub(crate) log: String,
     /// Form of the log
     #[arg(long, global = true, value_enum, default_value = "text")]
@@ -147,12 +154,13 @@ pub(crate) struct ServerArgs {
     /// Run a node agent in the same process
     #[arg(long)]
     pub(crate) with_agent: bool,
-    /// Address of the web UI and the HTTP API
+    /// Address of the web UI and the HTTP API; :9090 is that port of every IPv4 address
     #[arg(
         long,
         alias = "web.listen-address",
         value_name = "ADDR",
-        default_value = "127.0.0.1:9090"
+        default_value = "127.0.0.1:9090",
+        value_parser = parse_address
     )]
     pub(crate) listen_http: SocketAddr,
     /// Address for agents, or off
@@ -164,8 +172,8 @@ pub(crate) struct ServerArgs {
     /// Name of this node, with --with-agent; the host's name unless given
     #[arg(long, value_name = "NAME")]
     pub(crate) node_name: Option<String>,
-    /// How long samples are kept, such as 15d; before the configuration's storage.tsdb.retention.time
-    #[arg(long, alias = "storage.tsdb.retention.time", value_name = "TIME", value_parser = parse_time)]
+    /// How long samples are kept, such as 15d, or 0 for no limit beside the one of size; before the configuration's storage.tsdb.retention.time
+    #[arg(long, alias = "storage.tsdb.retention.time", value_name = "TIME", value_parser = parse_retention)]
     pub(crate) retention_time: Option<DurationMs>,
     /// Bytes of samples kept at most, such as 10GB; before the configuration's storage.tsdb.retention.size
     #[arg(long, alias = "storage.tsdb.retention.size", value_name = "SIZE", value_parser = parse_size)]
@@ -211,6 +219,20 @@ pub(crate) struct ServerArgs {
 fn parse_time(text: &str) -> Result<DurationMs, String> {
     let time = DurationMs::parse_prometheus(text).map_err(|error| error.to_string())?;
     if time.0 > 0 { Ok(time) } else { Err("it must be above 0".to_owned()) }
+}
+
+fn parse_retention(text: &str) -> Result<DurationMs, String> {
+    DurationMs::parse_prometheus(text).map_err(|error| error.to_string())
+}
+
+/// An address as Prometheus takes it: without a host it is every one of IPv4, and `localhost` asks no resolver.
+fn parse_address(text: &str) -> Result<SocketAddr, String> {
+    let full = match text.rsplit_once(':') {
+        Some(("", port)) => format!("0.0.0.0:{port}"),
+        Some(("localhost", port)) => format!("127.0.0.1:{port}"),
+        _ => text.to_owned(),
+    };
+    full.parse().map_err(|_| format!("{text:?} is no address such as 127.0.0.1:9090 or :9090"))
 }
 
 fn parse_count(text: &str) -> Result<usize, String> {
@@ -344,6 +366,31 @@ mod tests {
             let plain = ["completion", "version"].contains(&verb.get_name());
             assert!(nested || plain || help.starts_with("Example: "), "{}", verb.get_name());
         }
+    }
+
+    #[test]
+    fn addresses_are_as_prometheus_takes_them() {
+        for (text, expected) in [
+            ("127.0.0.1:9090", Some("127.0.0.1:9090")),
+            (":9090", Some("0.0.0.0:9090")),
+            ("localhost:80", Some("127.0.0.1:80")),
+            ("[::]:9090", Some("[::]:9090")),
+            ("[::1]:9090", Some("[::1]:9090")),
+            ("9090", None),
+            (":", None),
+            (":99999", None),
+            ("::1", None),
+            ("example.org:9090", None),
+        ] {
+            let expected: Option<SocketAddr> = expected.map(|it| it.parse().expect("an address"));
+            assert_eq!(parse_address(text).ok(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_log_has_prometheus_name() {
+        let cli = Cli::try_parse_from(["swell", "server", "--log.level=debug"]).expect("good");
+        assert_eq!(cli.log, "debug");
     }
 
     #[test]

@@ -22,7 +22,10 @@ pub(crate) fn run(verb: &CheckVerb) -> bool {
                 format!("job {job:?}: {kind} is not supported yet, it gives no targets")
             }));
             remarks.extend(config.remarks.iter().cloned());
-            let mut faults = Vec::new();
+            let missing = config.missing_files.iter();
+            let mut faults: Vec<String> = missing
+                .map(|(key, path)| format!("{key}: there is no file {}", path.display()))
+                .collect();
             for rules in &config.rule_files {
                 match fs::read_to_string(rules) {
                     Ok(text) => faults.extend(

@@ -1,14 +1,12 @@
 //! `http_sd_configs`: target groups that a server gives as a JSON list.
 
-use std::collections::BTreeMap;
-
 use ::http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue};
 use serde::Deserialize;
 use swell_http_client::{HttpClient, HttpRequest, TlsError, read_body, without_user};
 
 use crate::config::HttpConfig;
 use crate::discovery::Output;
-use crate::group::TargetGroup;
+use crate::group::{ListedLabels, TargetGroup};
 use crate::metrics::DiscoveryMetrics;
 use crate::refresh::{self, Ask, SourceError};
 
@@ -72,10 +70,8 @@ fn is_json(content_type: &str) -> bool {
 
 #[derive(Deserialize)]
 struct RawGroup {
-    #[serde(default)]
-    targets: Vec<String>,
-    #[serde(default)]
-    labels: BTreeMap<String, String>,
+    targets: Option<Vec<String>>,
+    labels: Option<ListedLabels>,
 }
 
 /// The groups of an answer; an empty list says that there are none.
@@ -84,9 +80,9 @@ fn groups(body: &[u8], url: &str) -> Result<Vec<TargetGroup>, SourceError> {
         format!("the answer is no list of objects with targets and labels: {error}")
     })?;
     let group = |raw: RawGroup| {
-        let mut labels = raw.labels;
-        labels.insert(URL_LABEL.to_owned(), url.to_owned());
-        TargetGroup { targets: raw.targets, labels }
+        let mut group = TargetGroup::of_list(raw.targets, raw.labels);
+        group.labels.insert(URL_LABEL.to_owned(), url.to_owned());
+        group
     };
     Ok(raw.into_iter().map(group).collect())
 }
@@ -103,6 +99,11 @@ mod tests {
         assert_eq!(read[0].targets, ["a:1", "b:2"]);
         assert_eq!(read[0].labels["env"], "x");
         assert_eq!(read[0].labels[URL_LABEL], "http://s/list");
+        let nulls =
+            br#"[{"targets":null,"labels":{"a":null}},{"targets":["a:1"],"labels":null},{}]"#;
+        let read = groups(nulls, "u").expect("good");
+        assert_eq!((read[0].targets.len(), read[0].labels["a"].as_str()), (0, ""));
+        assert_eq!((read[1].targets.len(), read[1].labels.len(), read.len()), (1, 1, 3));
         assert!(groups(b"[]", "u").expect("says that there are none").is_empty());
         for odd in ["", "null", "{}", "[null]", r#"[{"targets":"a:1"}]"#, r#"[{"labels":{"a":1}}]"#]
         {

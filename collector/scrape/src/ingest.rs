@@ -38,7 +38,12 @@ pub(crate) enum IngestError {
     #[error("metric relabelling leaves {series} without a name")]
     NameMissing { series: String },
     #[error("the scrape has {count} samples, more than the limit of {limit}")]
-    SampleLimit { count: usize, limit: usize },
+    SampleLimit {
+        /// Samples in the body.
+        scraped: usize,
+        count: usize,
+        limit: usize,
+    },
     #[error("series {series} has {what} of {found}, more than the limit of {limit}")]
     LabelLimit { series: String, what: &'static str, found: usize, limit: usize },
     #[error(
@@ -90,7 +95,12 @@ struct Known {
     live: bool,
     /// What `live` becomes when the scrape under way is stored.
     live_next: bool,
+    /// Whether a scrape that brought it was stored.
+    stored: bool,
 }
+
+/// Exemplars of one sample that have no time of their own: labels, and bits of the value.
+type Untimed = Vec<(Labels, u64)>;
 
 /// All that is remembered of one target from scrape to scrape.
 #[derive(Debug)]
@@ -106,6 +116,9 @@ pub(crate) struct TargetSeries {
     free: Vec<u32>,
     /// Index by reference: several texts may name one series.
     by_series: FxHashMap<SeriesRef, u32>,
+    /// The exemplars without a time of the last sample that had any, by index: they stand in bodies until others take their
+    /// place, and are no new ones each time.
+    untimed: FxHashMap<u32, Untimed>,
     reports: ReportSeries,
     /// Scrapes so far.
     scrape: u64,
@@ -126,6 +139,7 @@ impl TargetSeries {
             known: Vec::new(),
             free: Vec::new(),
             by_series: FxHashMap::default(),
+            untimed: FxHashMap::default(),
             reports: ReportSeries::default(),
             scrape: 0,
             metadata_hash: 0,
@@ -196,12 +210,15 @@ impl TargetSeries {
             ingested: Ingested::default(),
             metadata: FxHasher::default(),
             family: config.type_and_unit_labels.then(CurrentFamily::default),
+            untimed: Vec::new(),
             target: self,
         };
         visit_known_body(body, format, &config.histograms, &mut reading)?;
-        let Reading { samples_max, mut rows, mut ingested, metadata, family, .. } = reading;
+        let Reading { samples_max, mut rows, mut ingested, metadata, family, untimed, .. } =
+            reading;
         if ingested.kept > samples_max {
-            return Err(IngestError::SampleLimit { count: ingested.kept, limit: samples_max });
+            let Ingested { scraped, kept: count, .. } = ingested;
+            return Err(IngestError::SampleLimit { scraped, count, limit: samples_max });
         }
         let metadata_hash = metadata.finish();
         if family.is_some() && known_texts > 0 && metadata_hash != self.metadata_hash {
@@ -212,6 +229,7 @@ impl TargetSeries {
             rows.batch.descriptions = descriptions(body, format, config)?;
         }
         ingested.report = sink.append(&rows.batch)?;
+        self.untimed.extend(untimed);
         self.settle();
         self.metadata_hash = metadata_hash;
         Ok(Attempt::Stored(ingested))
@@ -235,14 +253,17 @@ impl TargetSeries {
         let place = match self.stored_labels(series, family, config)? {
             None => Place::Dropped,
             Some(labels) => match sink.resolve(&labels) {
-                Ok(reference) => Place::Known(match self.by_series.get(&reference) {
-                    Some(idx) => *idx,
-                    None => {
-                        ingested.added += 1;
-                        self.claimed.claim(reference, &labels, &self.labels);
-                        self.remember(reference)
-                    }
-                }),
+                Ok(reference) => {
+                    // Also one that is known: a failed scrape gave it up.
+                    self.claimed.claim(reference, &labels, &self.labels);
+                    Place::Known(match self.by_series.get(&reference) {
+                        Some(idx) => *idx,
+                        None => {
+                            ingested.added += 1;
+                            self.remember(reference)
+                        }
+                    })
+                }
                 Err(error @ AppendError::TooManySeries { .. }) => {
                     self.shed_reason = Some(error.to_string());
                     Place::Shed(self.scrape)
@@ -255,8 +276,14 @@ impl TargetSeries {
     }
 
     fn remember(&mut self, series: SeriesRef) -> u32 {
-        let known =
-            Known { series, scrape: 0, last: TimestampMs::MIN, live: false, live_next: false };
+        let known = Known {
+            series,
+            scrape: 0,
+            last: TimestampMs::MIN,
+            live: false,
+            live_next: false,
+            stored: false,
+        };
         let idx = self.free.pop().unwrap_or_else(|| {
             self.known.push(None);
             u32::try_from(self.known.len() - 1).expect("a body has fewer than 2^32 lines")
@@ -287,15 +314,19 @@ impl TargetSeries {
                 }
             }
         } else {
+            let mut colliding = Vec::new();
             for (name, value) in self.labels.iter() {
-                if let Some(own) = exposed.get(name) {
-                    let mut renamed = format!("{EXPORTED_PREFIX}{name}");
-                    while labels.get(&renamed).is_some() || self.labels.get(&renamed).is_some() {
-                        renamed.insert_str(0, EXPORTED_PREFIX);
-                    }
-                    labels.set(&renamed, own);
-                }
+                colliding.extend(exposed.get(name).map(|own| (name, own)));
                 labels.set(name, value);
+            }
+            // As upstream: the shorter name has its first choice.
+            colliding.sort_by_key(|(name, _)| name.len());
+            for (name, own) in colliding {
+                let mut renamed = format!("{EXPORTED_PREFIX}{name}");
+                while labels.get(&renamed).is_some() {
+                    renamed.insert_str(0, EXPORTED_PREFIX);
+                }
+                labels.set(&renamed, own);
             }
         }
         if !swell_relabel::apply(&config.metric_relabel, &mut labels) {
@@ -326,20 +357,34 @@ impl TargetSeries {
     fn settle(&mut self) {
         let scrape = self.scrape;
         self.texts.settle(scrape);
+        self.retain(|known| {
+            let is_brought = known.scrape == scrape;
+            if is_brought {
+                known.live = known.live_next;
+                known.stored = true;
+            }
+            is_brought
+        });
+    }
+
+    /// Forgets series that do not stay.
+    fn retain(&mut self, mut stays: impl FnMut(&mut Known) -> bool) {
         for (idx, slot) in self.known.iter_mut().enumerate() {
             let Some(known) = slot else { continue };
-            if known.scrape == scrape {
-                known.live = known.live_next;
-            } else {
-                self.by_series.remove(&known.series);
-                self.claimed.release(known.series);
-                self.free.push(u32::try_from(idx).expect("indices fit when they are made"));
-                *slot = None;
+            if stays(known) {
+                continue;
             }
+            let idx = u32::try_from(idx).expect("indices fit when they are made");
+            self.by_series.remove(&known.series);
+            self.claimed.release(known.series);
+            self.untimed.remove(&idx);
+            self.free.push(idx);
+            *slot = None;
         }
     }
 
-    /// Ends all live series and forgets them: the scrape failed, or the target is gone.
+    /// Ends all live series: the scrape failed, or the target is gone. Those of the last scrape that was stored stay known, so
+    /// that they are not new when they come back, but are the target's no longer.
     pub(crate) fn end_all(
         &mut self,
         at: TimestampMs,
@@ -348,7 +393,10 @@ impl TargetSeries {
         self.scrape += 1;
         let mut rows = Rows::new(0);
         self.end_missing(at, &mut rows);
-        self.forget();
+        // Texts of a body that failed may have been read under types that are not those of the next.
+        self.forget_texts();
+        self.retain(|known| known.stored);
+        self.claimed.release_all();
         if rows.batch.rows.is_empty() {
             return Ok(AppendReport::default());
         }
@@ -360,6 +408,7 @@ impl TargetSeries {
         self.known.clear();
         self.free.clear();
         self.by_series.clear();
+        self.untimed.clear();
         self.claimed.release_all();
     }
 
@@ -400,6 +449,8 @@ struct Reading<'a> {
     metadata: FxHasher,
     /// Where types and units are labels.
     family: Option<CurrentFamily>,
+    /// Exemplars without a time, by index of the series.
+    untimed: Vec<(u32, Untimed)>,
 }
 
 impl Visitor<IngestError> for Reading<'_> {
@@ -441,7 +492,8 @@ impl Reading<'_> {
         ingested.scraped += 1;
         if ingested.kept >= self.samples_max && !target.texts.contains(sample.series.raw()) {
             // Too many: they are counted for the error, and no series are made for them.
-            ingested.kept += 1;
+            let is_kept = target.stored_labels(sample.series, family.as_ref(), config)?.is_some();
+            ingested.kept += usize::from(is_kept);
             return Ok(());
         }
         let own_time = sample.timestamp.filter(|_| config.honor_timestamps);
@@ -477,13 +529,24 @@ impl Reading<'_> {
                 start_ms,
             }),
         }
+        let mut untimed = Untimed::new();
         for exemplar in sample.exemplars {
-            let exemplar = Exemplar {
-                labels: Labels::from_pairs(exemplar.pairs()),
-                value: exemplar.value,
-                timestamp: exemplar.timestamp.unwrap_or(time),
-            };
+            let labels = Labels::from_pairs(exemplar.pairs());
+            if exemplar.timestamp.is_none() {
+                let told = (labels.clone(), exemplar.value.to_bits());
+                let is_known =
+                    target.untimed.get(&known_idx).is_some_and(|known| known.contains(&told));
+                untimed.push(told);
+                if is_known {
+                    continue;
+                }
+            }
+            let timestamp = exemplar.timestamp.unwrap_or(time);
+            let exemplar = Exemplar { labels, value: exemplar.value, timestamp };
             rows.batch.exemplars.push(ExemplarSample { series, exemplar });
+        }
+        if !untimed.is_empty() {
+            self.untimed.push((known_idx, untimed));
         }
         Ok(())
     }

@@ -184,8 +184,8 @@ impl ScrapeLoop {
                 }
             }
         }
-        if let Outcome::NotStored(IngestError::SampleLimit { count, .. }) = &outcome {
-            report.ingested.scraped = *count;
+        if let Outcome::NotStored(IngestError::SampleLimit { scraped, count, .. }) = &outcome {
+            report.ingested.scraped = *scraped;
             report.ingested.kept = *count;
         }
         if let Err(error) = self.series.report(at, &report, sink) {

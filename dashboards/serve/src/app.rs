@@ -18,10 +18,32 @@ pub(crate) fn router() -> Router {
         .route("/workloads", get(page))
         .route("/workloads/{namespace}/{name}", get(page))
         .route("/explore", get(page))
-        .route("/graph", get(|| async { Redirect::temporary("/explore") }))
-        .route("/query", get(|| async { Redirect::temporary("/explore") }))
+        .route("/graph", get(explorer))
+        .route("/query", get(explorer))
         .route("/mark.svg", get(file))
         .route("/assets/{*file}", get(file))
+}
+
+/// Prometheus' page of queries, which the addresses in alerts and templates name.
+async fn explorer(uri: Uri) -> Redirect {
+    Redirect::temporary(&explorer_address(uri.query().unwrap_or_default()))
+}
+
+/// The explorer with the first query of such an address. The expression stays encoded as it is: both are decoded as forms.
+fn explorer_address(query: &str) -> String {
+    let given = |name: &str| {
+        let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+        pairs.find(|(key, _)| *key == name).map(|(_, value)| value)
+    };
+    let mut address = "/explore".to_owned();
+    if let Some(expression) = given("g0.expr").filter(|it| !it.is_empty()) {
+        address.push_str("?expr=");
+        address.push_str(expression);
+        if matches!(given("g0.tab"), Some("1" | "table")) {
+            address.push_str("&view=table");
+        }
+    }
+    address
 }
 
 async fn page(headers: HeaderMap) -> Response {
@@ -78,6 +100,24 @@ mod tests {
         assert!(named.len() >= 3, "{named:?}");
         for path in named {
             assert!(APP.get_file(path.trim_start_matches('/')).is_some(), "{path}");
+        }
+    }
+
+    #[test]
+    fn addresses_of_prometheus_page_keep_their_query() {
+        for (query, expected) in [
+            ("", "/explore"),
+            ("g0.expr=&g0.tab=1", "/explore"),
+            ("g0.expr=up", "/explore?expr=up"),
+            ("g0.expr=up+%3D%3D+0&g0.tab=1", "/explore?expr=up+%3D%3D+0&view=table"),
+            ("g0.range_input=1h&g0.tab=table&g0.expr=a%26b", "/explore?expr=a%26b&view=table"),
+            (
+                "g0.expr=a%7Bb%3D%22%C3%A9%22%7D&g0.tab=0&g1.expr=c",
+                "/explore?expr=a%7Bb%3D%22%C3%A9%22%7D",
+            ),
+            ("g0.expr=a=b", "/explore?expr=a=b"),
+        ] {
+            assert_eq!(explorer_address(query), expected, "{query}");
         }
     }
 

@@ -44,7 +44,7 @@ pub(crate) async fn delete_series(
     State(api): State<Arc<Api>>,
     params: Params,
 ) -> Result<Response, ApiError> {
-    let selectors = params.selectors()?;
+    let selectors = params.any_selectors()?;
     if selectors.is_empty() {
         return Err(ApiError::bad_data("no match[] parameter provided"));
     }
@@ -74,14 +74,7 @@ pub(crate) async fn snapshot(
     State(api): State<Arc<Api>>,
     params: Params,
 ) -> Result<Response, ApiError> {
-    let skip_head = match params.get("skip_head") {
-        None | Some("false" | "0") => false,
-        Some("true" | "1") => true,
-        Some(other) => {
-            let told = format!("{other:?} is neither true nor false");
-            return Err(ApiError::bad_param("skip_head", told));
-        }
-    };
+    let skip_head = params.flag("skip_head", false)?;
     let name = snapshot_name(api.clock.now());
     let made = name.clone();
     work(&api, move |db| {

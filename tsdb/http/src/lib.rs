@@ -119,6 +119,7 @@ pub fn router(api: Arc<Api>) -> Router {
         .merge(admin)
         .merge(federation)
         .route("/metrics", get(status::metrics))
+        .route("/version", get(status::version))
         .layer(edge::compression())
         .merge(read)
         .route("/-/healthy", get(health::healthy))

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::extract::{FromRequest, Request};
-use axum::http::{Method, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use jiff::Timestamp;
 use swell_model::{DurationMs, Matcher, TimeRange, TimestampMs};
@@ -14,7 +14,16 @@ use crate::turns::Client;
 /// Bytes of a form: a query may have a megabyte of text.
 const FORM_BYTES_MAX: usize = 4 << 20;
 
-/// All parameters by name, values in the order given, and who gives them.
+const FORM: &str = "application/x-www-form-urlencoded";
+
+/// What Prometheus' clients send for the first and the last time there is. RFC 3339 has no years of more than four digits, so
+/// these are known as texts.
+const TIME_BOUNDS: [(&str, TimestampMs); 2] = [
+    ("-292273086-05-16T16:47:06Z", TimestampMs(-9_223_309_901_257_974_000)),
+    ("292277025-08-18T07:12:54.999999999Z", TimestampMs(9_223_309_901_257_974_999)),
+];
+
+/// All parameters by name, values of the form before those of the address, each in the order given, and who gives them.
 #[derive(Debug, Default)]
 pub(crate) struct Params {
     by_name: BTreeMap<String, Vec<String>>,
@@ -109,32 +118,36 @@ impl Params {
 
     /// `start` and `end`, all of time where they are absent.
     pub(crate) fn range(&self) -> Result<TimeRange, ApiError> {
+        self.range_if_any()?.ok_or_else(|| {
+            let told = "end timestamp must not be before start time".to_owned();
+            ApiError::bad_param("end", told)
+        })
+    }
+
+    /// The same; none where it ends before it begins, for lists that have nothing then.
+    pub(crate) fn range_if_any(&self) -> Result<Option<TimeRange>, ApiError> {
         let start_incl = self.time("start", TimestampMs::MIN)?;
         let end_incl = self.time("end", TimestampMs::MAX)?;
-        if end_incl < start_incl {
-            return Err(ApiError::bad_param(
-                "end",
-                "end timestamp must not be before start time".to_owned(),
-            ));
-        }
-        Ok(TimeRange { start_incl, end_incl })
+        Ok((start_incl <= end_incl).then_some(TimeRange { start_incl, end_incl }))
     }
 
     /// Selectors of `match[]`: each needs one matcher that does not match the empty text.
     pub(crate) fn selectors(&self) -> Result<Vec<Vec<Matcher>>, ApiError> {
+        let selectors = self.any_selectors()?;
+        if selectors.iter().any(|matchers| matchers.iter().all(Matcher::matches_empty)) {
+            let told = "match[] must contain at least one non-empty matcher".to_owned();
+            return Err(ApiError::bad_param("match[]", told));
+        }
+        Ok(selectors)
+    }
+
+    /// Selectors of `match[]`, also those that match all series.
+    pub(crate) fn any_selectors(&self) -> Result<Vec<Vec<Matcher>>, ApiError> {
         self.all("match[]")
             .iter()
-            .map(|text| {
-                let selector = swell_promql_syntax::parse_selector(text)
-                    .map_err(|error| ApiError::bad_param("match[]", error.to_string()))?;
-                let matchers = selector.matchers;
-                if matchers.iter().all(Matcher::matches_empty) {
-                    return Err(ApiError::bad_param(
-                        "match[]",
-                        "match[] must contain at least one non-empty matcher".to_owned(),
-                    ));
-                }
-                Ok(matchers)
+            .map(|text| match swell_promql_syntax::parse_any_selector(text) {
+                Ok(selector) => Ok(selector.matchers),
+                Err(error) => Err(ApiError::bad_param("match[]", error.to_string())),
             })
             .collect()
     }
@@ -146,25 +159,9 @@ impl<S: Send + Sync> FromRequest<S> for Params {
     async fn from_request(request: Request, _state: &S) -> Result<Self, Response> {
         let client = Client::of(request.extensions());
         let mut params = Self { client, ..Self::default() };
-        if let Some(query) = request.uri().query() {
-            params.add_encoded(query);
-        }
-        if [Method::POST, Method::PUT].contains(request.method()) {
-            let media_type = request
-                .headers()
-                .get(header::CONTENT_TYPE)
-                .and_then(|value| value.to_str().ok())
-                .unwrap_or_default();
-            let is_form = media_type.split(';').next().map(str::trim)
-                == Some("application/x-www-form-urlencoded");
-            if !is_form && !media_type.is_empty() {
-                let told = format!(
-                    "send parameters as application/x-www-form-urlencoded, not as {media_type}"
-                );
-                return Err(ApiError::bad_data(told)
-                    .with_code(StatusCode::UNSUPPORTED_MEDIA_TYPE)
-                    .into_response());
-            }
+        let query = request.uri().query().map(str::to_owned);
+        let has_body = [Method::POST, Method::PUT].contains(request.method());
+        if has_body && is_form(request.headers()) {
             let body = axum::body::to_bytes(request.into_body(), FORM_BYTES_MAX)
                 .await
                 .map_err(|error| unread_form(&error).into_response())?;
@@ -172,8 +169,17 @@ impl<S: Send + Sync> FromRequest<S> for Params {
                 .map_err(|_| ApiError::bad_data("the form is no UTF-8").into_response())?;
             params.add_encoded(text);
         }
+        // Behind the form, which wins where both name a parameter, as with Go.
+        params.add_encoded(query.as_deref().unwrap_or_default());
         Ok(params)
     }
+}
+
+/// Whether the body is a form, or may be one: other bodies are no parameters and are not read.
+fn is_form(headers: &HeaderMap) -> bool {
+    let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let media_type = media_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    media_type.is_empty() || media_type.eq_ignore_ascii_case(FORM)
 }
 
 /// A form that is too large, or whose sender went away.
@@ -190,6 +196,9 @@ fn unread_form(error: &axum::Error) -> ApiError {
 pub(crate) fn parse_time(text: &str) -> Option<TimestampMs> {
     if let Ok(seconds) = text.parse::<f64>() {
         return millis(seconds).map(TimestampMs);
+    }
+    if let Some((_, bound)) = TIME_BOUNDS.iter().find(|(told, _)| *told == text) {
+        return Some(*bound);
     }
     let time: Timestamp = text.parse().ok()?;
     Some(TimestampMs(time.as_millisecond()))
@@ -224,6 +233,8 @@ mod tests {
             ("yesterday", None),
             ("NaN", None),
             ("1e300", None),
+            ("-292273086-05-16T16:47:06Z", Some(-9_223_309_901_257_974_000)),
+            ("292277025-08-18T07:12:54.999999999Z", Some(9_223_309_901_257_974_999)),
         ] {
             assert_eq!(parse_time(text), expected.map(TimestampMs), "{text}");
         }

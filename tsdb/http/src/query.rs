@@ -7,7 +7,7 @@ use axum::response::Response;
 use serde_json::json;
 use swell_model::DurationMs;
 use swell_promql::{EvalParams, QueryOutput};
-use swell_promql_syntax::{Expr, ValueType, parse};
+use swell_promql_syntax::{Expr, Pretty, ValueType, parse};
 
 use crate::answer::{closed, opened, response, success, success_raw};
 use crate::encode::query_data;
@@ -140,10 +140,10 @@ fn stats(output: &QueryOutput, took: Took) -> serde_json::Value {
     })
 }
 
-/// Prints an expression in its canonical form.
+/// Prints an expression in its canonical form, over several lines where it is long.
 pub(crate) async fn format(params: Params) -> Result<Response, ApiError> {
     let expr = parse(params.required("query")?)?;
-    Ok(success(&expr.to_string()))
+    Ok(success(&Pretty(&expr).to_string()))
 }
 
 /// The tree of an expression.
@@ -160,9 +160,6 @@ pub(crate) async fn query_exemplars(
     let expr = parse(params.required("query")?)?;
     let range = params.range()?;
     let selectors = exemplars::selectors(&expr);
-    if selectors.is_empty() {
-        return Err(ApiError::bad_param("query", "it selects no series".to_owned()));
-    }
     let db = api.db.clone();
     let found = api
         .run(params.client(), api.config.timeout, Arc::default(), move || {

@@ -1,4 +1,4 @@
-//! `/status/…` and `/metrics`: what the server tells about itself.
+//! `/status/…`, `/version` and `/metrics`: what the server tells about itself.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use swell_model::TimestampMs;
 use swell_telemetry::{BUILD, METRICS_CONTENT_TYPE, PROMETHEUS_VERSION};
 
-use crate::answer::success;
+use crate::answer::{response, success};
 use crate::error::ApiError;
 use crate::params::Params;
 use crate::service::Api;
@@ -22,7 +22,16 @@ const TSDB_ENTRIES_MAX: usize = 10_000;
 
 /// Version, as Prometheus' clients expect it, and our own beside it.
 pub(crate) async fn build_info() -> Response {
-    success(&json!({
+    success(&build())
+}
+
+/// The same without an envelope.
+pub(crate) async fn version() -> Response {
+    response(build().to_string())
+}
+
+fn build() -> Value {
+    json!({
         "version": PROMETHEUS_VERSION,
         "revision": BUILD.revision,
         "branch": "",
@@ -31,7 +40,7 @@ pub(crate) async fn build_info() -> Response {
         "goVersion": "",
         "application": "swell",
         "swellVersion": BUILD.version,
-    }))
+    })
 }
 
 /// The configuration in force.

@@ -10,7 +10,7 @@ mod secret;
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use swell_model::DurationMs;
+use swell_model::{DurationMs, first_document};
 
 use crate::inhibit::InhibitRule;
 use crate::interval::TimeInterval;
@@ -70,13 +70,13 @@ impl std::fmt::Display for ConfigFault {
     }
 }
 
-/// Parses and checks an Alertmanager configuration.
+/// Parses and checks an Alertmanager configuration. Of several YAML documents the first one counts.
 ///
 /// # Errors
 /// All faults found.
 pub fn parse_config(text: &str) -> Result<Config, Vec<ConfigFault>> {
     let raw: Option<raw::RawConfig> =
-        serde_saphyr::from_str(text).map_err(|error| vec![yaml_fault(&error)])?;
+        serde_saphyr::from_str(first_document(text)).map_err(|error| vec![yaml_fault(&error)])?;
     check::check(raw.unwrap_or_default())
 }
 

@@ -52,6 +52,12 @@ receivers: [{name: r}]
 }
 
 #[test]
+fn the_first_document_counts() {
+    let text = format!("---\nroute: {{receiver: r}}\n{RECEIVERS}---\nroute: {{}}\n");
+    assert_eq!(faults(&text), Vec::<String>::new());
+}
+
+#[test]
 fn faults_name_the_key() {
     for (text, part) in [
         ("", "no route provided"),

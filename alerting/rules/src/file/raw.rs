@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_saphyr::Spanned;
 
 /// Whether unknown fields are refused is an attribute of a type in serde: so there are two of each.
@@ -46,7 +46,8 @@ raw_types! {
         name: Option<Spanned<String>>,
         interval: Option<Spanned<String>>,
         query_offset: Option<Spanned<String>>,
-        limit: Option<usize>,
+        limit: Option<i64>,
+        #[serde(default, deserialize_with = "crate::file::raw::texts")]
         labels: Option<BTreeMap<String, Spanned<String>>>,
         rules: Option<Vec<Spanned<RawRule>>>,
     }
@@ -58,9 +59,24 @@ raw_types! {
         #[serde(rename = "for")]
         for_: Option<Spanned<String>>,
         keep_firing_for: Option<Spanned<String>>,
+        #[serde(default, deserialize_with = "crate::file::raw::texts")]
         labels: Option<BTreeMap<String, Spanned<String>>>,
+        #[serde(default, deserialize_with = "crate::file::raw::texts")]
         annotations: Option<BTreeMap<String, Spanned<String>>>,
     }
+}
+
+/// Texts by name; null is an empty one, as in Prometheus.
+fn texts<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<BTreeMap<String, Spanned<String>>>, D::Error> {
+    let texts = Option::<BTreeMap<String, Spanned<Option<String>>>>::deserialize(deserializer)?;
+    let given = |text: Spanned<Option<String>>| Spanned {
+        value: text.value.unwrap_or_default(),
+        referenced: text.referenced,
+        defined: text.defined,
+    };
+    Ok(texts.map(|texts| texts.into_iter().map(|(name, text)| (name, given(text))).collect()))
 }
 
 /// Makes the strict type of the lenient one, through all that may stand around it.
@@ -110,7 +126,7 @@ impl Strict for String {
     }
 }
 
-impl Strict for usize {
+impl Strict for i64 {
     type Strict = Self;
 
     fn strict(self) -> Self {

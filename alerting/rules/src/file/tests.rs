@@ -53,6 +53,50 @@ groups:
 }
 
 #[test]
+fn zero_and_nothing_are_as_if_they_were_not_given() {
+    let file = parse_rule_file(
+        r#"
+groups:
+- name: g
+  interval: 0s
+  limit: -1
+  labels: {team: , sev: null}
+  rules:
+  - {record: r, alert: "", expr: x, for: 0s, keep_firing_for: 0s, annotations: {}, labels: {env: }}
+  - {record: "", alert: A, expr: y, for: 0, labels: {env: ~}, annotations: {d: }}
+  - {record: , alert: B, expr: y}
+"#,
+    )
+    .expect("the file is valid");
+    let group = &file.groups[0];
+    assert_eq!((group.interval, group.limit), (None, 0));
+    let Rule::Recording(recording) = &group.rules[0] else { panic!("a recording rule") };
+    assert_eq!((recording.labels["env"].as_str(), recording.labels["sev"].as_str()), ("", ""));
+    let Rule::Alerting(alerting) = &group.rules[1] else { panic!("an alerting rule") };
+    assert_eq!((alerting.labels["env"].source(), alerting.annotations["d"].source()), ("", ""));
+    assert_eq!(group.rules[2].name(), "B");
+    check(
+        "groups:\n- name: g\n  rules:\n  - {record: '', alert: '', expr: x}\n",
+        &[r#"line 4, column 5: group "g", rule 1: one of record and alert must be set"#],
+    );
+    check(
+        "groups:\n- name: g\n  rules:\n  - {record: r, expr: x, keep_firing_for: 1ms}\n",
+        &[r#"line 4, column 5: group "g", rule 1, record "r": keep_firing_for is for alerts only"#],
+    );
+}
+
+#[test]
+fn the_first_document_counts() {
+    let text = "---\ngroups: [{name: g}]\n---\ngroups: [{name: h}, {}]\n";
+    let file = parse_rule_file(text).expect("the first is valid");
+    assert_eq!(file.groups.iter().map(|group| group.name.as_str()).collect::<Vec<_>>(), ["g"]);
+    check("groups: []\n---\n", &[]);
+    check("# none\n---\ngroups:\n- rules: []\n---\nx\n", &["group 1 has no name"]);
+    let findings = check_rules("---\ngroups:\n- {name: g, nam: h}\n---\n");
+    assert_eq!(findings[0].location.map(|at| at.line), Some(3), "{findings:?}");
+}
+
+#[test]
 fn aliases_and_merge_keys_work() {
     let file = parse_rule_file(
         "groups:\n- name: g\n  rules:\n  - &a {alert: &n A, expr: x, labels: {s: c}}\n  - <<: *a\n    alert: B\n  - {alert: *n, expr: y}\n",
@@ -95,7 +139,7 @@ fn faults_name_the_place() {
         &[
             r#"line 4, column 5: group "g", rule 1, record "r": for is for alerts only"#,
             r#"line 5, column 50: group "g", rule 2, record "a{b}": "__name__" cannot be used as the name of a label"#,
-            r#"line 5, column 14: group "g", rule 2, record "a{b}": a series name must not be empty or contain braces; labels go under labels"#,
+            r#"line 5, column 14: group "g", rule 2, record "a{b}": a series name must not contain braces; labels go under labels"#,
             r#"line 6, column 5: group "g", rule 3, alert "A": expr is missing or empty"#,
         ],
     );

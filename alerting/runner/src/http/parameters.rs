@@ -29,12 +29,12 @@ impl Parameters {
         values.peek().is_none() || values.any(|known| known == value)
     }
 
-    /// A flag with its default.
+    /// A flag with its default, as Go's `strconv.ParseBool` reads it.
     pub(super) fn flag(&self, name: &str, default: bool) -> Result<bool, String> {
         match self.one(name) {
             None | Some("") => Ok(default),
-            Some("true" | "1") => Ok(true),
-            Some("false" | "0") => Ok(false),
+            Some("1" | "t" | "T" | "true" | "TRUE" | "True") => Ok(true),
+            Some("0" | "f" | "F" | "false" | "FALSE" | "False") => Ok(false),
             Some(other) => Err(format!("{name} must be true or false, not {other:?}")),
         }
     }

@@ -34,11 +34,12 @@ async fn rules(
     RawQuery(query): RawQuery,
 ) -> Result<Json<Value>, ErrorBody> {
     let parameters = Parameters::parse(query.as_deref());
-    let (recording, alerting) = match parameters.one("type") {
-        None | Some("") => (true, true),
-        Some("record") => (true, false),
-        Some("alert") => (false, true),
-        Some(other) => {
+    let wanted = parameters.one("type").unwrap_or_default().to_ascii_lowercase();
+    let (recording, alerting) = match wanted.as_str() {
+        "" => (true, true),
+        "record" => (true, false),
+        "alert" => (false, true),
+        other => {
             return Err(ErrorBody::bad_data(format!(
                 "not supported value {other:?}: type is alert or record"
             )));

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_saphyr::Spanned;
-use swell_model::{DurationMs, Labels, NativeHistogram, SampleValue, TimestampMs};
+use swell_model::{DurationMs, Labels, NativeHistogram, SampleValue, TimestampMs, first_document};
 use swell_promql_syntax::{Expr, parse, parse_metric, parse_number, parse_series_values};
 use swell_rules::{Finding, Location};
 
@@ -85,7 +85,7 @@ struct RawFile {
     evaluation_interval: Option<Spanned<String>>,
     #[serde(default)]
     group_eval_order: Vec<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_zero")]
     fuzzy_compare: bool,
     #[serde(default)]
     tests: Vec<Spanned<RawTest>>,
@@ -94,7 +94,7 @@ struct RawFile {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawTest {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_zero")]
     name: String,
     interval: Option<Spanned<String>>,
     start_timestamp: Option<Spanned<String>>,
@@ -104,7 +104,8 @@ struct RawTest {
     alert_rule_test: Vec<Spanned<RawAlertTest>>,
     #[serde(default)]
     promql_expr_test: Vec<Spanned<RawExprTest>>,
-    external_labels: Option<BTreeMap<String, String>>,
+    #[serde(default, deserialize_with = "texts")]
+    external_labels: BTreeMap<String, String>,
     external_url: Option<String>,
 }
 
@@ -126,8 +127,10 @@ struct RawAlertTest {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawAlert {
-    exp_labels: Option<BTreeMap<String, String>>,
-    exp_annotations: Option<BTreeMap<String, String>>,
+    #[serde(default, deserialize_with = "texts")]
+    exp_labels: BTreeMap<String, String>,
+    #[serde(default, deserialize_with = "texts")]
+    exp_annotations: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -146,13 +149,26 @@ struct RawSample {
     histogram: Option<Spanned<String>>,
 }
 
-/// Parses and checks a test file.
+/// A value that is zero where YAML says null, as in promtool.
+fn or_zero<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// Texts by name; null is an empty one.
+fn texts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
+    let texts: BTreeMap<String, Option<String>> = or_zero(deserializer)?;
+    Ok(texts.into_iter().map(|(name, text)| (name, text.unwrap_or_default())).collect())
+}
+
+/// Parses and checks a test file. Of several YAML documents the first one counts.
 ///
 /// # Errors
 /// All faults, in the order of the file.
 pub fn parse_unit_tests(text: &str) -> Result<UnitTestFile, Vec<Finding>> {
-    let raw: RawFile =
-        serde_saphyr::from_str(text).map_err(|error| vec![Finding::from_yaml(&error)])?;
+    let raw: RawFile = serde_saphyr::from_str(first_document(text))
+        .map_err(|error| vec![Finding::from_yaml(&error)])?;
     let mut checker = Checker { findings: Vec::new() };
     let evaluation_interval = checker
         .interval("evaluation_interval", raw.evaluation_interval.as_ref())
@@ -198,7 +214,7 @@ impl Checker {
                 .into_iter()
                 .filter_map(|test| self.expr_test(test))
                 .collect(),
-            external_labels: Labels::from_pairs(raw.external_labels.unwrap_or_default()),
+            external_labels: Labels::from_pairs(raw.external_labels),
             external_url: raw.external_url.unwrap_or_default(),
         };
         let evaluation_count = test.span().0 / evaluation_interval.0;
@@ -281,12 +297,9 @@ impl Checker {
             return None;
         };
         let expected = raw.exp_alerts.unwrap_or_default().into_iter().map(|alert| {
-            let mut labels = alert.exp_labels.unwrap_or_default();
+            let mut labels = alert.exp_labels;
             labels.insert("alertname".to_owned(), alertname.clone());
-            ExpectedAlert {
-                labels: Labels::from_pairs(labels),
-                annotations: alert.exp_annotations.unwrap_or_default(),
-            }
+            ExpectedAlert { labels: Labels::from_pairs(labels), annotations: alert.exp_annotations }
         });
         Some(AlertTest { eval_time, expected: expected.collect(), alertname: alertname.clone() })
     }
@@ -399,6 +412,20 @@ mod tests {
             let shown: Vec<String> = findings.iter().map(ToString::to_string).collect();
             assert!(shown.iter().any(|finding| finding.contains(expected)), "{text}: {shown:?}");
         }
+    }
+
+    #[test]
+    fn what_says_nothing_is_zero() {
+        let file = parse_unit_tests(
+            "fuzzy_compare:\ntests:\n- name:\n  external_labels: {a: }\n  alert_rule_test:\n  - alertname: A\n    exp_alerts: [{exp_labels: , exp_annotations: {d: ~}}]\n---\nno more\n",
+        )
+        .expect("valid");
+        assert!(!file.fuzzy);
+        let test = &file.tests[0];
+        assert_eq!((test.name.as_str(), test.external_labels.is_empty()), ("", true));
+        let expected = &test.alerts[0].expected[0];
+        assert_eq!(expected.labels, Labels::from_pairs([("alertname", "A")]));
+        assert_eq!(expected.annotations["d"], "");
     }
 
     #[test]

@@ -257,9 +257,6 @@ fn header_auth(raw: &RawAuthorization, folder: &Path, faults: &mut Faults<'_>) -
         raw.credentials.clone().map(Secret::Text),
         raw.credentials_file.as_ref().map(|file| Secret::File(folder.join(file))),
     );
-    if credentials.is_none() {
-        faults.push("authorization has no credentials and no credentials_file");
-    }
     Auth::Header {
         scheme: scheme.to_owned(),
         credentials: credentials.unwrap_or(Secret::Text(String::new())),

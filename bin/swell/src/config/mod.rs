@@ -30,7 +30,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use swell_model::{DurationMs, Labels};
+use swell_model::{DurationMs, Labels, first_document};
 use swell_otlp::Deltas;
 use swell_promql::Features;
 use swell_remote_read::RemoteReadConfig;
@@ -114,6 +114,8 @@ pub(crate) struct Config {
     pub(crate) unsupported: Vec<String>,
     /// What may not be meant as it is written.
     pub(crate) remarks: Vec<String>,
+    /// Files that are named without a wildcard and are not there, by the key that names them.
+    pub(crate) missing_files: Vec<(&'static str, PathBuf)>,
     /// Discoveries that the file asks for and Swell does not have, by job.
     pub(crate) unsupported_discoveries: Vec<(String, String)>,
 }
@@ -151,8 +153,9 @@ impl Config {
         Self::parse(&text, folder.unwrap_or(Path::new(".")), path)
     }
 
-    /// Parses and checks a text; relative paths in it start at `folder`.
+    /// Parses and checks a text; relative paths in it start at `folder`. Of several YAML documents the first one counts.
     pub(crate) fn parse(text: &str, folder: &Path, path: &Path) -> anyhow::Result<Self> {
+        let text = first_document(text);
         let raw: RawConfig = if text.trim().is_empty() {
             RawConfig::default()
         } else {
@@ -253,8 +256,8 @@ impl Config {
             ));
         }
         let environment = ProcessEnvironment;
-        let files =
-            expand_globs("scrape_config_files", &raw.scrape_config_files, folder, &mut faults);
+        let mut globs = Globs { folder, missing: Vec::new() };
+        let files = globs.files("scrape_config_files", &raw.scrape_config_files, &mut faults);
         let files = scrape_files::read(&files, &mut faults);
         let mut job_texts = shown::jobs(text);
         files.iter().for_each(|file| job_texts.append(&mut shown::jobs(&file.text)));
@@ -278,7 +281,7 @@ impl Config {
         let context = ClientContext { folder, environment: &environment };
         let alerting = alerting::settings(raw.alerting.as_ref(), context, &mut faults);
         let storage = storage::storage(&raw, &mut faults);
-        let rule_files = expand_globs("rule_files", &raw.rule_files, folder, &mut faults);
+        let rule_files = globs.files("rule_files", &raw.rule_files, &mut faults);
         let alertmanager = alertmanager(&raw, folder, path, &mut faults);
         let mut unsupported = unsupported::unsupported(&raw);
         let mut remarks = Vec::new();
@@ -355,6 +358,7 @@ impl Config {
             job_texts,
             unsupported,
             remarks,
+            missing_files: globs.missing,
             unsupported_discoveries,
         };
         config.spread_features();
@@ -436,31 +440,42 @@ fn alertmanager(
     }
 }
 
-/// Files that match the patterns of a key; one without a wildcard must exist.
-fn expand_globs(
-    key: &str,
-    patterns: &[String],
-    folder: &Path,
-    faults: &mut Vec<String>,
-) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    for pattern in patterns {
-        let path = folder.join(pattern);
-        if glob::Pattern::escape(pattern) == *pattern {
-            if path.is_file() {
-                files.push(path);
-            } else {
-                faults.push(format!("{key}: there is no file {}", path.display()));
+/// Finds the files of patterns.
+struct Globs<'a> {
+    /// Relative patterns start here.
+    folder: &'a Path,
+    /// Files that are named without a wildcard and are not there: as in Prometheus no reason not to start.
+    missing: Vec<(&'static str, PathBuf)>,
+}
+
+impl Globs<'_> {
+    /// Files that match the patterns of a key.
+    fn files(
+        &mut self,
+        key: &'static str,
+        patterns: &[String],
+        faults: &mut Vec<String>,
+    ) -> Vec<PathBuf> {
+        let mut files = Vec::new();
+        for pattern in patterns {
+            let path = self.folder.join(pattern);
+            if glob::Pattern::escape(pattern) == *pattern {
+                // What is there and no file is told by whoever reads it.
+                if path.symlink_metadata().is_ok() {
+                    files.push(path);
+                } else {
+                    self.missing.push((key, path));
+                }
+                continue;
             }
-            continue;
+            match glob::glob(&path.to_string_lossy()) {
+                // As Prometheus: a folder that is not there, or cannot be read, holds no files.
+                Ok(found) => files.extend(found.filter_map(Result::ok)),
+                Err(error) => faults.push(format!("{key}: {pattern:?}: {error}")),
+            }
         }
-        match glob::glob(&path.to_string_lossy()) {
-            // As Prometheus: a folder that is not there, or cannot be read, holds no files.
-            Ok(found) => files.extend(found.filter_map(Result::ok)),
-            Err(error) => faults.push(format!("{key}: {pattern:?}: {error}")),
-        }
+        files
     }
-    files
 }
 
 #[cfg(test)]

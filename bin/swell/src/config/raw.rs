@@ -20,6 +20,28 @@ use super::sending::RawRemoteWrite;
 /// A value that is accepted and not acted on.
 pub(crate) type Opaque = serde_json::Value;
 
+/// A value that is zero where YAML says null, as in Prometheus: an empty text, or false.
+pub(crate) fn or_zero<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// A value with another default than zero: null is zero and no absence, as in Prometheus.
+pub(crate) fn given<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    or_zero(deserializer).map(Some)
+}
+
+/// Texts by name; null is an empty one.
+pub(crate) fn texts<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<BTreeMap<String, String>, D::Error> {
+    let texts = BTreeMap::<String, Option<String>>::deserialize(deserializer)?;
+    Ok(texts.into_iter().map(|(name, text)| (name, text.unwrap_or_default())).collect())
+}
+
 /// A duration in Prometheus' form, `1m30s`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Span(pub(crate) DurationMs);
@@ -31,7 +53,7 @@ impl<'de> Deserialize<'de> for Span {
     }
 }
 
-/// A size, `512MB` or `1GiB`: powers of 1024 in both spellings, as Prometheus counts.
+/// A size, `512MB`, `1.5GiB` or `1GB512MB`: powers of 1024 in both spellings, as Prometheus counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Size(pub(crate) u64);
 
@@ -45,20 +67,49 @@ impl<'de> Deserialize<'de> for Size {
 }
 
 pub(crate) fn parse_size(text: &str) -> Option<u64> {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at(digits);
-    let number: u64 = number.parse().ok()?;
-    let power = match unit {
-        "" if number == 0 => 0,
-        "B" => 0,
-        "KB" | "KiB" => 1,
-        "MB" | "MiB" => 2,
-        "GB" | "GiB" => 3,
-        "TB" | "TiB" => 4,
-        "PB" | "PiB" => 5,
-        _ => return None,
-    };
-    number.checked_mul(1024_u64.checked_pow(power)?)
+    if text == "0" {
+        return Some(0);
+    }
+    sum_of_parts(text, "iB").or_else(|| sum_of_parts(text, "B"))
+}
+
+/// The sum of parts such as `1GB512MB`, whose units all end alike.
+fn sum_of_parts(text: &str, unit_end: &str) -> Option<u64> {
+    let is_of_number = |c: char| c.is_ascii_digit() || c == '.';
+    let (mut sum, mut rest) = (None, text);
+    while !rest.is_empty() {
+        let (number, tail) = rest.split_at(rest.find(|c: char| !is_of_number(c))?);
+        let (unit, tail) = tail.split_at(tail.find(is_of_number).unwrap_or(tail.len()));
+        let part = scaled(number, power_of_unit(unit, unit_end)?)?;
+        sum = Some(sum.unwrap_or(0_u64).checked_add(part)?);
+        rest = tail;
+    }
+    sum
+}
+
+fn power_of_unit(unit: &str, unit_end: &str) -> Option<u32> {
+    if unit == "B" {
+        return Some(0);
+    }
+    let letters = ["K", "M", "G", "T", "P", "E"];
+    let letter = unit.strip_suffix(unit_end)?;
+    letters.iter().zip(1..).find(|(known, _)| **known == letter).map(|(_, power)| power)
+}
+
+/// A decimal number of a power of 1024, in whole bytes.
+fn scaled(number: &str, power: u32) -> Option<u64> {
+    /// More are less than a byte, and might not fit.
+    const DECIMALS_MAX: usize = 18;
+    let scale = 1024_u64.checked_pow(power)?;
+    let (whole, decimals) = number.split_once('.').unwrap_or((number, ""));
+    if (whole.is_empty() && decimals.is_empty()) || decimals.contains('.') {
+        return None;
+    }
+    let digits = |text: &str| if text.is_empty() { Some(0) } else { text.parse::<u64>().ok() };
+    let decimals = &decimals[..decimals.len().min(DECIMALS_MAX)];
+    let tenths = 10_u128.pow(u32::try_from(decimals.len()).ok()?);
+    let below_one = u128::from(digits(decimals)?) * u128::from(scale) / tenths;
+    digits(whole)?.checked_mul(scale)?.checked_add(u64::try_from(below_one).ok()?)
 }
 
 /// The whole file.
@@ -90,6 +141,7 @@ pub(crate) struct RawGlobal {
     pub(crate) rule_query_offset: Option<Span>,
     pub(crate) query_log_file: Option<Opaque>,
     pub(crate) scrape_failure_log_file: Option<PathBuf>,
+    #[serde(deserialize_with = "crate::config::raw::texts")]
     pub(crate) external_labels: BTreeMap<String, String>,
     pub(crate) body_size_limit: Option<Size>,
     pub(crate) sample_limit: Option<usize>,
@@ -149,7 +201,9 @@ pub(crate) struct RawSwell {
     pub(crate) external_url: Option<String>,
     pub(crate) collection_interval: Option<Span>,
     pub(crate) wal_sync: Option<String>,
+    #[serde(deserialize_with = "crate::config::raw::or_zero")]
     pub(crate) admin_api: bool,
+    #[serde(deserialize_with = "crate::config::raw::or_zero")]
     pub(crate) lifecycle_api: bool,
     pub(crate) retention: RawRetentionRules,
     pub(crate) downsample: Vec<RawTier>,
@@ -278,12 +332,37 @@ mod tests {
 
     #[test]
     fn sizes_are_powers_of_1024() {
-        for (text, expected) in
-            [("0", Some(0)), ("512MB", Some(512 << 20)), ("1GiB", Some(1 << 30)), ("7B", Some(7))]
-        {
-            assert_eq!(parse_size(text), expected, "{text}");
+        for (text, expected) in [
+            ("0", 0),
+            ("0B", 0),
+            ("512MB", 512 << 20),
+            ("1GiB", 1 << 30),
+            ("7B", 7),
+            ("1.5MB", 3 << 19),
+            (".5KiB", 512),
+            ("2.KB", 2048),
+            ("1.0009765625KB", 1025),
+            ("0.3333333333333333333333KB", 341),
+            ("1GB512MB", 3 << 29),
+            ("1KiB1B", 1025),
+            ("1EB", 1 << 60),
+        ] {
+            assert_eq!(parse_size(text), Some(expected), "{text}");
         }
-        for text in ["", "MB", "1", "1.5GB", "1XB", "99999999PB"] {
+        for text in [
+            "",
+            "MB",
+            "1",
+            "1XB",
+            "99999999PB",
+            "1.2.3MB",
+            ".MB",
+            "1GiB512MB",
+            "1MB5",
+            "-1MB",
+            "1kB",
+            "1 MB",
+        ] {
             assert_eq!(parse_size(text), None, "{text}");
         }
     }

@@ -27,11 +27,14 @@ macro_rules! with_client {
             pub(crate) tls_config: Option<$crate::config::raw_client::RawTls>,
             pub(crate) proxy_url: Option<String>,
             pub(crate) no_proxy: Option<String>,
+            #[serde(deserialize_with = "crate::config::raw::or_zero")]
             pub(crate) proxy_from_environment: bool,
             pub(crate) proxy_connect_header: std::collections::BTreeMap<String, Vec<String>>,
             pub(crate) http_headers:
                 std::collections::BTreeMap<String, $crate::config::raw_client::RawHeader>,
+            #[serde(deserialize_with = "crate::config::raw::given")]
             pub(crate) follow_redirects: Option<bool>,
+            #[serde(deserialize_with = "crate::config::raw::given")]
             pub(crate) enable_http2: Option<bool>,
         }
 
@@ -109,10 +112,12 @@ pub(crate) struct RawOAuth2 {
     pub(crate) client_secret_file: Option<PathBuf>,
     pub(crate) scopes: Vec<String>,
     pub(crate) token_url: String,
+    #[serde(deserialize_with = "crate::config::raw::texts")]
     pub(crate) endpoint_params: BTreeMap<String, String>,
     pub(crate) tls_config: Option<RawTls>,
     pub(crate) proxy_url: Option<String>,
     pub(crate) no_proxy: Option<String>,
+    #[serde(deserialize_with = "crate::config::raw::or_zero")]
     pub(crate) proxy_from_environment: bool,
     pub(crate) proxy_connect_header: BTreeMap<String, Vec<String>>,
     // of the other grant, which is refused
@@ -136,7 +141,7 @@ impl std::fmt::Debug for RawOAuth2 {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawBasicAuth {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::config::raw::or_zero")]
     pub(crate) username: String,
     pub(crate) username_file: Option<PathBuf>,
     pub(crate) password: Option<String>,
@@ -176,6 +181,7 @@ pub(crate) struct RawTls {
     pub(crate) key: Option<String>,
     pub(crate) key_file: Option<PathBuf>,
     pub(crate) server_name: Option<String>,
+    #[serde(deserialize_with = "crate::config::raw::or_zero")]
     pub(crate) insecure_skip_verify: bool,
     pub(crate) min_version: Option<String>,
     pub(crate) max_version: Option<String>,

@@ -51,6 +51,7 @@ with_client! {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct RawNamespaces {
+    #[serde(deserialize_with = "crate::config::raw::or_zero")]
     pub(crate) own_namespace: bool,
     pub(crate) names: Vec<String>,
 }
@@ -68,10 +69,15 @@ pub(crate) struct RawSelector {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct RawAttachMetadata {
+    #[serde(deserialize_with = "crate::config::raw::or_zero")]
     pub(crate) node: bool,
+    #[serde(deserialize_with = "crate::config::raw::or_zero")]
     pub(crate) namespace: bool,
+    #[serde(deserialize_with = "crate::config::raw::or_zero")]
     pub(crate) deployment: bool,
+    #[serde(deserialize_with = "crate::config::raw::or_zero")]
     pub(crate) job: bool,
+    #[serde(deserialize_with = "crate::config::raw::or_zero")]
     pub(crate) cronjob: bool,
 }
 
@@ -108,10 +114,12 @@ with_client! {
         scheme: Option<String>,
         username: Option<String>,
         password: Option<String>,
+        #[serde(deserialize_with = "crate::config::raw::given")]
         allow_stale: Option<bool>,
         refresh_interval: Option<Span>,
         services: Vec<String>,
         tags: Vec<String>,
+        #[serde(deserialize_with = "crate::config::raw::texts")]
         node_meta: BTreeMap<String, String>,
         filter: Option<String>,
         health_filter: Option<String>,

@@ -17,8 +17,11 @@ with_sources! {
         metrics_path: Option<String>,
         scheme: Option<String>,
         params: BTreeMap<String, Vec<String>>,
+        #[serde(deserialize_with = "crate::config::raw::or_zero")]
         honor_labels: bool,
+        #[serde(deserialize_with = "crate::config::raw::given")]
         honor_timestamps: Option<bool>,
+        #[serde(deserialize_with = "crate::config::raw::given")]
         track_timestamps_staleness: Option<bool>,
         relabel_configs: Vec<RawRelabel>,
         metric_relabel_configs: Vec<RawRelabel>,
@@ -29,6 +32,7 @@ with_sources! {
         label_value_length_limit: Option<usize>,
         body_size_limit: Option<Size>,
         keep_dropped_targets: Option<usize>,
+        #[serde(deserialize_with = "crate::config::raw::given")]
         enable_compression: Option<bool>,
         scrape_protocols: Option<Vec<String>>,
         fallback_scrape_protocol: Option<String>,
@@ -50,10 +54,13 @@ with_sources! {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct RawRelabel {
     pub(crate) source_labels: Option<Vec<String>>,
+    #[serde(deserialize_with = "crate::config::raw::given")]
     pub(crate) separator: Option<String>,
+    #[serde(deserialize_with = "crate::config::raw::given")]
     pub(crate) regex: Option<String>,
     pub(crate) modulus: Option<u64>,
     pub(crate) target_label: Option<String>,
+    #[serde(deserialize_with = "crate::config::raw::given")]
     pub(crate) replacement: Option<String>,
     pub(crate) action: Option<String>,
 }

@@ -22,9 +22,13 @@ with_client! {
         url: String,
         name: Option<String>,
         remote_timeout: Option<Span>,
+        #[serde(deserialize_with = "crate::config::raw::texts")]
         headers: BTreeMap<String, String>,
+        #[serde(deserialize_with = "crate::config::raw::texts")]
         required_matchers: BTreeMap<String, String>,
+        #[serde(deserialize_with = "crate::config::raw::or_zero")]
         read_recent: bool,
+        #[serde(deserialize_with = "crate::config::raw::given")]
         filter_external_labels: Option<bool>,
         chunked_read_limit: Option<u64>,
     }

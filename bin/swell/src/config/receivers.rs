@@ -15,10 +15,14 @@ use super::raw::{RawConfig, Span};
 pub(crate) struct RawOtlp {
     translation_strategy: Option<String>,
     promote_resource_attributes: Vec<String>,
+    #[serde(deserialize_with = "crate::config::raw::or_zero")]
     promote_all_resource_attributes: bool,
     ignore_resource_attributes: Vec<String>,
+    #[serde(deserialize_with = "crate::config::raw::or_zero")]
     keep_identifying_resource_attributes: bool,
+    #[serde(deserialize_with = "crate::config::raw::or_zero")]
     convert_histograms_to_nhcb: bool,
+    #[serde(deserialize_with = "crate::config::raw::or_zero")]
     promote_scope_metadata: bool,
     label_name_underscore_sanitization: Option<bool>,
     label_name_preserve_multiple_underscores: Option<bool>,
@@ -30,6 +34,7 @@ pub(crate) struct RawOtlp {
 pub(crate) struct RawRemoteWriteReceiver {
     enabled: Option<bool>,
     accepted_protobuf_messages: Option<Vec<String>>,
+    #[serde(deserialize_with = "crate::config::raw::or_zero")]
     zero_at_start: bool,
 }
 
@@ -44,6 +49,7 @@ pub(crate) struct RawOtlpReceiver {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct RawInfluxReceiver {
+    #[serde(deserialize_with = "crate::config::raw::or_zero")]
     pub(crate) enabled: bool,
 }
 
@@ -51,6 +57,7 @@ pub(crate) struct RawInfluxReceiver {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct RawPushgateway {
+    #[serde(deserialize_with = "crate::config::raw::or_zero")]
     enabled: bool,
     interval: Option<Span>,
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use swell_model::first_document;
 
 use super::raw_scrape::RawScrapeConfig;
 
@@ -36,6 +37,7 @@ pub(super) fn read(paths: &[PathBuf], faults: &mut Vec<String>) -> Vec<ScrapeFil
 
 fn read_one(path: &Path) -> Result<ScrapeFile, String> {
     let text = fs::read_to_string(path).map_err(|error| error.to_string())?;
+    let text = first_document(&text).to_owned();
     let raw: RawFile = if text.trim().is_empty() {
         RawFile::default()
     } else {

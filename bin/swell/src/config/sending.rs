@@ -29,14 +29,18 @@ with_client! {
         url: String,
         name: Option<String>,
         remote_timeout: Option<Span>,
+        #[serde(deserialize_with = "crate::config::raw::texts")]
         headers: BTreeMap<String, String>,
         write_relabel_configs: Vec<RawRelabel>,
+        #[serde(deserialize_with = "crate::config::raw::or_zero")]
         send_exemplars: bool,
+        #[serde(deserialize_with = "crate::config::raw::or_zero")]
         send_native_histograms: bool,
         protobuf_message: Option<String>,
         queue_config: RawQueue,
         metadata_config: RawMetadata,
         // accepted, reported, not acted on
+        #[serde(deserialize_with = "crate::config::raw::or_zero")]
         round_robin_dns: bool,
         // refused
         sigv4: Option<Opaque>,
@@ -56,6 +60,7 @@ pub(crate) struct RawQueue {
     batch_send_deadline: Option<Span>,
     min_backoff: Option<Span>,
     max_backoff: Option<Span>,
+    #[serde(deserialize_with = "crate::config::raw::or_zero")]
     retry_on_http_429: bool,
     sample_age_limit: Option<Span>,
 }
@@ -64,6 +69,7 @@ pub(crate) struct RawQueue {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct RawMetadata {
+    #[serde(deserialize_with = "crate::config::raw::given")]
     send: Option<bool>,
     send_interval: Option<Span>,
     max_samples_per_send: Option<usize>,
@@ -175,7 +181,9 @@ fn batching(raw: &RawQueue, faults: &mut Faults<'_>) -> Batching {
     };
     let capacity = count("capacity", raw.capacity, standard.capacity, POINTS_MAX);
     let shards_max = count("max_shards", raw.max_shards, standard.shards_max, SHARDS_MAX);
-    let shards_min = count("min_shards", raw.min_shards, standard.shards_min, SHARDS_MAX);
+    // As in Prometheus, zero is as if it was not given.
+    let shards_min = raw.min_shards.filter(|count| *count > 0);
+    let shards_min = count("min_shards", shards_min, standard.shards_min, SHARDS_MAX);
     let batch_max =
         count("max_samples_per_send", raw.max_samples_per_send, standard.batch_max, POINTS_MAX);
     let span = |given: Option<Span>, standard: Duration| match given {
@@ -273,6 +281,12 @@ mod tests {
         assert_eq!(sent(&[("__name__", "go_threads")]), None);
         let up = sent(&[("__name__", "up"), ("job", "own")]).expect("is sent");
         assert_eq!(up.to_string(), r#"up{cluster="eu", job="own"}"#);
+    }
+
+    #[test]
+    fn a_queue_has_one_shard_at_least() {
+        let queues = parse("remote_write: [{url: 'http://a/', queue_config: {min_shards: 0}}]");
+        assert_eq!(queues[0].batching.shards_min, Batching::standard().shards_min);
     }
 
     #[test]

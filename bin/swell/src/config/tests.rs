@@ -72,6 +72,24 @@ swell:
 }
 
 #[test]
+fn kinds_of_discovery_that_are_not_there_are_told() {
+    let kinds = "aws azure digitalocean dockerswarm ec2 ecs elasticache eureka gce hetzner ionos kuma lightsail linode \
+                 marathon msk nerve nomad oci openstack outscale ovhcloud puppetdb rds scaleway serverset stackit \
+                 triton uyuni vultr";
+    let kinds: Vec<String> = kinds.split(' ').map(|kind| format!("{kind}_sd_configs")).collect();
+    let keys: Vec<String> = kinds.iter().map(|kind| format!("{kind}: [{{region: x}}]")).collect();
+    let keys = keys.join(", ");
+    let text = format!(
+        "scrape_configs: [{{job_name: a, {keys}}}]\nalerting: {{alertmanagers: [{{{keys}}}]}}"
+    );
+    let config = parse(&text).expect("valid");
+    let told: Vec<&String> = config.unsupported_discoveries.iter().map(|(_, kind)| kind).collect();
+    assert_eq!(told, kinds.iter().collect::<Vec<_>>());
+    let paths = kinds.iter().map(|kind| format!("alerting.alertmanagers[0].{kind}"));
+    assert_eq!(config.unsupported, paths.collect::<Vec<_>>());
+}
+
+#[test]
 fn a_mistyped_key_is_named_with_its_line() {
     let error = refused("global:\n  scrape_intervall: 15s\n");
     assert!(error.contains("scrape_intervall"), "{error}");
@@ -82,11 +100,15 @@ fn a_mistyped_key_is_named_with_its_line() {
 #[test]
 fn all_faults_are_reported_at_once() {
     let error = refused(
-        "global: {scrape_interval: 5s, scrape_timeout: 10s}\nscrape_configs: [{job_name: a}, {job_name: a}, {}]\nswell: {wal_sync: sometimes}\nrule_files: [missing.yml]\n",
+        "global: {scrape_interval: 5s, scrape_timeout: 10s}\nscrape_configs: [{job_name: a}, {job_name: a}, {}]\nswell: {wal_sync: sometimes}\nrule_files: ['[']\n",
     );
-    for part in
-        ["scrape_timeout", "\"a\" is taken", "job_name is missing", "sometimes", "missing.yml"]
-    {
+    for part in [
+        "scrape_timeout",
+        "\"a\" is taken",
+        "job_name is missing",
+        "sometimes",
+        "rule_files: \"[\"",
+    ] {
         assert!(error.contains(part), "{part} in {error}");
     }
 }
@@ -118,18 +140,40 @@ fn rule_files_may_have_wildcards() {
         ("a.yml", vec!["a.yml"]),
     ] {
         let mut faults = Vec::new();
-        let found = expand_globs("rule_files", &[pattern.to_owned()], folder.path(), &mut faults);
+        let mut globs = Globs { folder: folder.path(), missing: Vec::new() };
+        let found = globs.files("rule_files", &[pattern.to_owned()], &mut faults);
+        assert_eq!(globs.missing, [], "{pattern}");
         let expected: Vec<_> = expected.iter().map(|name| folder.path().join(name)).collect();
         assert_eq!((found, faults), (expected, Vec::new()), "{pattern}");
     }
     let mut faults = Vec::new();
-    expand_globs(
-        "rule_files",
-        &["missing.yml".to_owned(), "[".to_owned()],
-        folder.path(),
-        &mut faults,
-    );
-    assert_eq!(faults.len(), 2, "{faults:?}");
+    let mut globs = Globs { folder: folder.path(), missing: Vec::new() };
+    let patterns = ["missing.yml".to_owned(), "[".to_owned()];
+    assert_eq!(globs.files("rule_files", &patterns, &mut faults), Vec::<PathBuf>::new());
+    assert_eq!(faults.len(), 1, "{faults:?}");
+    assert_eq!(globs.missing, [("rule_files", folder.path().join("missing.yml"))]);
+}
+
+#[test]
+fn files_that_are_not_there_do_not_stop_the_start() {
+    let config = parse("rule_files: [no.yml]\nscrape_config_files: [none.yml, 'none/*.yml']");
+    let config = config.expect("valid");
+    let missing = |key, name: &str| (key, Path::new(".").join(name));
+    let expected = [missing("scrape_config_files", "none.yml"), missing("rule_files", "no.yml")];
+    assert_eq!(config.missing_files, expected);
+    assert_eq!((config.rule_files, config.jobs.len()), (Vec::new(), 0));
+}
+
+#[test]
+fn the_first_document_counts() {
+    let text = "---\nglobal: {scrape_interval: 5s}\nscrape_configs:\n- job_name: a\n---\nno: 1\n";
+    let config = parse(text).expect("valid");
+    assert_eq!(config.jobs[0].interval, DurationMs::from_secs(5));
+    assert_eq!(config.job_texts.len(), 1);
+    assert!(config.shown_yaml.contains("scrape_interval"), "{}", config.shown_yaml);
+    assert!(parse("global: {}\n---\n").is_ok() && parse("---\n---\nno: 1\n").is_ok());
+    let error = refused("---\nglobal:\n  scrape_intervall: 1s\n---\nx\n");
+    assert!(error.contains("line 3"), "{error}");
 }
 
 #[test]
@@ -161,6 +205,35 @@ scrape_configs:
     let shown = format!("{:?} {:?}", files.client.auth, files.client.tls);
     assert!(shown.contains("./pw") && shown.contains("./ca.pem"), "{shown}");
     assert!(!shown.contains("\"u\""), "{shown}");
+}
+
+#[test]
+fn what_says_nothing_is_zero() {
+    let config = parse(
+        r"
+global: {external_labels: {cluster: }}
+scrape_configs:
+  - job_name: a
+    honor_labels:
+    honor_timestamps:
+    follow_redirects: ~
+    authorization: {type: Token}
+    static_configs: [{targets: [a], labels: {env: , zone: null, job: 'null'}}]
+    relabel_configs: [{source_labels: [env], regex: , separator: , target_label: empty, replacement: yes}]
+alerting: {alert_relabel_configs: [{source_labels: [x], action: drop, regex: null}]}
+",
+    )
+    .expect("valid");
+    assert_eq!(config.external_labels.get("cluster"), None);
+    let job = &config.jobs[0];
+    let labels: Vec<&str> = job.static_groups[0].labels.values().map(String::as_str).collect();
+    assert_eq!(labels, ["", "null", ""]);
+    assert!(!job.honor_labels && !job.honor_timestamps && !job.client.follow_redirects);
+    let Auth::Header { scheme, .. } = &job.client.auth else { panic!("a header") };
+    assert_eq!(scheme, "Token");
+    let rule = job.relabel[0].spec();
+    assert_eq!((rule.regex.as_deref(), rule.separator.as_deref()), (Some(""), Some("")));
+    assert_eq!(config.alerting.relabel[0].spec().regex.as_deref(), Some(""));
 }
 
 #[test]

@@ -12,6 +12,7 @@ use rustls::ServerConfig;
 use serde::Deserialize;
 use swell_http::GateRules;
 use swell_http::pki::{self, ClientAuth, Identity};
+use swell_model::first_document;
 
 /// Headers that may be set, as upstream allows them.
 const HEADERS: [&str; 5] = [
@@ -68,10 +69,11 @@ impl WebConfig {
         files.clear();
         note(files, path);
         let text = fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
+        let text = first_document(&text);
         let raw: RawWeb = if text.trim().is_empty() {
             RawWeb::default()
         } else {
-            serde_saphyr::from_str(&text)
+            serde_saphyr::from_str(text)
                 // Without the lines around: they may hold hashes.
                 .map_err(|error| {
                     anyhow::anyhow!("{}: {}", path.display(), error.without_snippet())
@@ -194,7 +196,7 @@ mod tests {
     fn faults_name_the_key_and_the_way_out() {
         let hash = "$2b$10$7EqJtq98hPqEX7fNZaFWoOhi0s1t5iVrPR1VuLjZpHhQZbWQFtzVy";
         assert_eq!(told(""), "");
-        assert_eq!(told(&format!("basic_auth_users: {{ann: '{hash}'}}")), "");
+        assert_eq!(told(&format!("basic_auth_users: {{ann: '{hash}'}}\n---\n")), "");
         for (text, parts) in [
             ("basic_auth_users: {ann: secret}", vec!["web.yaml", "\"ann\"", "htpasswd"]),
             ("no_such: 1", vec!["web.yaml", "no_such"]),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+use swell_model::DurationMs;
 use swell_otlp::Deltas;
 use swell_tsdb_http::{ApiConfig, RemoteWriteConfig};
 use tracing::warn;
@@ -12,20 +13,28 @@ use crate::args::ServerArgs;
 use crate::config::Config;
 use crate::node;
 
+/// As long as Prometheus keeps samples at most: with this there is no limit by time.
+const RETENTION_MAX: DurationMs = DurationMs(100 * 365 * 24 * 3_600_000);
+
 /// The file's settings, and what the command line says before them.
 pub(super) fn settings(args: &ServerArgs) -> anyhow::Result<Config> {
     let mut config = match &args.config {
         Some(path) => Config::load(path)?,
         None => Config::standard(),
     };
+    if let Some(size) = args.retention_size {
+        config.storage.retention_size_bytes = (size > 0).then_some(size);
+    }
     if let Some(time) = args.retention_time {
-        config.storage.retention_time = time;
+        // As in Prometheus 0 is no limit by time where there is one by size; where there is none, what is in force stays.
+        config.storage.retention_time = match config.storage.retention_size_bytes {
+            _ if time > DurationMs::ZERO => time,
+            Some(_) => RETENTION_MAX,
+            None => config.storage.retention_time,
+        };
         if let Some(fault) = crate::config::downsample::fault(&config.storage) {
             anyhow::bail!("--retention-time {time}: {fault}");
         }
-    }
-    if let Some(size) = args.retention_size {
-        config.storage.retention_size_bytes = (size > 0).then_some(size);
     }
     config.admin_api |= args.enable_admin_api;
     config.lifecycle_api |= args.enable_lifecycle;
@@ -72,6 +81,9 @@ pub(super) fn report_unsupported(config: &Config) {
     }
     for remark in &config.remarks {
         warn!("{remark}");
+    }
+    for (key, path) in &config.missing_files {
+        warn!(key, path = %path.display(), "there is no such file, and nothing is taken from it");
     }
     for (job, kind) in &config.unsupported_discoveries {
         warn!(job, discovery = %kind, "this discovery is not supported yet: the job has no targets from it");
@@ -155,5 +167,35 @@ pub(super) fn api_config(server: &ServerConfig, asks_who: bool) -> ApiConfig {
         concurrent_rules: config.switches.concurrent_rules,
         search_limit_max: config.query.search_limit_max,
         features: config.features,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::args::{Cli, Verb};
+
+    #[test]
+    fn zero_is_no_limit_of_time_where_there_is_one_of_size() {
+        for (flags, days, bytes) in [
+            (vec!["--storage.tsdb.retention.time=0"], 15, None),
+            (
+                vec!["--storage.tsdb.retention.time=0s", "--retention-size=1GB"],
+                36_500,
+                Some(1 << 30),
+            ),
+            (vec!["--retention-time=0d", "--retention-size=0"], 15, None),
+            (vec!["--retention-time=30d", "--retention-size=1GB512MB"], 30, Some(3 << 29)),
+        ] {
+            let line = ["swell", "server"].into_iter().chain(flags.iter().copied());
+            let Verb::Server(args) = Cli::try_parse_from(line).expect("good").verb else {
+                panic!("server")
+            };
+            let storage = settings(&args).expect("good").storage;
+            assert_eq!(storage.retention_time, DurationMs::from_secs(days * 86_400), "{flags:?}");
+            assert_eq!(storage.retention_size_bytes, bytes, "{flags:?}");
+        }
     }
 }

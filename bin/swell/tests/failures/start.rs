@@ -49,7 +49,7 @@ fn wrong_configurations_start_nothing_and_name_the_place() {
         ("global:\n  scrape_intervall: 5s\n", vec!["scrape_intervall", "2"]),
         ("swell: {wal_sync: sometimes}\n", vec!["wal_sync", "sometimes", "always"]),
         ("global: {scrape_interval: [}\n", vec!["swell.yaml"]),
-        ("rule_files: [missing.yaml]\n", vec!["missing.yaml"]),
+        ("rule_files: ['[.yaml']\n", vec!["[.yaml"]),
         ("\u{0}\u{1}\u{2}", vec!["swell.yaml"]),
     ] {
         let shown = folder.file("swell.yaml", text);

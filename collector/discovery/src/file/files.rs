@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use serde::Deserialize;
+use swell_model::first_document;
 
-use crate::group::TargetGroup;
+use crate::group::{ListedLabels, TargetGroup};
 
 /// Label that names the file a target came from.
 pub(crate) const FILE_LABEL: &str = "__meta_filepath";
@@ -48,10 +49,8 @@ pub(crate) struct Stamp {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawGroup {
-    #[serde(default)]
-    targets: Vec<String>,
-    #[serde(default)]
-    labels: BTreeMap<String, String>,
+    targets: Option<Vec<String>>,
+    labels: Option<ListedLabels>,
 }
 
 /// What a look at the patterns finds.
@@ -148,16 +147,18 @@ pub(crate) fn read(path: &Path) -> Result<Vec<TargetGroup>, FileError> {
     let parsed: Result<Vec<RawGroup>, String> = match extension.as_deref() {
         Some("json") => serde_json::from_str(&text).map_err(|error| error.to_string()),
         Some("yml" | "yaml") if text.trim().is_empty() => Ok(Vec::new()),
-        Some("yml" | "yaml") => serde_saphyr::from_str(&text).map_err(|error| error.to_string()),
+        Some("yml" | "yaml") => {
+            serde_saphyr::from_str(first_document(&text)).map_err(|error| error.to_string())
+        }
         _ => return Err(FileError::Extension { path: path.to_owned() }),
     };
     let groups = parsed.map_err(|why| FileError::Format { path: path.to_owned(), why })?;
     Ok(groups
         .into_iter()
         .map(|group| {
-            let mut labels = group.labels;
-            labels.insert(FILE_LABEL.to_owned(), path.display().to_string());
-            TargetGroup { targets: group.targets, labels }
+            let mut group = TargetGroup::of_list(group.targets, group.labels);
+            group.labels.insert(FILE_LABEL.to_owned(), path.display().to_string());
+            group
         })
         .collect())
 }
@@ -186,7 +187,8 @@ mod tests {
         fs::write(&json, r#"[{"targets": ["h:1", "h:2"], "labels": {"env": "x"}}]"#)
             .expect("written");
         let yaml = dir.path().join("b.yml");
-        fs::write(&yaml, "- targets: ['h:3']\n- targets: []\n").expect("written");
+        fs::write(&yaml, "- targets: ['h:3']\n  labels: {a: }\n- targets:\n  labels:\n---\nx\n")
+            .expect("written");
         let odd = dir.path().join("c.txt");
         fs::write(&odd, "x").expect("written");
         let found = files(&[dir.path().join("*.json"), yaml.clone(), dir.path().join("no/*.yml")]);
@@ -198,6 +200,9 @@ mod tests {
         assert_eq!(groups[0].labels[FILE_LABEL], json.display().to_string());
         assert_eq!(read(&yaml).expect("valid").len(), 2);
         assert!(matches!(read(&odd), Err(FileError::Extension { .. })));
+        fs::write(&json, r#"[{"targets": null, "labels": null}]"#).expect("written");
+        let groups = read(&json).expect("valid");
+        assert_eq!((groups[0].targets.len(), groups[0].labels.len()), (0, 1));
         fs::write(&json, r#"[{"target": ["h:1"]}]"#).expect("written");
         assert!(matches!(read(&json), Err(FileError::Format { .. })));
         let missing = read(&dir.path().join("d.json"));

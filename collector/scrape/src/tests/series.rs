@@ -18,7 +18,12 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let labels = Labels::from_pairs([("job", "j"), ("instance", "i")]);
+        Self::of(&[("job", "j"), ("instance", "i")])
+    }
+
+    /// With a target of these labels.
+    fn of(labels: &[(&str, &str)]) -> Self {
+        let labels = Labels::from_pairs(labels.iter().copied());
         Self {
             memory: Memory::default(),
             series: TargetSeries::new(labels, Claimed::alone()),
@@ -127,6 +132,25 @@ fn a_bad_line_spoils_the_scrape_and_ends_what_was_live() {
 }
 
 #[test]
+fn series_that_come_back_after_a_failure_are_not_new() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.counts("a 1\nb 2\n"), (2, 2, 2));
+    bench.scrape("a 2\nnew 1\nb oops\n").expect_err("line 3 is bad");
+    // The target cannot be reached.
+    bench.now += DurationMs(1000);
+    bench.series.end_all(bench.now, &bench.memory).expect("the storage takes markers");
+    assert_eq!(bench.counts("a 3\nb 4\n"), (2, 2, 0));
+    bench.check("a", &["1", "stale", "3"]);
+    bench.check("b", &["2", "stale", "4"]);
+    assert_eq!(bench.counts("a 3\nb 4\nnew 1\n"), (3, 3, 1), "what failed was not stored");
+    bench.scrape("b oops\n").expect_err("no number");
+    assert_eq!(bench.counts("a 5\n"), (1, 1, 0));
+    assert_eq!(bench.counts("a 6\nb 6\n"), (2, 2, 1), "not brought by the scrape before");
+    bench.check("a", &["1", "stale", "3", "3", "stale", "5", "6"]);
+    bench.check("b", &["2", "stale", "4", "4", "stale", "6"]);
+}
+
+#[test]
 fn own_timestamps_count_and_such_series_do_not_end() {
     let mut bench = Bench::new();
     bench.counts("a 1 500\nb 1\n");
@@ -159,15 +183,53 @@ fn labels_of_the_target_win_unless_the_job_honours_others() {
 }
 
 #[test]
+fn of_labels_that_collide_the_shorter_name_chooses_first() {
+    for (target, exposed, expected) in [
+        (
+            &[("foo", "2"), ("exported_foo", "3")][..],
+            r#"m{foo="1"}"#,
+            r#"m{exported_exported_foo="1", exported_foo="3", foo="2"}"#,
+        ),
+        (
+            &[("exported_foo", "2")],
+            r#"m{exported_foo="1"}"#,
+            r#"m{exported_exported_foo="1", exported_foo="2"}"#,
+        ),
+        (
+            &[("foo", "3"), ("exported_foo", "4")],
+            r#"m{foo="1",exported_foo="2"}"#,
+            r#"m{exported_exported_exported_foo="2", exported_exported_foo="1", exported_foo="4", foo="3"}"#,
+        ),
+        (
+            &[
+                ("foo", "0"),
+                ("exported_exported_foo", "1"),
+                ("exported_exported_exported_foo", "2"),
+            ],
+            r#"m{foo="3",exported_foo="4",exported_exported_exported_foo="5"}"#,
+            r#"m{exported_exported_exported_exported_exported_foo="5", exported_exported_exported_exported_foo="3", exported_exported_exported_foo="2", exported_exported_foo="1", exported_foo="4", foo="0"}"#,
+        ),
+    ] {
+        let mut bench = Bench::of(target);
+        bench.counts(&format!("{exposed} 1\n"));
+        assert_eq!(bench.memory.names(), [expected], "{target:?} {exposed}");
+    }
+}
+
+fn without_go() -> Rule {
+    rule(RuleSpec {
+        source_labels: Some(vec!["__name__".to_owned()]),
+        regex: Some("go_.*".to_owned()),
+        action: Action::Drop,
+        ..RuleSpec::default()
+    })
+}
+
+#[test]
 fn metric_relabelling_drops_and_renames() {
     let mut bench = Bench::new();
     bench.config.metric_relabel = vec![
-        rule(RuleSpec {
-            source_labels: Some(vec!["__name__".to_owned()]),
-            regex: Some("go_.*".to_owned()),
-            action: Action::Drop,
-            ..RuleSpec::default()
-        }),
+        without_go(),
         rule(RuleSpec {
             regex: Some("request_id".to_owned()),
             action: Action::LabelDrop,
@@ -220,6 +282,16 @@ fn limits_fail_the_scrape_as_a_whole() {
         let (error, _) = limited(limits, "a 1\nb{long_label=\"value\"} 1\n");
         assert!(error.contains(part), "{error}");
     }
+}
+
+#[test]
+fn too_many_samples_are_counted_with_what_relabelling_drops() {
+    let mut bench = Bench::new();
+    bench.config.metric_relabel = vec![without_go()];
+    bench.config.limits.samples_max = Some(1);
+    let error = bench.scrape("go_threads 1\na 1\nb 1\n").expect_err("too much");
+    let counts = matches!(error, IngestError::SampleLimit { scraped: 3, count: 2, limit: 1 });
+    assert!(counts, "{error:?}");
 }
 
 #[test]
@@ -299,6 +371,32 @@ fn exemplars_are_stored_with_their_series() {
         (series("b"), r#"{trace_id="y"}"#.to_owned(), 2.0, 5000),
     ];
     assert_eq!(found, expected);
+}
+
+#[test]
+fn an_exemplar_without_a_time_is_stored_once_while_it_stands() {
+    let mut bench = Bench::new();
+    let timed = r#"{trace_id="t"} 1 3.25"#;
+    for (exemplar, stored) in [
+        (r#"{trace_id="x"} 0.5"#, 1),
+        (r#"{trace_id="x"} 0.5"#, 1),
+        (r#"{trace_id="x"} 0.75"#, 2),
+        (r#"{trace_id="y"} 0.75"#, 3),
+        (r#"{trace_id="y"} 0.75"#, 3),
+        (r#"{trace_id="x"} 0.5"#, 4),
+        // The storage sees to those that have a time.
+        (timed, 5),
+        (timed, 6),
+    ] {
+        bench.now += DurationMs(1000);
+        let body = format!("# TYPE c counter\nc_total 1 # {exemplar}\n# EOF\n");
+        let format = BodyFormat::Text(Format::OpenMetrics);
+        let (config, memory, at) = (&bench.config, &bench.memory, bench.now);
+        bench.series.ingest(body.as_bytes(), format, at, config, memory).expect("a good body");
+        assert_eq!(bench.memory.exemplars().len(), stored, "{exemplar}");
+    }
+    let newest = bench.memory.exemplars()[3].1.timestamp;
+    assert_eq!(newest, TimestampMs(6000), "the time of its scrape");
 }
 
 #[test]

@@ -44,7 +44,7 @@ pub(crate) async fn federate(
     let selectors: Vec<Vec<Matcher>> = params
         .all("match[]")
         .iter()
-        .map(|text| swell_promql_syntax::parse_selector(text).map(|selector| selector.matchers))
+        .map(|text| swell_promql_syntax::parse_any_selector(text).map(|selector| selector.matchers))
         .collect::<Result<_, _>>()
         .map_err(|error| (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response())?;
     let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());

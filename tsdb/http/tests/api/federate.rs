@@ -25,8 +25,10 @@ async fn the_newest_samples_come_by_name_with_times_and_this_servers_labels() {
          up{{cluster=\"east\",instance=\"x\",job=\"a\"}} 1 {ms}\n\
          up{{cluster=\"east\",instance=\"y\",job=\"b\"}} 0 {ms}\n"
     );
-    assert_eq!((answer.code, answer.text), (200, expected));
+    assert_eq!((answer.code, &answer.text), (200, &expected));
     assert_eq!(answer.headers["content-type"], "text/plain; version=0.0.4; charset=utf-8");
+    let all = lab.get(PATH, &[("match[]", "{__name__=~\".*\"}")]).await;
+    assert_eq!((all.code, all.text), (200, answer.text));
 
     let request = Request::get("/federate?match[]=requests_total")
         .header("accept", "text/plain;version=0.0.4;escaping=allow-utf-8;q=0.5,*/*;q=0.1")

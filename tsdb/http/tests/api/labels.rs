@@ -35,13 +35,31 @@ async fn selectors_that_match_anything_are_refused() {
         (&[("match[]", "up[5m]")], "parse error"),
         (&[("match[]", "up"), ("match[]", "sum(up)")], "parse error"),
         (&[("match[]", "up"), ("start", "x")], "invalid parameter \"start\""),
-        (&[("match[]", "up"), ("start", "2"), ("end", "1")], "before start"),
         (&[("match[]", "up"), ("limit", "x")], "invalid parameter \"limit\""),
     ] {
         lab.get("/api/v1/series", params).await.is_error(400, "bad_data", part);
     }
     for path in ["/api/v1/labels", "/api/v1/label/job/values"] {
-        lab.get(path, &[("match[]", "{}")]).await.is_error(400, "bad_data", "non-empty matcher");
+        let told =
+            "invalid parameter \"match[]\": match[] must contain at least one non-empty matcher";
+        lab.get(path, &[("match[]", "{}")]).await.is_error(400, "bad_data", told);
+    }
+}
+
+#[tokio::test]
+async fn a_range_that_ends_before_it_begins_has_nothing() {
+    let lab = Lab::new();
+    let backwards = [("match[]", "up"), ("start", "2"), ("end", "1")];
+    let all_of_time = [
+        ("match[]", "up"),
+        ("start", "-292273086-05-16T16:47:06Z"),
+        ("end", "292277025-08-18T07:12:54.999999999Z"),
+    ];
+    for (path, found) in [("series", 2), ("labels", 3), ("label/job/values", 2)] {
+        let path = format!("/api/v1/{path}");
+        assert_eq!(lab.get(&path, &backwards).await.data(), json!([]), "{path}");
+        let all = lab.get(&path, &all_of_time).await.data();
+        assert_eq!(all.as_array().map(Vec::len), Some(found), "{path} {all}");
     }
 }
 
