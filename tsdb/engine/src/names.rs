@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use swell_index::KnownTexts;
 use swell_model::{Labels, Matcher, SelectError, TimeRange};
 
 use crate::block::Block;
@@ -54,9 +55,13 @@ impl Db {
         range: TimeRange,
     ) -> Result<Vec<String>, SelectError> {
         let mut lists: Vec<Vec<String>> = Vec::new();
+        // Of all values: most stand in every block, and are not to be read in each.
+        let mut known = KnownTexts::default();
         let blocks = self.read_head(range, |head| {
             if matchers.is_empty() {
-                lists.push(head.index.values(name).map(|(value, _)| value.to_owned()).collect());
+                let values = head.index.values(name).map(|(value, _)| value);
+                let values = values.inspect(|value| known.learn(value));
+                lists.push(values.map(str::to_owned).collect());
             } else {
                 let Ok(found) = swell_index::select(&head.index, matchers);
                 lists.push(head.index.values_of(&found, name));
@@ -65,12 +70,13 @@ impl Db {
         let on_damage = OnDamage::PassOver;
         for loaded in load(&blocks, range, self.inner.clock.monotonic(), on_damage)? {
             let values = if matchers.is_empty() {
-                loaded.index.values(name)
+                loaded.new_values(name, &mut known)
             } else {
                 swell_index::select(&loaded.index, matchers)
                     .and_then(|found| loaded.index.values_of(&found, name))
+                    .map_err(|error| loaded.index_fault(error))
             };
-            lists.extend(on_damage.check(values.map_err(|error| loaded.index_fault(error)))?);
+            lists.extend(on_damage.check(values)?);
         }
         Ok(merged(lists))
     }

@@ -24,4 +24,4 @@ pub use memory::{
 };
 pub use select::{Keep, LabelIndex, rarest, select};
 pub use sets::subtract;
-pub use slice::{IndexError, IndexWriter, SliceIndex, SymbolHashes, write_index};
+pub use slice::{IndexError, IndexWriter, KnownTexts, SliceIndex, SymbolHashes, write_index};

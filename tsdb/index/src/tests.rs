@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use swell_model::{Grouping, Labels, MatchOp, Matcher};
 
-use crate::{Identity, LabelIndex, MemoryIndex, SliceIndex, TableReader, select, write_index};
+use crate::{
+    Identity, KnownTexts, LabelIndex, MemoryIndex, SliceIndex, TableReader, select, write_index,
+};
 
 fn any_labels() -> impl Strategy<Value = Labels> {
     let value =
@@ -110,6 +112,13 @@ proptest! {
             let mut values: BTreeMap<&str, usize> = BTreeMap::new();
             series.iter().filter_map(|l| l.get(name)).for_each(|v| *values.entry(v).or_default() += 1);
             prop_assert!(index.values(name).expect("sound").iter().map(String::as_str).eq(values.keys().copied()));
+            let hashes = index.symbol_hashes().expect("sound");
+            let mut known = KnownTexts::default();
+            ["web-1", "b"].iter().for_each(|text| known.learn(text));
+            let others = values.keys().copied().filter(|value| !["web-1", "b"].contains(value));
+            let new = index.new_values(name, &hashes, &mut known).expect("sound");
+            prop_assert!(new.iter().map(String::as_str).eq(others));
+            prop_assert!(index.new_values(name, &hashes, &mut known).expect("sound").is_empty());
             let counted = index.values_with_counts(name).expect("sound");
             prop_assert!(counted.iter().map(|(value, count)| (value.as_str(), *count)).eq(values.clone()));
             let counts = index.names_with_counts().expect("sound");

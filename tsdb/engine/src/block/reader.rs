@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use parking_lot::{Mutex, RwLock};
 use swell_chunk::{Cursor, DecodeError};
 use swell_env::{Dir, Monotonic, ReadFile};
-use swell_index::{Identity, IndexError, SliceIndex, SymbolHashes};
+use swell_index::{Identity, IndexError, KnownTexts, SliceIndex, SymbolHashes};
 use swell_model::DurationMs;
 
 use super::frames::{self, Frame};
@@ -283,7 +283,7 @@ pub(crate) struct Loaded {
     groups: GroupDirectory,
     series_count: usize,
     pub(crate) index: SliceIndex<Vec<u8>>,
-    /// Made when series are first looked for in other blocks as well, and given back with the rest.
+    /// Made when series or values are first looked for in other blocks as well, and given back with the rest.
     symbol_hashes: OnceLock<SymbolHashes>,
     /// Groups read last, newest first.
     recent: Mutex<VecDeque<(usize, Arc<Group>)>>,
@@ -315,15 +315,26 @@ impl Loaded {
 
     /// What tells the series apart from those of other blocks; fast when the indices rise.
     pub(crate) fn identities(&self, indices: &[u32]) -> Result<Vec<Identity>, ReadBlockError> {
-        let fault = |error| self.index_fault(error);
-        let hashes = match self.symbol_hashes.get() {
-            Some(hashes) => hashes,
-            None => {
-                let hashes = self.index.symbol_hashes().map_err(fault)?;
-                self.symbol_hashes.get_or_init(|| hashes)
-            }
-        };
-        self.index.identities(indices, hashes).map_err(fault)
+        let hashes = self.hashes()?;
+        self.index.identities(indices, hashes).map_err(|error| self.index_fault(error))
+    }
+
+    /// Values of a label that are not known yet from other blocks.
+    pub(crate) fn new_values(
+        &self,
+        name: &str,
+        known: &mut KnownTexts,
+    ) -> Result<Vec<String>, ReadBlockError> {
+        let values = self.index.new_values(name, self.hashes()?, known);
+        values.map_err(|error| self.index_fault(error))
+    }
+
+    fn hashes(&self) -> Result<&SymbolHashes, ReadBlockError> {
+        if let Some(hashes) = self.symbol_hashes.get() {
+            return Ok(hashes);
+        }
+        let hashes = self.index.symbol_hashes().map_err(|error| self.index_fault(error))?;
+        Ok(self.symbol_hashes.get_or_init(|| hashes))
     }
 
     /// A block of aggregates holds a series without any.

@@ -1,7 +1,7 @@
 //! What series of a block are without their labels being built: identities, which tell them apart across indices, and
 //! groups by some of their labels.
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use swell_model::{Grouping, Labels, METRIC_NAME};
 
 use super::{IndexError, SliceIndex, Texts};
@@ -13,6 +13,29 @@ const NO_SYMBOL: u32 = u32::MAX;
 /// Hashes of all symbols of an index, from which identities are made: 16 bytes each.
 #[derive(Debug)]
 pub struct SymbolHashes(Vec<u128>);
+
+impl SymbolHashes {
+    pub(super) fn of(&self, symbol: u32) -> Result<u128, IndexError> {
+        let hash = self.0.get(symbol as usize).copied();
+        hash.ok_or(IndexError::at("a symbol lies outside the table"))
+    }
+}
+
+/// Texts that were met, told apart by the hashes that make an [`Identity`].
+#[derive(Debug, Default)]
+pub struct KnownTexts(FxHashSet<u128>);
+
+impl KnownTexts {
+    /// Adds a text.
+    pub fn learn(&mut self, text: &str) {
+        self.add(identity_of_text(text));
+    }
+
+    /// Adds a text by its hash; gives whether it is new.
+    pub(super) fn add(&mut self, hash: u128) -> bool {
+        self.0.insert(hash)
+    }
+}
 
 /// Where the labels that tell groups apart stand in the series of one shape.
 #[derive(Debug, Default)]
@@ -47,17 +70,13 @@ impl<B: AsRef<[u8]>> SliceIndex<B> {
         indices: &[u32],
         hashes: &SymbolHashes,
     ) -> Result<Vec<Identity>, IndexError> {
-        let hash_of = |symbol: u32| {
-            let hash = hashes.0.get(symbol as usize).copied();
-            hash.ok_or(IndexError::at("a symbol lies outside the table"))
-        };
         let mut position = None;
         let mut out = Vec::with_capacity(indices.len());
         for idx in indices {
             let at = self.series.seek(self.bytes.as_ref(), &mut position, *idx)?;
             let mut identity = Identity::default();
             for (name, value) in self.series.shapes[at.shape].iter().zip(&at.values) {
-                identity.add(hash_of(*name)?, hash_of(*value)?);
+                identity.add(hashes.of(*name)?, hashes.of(*value)?);
             }
             out.push(identity);
         }

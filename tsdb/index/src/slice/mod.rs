@@ -31,7 +31,7 @@ use crate::postings;
 use crate::select::{Keep, LabelIndex};
 use crate::sets::Union;
 use crate::symbols::SymbolReader;
-pub use grouping::SymbolHashes;
+pub use grouping::{KnownTexts, SymbolHashes};
 use names::{NameEntry, Names};
 use series::SeriesSection;
 pub use write::{IndexWriter, write_index};
@@ -128,6 +128,32 @@ impl<B: AsRef<[u8]>> SliceIndex<B> {
             out.push(value.to_owned());
             Ok(())
         })?;
+        Ok(out)
+    }
+
+    /// Values of a label that are not known yet, sorted; they are from then on. Texts of those that are known are not read.
+    /// `hashes` are of this index.
+    ///
+    /// # Errors
+    /// [`IndexError`].
+    pub fn new_values(
+        &self,
+        name: &str,
+        hashes: &SymbolHashes,
+        known: &mut KnownTexts,
+    ) -> Result<Vec<String>, IndexError> {
+        let Some(entry) = self.names.find(name) else { return Ok(Vec::new()) };
+        let mut symbols = self.symbol_reader()?;
+        let values = self.names.values(self.bytes.as_ref(), entry);
+        let mut out = Vec::new();
+        for group in 0..values.group_count {
+            for value in values.group(group)? {
+                let symbol = value?.symbol;
+                if known.add(hashes.of(symbol)?) {
+                    out.push(symbols.text(symbol)?.to_owned());
+                }
+            }
+        }
         Ok(out)
     }
 
