@@ -74,7 +74,7 @@ fn listed(api: &Api) -> Value {
             "offset": true,
             "on": true,
             "per_query_lookback_delta": true,
-            "per_step_stats": false,
+            "per_step_stats": api.config.per_step_stats,
             "smoothed": on.extended_range_selectors,
             "subqueries": true,
             "type_and_unit_labels": on.type_and_unit_labels,

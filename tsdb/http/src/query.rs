@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Response;
 use serde_json::json;
-use swell_model::DurationMs;
+use swell_model::{DurationMs, TimestampMs};
 use swell_promql::{EvalParams, QueryOutput};
 use swell_promql_syntax::{Expr, Pretty, ValueType, parse};
 
@@ -91,12 +91,14 @@ async fn run(
     let limit = params.limit("limit")?;
     let timeout = api.timeout(params)?;
     let asked_stats = params.get("stats").map(str::to_owned);
+    let counts_steps = api.config.per_step_stats && asked_stats.as_deref() == Some("all");
+    let eval = EvalParams { counts_steps, ..eval };
     let text = query.to_owned();
     let make = move |output: &QueryOutput, incomplete: Vec<String>, took: Took| {
         let mut body = opened();
         let cut = query_data(&mut body, &output.value, limit);
         if asked_stats.is_some() {
-            let stats = stats(output, took);
+            let stats = stats(output, &eval, took);
             body.pop();
             body.push_str(&format!(r#","stats":{stats}}}"#));
         }
@@ -117,8 +119,22 @@ async fn run(
 
 /// Under Prometheus' names, and our own. A query is planned and sorted as it is evaluated, so that these times are not
 /// told apart.
-fn stats(output: &QueryOutput, took: Took) -> serde_json::Value {
+fn stats(output: &QueryOutput, params: &EvalParams, took: Took) -> serde_json::Value {
     let (eval, total) = (took.evaluating_s, took.waiting_s + took.evaluating_s);
+    let mut samples = json!({
+        "totalQueryableSamples": output.stats.samples_total,
+        "peakSamples": output.stats.samples_peak,
+        "samplesRead": output.stats.samples_read,
+    });
+    if params.counts_steps {
+        let step_ms = params.step.0;
+        let steps = (0_i64..).zip(&output.stats.samples_by_step);
+        let by_step = steps.map(|(step, count)| {
+            let at_ms = params.start.0.saturating_add(step.saturating_mul(step_ms));
+            json!([seconds(at_ms), count])
+        });
+        samples["totalQueryableSamplesPerStep"] = by_step.collect();
+    }
     json!({
         "timings": {
             "evalTotalTime": eval,
@@ -128,16 +144,17 @@ fn stats(output: &QueryOutput, took: Took) -> serde_json::Value {
             "execQueueTime": took.waiting_s,
             "execTotalTime": total,
         },
-        "samples": {
-            "totalQueryableSamples": output.stats.samples_total,
-            "peakSamples": output.stats.samples_peak,
-            "samplesRead": output.stats.samples_read,
-        },
+        "samples": samples,
         "swell": {
             "seriesSelected": output.stats.series_selected,
             "peakBytes": output.stats.bytes_peak,
         },
     })
+}
+
+/// Milliseconds as a number of seconds, without a fraction where there is none.
+fn seconds(at_ms: i64) -> serde_json::Value {
+    if at_ms % 1000 == 0 { json!(at_ms / 1000) } else { json!(TimestampMs(at_ms).as_seconds()) }
 }
 
 /// Prints an expression in its canonical form, over several lines where it is long.

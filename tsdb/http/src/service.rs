@@ -81,6 +81,8 @@ pub struct ApiConfig {
     pub search_api: bool,
     /// Whether rules of a group that do not depend on each other run at once.
     pub concurrent_rules: bool,
+    /// Whether `stats=all` tells of each step how many samples it looked at.
+    pub per_step_stats: bool,
     /// Names that one search may ask for.
     pub search_limit_max: usize,
 }

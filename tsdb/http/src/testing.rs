@@ -182,6 +182,7 @@ fn server(settings: &BTreeMap<String, String>) -> Result<Router, String> {
         remote_reads_max: 10,
         search_api: false,
         concurrent_rules: false,
+        per_step_stats: false,
         search_limit_max: 10_000,
     };
     let settings = InForce {

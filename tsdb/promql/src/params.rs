@@ -58,6 +58,8 @@ pub struct EvalParams {
     pub features: Features,
     /// Whether the result is a value at an instant (vector, string, window) or a matrix over the steps.
     pub kind: QueryKind,
+    /// Whether the samples that are looked at are counted for each step, too.
+    pub counts_steps: bool,
 }
 
 /// Instant or range query.
@@ -93,6 +95,7 @@ impl EvalParams {
                 start_timestamps: false,
             },
             kind: QueryKind::Instant,
+            counts_steps: false,
         }
     }
 

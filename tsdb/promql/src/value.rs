@@ -60,10 +60,12 @@ pub enum QueryValue {
 }
 
 /// What evaluating cost.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct QueryStats {
-    /// Samples read, counting a sample once for each window it was looked at in.
+    /// Samples looked at: each once for each step that looked at it, a histogram as many as its size in samples.
     pub samples_total: u64,
+    /// The same at each step; empty unless [`crate::EvalParams::counts_steps`].
+    pub samples_by_step: Vec<u64>,
     /// Most samples held at once.
     pub samples_peak: usize,
     /// Samples read from storage, each once.

@@ -341,6 +341,106 @@ fn statistics_count_what_was_looked_at() {
     assert_eq!((stats.samples_total, stats.samples_read), (6000, 690));
 }
 
+/// Floats, histograms of the weight of twelve samples, and both, each 15 s.
+fn mixed() -> Box<dyn TestStorage> {
+    let storage = memory_storage().expect("memory is always there");
+    let histogram = |seconds: i64| {
+        let count = f64::from(u32::try_from(seconds).expect("small"));
+        SampleValue::Histogram(Arc::new(NativeHistogram {
+            count,
+            sum: count,
+            positive_spans: vec![Span { offset: 0, length: 2 }],
+            positive_buckets: vec![count / 2.0, count / 2.0],
+            ..NativeHistogram::default()
+        }))
+    };
+    let series = [("floats", 0), ("histograms", 1), ("both", 2)].map(|(kind, nr)| LoadedSeries {
+        labels: Labels::from_pairs([("__name__", "m_total"), ("kind", kind)]),
+        samples: (0..80)
+            .map(|idx| LoadedSample {
+                timestamp: TimestampMs(idx * 15_000),
+                value: match nr {
+                    1 => histogram(idx),
+                    2 if idx % 2 == 1 => histogram(idx),
+                    _ => SampleValue::Float(1.0),
+                },
+                start_ms: 0,
+            })
+            .collect(),
+    });
+    storage.append(&series).expect("memory takes everything");
+    storage
+}
+
+#[test]
+fn each_step_counts_the_samples_it_would_look_at_by_itself() {
+    let storage = mixed();
+    let step = DurationMs(50_000);
+    let (start, end) = (TimestampMs(300_000), TimestampMs(1_300_000));
+    for query in [
+        "1",
+        "m_total",
+        "m_total offset 2m",
+        "m_total @ 600",
+        "sum(m_total{kind=\"floats\"})",
+        "sum(rate(m_total{kind=\"floats\"}[2m])) * 2",
+        "rate(m_total[2m] @ 600)",
+        "predict_linear(m_total{kind=\"floats\"}[2m] @ 600, 60)",
+        "stddev_over_time(m_total[2m])",
+        "count_over_time(m_total[90s])",
+        "histogram_count(rate(m_total{kind=\"histograms\"}[2m]))",
+        "absent_over_time(m_total[1m])",
+        "timestamp(m_total)",
+        "max_over_time(sum(m_total{kind=\"floats\"})[5m:1m])",
+        "topk(1, m_total) + on (kind) (m_total or m_total @ 300)",
+    ] {
+        let expr = parse(query).expect("the query parses");
+        for features in [Features::default(), Features::all()] {
+            let ask = |params: EvalParams| {
+                let params = EvalParams { features, counts_steps: true, ..params };
+                let budget = Budget::default();
+                evaluate(&expr, storage.source(), &params, &budget).expect("evaluates").stats
+            };
+            let range = ask(EvalParams::range(start, end, step));
+            let alone: Vec<u64> = (0..21)
+                .map(|nr| {
+                    let at = ask(EvalParams::instant(start + DurationMs(nr * step.0)));
+                    assert_eq!(at.samples_by_step, [at.samples_total], "{query}");
+                    at.samples_total
+                })
+                .collect();
+            assert_eq!(range.samples_by_step, alone, "{query}");
+            assert_eq!(range.samples_total, alone.iter().sum::<u64>(), "{query}");
+        }
+    }
+}
+
+#[test]
+fn histograms_count_as_many_samples_as_their_size() {
+    let storage = mixed();
+    let stats = |query: &str, counts_steps: bool| {
+        let params = EvalParams { counts_steps, ..EvalParams::instant(TimestampMs(600_000)) };
+        run(storage.as_ref(), query, params, &Budget::default()).expect("within limits").stats
+    };
+    for (query, expected) in [
+        ("m_total{kind=\"floats\"}", 1),
+        ("m_total{kind=\"histograms\"}", 12),
+        ("count_over_time(m_total{kind=\"histograms\"}[1m])", 48),
+        ("count_over_time(m_total{kind=\"both\"}[1m])", 26),
+        // Of a range in the answer itself each sample, of a subquery what it is computed from.
+        ("m_total{kind=\"both\"}[1m]", 26),
+        ("sum(m_total{kind=\"floats\"} + 1)[2m:1m]", 2),
+        // A function looks at what a subquery gives.
+        ("sum_over_time(sum(m_total{kind=\"floats\"} or vector(1))[2m:1m])", 2),
+        ("count_over_time((m_total{kind=\"floats\"} + m_total{kind=\"floats\"})[2m:1m])", 2),
+        ("1 + 1", 0),
+    ] {
+        let (plain, by_step) = (stats(query, false), stats(query, true));
+        assert_eq!((plain.samples_total, plain.samples_by_step), (expected, vec![]), "{query}");
+        assert_eq!(by_step.samples_by_step, [expected], "{query}");
+    }
+}
+
 #[test]
 fn series_and_memory_have_limits() {
     let storage = dense();

@@ -22,6 +22,8 @@ pub(crate) struct Switches {
     pub(crate) search_api: bool,
     /// Whether rules of a group that do not depend on each other run at once.
     pub(crate) concurrent_rules: bool,
+    /// Whether `stats=all` of a query tells of each step how many samples it looked at.
+    pub(crate) per_step_stats: bool,
     /// Whether targets may answer in zstd.
     pub(crate) zstd_scrape: bool,
 }
@@ -32,6 +34,7 @@ impl Switches {
         match name {
             "search-api" => self.search_api = true,
             "concurrent-rule-eval" => self.concurrent_rules = true,
+            "promql-per-step-stats" => self.per_step_stats = true,
             "zstd-scrape" => self.zstd_scrape = true,
             _ => return false,
         }
@@ -84,6 +87,17 @@ pub(crate) fn features(names: &[String]) -> Result<Features, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_switch_has_a_name() {
+        let mut switches = Switches::default();
+        for name in ["search-api", "concurrent-rule-eval", "promql-per-step-stats", "zstd-scrape"] {
+            let before = switches;
+            assert!(switches.switch_on(name), "{name}");
+            assert_ne!(before, switches, "{name}");
+        }
+        assert!(!switches.switch_on("promql-at-modifier"));
+    }
 
     #[test]
     fn each_name_switches_its_feature_on_and_all_names_all() {

@@ -165,6 +165,7 @@ pub(super) fn api_config(server: &ServerConfig, asks_who: bool) -> ApiConfig {
         remote_reads_max: config.query.remote_reads_max,
         search_api: config.switches.search_api,
         concurrent_rules: config.switches.concurrent_rules,
+        per_step_stats: config.switches.per_step_stats,
         search_limit_max: config.query.search_limit_max,
         features: config.features,
     }

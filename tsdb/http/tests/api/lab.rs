@@ -131,6 +131,7 @@ pub(crate) fn config() -> ApiConfig {
         remote_reads_max: 10,
         search_api: false,
         concurrent_rules: false,
+        per_step_stats: false,
         search_limit_max: 10_000,
     }
 }

@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 
 use swell_model::{Batch, Exemplar, ExemplarSample, Labels, SampleSink as _, TimestampMs};
+use swell_tsdb_http::ApiConfig;
 
-use super::lab::{Lab, NOW_S};
+use super::lab::{Lab, NOW_S, config};
 
 const QUERY: &str = "/api/v1/query";
 const RANGE: &str = "/api/v1/query_range";
@@ -189,6 +190,31 @@ async fn stats_come_when_asked_for() {
     let odd = lab.get(QUERY, &[("query", "up"), ("stats", "yes")]).await.json();
     assert!(odd["data"]["stats"].is_object());
     assert!(odd["warnings"][0].as_str().is_some_and(|it| it.contains("\"yes\"")), "{odd}");
+}
+
+#[tokio::test]
+async fn stats_come_step_by_step_where_that_is_switched_on() {
+    let per_step = "totalQueryableSamplesPerStep";
+    let (start, end) = (seconds(-30), seconds(0));
+    let window = "sum(rate(requests_total[31s]))";
+    let range = [("query", window), ("start", &*start), ("end", &*end), ("step", "15s")];
+    let half = [("query", "1"), ("start", "0"), ("end", "1"), ("step", "0.5")];
+    let lab = Lab::with(ApiConfig { per_step_stats: true, ..config() });
+    for (path, params, expected) in [
+        (QUERY, &[("query", "up")][..], json!([[NOW_S, 2]])),
+        (RANGE, &range[..], json!([[NOW_S - 30, 3], [NOW_S - 15, 3], [NOW_S, 3]])),
+        (RANGE, &half[..], json!([[0, 0], [0.5, 0], [1, 0]])),
+    ] {
+        for (asked, expected) in [("all", &expected), ("true", &Value::Null)] {
+            let params = [params, &[("stats", asked)]].concat();
+            let data = lab.get(path, &params).await.data();
+            assert_eq!(&data["stats"]["samples"][per_step], expected, "{params:?}");
+        }
+    }
+    let all = [("query", "up"), ("stats", "all")];
+    let stats = Lab::new().get(QUERY, &all).await.data()["stats"].take();
+    assert_eq!(stats["samples"]["totalQueryableSamples"], 2, "{stats}");
+    assert_eq!(stats["samples"].get(per_step), None, "not switched on: {stats}");
 }
 
 #[tokio::test]

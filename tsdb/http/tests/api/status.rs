@@ -294,8 +294,11 @@ async fn features_are_those_of_the_switches() {
     assert_eq!(data["promql_operators"]["limitk"], json!(false), "experimental");
     assert_eq!(data["api"]["lifecycle"], json!(true));
     let with = swell_promql::Features::all();
-    let lab = Lab::with(swell_tsdb_http::ApiConfig { features: with, ..config() });
+    assert_eq!(data["promql"]["per_step_stats"], json!(false));
+    let config = swell_tsdb_http::ApiConfig { features: with, per_step_stats: true, ..config() };
+    let lab = Lab::with(config);
     let data = lab.get("/api/v1/features", &[]).await.data();
+    assert_eq!(data["promql"]["per_step_stats"], json!(true));
     assert_eq!(data["promql_functions"]["mad_over_time"], json!(true));
     assert_eq!(data["promql"]["anchored"], json!(true));
     let query = [("query", "mad_over_time(up[5m])"), ("time", &*NOW_S.to_string())];

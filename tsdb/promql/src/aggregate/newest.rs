@@ -27,7 +27,7 @@ pub(super) fn aggregate(
     };
     ev.budget.check_cancelled()?;
     ev.select_series(found.series_count)?;
-    ev.stats.samples_total += found.samples.len() as u64;
+    ev.tally.at(0, found.samples.len() as u64);
     ev.stats.samples_read += found.samples.len() as u64;
     ev.hold(Held::samples(found.samples.len()))?;
     ev.budget.check_columns(found.groups.len(), 1)?;

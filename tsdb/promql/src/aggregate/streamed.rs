@@ -27,10 +27,10 @@ pub(super) fn aggregate(
     if !does_not_order(node.op) || (named && !node.without) {
         return Ok(None);
     }
-    let (annotations, stats) = (ev.annotations.clone(), ev.stats);
+    let before = (ev.annotations.clone(), ev.stats.clone(), ev.tally.clone());
     let result = streamed(ev, node, grid)?;
     if result.is_none() {
-        (ev.annotations, ev.stats) = (annotations, stats);
+        (ev.annotations, ev.stats, ev.tally) = before;
     }
     Ok(result)
 }
@@ -104,7 +104,7 @@ fn newest(
     ev.budget.check_cancelled()?;
     ev.budget.check_columns(found.groups.len(), 1)?;
     ev.select_series(found.series_count)?;
-    ev.stats.samples_total += found.samples.len() as u64;
+    ev.tally.at(0, found.samples.len() as u64);
     ev.stats.samples_read += found.samples.len() as u64;
     ev.hold(Held::samples(found.samples.len()))?;
     let mut folded = Folded::new(node.op, found.groups.len(), 1);

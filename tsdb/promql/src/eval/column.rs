@@ -180,6 +180,15 @@ impl Column {
                 .sum::<usize>()
     }
 
+    /// What the value at a step weighs.
+    pub(crate) fn weight_at(&self, step: usize) -> usize {
+        match self.get(step) {
+            None => 0,
+            Some(PointRef::Float(_)) => 1,
+            Some(PointRef::Histogram(histogram)) => histogram_weight(histogram),
+        }
+    }
+
     /// At how many steps there is a float.
     pub(crate) fn float_count(&self) -> usize {
         self.floats.iter().filter(|value| !is_stale_nan(**value)).count()

@@ -7,7 +7,7 @@ use swell_model::{Matcher, SelectError, SelectHints, SeriesData, SeriesIter, Spl
 
 use super::held::Shared;
 use super::selector::{keep_figures, raw_weight};
-use super::{Evaluator, Held, RangeSeries};
+use super::{Evaluator, Held, RangeSeries, Tally};
 use crate::annotations::Annotations;
 use crate::error::EvalError;
 use crate::params::Budget;
@@ -19,7 +19,7 @@ pub(crate) struct Lane<'a> {
     pub(crate) annotations: Annotations,
     pub(crate) budget: &'a Budget,
     /// Samples looked at.
-    pub(crate) samples_total: u64,
+    pub(crate) tally: Tally,
     /// Samples read from storage.
     samples_read: u64,
     series_selected: usize,
@@ -137,10 +137,11 @@ impl<'a> Evaluator<'a> {
     ) -> Result<Option<Vec<T>>, EvalError> {
         let budget = self.budget;
         let shared = Shared::new(self.held, self.stats.series_selected);
+        let tally = self.tally.emptied();
         let lane = || Lane {
             annotations: Annotations::default(),
             budget,
-            samples_total: 0,
+            tally: tally.clone(),
             samples_read: 0,
             series_selected: 0,
             shared: &shared,
@@ -167,7 +168,7 @@ impl<'a> Evaluator<'a> {
         let mut raw_max = 0;
         for lane in gathered {
             self.annotations.merge(lane.annotations);
-            self.stats.samples_total += lane.samples_total;
+            self.tally.merge(&lane.tally);
             self.stats.samples_read += lane.samples_read;
             self.stats.series_selected += lane.series_selected;
             raw_max = raw_max.max(lane.raw_max);

@@ -7,6 +7,7 @@ mod output;
 mod pipeline;
 mod selector;
 mod shared;
+mod tally;
 mod window;
 
 use rustc_hash::FxHashMap;
@@ -25,6 +26,7 @@ pub(crate) use held::Held;
 pub(crate) use lanes::Lane;
 pub(crate) use pipeline::Pipeline;
 pub(crate) use selector::{SampleTime, instant_reach, seconds};
+pub(crate) use tally::Tally;
 pub(crate) use window::{RangeSeries, WindowView, reached, subquery_grid};
 
 /// Evaluates an expression.
@@ -55,12 +57,15 @@ pub(crate) fn evaluate_planned(
         budget,
         annotations: Annotations::default(),
         stats: QueryStats::default(),
+        tally: Tally::by_step(if params.counts_steps { grid.count } else { 0 }),
         shared: shared::SharedSelections::of(node),
         held: Held::default(),
     };
     let value = evaluator.output(node, grid)?;
     let (warnings, infos) = evaluator.annotations.into_parts();
-    Ok(QueryOutput { value, warnings, infos, stats: evaluator.stats })
+    let (samples_total, samples_by_step) = evaluator.tally.into_parts();
+    let stats = QueryStats { samples_total, samples_by_step, ..evaluator.stats };
+    Ok(QueryOutput { value, warnings, infos, stats })
 }
 
 pub(crate) fn grid_of(params: &EvalParams, budget: &Budget) -> Result<Grid, EvalError> {
@@ -89,7 +94,10 @@ pub(crate) struct Evaluator<'a> {
     pub(crate) params: &'a EvalParams,
     pub(crate) budget: &'a Budget,
     pub(crate) annotations: Annotations,
+    /// What was counted so far, but for the samples that were looked at.
     pub(crate) stats: QueryStats,
+    /// Samples that were looked at, by step of the grid that is being evaluated.
+    pub(crate) tally: Tally,
     shared: shared::SharedSelections,
     held: Held,
 }
@@ -99,7 +107,9 @@ impl<'a> Evaluator<'a> {
     pub(crate) fn eval(&mut self, node: &Node, grid: &Grid) -> Result<Value, EvalError> {
         self.budget.check_cancelled()?;
         if node.invariant && grid.count > 1 && !matches!(node.kind, NodeKind::Number(_)) {
-            let value = self.eval(node, &grid.first_only())?;
+            let (value, once) = self.eval_apart(node, &grid.first_only())?;
+            // Each step counts what it would by itself.
+            self.tally.at_each(grid.count, once.total());
             return Ok(broadcast(value, grid.count));
         }
         match &node.kind {
@@ -119,6 +129,14 @@ impl<'a> Evaluator<'a> {
             NodeKind::Binary(operation) => binary::binary(self, node, operation, grid),
             NodeKind::Negate(operand) => self.negate(node, operand, grid),
         }
+    }
+
+    /// Evaluates a node at the steps of another grid; gives what it looked at, which is not counted here.
+    fn eval_apart(&mut self, node: &Node, grid: &Grid) -> Result<(Value, Tally), EvalError> {
+        let outer = std::mem::take(&mut self.tally);
+        let value = self.eval(node, grid);
+        let apart = std::mem::replace(&mut self.tally, outer);
+        Ok((value?, apart))
     }
 
     /// Evaluates a node that gives a vector.

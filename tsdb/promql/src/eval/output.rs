@@ -11,7 +11,7 @@ use super::{
 };
 use crate::error::EvalError;
 use crate::params::QueryKind;
-use crate::plan::{Node, NodeKind};
+use crate::plan::{Node, NodeKind, WindowSource};
 use crate::value::{FloatPoint, HistogramPoint, MatrixSeries, QueryValue, VectorSample};
 
 impl Evaluator<'_> {
@@ -91,7 +91,10 @@ impl Evaluator<'_> {
         grid: &Grid,
     ) -> Result<QueryValue, EvalError> {
         let lookback_ms = self.params.lookback.0;
-        let parts = self.range_series(window, node.span, grid, Coarse::Newest)?;
+        let (parts, inside) = self.range_series(window, node.span, grid, Coarse::Newest)?;
+        // What a subquery gives is the answer itself: what counts is what it was computed from.
+        self.tally.at(0, inside);
+        let is_selected = matches!(window.source, WindowSource::Matchers { .. });
         let parts = self.in_lanes(parts, |part, lane| {
             let mut matrix = Vec::new();
             for one in part {
@@ -100,7 +103,9 @@ impl Evaluator<'_> {
                 lane.begin(&one)?;
                 let view = one.window(window, grid.start_ms, lookback_ms);
                 if !view.is_empty() {
-                    lane.samples_total += view.len() as u64;
+                    if is_selected {
+                        lane.tally.at(0, view.looked_at);
+                    }
                     // Each series is given back after its visit; what the result holds is counted once more.
                     lane.hold(Held::samples(view.weight()))?;
                     matrix.push(window_series(&one, &view));

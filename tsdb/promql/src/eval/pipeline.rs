@@ -189,7 +189,7 @@ impl<'a> Pipeline<'a> {
                 lane.look_at(data.floats.values.len())?;
                 let what = SampleTime::Value;
                 newest(&data, &selector.time, &self.grid, self.lookback_ms, what, column);
-                lane.samples_total += column.float_count() as u64;
+                lane.tally.column(column, column.float_count() as u64);
             }
             First::Window(sliding) => {
                 let data = SeriesData { labels: self.name.clone(), ..data };

@@ -71,7 +71,7 @@ impl Evaluator<'_> {
                 if !column.is_empty() {
                     let series = Series { labels: one.labels, drop_name: false, column };
                     let held = Held::series(&series);
-                    lane.samples_total += held.samples as u64;
+                    lane.tally.column(&series.column, held.samples as u64);
                     lane.hold(held)?;
                     result.push(series);
                 }

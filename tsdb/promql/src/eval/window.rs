@@ -27,6 +27,8 @@ pub(crate) struct RangeSeries {
     histogram_times: Vec<i64>,
     histograms: Vec<Arc<NativeHistogram>>,
     histogram_starts: Option<Vec<i64>>,
+    /// What all histograms before each weigh, and at last all of them; empty where there are none.
+    histogram_weights: Vec<u64>,
     /// Where some histograms are the last ones of runs.
     runs: Option<Runs>,
     /// In place of floats, apart from them.
@@ -54,6 +56,8 @@ pub(crate) struct WindowView<'a> {
     pub(crate) histogram_times: &'a [i64],
     pub(crate) histograms: &'a [Arc<NativeHistogram>],
     pub(crate) histogram_starts: Option<&'a [i64]>,
+    /// Samples in the window, histograms as many as their size, also those that others stand for.
+    pub(crate) looked_at: u64,
     /// Where some histograms are the last ones of runs: of each how many it is the last of, and their sum.
     runs: Option<(&'a [u64], &'a [Arc<NativeHistogram>])>,
     /// Index of the first float in the series' column, for figures precomputed over it.
@@ -98,6 +102,9 @@ impl<'a> Slider<'a> {
         let histogram_low = self.histogram_low.advance(&series.histogram_times, low_limit);
         let histogram_high =
             self.histogram_high.advance(&series.histogram_times, high_limit).max(histogram_low);
+        let weight_before =
+            |histogram: usize| series.histogram_weights.get(histogram).copied().unwrap_or(0);
+        let weighed = weight_before(histogram_high) - weight_before(histogram_low);
         WindowView {
             start_ms,
             end_ms,
@@ -110,6 +117,7 @@ impl<'a> Slider<'a> {
                 .histogram_starts
                 .as_deref()
                 .map(|starts| &starts[histogram_low..histogram_high]),
+            looked_at: (high - low) as u64 + weighed,
             runs: series.runs.as_ref().map(|runs| {
                 let window = histogram_low..histogram_high;
                 (&runs.counts[window.clone()], &runs.sums[window])
@@ -122,10 +130,6 @@ impl<'a> Slider<'a> {
 impl<'a> WindowView<'a> {
     pub(crate) fn is_empty(&self) -> bool {
         self.floats.is_empty() && self.histograms.is_empty()
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.floats.len() + self.histograms.len()
     }
 
     /// Histograms that were sampled in the window, also those that others stand for.
@@ -241,6 +245,7 @@ impl RangeSeries {
             floats,
             starts,
             histogram_times: histograms.timestamps,
+            histogram_weights: weights_before(&histograms.values, runs.as_ref()),
             histograms: histograms.values,
             histogram_starts: histograms.starts,
             runs,
@@ -274,6 +279,7 @@ impl RangeSeries {
             floats: floats.into(),
             starts: None,
             histogram_times,
+            histogram_weights: weights_before(&histograms, None),
             histograms,
             histogram_starts: None,
             runs: None,
@@ -305,6 +311,23 @@ fn in_front(runs: Vec<HistogramRun>, histograms: &mut HistogramColumn) -> Option
     histograms.timestamps.splice(0..0, runs.iter().map(|run| run.last_ms));
     histograms.values.splice(0..0, runs.into_iter().map(|run| run.last));
     Some(Runs { counts, sums })
+}
+
+/// What all histograms before each weigh, and at last all of them; nothing where there are none. A run weighs as if all its
+/// histograms were like its last.
+fn weights_before(histograms: &[Arc<NativeHistogram>], runs: Option<&Runs>) -> Vec<u64> {
+    if histograms.is_empty() {
+        return Vec::new();
+    }
+    let mut weight = 0;
+    let mut before = Vec::with_capacity(histograms.len() + 1);
+    before.push(weight);
+    before.extend(histograms.iter().enumerate().map(|(idx, value)| {
+        let count = runs.map_or(1, |runs| runs.counts[idx]);
+        weight += count * histogram_weight(value) as u64;
+        weight
+    }));
+    before
 }
 
 /// Steps pick samples at will: what a sample says about the one before it in storage does not hold for them.
@@ -345,13 +368,14 @@ pub(crate) fn reached(window: &Window, grid: &Grid, lookback_ms: i64) -> TimeRan
 impl<'a> Evaluator<'a> {
     /// The series of a range vector in parts, each series with all samples that any step's window reaches, or with what
     /// may stand for them. What a subquery gives is held from then on, each series until it is [`Evaluator::release`]d by its weight.
+    /// How many samples a subquery looked at comes beside: windows over what it gives count by themselves.
     pub(crate) fn range_series(
         &mut self,
         window: &Window,
         span: Span,
         grid: &Grid,
         coarse: Coarse,
-    ) -> Result<Vec<RangeSeriesIter<'a>>, EvalError> {
+    ) -> Result<(Vec<RangeSeriesIter<'a>>, u64), EvalError> {
         let range = reached(window, grid, self.params.lookback.0);
         match &window.source {
             WindowSource::Matchers { matchers, figures_only } => {
@@ -364,25 +388,29 @@ impl<'a> Evaluator<'a> {
                 let taken = move |read: Result<SeriesData, SelectError>| {
                     read.map(|data| RangeSeries::from_storage(data, with_starts))
                 };
-                Ok(parts
+                let parts = parts
                     .into_iter()
                     .map(|part| -> RangeSeriesIter<'a> { Box::new(part.map(taken)) })
-                    .collect())
+                    .collect();
+                Ok((parts, 0))
             }
             WindowSource::Subquery { node, step_ms } => {
                 let low = range.start_incl.0.saturating_sub(1);
                 let steps = subquery_grid(low, range.end_incl.0, *step_ms);
                 if steps.count == 0 {
-                    return Ok(vec![Box::new(std::iter::empty())]);
+                    let none: RangeSeriesIter<'a> = Box::new(std::iter::empty());
+                    return Ok((vec![none], 0));
                 }
                 if steps.count > self.budget.samples_max {
                     return Err(EvalError::TooManySamples { samples_max: self.budget.samples_max });
                 }
-                let super::Value::Vector(inner) = self.eval(node, &steps)? else {
+                let (super::Value::Vector(inner), inside) = self.eval_apart(node, &steps)? else {
                     return Err(EvalError::query(span, "only instant vectors have a range"));
                 };
                 let series = inner.into_iter();
-                Ok(vec![Box::new(series.map(move |one| Ok(RangeSeries::from_steps(one, &steps))))])
+                let series = series.map(move |one| Ok(RangeSeries::from_steps(one, &steps)));
+                let series: RangeSeriesIter<'a> = Box::new(series);
+                Ok((vec![series], inside.total()))
             }
         }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::coverage::Coverage;
 use super::rate::Change;
-use crate::eval::{Column, Grid, RangeSeries};
+use crate::eval::{Column, Grid, RangeSeries, Tally};
 use crate::plan::Window;
 
 /// Where the windows of all steps lie in a column of times, and what that says of extrapolation: the same for all
@@ -14,7 +14,7 @@ pub(super) struct Extents {
     times: Arc<[i64]>,
     steps: Vec<Extent>,
     /// Samples in all windows.
-    pub(super) looked_at: u64,
+    looked_at: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -68,6 +68,17 @@ impl Extents {
         });
         let steps = steps.collect();
         Self { times: Arc::clone(times), steps, looked_at }
+    }
+
+    /// Counts the samples in the windows of a series that has these times.
+    pub(super) fn count(&self, tally: &mut Tally) {
+        if !tally.tells_steps() {
+            tally.together(self.looked_at);
+            return;
+        }
+        for (step, extent) in self.steps.iter().enumerate() {
+            tally.at(step, u64::from(extent.high - extent.low));
+        }
     }
 
     /// Whether a series has these times.

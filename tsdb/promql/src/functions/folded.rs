@@ -9,7 +9,7 @@ use swell_model::{
 use swell_promql_syntax::Boundary;
 
 use super::rate::{self, Change};
-use crate::eval::{Column, Grid, RangeSeries, seconds};
+use crate::eval::{Column, Grid, RangeSeries, Tally, seconds};
 use crate::plan::Window;
 
 /// A function that aggregates can answer.
@@ -100,7 +100,7 @@ fn pieces(series: &RangeSeries) -> Vec<Aggregate> {
     all
 }
 
-/// Evaluates the function at all steps; gives the number of samples in all windows. A piece counts to the window that holds
+/// Evaluates the function at all steps, and counts the samples in their windows. A piece counts to the window that holds
 /// its last sample. Windows slide, and no function goes through a window's pieces again at each step unless it must.
 pub(super) fn evaluate(
     function: Folded,
@@ -108,14 +108,14 @@ pub(super) fn evaluate(
     window: &Window,
     grid: &Grid,
     column: &mut Column,
-) -> u64 {
+    tally: &mut Tally,
+) {
     if let (1, [whole], []) = (grid.count, series.aggregates(), series.floats()) {
-        return evaluate_single(function, whole, window, grid, column);
+        return evaluate_single(function, whole, window, grid, column, tally);
     }
     let pieces = pieces(series);
     let mut ahead = Ahead::of(function, &pieces);
     let (mut low, mut high) = (0, 0);
-    let mut looked_at = 0;
     for step in 0..grid.count {
         let end_ms = window.time.apply(grid.at(step));
         let start_ms = end_ms.saturating_sub(window.range_ms);
@@ -129,7 +129,7 @@ pub(super) fn evaluate(
         if low == high {
             continue;
         }
-        looked_at += ahead.count((low, high));
+        tally.at(step, ahead.count((low, high)));
         let (first, last) = (&pieces[low], &pieces[high - 1]);
         let value = match function {
             Folded::First => Some(first.first),
@@ -155,7 +155,6 @@ pub(super) fn evaluate(
             column.set_float(step, value);
         }
     }
-    looked_at
 }
 
 /// The same for one piece and one window, which most rules ask for: nothing has to be laid out.
@@ -165,12 +164,14 @@ fn evaluate_single(
     window: &Window,
     grid: &Grid,
     column: &mut Column,
-) -> u64 {
+    tally: &mut Tally,
+) {
     let end_ms = window.time.apply(grid.at(0));
     let start_ms = end_ms.saturating_sub(window.range_ms);
     if whole.last_ms <= start_ms || whole.last_ms > end_ms {
-        return 0;
+        return;
     }
+    tally.at(0, whole.count);
     let sum = || {
         let mut sum = ExactSum::default();
         whole.add_to(&mut sum);
@@ -211,7 +212,6 @@ fn evaluate_single(
     if let Some(value) = value {
         column.set_float(0, value);
     }
-    whole.count
 }
 
 /// What is folded over all pieces ahead of the windows.

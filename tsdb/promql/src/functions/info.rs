@@ -187,7 +187,10 @@ fn info_series(
     if values.iter().any(|one| one.column.has_histograms()) {
         return Err(EvalError::query(span, "info sample should be float"));
     }
+    // The same samples again, which count once.
+    let counted = ev.tally.clone();
     let times = ev.selector(&selector, span, grid, SampleTime::Timestamp)?;
+    ev.tally = counted;
     Ok(values.into_iter().zip(times).map(|(one, times)| (one, times.column)).collect())
 }
 

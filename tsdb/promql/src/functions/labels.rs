@@ -110,7 +110,7 @@ pub(super) fn absent_over_time(
         return Err(EvalError::query(arg.span, "expected a range vector"));
     };
     let lookback_ms = ev.params.lookback.0;
-    let parts = ev.range_series(window, arg.span, grid, Coarse::Newest)?;
+    let (parts, _) = ev.range_series(window, arg.span, grid, Coarse::Newest)?;
     let found = ev.in_lanes(parts, |part, lane| {
         let mut present = vec![false; grid.count];
         for one in part {
@@ -120,7 +120,9 @@ pub(super) fn absent_over_time(
             let mut slider = one.slider(window, lookback_ms);
             for (step, present) in present.iter_mut().enumerate() {
                 let end_ms = window.time.apply(grid.at(step));
-                *present |= !slider.window(window.range_ms, end_ms).is_empty();
+                let view = slider.window(window.range_ms, end_ms);
+                lane.tally.at(step, view.looked_at);
+                *present |= !view.is_empty();
             }
             lane.end(&one);
         }

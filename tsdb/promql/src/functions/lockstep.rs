@@ -3,7 +3,7 @@
 //! alone, so no bit differs.
 
 use crate::error::EvalError;
-use crate::eval::{Column, Grid, RangeSeries};
+use crate::eval::{Column, Grid, RangeSeries, Tally};
 use crate::params::Budget;
 use crate::plan::Window;
 
@@ -34,7 +34,7 @@ struct Place {
     high: usize,
 }
 
-/// Evaluates the function over plain windows of floats at all steps; gives the number of samples in all windows.
+/// Evaluates the function over plain windows of floats at all steps, and counts the samples in them.
 ///
 /// # Errors
 /// [`EvalError::Cancelled`], which is looked for at each few windows.
@@ -45,21 +45,20 @@ pub(super) fn evaluate(
     grid: &Grid,
     column: &mut Column,
     budget: &Budget,
-) -> Result<u64, EvalError> {
+    tally: &mut Tally,
+) -> Result<(), EvalError> {
     let mut slider = series.slider(window, 0);
     let mut places = Vec::with_capacity(grid.count);
-    let mut looked_at = 0;
     for step in 0..grid.count {
         budget.check_cancelled()?;
         let view = slider.window(window.range_ms, window.time.apply(grid.at(step)));
-        looked_at += view.floats.len() as u64;
+        tally.at(step, view.looked_at);
         let (low, high) = (view.first_float, view.first_float + view.floats.len());
         if low < high {
             places.push(Place { step, low, high });
         }
     }
-    compute(function, series.floats(), &places, column, budget)?;
-    Ok(looked_at)
+    compute(function, series.floats(), &places, column, budget)
 }
 
 fn compute(
@@ -200,7 +199,9 @@ mod tests {
         let mut column = Column::absent(grid.count);
         let budget = Budget::default();
         budget.cancelled.store(true, Ordering::Relaxed);
-        let found = evaluate(Chained::Variance, &series, &window, &grid, &mut column, &budget);
+        let mut tally = Tally::default();
+        let found =
+            evaluate(Chained::Variance, &series, &window, &grid, &mut column, &budget, &mut tally);
         assert!(matches!(found, Err(EvalError::Cancelled)), "while windows are looked for");
         let found = compute(Chained::Variance, series.floats(), &places, &mut column, &budget);
         assert!(matches!(found, Err(EvalError::Cancelled)), "while they are computed");
@@ -229,13 +230,14 @@ mod tests {
             let series = series_of(floats);
             let mut column = Column::absent(grid.count);
             let budget = Budget::default();
-            let looked_at = evaluate(function, &series, &window, &grid, &mut column, &budget)
+            let mut tally = Tally::by_step(grid.count);
+            evaluate(function, &series, &window, &grid, &mut column, &budget, &mut tally)
                 .expect("not cancelled");
-            let mut expected_at = 0;
+            let mut expected_at = tally.emptied();
             let mut slider = series.slider(&window, 0);
             for step in 0..grid.count {
                 let view = slider.window(range_ms, grid.at(step));
-                expected_at += view.floats.len() as u64;
+                expected_at.at(step, view.floats.len() as u64);
                 let mut chain = Variance::default();
                 view.floats.iter().for_each(|value| chain.add(*value));
                 let variance = chain.variance();
@@ -246,7 +248,7 @@ mod tests {
                 };
                 prop_assert_eq!(column.float(step).map(bits), expected.map(bits), "step {}", step);
             }
-            prop_assert_eq!(looked_at, expected_at);
+            prop_assert_eq!(tally, expected_at);
         }
     }
 }

@@ -73,7 +73,8 @@ impl<'a> Sliding<'a> {
         }
         let metric_name = one.labels.get(METRIC_NAME).unwrap_or("");
         if let Some(function) = self.foldable.filter(|_| !one.aggregates().is_empty()) {
-            lane.samples_total += folded::evaluate(function, one, self.window, &self.grid, column);
+            let tally = &mut lane.tally;
+            folded::evaluate(function, one, self.window, &self.grid, column, tally);
         } else if let Some(kind) = self.change
             && self.window.boundary == Boundary::Plain
             && one.is_plain()
@@ -83,7 +84,7 @@ impl<'a> Sliding<'a> {
                 _ => Extents::of(one, self.window, &self.grid, kind),
             };
             extents.changes(one, &carried.resets, (self.window, &self.grid), kind, column);
-            lane.samples_total += extents.looked_at;
+            extents.count(&mut lane.tally);
             carried.extents = Some(extents);
         } else if let Some(function) = self.chained
             && self.grid.count > 1
@@ -91,8 +92,8 @@ impl<'a> Sliding<'a> {
             && one.is_plain()
         {
             let (window, grid) = (self.window, &self.grid);
-            lane.samples_total +=
-                lockstep::evaluate(function, one, window, grid, column, lane.budget)?;
+            let (budget, tally) = (lane.budget, &mut lane.tally);
+            lockstep::evaluate(function, one, window, grid, column, budget, tally)?;
         } else {
             self.each_window(one, carried, metric_name, lane, column)?;
         }
@@ -121,7 +122,7 @@ impl<'a> Sliding<'a> {
             if view.is_empty() {
                 continue;
             }
-            lane.samples_total += view.len() as u64;
+            lane.tally.at(step, view.looked_at);
             let scalar = |idx: usize| self.scalars.get(idx).map_or(0.0, |values| values[step]);
             let mut call = WindowCall {
                 annotations: &mut lane.annotations,

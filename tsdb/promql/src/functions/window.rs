@@ -146,7 +146,7 @@ pub(super) fn call(
 ) -> Result<Vec<Series>, EvalError> {
     let (sliding, span) = sliding(ev, node, name, function, args, grid)?;
     let keeps_name = matches!(name, "last_over_time" | "first_over_time");
-    let parts = ev.range_series(sliding.window, span, grid, sliding.coarse())?;
+    let (parts, _) = ev.range_series(sliding.window, span, grid, sliding.coarse())?;
     let series_count = AtomicUsize::new(0);
     let results = ev.in_lanes(parts, |part, lane| {
         let mut result: Vec<Series> = Vec::new();

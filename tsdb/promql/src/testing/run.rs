@@ -131,6 +131,7 @@ fn params(kind: QueryKind, start: TimestampMs, end: TimestampMs, step: DurationM
         subquery_step: EvalParams::SUBQUERY_STEP_DEFAULT,
         features: Features { type_and_unit_labels: false, ..Features::all() },
         kind,
+        counts_steps: false,
     }
 }
 

@@ -75,7 +75,9 @@ pub(super) fn evaluate_in_all_ways(
     let result = answer(source, params, 1);
     // Where names go at once, series are also evaluated one by one.
     let features = Features { delayed_name_removal: false, ..params.features };
-    for params in [params, &EvalParams { features, ..*params }] {
+    let counting = EvalParams { counts_steps: true, ..*params };
+    for params in [counting, EvalParams { features, ..counting }] {
+        let params = &params;
         let expected = answer(&Plain(source), params, 1);
         for (source, width) in [(source, 1), (source, 2), (source, 8), (&Plain(source), 8)] {
             let got = answer(source, params, width);
@@ -96,8 +98,9 @@ fn is_same(one: &Answer, other: &Answer) -> bool {
         (Err(one), Err(other)) => one.to_string() == other.to_string(),
         (Ok(one), Ok(other)) => {
             let text = |it: &QueryOutput| {
-                let (looked_at, read) = (it.stats.samples_total, it.stats.series_selected);
-                format!("{:?} {:?} {:?} {looked_at} {read}", it.value, it.warnings, it.infos)
+                let looked_at = (it.stats.samples_total, &it.stats.samples_by_step);
+                let read = it.stats.series_selected;
+                format!("{:?} {:?} {:?} {looked_at:?} {read}", it.value, it.warnings, it.infos)
             };
             text(one) == text(other)
         }
