@@ -186,7 +186,9 @@ impl Reader<'_> {
         };
         let matchers: Vec<Matcher> =
             query.matchers.iter().filter(|it| !is_external(it)).cloned().collect();
-        for series in self.source.select(&matchers, &SelectHints::range(query.range))? {
+        let hints =
+            SelectHints { labels_only: query.labels_only, ..SelectHints::range(query.range) };
+        for series in self.source.select(&matchers, &hints)? {
             if self.unwanted.load(Ordering::Relaxed) {
                 return Err(ApiError::timeout("nobody waits for the answer any more"));
             }

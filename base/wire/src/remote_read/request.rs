@@ -15,6 +15,9 @@ pub const PATTERNS_MAX: usize = 128;
 /// Bytes of the patterns of one request.
 pub const PATTERN_BYTES_MAX: usize = 64 << 10;
 
+/// What a hint names as the function around a selection for a list of series: samples are not looked at.
+const SERIES: &[u8] = b"series";
+
 /// A form of the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResponseType {
@@ -36,10 +39,12 @@ pub struct ReadRequest {
 /// One selection.
 #[derive(Clone, Debug)]
 pub struct Query {
-    /// Both ends belong.
+    /// Samples of these times are wanted, as far as its hints tell; both ends belong.
     pub range: TimeRange,
     /// All must match; none match everything.
     pub matchers: Vec<Matcher>,
+    /// Whether its hints tell that only labels are looked at.
+    pub labels_only: bool,
 }
 
 /// Why a request is not read.
@@ -98,7 +103,7 @@ pub fn request_message(range: TimeRange, matchers: &[Matcher], labels_only: bool
     }
     let mut hints = Vec::new();
     if labels_only {
-        put_bytes(bytes_tag(2), b"series", &mut hints);
+        put_bytes(bytes_tag(2), SERIES, &mut hints);
     }
     put_number(3, range.start_incl.0, &mut hints);
     put_number(4, range.end_incl.0, &mut hints);
@@ -146,11 +151,12 @@ pub fn read_request(bytes: &[u8]) -> Result<ReadRequest, ReadRequestError> {
     let mut matcher_count = 0;
     let mut read = Vec::with_capacity(queries.len());
     for query in queries {
-        let (range, matchers) = query_parts(query, &mut matcher_count)?;
-        read.push((range, matchers.into_iter().map(matcher).collect::<Result<Vec<_>, _>>()?));
+        let QueryParts { range, hints, matchers } = query_parts(query, &mut matcher_count)?;
+        let matchers = matchers.into_iter().map(matcher).collect::<Result<Vec<_>, _>>()?;
+        read.push((hints.narrowed(range), hints.labels_only, matchers));
     }
     let (mut pattern_count, mut pattern_bytes) = (0, 0);
-    for part in read.iter().flat_map(|(_, matchers)| matchers) {
+    for part in read.iter().flat_map(|(_, _, matchers)| matchers) {
         if matches!(part.op, MatchOp::Regex | MatchOp::NotRegex) {
             pattern_count += 1;
             pattern_bytes += part.value.len();
@@ -158,9 +164,10 @@ pub fn read_request(bytes: &[u8]) -> Result<ReadRequest, ReadRequestError> {
     }
     within(pattern_count, PATTERNS_MAX, "regular expressions")?;
     within(pattern_bytes, PATTERN_BYTES_MAX, "bytes of regular expressions")?;
-    let compiled = |(range, parts): (TimeRange, Vec<MatcherParts<'_>>)| {
+    let compiled = |(range, labels_only, parts): (TimeRange, bool, Vec<MatcherParts<'_>>)| {
         let matchers = parts.into_iter().map(|it| Matcher::new(it.name, it.op, it.value));
-        Ok(Query { range, matchers: matchers.collect::<Result<_, MatcherError>>()? })
+        let matchers = matchers.collect::<Result<_, MatcherError>>()?;
+        Ok(Query { range, matchers, labels_only })
     };
     let queries = read.into_iter().map(compiled).collect::<Result<_, ReadRequestError>>()?;
     Ok(ReadRequest { queries, response_type })
@@ -170,12 +177,46 @@ const fn within(count: usize, max: usize, what: &'static str) -> Result<(), Read
     if count > max { Err(ReadRequestError::TooMuch { max, what }) } else { Ok(()) }
 }
 
-/// The range of a query and its matchers, which are counted up.
+/// A query whose matchers are not read.
+struct QueryParts<'a> {
+    range: TimeRange,
+    hints: Hints,
+    matchers: Vec<Cursor<'a>>,
+}
+
+/// What a query says of what becomes of its answer: others may leave out what it does not name.
+#[derive(Default)]
+struct Hints {
+    labels_only: bool,
+    start_ms: i64,
+    end_ms: i64,
+}
+
+impl Hints {
+    /// The times of a range that are looked at. Hints that name none of them, or no times at all, narrow nothing.
+    fn narrowed(&self, range: TimeRange) -> TimeRange {
+        let hinted = TimeRange {
+            start_incl: TimestampMs(self.start_ms),
+            end_incl: TimestampMs(self.end_ms),
+        };
+        let is_told = (self.start_ms, self.end_ms) != (0, 0) && self.start_ms <= self.end_ms;
+        if !is_told || !hinted.overlaps(&range) {
+            return range;
+        }
+        TimeRange {
+            start_incl: range.start_incl.max(hinted.start_incl),
+            end_incl: range.end_incl.min(hinted.end_incl),
+        }
+    }
+}
+
+/// The parts of a query; its matchers are counted up.
 fn query_parts<'a>(
     message: Cursor<'a>,
     count: &mut usize,
-) -> Result<(TimeRange, Vec<Cursor<'a>>), ReadRequestError> {
+) -> Result<QueryParts<'a>, ReadRequestError> {
     let (mut start, mut end, mut matchers) = (0, 0, Vec::new());
+    let mut hints = Hints::default();
     each_field(message, |field, value, at| {
         match field {
             1 => start = value.signed(at)?,
@@ -184,12 +225,22 @@ fn query_parts<'a>(
                 matchers.push(value.stretch(at)?);
                 *count += 1;
             }
+            4 => each_field(value.stretch(at)?, |field, value, at| {
+                match field {
+                    2 => hints.labels_only = value.stretch(at)?.bytes() == SERIES,
+                    3 => hints.start_ms = value.signed(at)?,
+                    4 => hints.end_ms = value.signed(at)?,
+                    _ => {}
+                }
+                Ok(())
+            })?,
             _ => {}
         }
         Ok(())
     })?;
     within(*count, MATCHERS_MAX, "matchers")?;
-    Ok((TimeRange { start_incl: TimestampMs(start), end_incl: TimestampMs(end) }, matchers))
+    let range = TimeRange { start_incl: TimestampMs(start), end_incl: TimestampMs(end) };
+    Ok(QueryParts { range, hints, matchers })
 }
 
 /// A matcher whose pattern is not compiled.
@@ -279,7 +330,44 @@ mod tests {
         let has = |message: &[u8], part: &[u8]| message.windows(part.len()).any(|it| it == part);
         assert!(has(&request(true), hints));
         assert!(!has(&request(false), b"series"));
-        assert_eq!(read_request(&request(true)).expect("good").queries[0].range, range);
+        for labels_only in [true, false] {
+            let query = read_request(&request(labels_only)).expect("good").queries.remove(0);
+            assert_eq!((query.range, query.labels_only), (range, labels_only));
+        }
+    }
+
+    #[test]
+    fn hints_narrow_the_times_that_are_read() {
+        let range =
+            |from, to| TimeRange { start_incl: TimestampMs(from), end_incl: TimestampMs(to) };
+        let asked = |start: u64, end: u64, function: &[u8]| {
+            let mut hints = Vec::new();
+            put_bytes(bytes_tag(2), function, &mut hints);
+            for (field, number) in [(3, start), (4, end)] {
+                hints.push(varint_tag(field));
+                put_varint(number, &mut hints);
+            }
+            let mut query = vec![varint_tag(1), 10, varint_tag(2), 100];
+            put_bytes(bytes_tag(4), &hints, &mut query);
+            let mut request = Vec::new();
+            put_bytes(bytes_tag(1), &query, &mut request);
+            let query = read_request(&request).expect("good").queries.remove(0);
+            (query.range, query.labels_only)
+        };
+        for (start, end, expected) in [
+            (20, 30, range(20, 30)),
+            (0, 30, range(10, 30)),
+            (20, 1000, range(20, 100)),
+            (100, 1000, range(100, 100)),
+            // None of the query's times, none in their order, none at all.
+            (101, 1000, range(10, 100)),
+            (30, 20, range(10, 100)),
+            (0, 0, range(10, 100)),
+        ] {
+            assert_eq!(asked(start, end, b"rate"), (expected, false), "{start} to {end}");
+            assert_eq!(asked(start, end, b"series"), (expected, true), "{start} to {end}");
+        }
+        assert!(!asked(1, 2, b"").1 && !asked(1, 2, b"series_").1);
     }
 
     #[test]

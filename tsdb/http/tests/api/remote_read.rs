@@ -3,7 +3,8 @@
 use axum::body::Body;
 use axum::http::Request;
 use http_body_util::BodyExt as _;
-use swell_wire::remote_read::crc32c;
+use swell_model::{MatchOp, Matcher, TimeRange, TimestampMs};
+use swell_wire::remote_read::{crc32c, request_message};
 use tower::ServiceExt as _;
 
 use crate::lab::{Lab, NOW_S, config};
@@ -104,6 +105,75 @@ async fn chunks_come_in_frames() {
         frames += 1;
     }
     assert_eq!(frames, SERIES);
+}
+
+/// The messages of a packed answer, or of its frames.
+fn messages(content_type: &str, body: &[u8]) -> Vec<u8> {
+    if content_type == "application/x-protobuf" {
+        return snap::raw::Decoder::new().decompress_vec(body).expect("snappy");
+    }
+    body.to_vec()
+}
+
+#[tokio::test]
+async fn who_asks_for_labels_only_gets_no_samples() {
+    // No samples are counted where none are sent.
+    let lab = Lab::with(swell_tsdb_http::ApiConfig { remote_read_samples_max: 1, ..config() });
+    let range = TimeRange {
+        start_incl: TimestampMs((NOW_S - 3600) * 1000),
+        end_incl: TimestampMs(NOW_S * 1000),
+    };
+    let everything = Matcher::new("__name__", MatchOp::Regex, ".+").expect("valid");
+    let asked = |labels_only: bool, accepted: u8| {
+        let message = request_message(range, std::slice::from_ref(&everything), labels_only);
+        // Its last field names the forms that are accepted: chunks first.
+        let mut message = message[..message.len() - 4].to_vec();
+        put(0x12, &[accepted], &mut message);
+        snap::raw::Encoder::new().compress_vec(&message).expect("packs")
+    };
+    for accepted in [0, 1] {
+        let (code, content_type, body) = read(&lab, asked(true, accepted)).await;
+        assert_eq!(code, 200, "{}", String::from_utf8_lossy(&body));
+        let labels = messages(&content_type, &body);
+        assert_eq!((count(&labels, "__name__"), count(&labels, "cluster")), (SERIES, SERIES));
+        let (code, _, body) = read(&lab, asked(false, accepted)).await;
+        if accepted == 0 {
+            assert_eq!(code, 400, "{}", String::from_utf8_lossy(&body));
+        } else {
+            assert!(body.len() > labels.len() + SERIES * 20, "chunks take bytes");
+        }
+    }
+}
+
+#[tokio::test]
+async fn samples_are_those_of_the_hinted_times() {
+    let lab = Lab::new();
+    let hinted = |seconds: i64| {
+        let at_ms = ((NOW_S - seconds) * 1000).cast_unsigned();
+        let mut hints = Vec::new();
+        for tag in [0x18, 0x20] {
+            hints.push(tag);
+            varint(at_ms, &mut hints);
+        }
+        let mut query = Vec::new();
+        for (tag, seconds) in [(0x08, NOW_S - 3600), (0x10, NOW_S)] {
+            query.push(tag);
+            varint((seconds * 1000).cast_unsigned(), &mut query);
+        }
+        put(0x22, &hints, &mut query);
+        let mut request = Vec::new();
+        put(0x0a, &query, &mut request);
+        snap::raw::Encoder::new().compress_vec(&request).expect("packs")
+    };
+    let (code, content_type, body) = read(&lab, hinted(15)).await;
+    assert_eq!(code, 200, "{}", String::from_utf8_lossy(&body));
+    let message = messages(&content_type, &body);
+    let times = |seconds: i64| {
+        let mut at = vec![0x10];
+        varint(((NOW_S - seconds) * 1000).cast_unsigned(), &mut at);
+        message.windows(at.len()).filter(|window| *window == at).count()
+    };
+    assert_eq!((times(0), times(15), times(30)), (0, SERIES, 0));
 }
 
 #[tokio::test]
