@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use crate::{
     Aggregate, Arrivals, DurationMs, HistogramRun, Labels, METRIC_NAME, Matcher, NativeHistogram,
@@ -365,6 +366,12 @@ pub trait SeriesSource: Send + Sync {
     ) -> Result<Option<Arrivals>, SelectError> {
         *tracked = Tracked::default();
         Ok(None)
+    }
+
+    /// The same series, for one reader who may go: reads that wait for others end when the flag is set, with
+    /// [`SelectError::Stopped`]. `None` where nobody is waited for.
+    fn until_cancelled(&self, _cancelled: &Arc<AtomicBool>) -> Option<Arc<dyn SeriesSource>> {
+        None
     }
 
     /// Why answers about these times may be incomplete, as sentences for the reader; asked after they were read.

@@ -28,8 +28,8 @@ pub(crate) async fn series(
     }
     let (range, limit) = (params.range_if_any()?, params.limit("limit")?);
     let Some(range) = range else { return Ok(nothing()) };
-    let source = api.source.clone();
     let cancelled = Arc::<AtomicBool>::default();
+    let source = api.source_until(&cancelled);
     let unwanted = cancelled.clone();
     let found = api
         .run(params.client(), api.config.timeout, cancelled, move || {

@@ -223,6 +223,11 @@ impl Api {
         Ok(asked.map_or(self.config.timeout, |asked| asked.min(self.config.timeout)))
     }
 
+    /// What queries read, for one that ends when the flag is set.
+    pub(crate) fn source_until(&self, cancelled: &Arc<AtomicBool>) -> Arc<dyn SeriesSource> {
+        self.source.until_cancelled(cancelled).unwrap_or_else(|| self.source.clone())
+    }
+
     /// Parameters of an evaluation with this server's settings; a lookback that is not above 0 is none.
     pub(crate) fn tuned(&self, params: EvalParams, lookback: Option<DurationMs>) -> EvalParams {
         EvalParams {
@@ -250,7 +255,7 @@ impl Api {
             ..Budget::new(self.config.samples_max, STEPS_MAX)
         };
         let cancelled = budget.cancelled.clone();
-        let source = Watched::passing_over_damage(self.source.clone());
+        let source = Watched::passing_over_damage(self.source_until(&cancelled));
         let (asked, clock) = (self.clock.monotonic(), Arc::clone(&self.clock));
         let samples_total = self.metrics.samples_total.clone();
         let answered = {

@@ -52,6 +52,8 @@ pub(crate) enum ExchangeError {
     Cut,
     #[error(transparent)]
     Answer(#[from] AnswerError),
+    #[error("nobody waits for the answer any more")]
+    Unwanted,
 }
 
 impl ExchangeError {
@@ -61,6 +63,7 @@ impl ExchangeError {
             Self::Status { status, .. } => status.to_string(),
             Self::Timeout(_) => "timeout".to_owned(),
             Self::Request(_) | Self::Body(_) => "unreachable".to_owned(),
+            Self::Unwanted => "cancelled".to_owned(),
             _ => "unreadable".to_owned(),
         }
     }

@@ -17,7 +17,7 @@ impl ReadMetrics {
         let queries_total = IntCounterVec::new(
             Opts::new(
                 "prometheus_remote_storage_read_queries_total",
-                "Remote read queries by how they ended: a status, timeout, unreachable or unreadable.",
+                "Remote read queries by how they ended: a status, timeout, unreachable, unreadable or cancelled.",
             ),
             &["remote_name", "url", "code"],
         )?;

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -16,13 +17,15 @@ use tokio::runtime::Handle;
 use tracing::warn;
 
 use crate::config::RemoteReadConfig;
-use crate::exchange::Remote;
+use crate::exchange::{ExchangeError, Remote};
 use crate::failures::Failures;
 use crate::metrics::ReadMetrics;
 use crate::plan::{Ask, ask};
 
 /// Failures are logged at most this often.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
+/// Who waits for answers looks this often whether they are still wanted: a turn and a thread are held no longer than that.
+const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Servers that were checked, before they are asked.
 #[derive(Debug)]
@@ -41,6 +44,8 @@ pub struct Asked<'a> {
     pub external: &'a Labels,
     /// Whether samples are not needed: servers that can leave them out do.
     pub labels_only: bool,
+    /// Set when nobody waits for the answer any more: then no server is waited for.
+    pub unwanted: Option<&'a AtomicBool>,
 }
 
 /// Asks other servers for what they have.
@@ -102,7 +107,7 @@ impl RemoteReaders {
     }
 
     fn asks(&self, asked: Asked<'_>) -> Vec<(Arc<Remote>, Ask)> {
-        let Asked { matchers, range, local_from, external, labels_only } = asked;
+        let Asked { matchers, range, local_from, external, labels_only, unwanted: _ } = asked;
         let remotes = self.remotes.load();
         let one = |remote: &Arc<Remote>| {
             let ask = ask(&remote.config, matchers, range, local_from, external)?;
@@ -124,13 +129,14 @@ impl RemoteReaders {
     }
 
     /// What others have of a selection, each series once; of samples of several servers at one time those of the first count.
-    /// Waits for the answers: not for a thread that serves connections.
+    /// Waits for the answers, as long as they are wanted: not for a thread that serves connections.
     #[must_use]
     pub fn read(&self, asked: Asked<'_>, samples_max: usize) -> Vec<SeriesData> {
         let asks = self.asks(asked);
+        let unwanted = asked.unwanted;
         let answers =
-            join_all(asks.iter().map(|(remote, ask)| self.read_one(remote, ask, samples_max)));
-        let answers = self.runtime.block_on(answers);
+            asks.iter().map(|(remote, ask)| self.read_one(remote, ask, samples_max, unwanted));
+        let answers = self.runtime.block_on(join_all(answers));
         let mut all: HashMap<Labels, SeriesData> = HashMap::new();
         for series in answers.into_iter().flatten() {
             match all.remove(&series.labels) {
@@ -143,12 +149,22 @@ impl RemoteReaders {
         all.into_values().collect()
     }
 
-    async fn read_one(&self, remote: &Remote, ask: &Ask, samples_max: usize) -> Vec<SeriesData> {
+    async fn read_one(
+        &self,
+        remote: &Remote,
+        ask: &Ask,
+        samples_max: usize,
+        unwanted: Option<&AtomicBool>,
+    ) -> Vec<SeriesData> {
         let (name, url) = (remote.config.name.as_str(), remote.shown_url());
         let running = self.metrics.running.with_label_values(&[name, url.as_str()]);
         let began = self.clock.monotonic();
         running.inc();
-        let outcome = remote.read(ask, samples_max).await;
+        let outcome = tokio::select! {
+            biased;
+            () = nobody_waits(unwanted) => Err(ExchangeError::Unwanted),
+            outcome = remote.read(ask, samples_max) => outcome,
+        };
         running.dec();
         let now = self.clock.monotonic();
         let took = now.since(began).as_secs_f64();
@@ -157,6 +173,8 @@ impl RemoteReaders {
         self.metrics.queries_total.with_label_values(&[name, url.as_str(), code.as_str()]).inc();
         match outcome {
             Ok(series) => series,
+            // The server did nothing wrong.
+            Err(ExchangeError::Unwanted) => Vec::new(),
             Err(error) => {
                 let error = chain(&error);
                 if let Some(unsaid_count) = self.log.pass(now) {
@@ -178,5 +196,17 @@ impl RemoteReaders {
     #[must_use]
     pub fn warnings(&self, range: TimeRange) -> Vec<String> {
         self.failures.lock().warnings(range, self.clock.monotonic())
+    }
+}
+
+/// Ends when an answer is no longer wanted.
+async fn nobody_waits(unwanted: Option<&AtomicBool>) {
+    let Some(unwanted) = unwanted else { return std::future::pending().await };
+    let mut looks = tokio::time::interval(LOOK_INTERVAL);
+    loop {
+        looks.tick().await;
+        if unwanted.load(Ordering::Relaxed) {
+            return;
+        }
     }
 }

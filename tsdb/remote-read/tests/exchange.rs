@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -142,6 +143,7 @@ impl Lab {
                 local_from: None,
                 external: &external,
                 labels_only,
+                unwanted: None,
             };
             assert!(readers.are_asked(asked));
             readers.read(asked, samples_max)
@@ -268,4 +270,54 @@ async fn others_are_answered_with_although_one_is_slow_or_gone() {
     let warnings = lab.warnings();
     assert!(warnings.contains("remote_read gone: ask 127.0.0.1:1"), "{warnings}");
     assert!(warnings.contains("remote_read slow: no whole answer within 50ms"), "{warnings}");
+}
+
+#[tokio::test]
+async fn a_server_that_never_answers_is_waited_for_while_somebody_waits() {
+    let (silent, good) = (Peer::start().await, Peer::start().await);
+    let hours = Duration::from_secs(100 * 3600);
+    silent.answers(200, SAMPLES, packed(SERIES));
+    silent.script.lock().delay = hours;
+    good.answers(200, SAMPLES, packed(SERIES));
+    let patient = RemoteReadConfig { timeout: hours, ..silent.config("silent") };
+    let lab = Lab::new(vec![patient, good.config("good")]);
+    let unwanted = Arc::<AtomicBool>::default();
+    let (readers, flag) = (lab.readers.clone(), unwanted.clone());
+    let read = tokio::task::spawn_blocking(move || {
+        let external = Labels::empty();
+        let asked = Asked {
+            matchers: &[],
+            range: RANGE,
+            local_from: None,
+            external: &external,
+            labels_only: false,
+            unwanted: Some(&flag),
+        };
+        readers.read(asked, 100).len()
+    });
+    let running = || {
+        let counted = lab.registry.gather();
+        let family = counted.iter().find(|it| it.name().ends_with("remote_read_queries"));
+        let gauges = family.map_or(&[][..], |family| family.get_metric());
+        gauges.iter().map(|it| it.get_gauge().get_value()).sum::<f64>()
+    };
+    // The good one has answered, the silent one has been asked.
+    while silent.script.lock().asked.is_empty() || running() != 1.0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(!read.is_finished());
+    unwanted.store(true, Ordering::Relaxed);
+    assert_eq!(read.await.expect("no panic"), SERIES.len(), "what has come is there");
+    assert_eq!(running(), 0.0);
+    assert_eq!(lab.warnings(), "", "it did nothing wrong");
+    let counted = lab.registry.gather();
+    let total = counted.iter().find(|it| it.name().ends_with("read_queries_total"));
+    let codes: Vec<&str> = total.expect("counted").get_metric().iter().map(code_of).collect();
+    assert_eq!(codes, ["200", "cancelled"]);
+}
+
+/// The label `code` of a counter.
+fn code_of(metric: &prometheus::proto::Metric) -> &str {
+    let code = metric.get_label().iter().find(|label| label.name() == "code");
+    code.expect("a code").value()
 }

@@ -1,6 +1,7 @@
 //! Samples that are here and samples that other servers have, as one source.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use swell_engine::Db;
 use swell_model::{
@@ -18,6 +19,7 @@ use super::joined::joined;
 const MARGIN: DurationMs = DurationMs::from_secs(4 * 3600);
 
 /// The storage here, and behind it those that are read from.
+#[derive(Clone)]
 pub(crate) struct RemoteSource {
     /// What is here.
     pub(crate) here: Arc<dyn SeriesSource>,
@@ -28,6 +30,8 @@ pub(crate) struct RemoteSource {
     pub(crate) samples_max: usize,
     /// Whether readers hear of servers that did not answer: rules go on with what there is, as in Prometheus.
     pub(crate) tells_failures: bool,
+    /// Set when the one reader that this is for goes.
+    pub(crate) cancelled: Option<Arc<AtomicBool>>,
 }
 
 impl RemoteSource {
@@ -45,7 +49,8 @@ impl RemoteSource {
         let local_from = local_from.map(|from| TimestampMs(from.0.saturating_add(MARGIN.0)));
         let in_force = self.in_force.current();
         let external: &Labels = &in_force.external_labels;
-        let asked = Asked { matchers, range, local_from, external, labels_only: false };
+        let unwanted = self.cancelled.as_deref();
+        let asked = Asked { matchers, range, local_from, external, labels_only: false, unwanted };
         self.readers.are_asked(asked).then(|| work(asked))
     }
 
@@ -64,6 +69,9 @@ impl SeriesSource for RemoteSource {
         let read =
             |asked: Asked<'_>| self.readers.read(Asked { labels_only, ..asked }, self.samples_max);
         let elsewhere = self.asked(matchers, hints.range, read).unwrap_or_default();
+        if self.cancelled.as_ref().is_some_and(|cancelled| cancelled.load(Ordering::Relaxed)) {
+            return Err(SelectError::Stopped { why: "cancelled".to_owned() });
+        }
         joined(elsewhere, &*self.here, matchers, hints)
     }
 
@@ -147,6 +155,13 @@ impl SeriesSource for RemoteSource {
         range: TimeRange,
     ) -> Result<LabelsIter, SelectError> {
         self.here.label_values(name, matchers, range)
+    }
+
+    fn until_cancelled(&self, cancelled: &Arc<AtomicBool>) -> Option<Arc<dyn SeriesSource>> {
+        if self.readers.is_empty() {
+            return None;
+        }
+        Some(Arc::new(Self { cancelled: Some(Arc::clone(cancelled)), ..self.clone() }))
     }
 
     fn warnings(&self, range: TimeRange) -> Vec<String> {

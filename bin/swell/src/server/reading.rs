@@ -54,5 +54,6 @@ pub(super) fn source(
         in_force: in_force.clone(),
         samples_max: config.query.samples_max,
         tells_failures: reader == Reader::People,
+        cancelled: None,
     })
 }

@@ -101,3 +101,33 @@ fn another_swell_is_read_histograms_and_all_and_asked_only_for_what_it_is_there_
     assert!(status == 200 && !body.contains("warnings"), "{body}");
     assert_eq!(near.stop(), 0);
 }
+
+#[test]
+fn a_query_whose_time_is_up_leaves_its_turn_though_a_server_never_answers() {
+    // It takes connections and what comes over them, and says nothing.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let far = silent.local_addr().expect("bound");
+    let folder = Folder::new();
+    let config = folder.file(
+        "swell.yaml",
+        &format!(
+            "swell: {{self_metrics: false, query: {{max_concurrency: 1}}}}\n\
+             remote_read:\n\
+             - {{url: 'http://{far}/api/v1/read', read_recent: true, remote_timeout: 1h, required_matchers: {{job: far}}}}\n",
+        ),
+    );
+    let server = Server::start(&folder.join("near"), &["--config", &config]);
+    let far_ones = encoded(r#"up{job="far"}"#);
+    for path in [
+        format!("/api/v1/query?query={far_ones}&timeout=300ms"),
+        format!("/api/v1/query_range?query={far_ones}&start=0&end=60&step=60&timeout=300ms"),
+    ] {
+        let (status, body) = server.get(&path);
+        assert!(status == 503 && body.contains("timed out"), "{status}: {body}");
+    }
+    // The only turn is free again for what is read here, and is on a thread of queries.
+    let subquery = encoded("count_over_time(up[5m:1s])");
+    let (status, body) = server.get(&format!("/api/v1/query?query={subquery}"));
+    assert_eq!(status, 200, "{body}");
+    assert_eq!(server.stop(), 0);
+}
