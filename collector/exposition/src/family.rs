@@ -38,7 +38,7 @@ impl CurrentFamily {
     /// that merely follows a family in a body is none of it.
     #[must_use]
     pub fn type_and_unit(&self, metric_name: &str) -> (MetricKind, &str) {
-        if is_of(metric_name, &self.name, self.kind) {
+        if is_series_of(metric_name, &self.name, self.kind) {
             (self.kind, &self.unit)
         } else {
             (MetricKind::Unknown, "")
@@ -47,7 +47,8 @@ impl CurrentFamily {
 }
 
 /// Whether a metric is of a family, by the suffixes that its kind has (Prometheus' `isSeriesPartOfFamily`).
-fn is_of(metric: &str, family: &str, kind: MetricKind) -> bool {
+#[must_use]
+pub fn is_series_of(metric: &str, family: &str, kind: MetricKind) -> bool {
     let Some(suffix) = metric.strip_prefix(family) else { return false };
     let suffixes: &[&str] = match kind {
         MetricKind::Counter => &["_total"],

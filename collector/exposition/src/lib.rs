@@ -20,7 +20,7 @@ pub use document::{
     BodyFault, BodyFormat, HistogramOptions, Visitor, visit_body, visit_known_body,
 };
 pub use entry::{Entry, Exemplar, Format, HistogramSample, Sample};
-pub use family::CurrentFamily;
+pub use family::{CurrentFamily, is_series_of};
 pub use fault::{Fault, LineError};
 pub use parser::Parser;
 pub use protobuf::ProtobufFault;

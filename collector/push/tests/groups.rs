@@ -23,10 +23,14 @@ struct Lab {
 
 impl Lab {
     fn new(dir: Option<Arc<dyn Dir>>) -> Self {
+        Self::with(dir, false)
+    }
+
+    fn with(dir: Option<Arc<dyn Dir>>, type_labels: bool) -> Self {
         let sink = Arc::new(MemorySink::default());
         let metrics = PushMetrics::register(&Registry::new()).expect("none is there");
         let clock = Arc::new(ManualClock::new(TimestampMs(7000)));
-        let groups = PushedGroups::open(dir, sink.clone(), clock.clone(), metrics);
+        let groups = PushedGroups::open(dir, sink.clone(), clock.clone(), metrics, type_labels);
         Self { groups: groups.expect("readable"), sink, clock }
     }
 
@@ -117,6 +121,26 @@ async fn a_group_is_sampled_as_it_was_pushed_until_it_is_deleted() {
     assert!(ended.len() == 2 && ended.iter().all(|line| line.contains("stale")), "{ended:?}");
     assert_eq!(lab.send("DELETE", path, b"").await.0, 202, "again is as good");
     assert!(dir.list("").expect("listed").is_empty());
+}
+
+#[tokio::test]
+async fn types_become_labels_where_that_is_switched_on() {
+    let lab = Lab::with(Some(Arc::new(FaultDir::new())), true);
+    let text = b"# TYPE done_total counter\ndone_total 3\nalone 4\n";
+    assert_eq!(lab.send("PUT", "/metrics/job/a", text).await.0, 200);
+    let own = [
+        r#"push_time_seconds{__type__="gauge", job="a"} 7 @7000"#,
+        r#"push_failure_time_seconds{__type__="gauge", job="a"} 0 @7000"#,
+    ];
+    let done = r#"done_total{__type__="counter", job="a"}"#;
+    let first: [&str; 4] =
+        [r#"alone{job="a"} 4 @7000"#, &format!("{done} 3 @7000"), own[0], own[1]];
+    assert_eq!(lab.sink.taken(), first);
+    lab.clock.advance(DurationMs(1000));
+    assert!(lab.tick().await.contains(&format!("{done} 3 @8000")));
+    assert_eq!(lab.send("DELETE", "/metrics/job/a", b"").await.0, 202);
+    let ended = lab.sink.taken();
+    assert!(ended.iter().any(|line| line.starts_with(done) && line.contains("stale")), "{ended:?}");
 }
 
 #[tokio::test]

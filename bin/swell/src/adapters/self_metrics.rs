@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use prometheus::proto::{Metric, MetricFamily, MetricType};
-use swell_model::{Labels, METRIC_NAME, Pass, SeriesNumber};
+use swell_model::{Labels, METRIC_NAME, METRIC_TYPE, MetricKind, Pass, SeriesNumber};
 use swell_telemetry::Registry;
 
 /// The virtual scrape job.
@@ -13,13 +13,15 @@ const JOB: &str = "swell";
 pub(crate) struct SelfMetrics {
     registry: Registry,
     instance: String,
+    /// Whether the type of a metric is a label (Prometheus' feature `type-and-unit-labels`).
+    type_labels: bool,
     /// Series by what the registry calls them, so that a tick builds labels only for new ones.
     known: HashMap<String, SeriesNumber>,
 }
 
 impl SelfMetrics {
-    pub(crate) fn new(registry: Registry, instance: String) -> Self {
-        Self { registry, instance, known: HashMap::new() }
+    pub(crate) fn new(registry: Registry, instance: String, type_labels: bool) -> Self {
+        Self { registry, instance, type_labels, known: HashMap::new() }
     }
 
     /// Records every metric once.
@@ -34,8 +36,17 @@ impl SelfMetrics {
 
     fn metric(&mut self, family: &MetricFamily, metric: &Metric, pass: &mut Pass) {
         let name = family.name();
-        let labels: Vec<(&str, &str)> =
+        let mut labels: Vec<(&str, &str)> =
             metric.get_label().iter().map(|pair| (pair.name(), pair.value())).collect();
+        let kind = match family.get_field_type() {
+            MetricType::COUNTER => MetricKind::Counter,
+            MetricType::GAUGE => MetricKind::Gauge,
+            MetricType::HISTOGRAM => MetricKind::Histogram,
+            MetricType::SUMMARY | MetricType::UNTYPED => MetricKind::Unknown,
+        };
+        if self.type_labels && kind != MetricKind::Unknown {
+            labels.push((METRIC_TYPE, kind.as_str()));
+        }
         match family.get_field_type() {
             MetricType::COUNTER => {
                 self.sample(name, &labels, metric.get_counter().get_value(), pass)
@@ -105,7 +116,7 @@ mod tests {
         registry.register(Box::new(histogram.clone())).expect("new");
         counter.inc_by(3);
         histogram.observe(0.7);
-        let mut source = SelfMetrics::new(registry, "core".to_owned());
+        let mut source = SelfMetrics::new(registry.clone(), "core".to_owned(), false);
         let mut pass = Pass::new();
         source.record(&mut pass);
         let delta = pass.finish(TimestampMs(1000));
@@ -131,5 +142,14 @@ mod tests {
         );
         source.record(&mut pass);
         assert_eq!(pass.finish(TimestampMs(2000)).announced, []);
+        // Scrapes' own series have no type in Prometheus either.
+        let mut source = SelfMetrics::new(registry, "core".to_owned(), true);
+        let mut pass = Pass::new();
+        source.record(&mut pass);
+        let announced = pass.finish(TimestampMs(3000)).announced;
+        let types: Vec<Option<&str>> =
+            announced.iter().map(|(_, labels)| labels.get(METRIC_TYPE)).collect();
+        let histogram = [Some("histogram"); 5];
+        assert_eq!(types, [&[Some("counter")][..], &histogram, &[None]].concat());
     }
 }

@@ -19,18 +19,18 @@ const INSTANCE: &str = "core";
 /// Our own metrics change slowly; reading them costs more than reading /proc.
 const SELF_METRICS_INTERVAL: DurationMs = DurationMs::from_secs(10);
 
-/// Starts both passes.
+/// Starts both passes, each interval. With `type_labels` the types of the server's own metrics are labels.
 pub(crate) fn start(
     client: &Client,
     registry: &Registry,
     sink: &Arc<AnnouncingSink>,
-    interval: DurationMs,
+    (interval, type_labels): (DurationMs, bool),
     clock: &Arc<dyn Clock>,
     tasks: &Tasks,
 ) -> anyhow::Result<()> {
     let mut objects = ObjectSource::start(client, &tasks.stop_token());
     let object_source: Source = Box::new(move |_: TimestampMs, pass| objects.record(pass));
-    let mut own = SelfMetrics::new(registry.clone(), INSTANCE.to_owned());
+    let mut own = SelfMetrics::new(registry.clone(), INSTANCE.to_owned(), type_labels);
     let own_source: Source = Box::new(move |_: TimestampMs, pass| own.record(pass));
     for (source, interval) in
         [(object_source, interval), (own_source, SELF_METRICS_INTERVAL.max(interval))]

@@ -308,7 +308,7 @@ pub(crate) async fn start(server: ServerConfig) -> anyhow::Result<Running> {
             &client,
             &registry,
             &sink,
-            server.config.collection_interval,
+            (server.config.collection_interval, server.config.features.type_and_unit_labels),
             &clock,
             tasks,
         )?;

@@ -62,7 +62,8 @@ impl Ways {
         } else {
             None
         };
-        let groups = PushedGroups::open(kept, sink.clone(), clock.clone(), metrics)
+        let type_labels = config.features.type_and_unit_labels;
+        let groups = PushedGroups::open(kept, sink.clone(), clock.clone(), metrics, type_labels)
             .context("read what was pushed")?;
         if config.pushgateway.enabled {
             let sampling = groups.clone().sample(config.pushgateway.interval, tasks.stop_token());

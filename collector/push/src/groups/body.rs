@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use swell_exposition::{BodyFault, BodyFormat, Entry, Format, HistogramOptions, visit_body};
-use swell_model::{Labels, METRIC_NAME, MetricKind};
+use swell_exposition::{
+    BodyFault, BodyFormat, Entry, Format, HistogramOptions, is_series_of, visit_body,
+};
+use swell_model::{Labels, METRIC_NAME, METRIC_TYPE, MetricKind};
 
 use super::key::GroupKey;
 use super::limits::{GROUP_BYTES_MAX, check_labels, group_too_large, series_bytes};
@@ -152,19 +154,52 @@ fn is_of(name: &str, family: &str) -> bool {
 }
 
 impl Family {
-    /// Label sets with their values.
-    pub(crate) fn samples(&self) -> impl Iterator<Item = (Labels, f64)> + '_ {
-        self.series.iter().map(|(pairs, bits)| {
+    /// Label sets of the family of this name, with their values. Where types are labels, a series that is of the family by
+    /// its name has the family's, as if it were scraped.
+    pub(crate) fn samples<'a>(
+        &'a self,
+        family: &'a str,
+        types: Types,
+    ) -> impl Iterator<Item = (Labels, f64)> + 'a {
+        let kind = kind_of(&self.kind);
+        self.series.iter().map(move |(pairs, bits)| {
             let pairs = pairs.iter().map(|(name, value)| (name, value));
-            (Labels::from_pairs(pairs), f64::from_bits(*bits))
+            let mut labels = Labels::from_pairs(pairs);
+            let metric = labels.metric_name().unwrap_or_default();
+            if kind != MetricKind::Unknown && is_series_of(metric, family, kind) {
+                labels = types.label(labels, kind);
+            }
+            (labels, f64::from_bits(*bits))
         })
     }
 }
 
-/// The labels of a metric of our own in a group.
-pub(crate) fn own_labels(name: &str, key: &GroupKey) -> Labels {
+/// What becomes of the types of metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Types {
+    /// They are told beside the series.
+    #[default]
+    Described,
+    /// They are labels, too (Prometheus' feature `type-and-unit-labels`).
+    Labelled,
+}
+
+impl Types {
+    /// The labels of a series of a type; it wins over a label of that name.
+    fn label(self, labels: Labels, kind: MetricKind) -> Labels {
+        if self == Self::Described {
+            return labels;
+        }
+        let mut builder = labels.to_builder();
+        builder.set(METRIC_TYPE, kind.as_str());
+        builder.build()
+    }
+}
+
+/// The labels of a metric of our own in a group, which is a gauge.
+pub(crate) fn own_labels(name: &str, key: &GroupKey, types: Types) -> Labels {
     let pairs = key.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    Labels::from_pairs(pairs.chain([(METRIC_NAME, name)]))
+    types.label(Labels::from_pairs(pairs.chain([(METRIC_NAME, name)])), MetricKind::Gauge)
 }
 
 #[cfg(test)]
@@ -176,13 +211,17 @@ mod tests {
     }
 
     fn shown(text: &str) -> Vec<String> {
+        shown_with(text, Types::Described)
+    }
+
+    fn shown_with(text: &str, types: Types) -> Vec<String> {
         match read(text.as_bytes(), "", &key()) {
             Ok(families) => families
                 .iter()
                 .flat_map(|(name, family)| {
                     let kind = family.kind.clone();
                     family
-                        .samples()
+                        .samples(name, types)
                         .map(move |(labels, value)| format!("{name} {kind}: {labels} {value}"))
                 })
                 .collect(),
@@ -202,6 +241,23 @@ mod tests {
                 r#"took histogram: took_bucket{job="backup", le="1.0"} 2"#,
                 r#"took histogram: took_sum{job="backup"} 1.5"#,
                 r#"took histogram: took_count{job="backup"} 2"#,
+            ]
+        );
+    }
+
+    #[test]
+    fn types_are_labels_where_that_is_switched_on() {
+        let text = "# TYPE took summary\ntook{quantile=\"0.5\"} 1\ntook_sum 1.5\ntook_total 2\n\
+                    # TYPE n counter\nn{__type__=\"gauge\"} 1\nalone 1\n";
+        assert_eq!(
+            shown_with(text, Types::Labelled),
+            [
+                r#"alone untyped: alone{job="backup"} 1"#,
+                r#"n counter: n{__type__="counter", job="backup"} 1"#,
+                r#"took summary: took{__type__="summary", job="backup", quantile="0.5"} 1"#,
+                r#"took summary: took_sum{__type__="summary", job="backup"} 1.5"#,
+                // No metric of a summary has such a name.
+                r#"took summary: took_total{job="backup"} 2"#,
             ]
         );
     }

@@ -34,7 +34,7 @@ use crate::failure::Failure;
 use crate::metrics::{PushMetrics, Way};
 use crate::store::Store;
 use crate::unpack::{self, BODY_BYTES_MAX};
-use body::PushFault;
+use body::{PushFault, Types};
 use ended::Ended;
 pub use file::GroupFileError;
 use file::GroupFiles;
@@ -84,7 +84,7 @@ fn batch_at(now: TimestampMs, samples: impl IntoIterator<Item = (Labels, f64)>) 
 
 impl PushedGroups {
     /// A receiver that keeps groups in `dir`, and what is there already; without one it is off, and says how to switch it
-    /// on.
+    /// on. With `type_labels` series are labelled with their types (Prometheus' feature `type-and-unit-labels`).
     ///
     /// # Errors
     /// [`GroupFileError`] when the folder cannot be read, or a file that cannot be read cannot be set aside either.
@@ -93,12 +93,14 @@ impl PushedGroups {
         sink: Arc<dyn SampleSink>,
         clock: Arc<dyn Clock>,
         metrics: PushMetrics,
+        type_labels: bool,
     ) -> Result<Arc<Self>, GroupFileError> {
         let kept = match dir {
             None => None,
             Some(dir) => {
                 let (files, found) = GroupFiles::open(dir)?;
-                let mut groups = Groups::default();
+                let types = if type_labels { Types::Labelled } else { Types::Described };
+                let mut groups = Groups::new(types);
                 for group in found {
                     groups.put(group);
                 }
@@ -139,8 +141,7 @@ impl PushedGroups {
     fn sample_once(&self) {
         let Some(kept) = &self.kept else { return };
         let mut kept = kept.lock();
-        let samples: Vec<(Labels, f64)> =
-            kept.groups.iter().flat_map(state::Group::samples).collect();
+        let samples = kept.groups.samples();
         // The lock is held, so that no push stores a newer sample before these.
         let now = self.clock.now();
         let batch = batch_at(now, samples);
@@ -218,7 +219,7 @@ impl PushedGroups {
                     text: format!("the push cannot be kept now: {}", chain(&error)),
                 },
             })?;
-            let mut batch = batch_at(now, group.samples());
+            let mut batch = batch_at(now, kept.groups.samples_of(&group));
             for (name, family) in &group.families {
                 batch.descriptions.push(MetricDescription {
                     metric_name: name.clone(),

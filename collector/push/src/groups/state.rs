@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use swell_model::{Labels, TimestampMs};
 
-use super::body::{FAILURE_TIME, Families, PUSH_TIME, PushFault, own_labels};
+use super::body::{FAILURE_TIME, Families, PUSH_TIME, PushFault, Types, own_labels};
 use super::key::GroupKey;
 use super::limits::{
     GROUP_BYTES_MAX, GROUPS_MAX, SERIES_MAX, TOTAL_BYTES_MAX, group_bytes, group_too_large,
@@ -33,10 +33,11 @@ impl Group {
 
     /// All its samples, those of its own times included.
     #[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 are below 2^53")]
-    pub(crate) fn samples(&self) -> Vec<(Labels, f64)> {
+    pub(crate) fn samples(&self, types: Types) -> Vec<(Labels, f64)> {
         let own = [(PUSH_TIME, self.pushed_ms), (FAILURE_TIME, self.failed_ms)];
-        let own = own.map(|(name, ms)| (own_labels(name, &self.key), ms as f64 / 1000.0));
-        self.families.values().flat_map(|family| family.samples()).chain(own).collect()
+        let own = own.map(|(name, ms)| (own_labels(name, &self.key, types), ms as f64 / 1000.0));
+        let families = self.families.iter();
+        families.flat_map(|(name, family)| family.samples(name, types)).chain(own).collect()
     }
 }
 
@@ -53,11 +54,27 @@ pub(crate) enum Replace {
 #[derive(Debug, Default)]
 pub(crate) struct Groups {
     groups: BTreeMap<GroupKey, Group>,
+    types: Types,
     series_count: usize,
     bytes: usize,
 }
 
 impl Groups {
+    /// No groups yet.
+    pub(crate) fn new(types: Types) -> Self {
+        Self { types, ..Self::default() }
+    }
+
+    /// All samples of a group, as they are stored.
+    pub(crate) fn samples_of(&self, group: &Group) -> Vec<(Labels, f64)> {
+        group.samples(self.types)
+    }
+
+    /// All samples of all groups.
+    pub(crate) fn samples(&self) -> Vec<(Labels, f64)> {
+        self.groups.values().flat_map(|group| group.samples(self.types)).collect()
+    }
+
     /// The group as a push would leave it.
     ///
     /// # Errors
@@ -142,13 +159,14 @@ impl Groups {
 
     /// Puts a group in its place; the series that are no more.
     pub(crate) fn put(&mut self, group: Group) -> Vec<Labels> {
-        let now: BTreeSet<Labels> = group.samples().into_iter().map(|(labels, _)| labels).collect();
+        let now = self.samples_of(&group).into_iter().map(|(labels, _)| labels);
+        let now: BTreeSet<Labels> = now.collect();
         self.series_count += group.series_count();
         self.bytes += group.bytes();
         let before = self.groups.insert(group.key.clone(), group);
         self.series_count -= before.as_ref().map_or(0, Group::series_count);
         self.bytes -= before.as_ref().map_or(0, Group::bytes);
-        let before = before.map(|group| group.samples()).unwrap_or_default();
+        let before = before.map(|group| self.samples_of(&group)).unwrap_or_default();
         before.into_iter().map(|(labels, _)| labels).filter(|it| !now.contains(it)).collect()
     }
 
@@ -157,12 +175,7 @@ impl Groups {
         let group = self.groups.remove(key)?;
         self.series_count -= group.series_count();
         self.bytes -= group.bytes();
-        Some(group.samples().into_iter().map(|(labels, _)| labels).collect())
-    }
-
-    /// The groups.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Group> {
-        self.groups.values()
+        Some(self.samples_of(&group).into_iter().map(|(labels, _)| labels).collect())
     }
 }
 
@@ -185,7 +198,7 @@ mod tests {
     }
 
     fn samples(groups: &Groups) -> Vec<String> {
-        let samples = groups.iter().flat_map(Group::samples);
+        let samples = groups.samples().into_iter();
         samples.map(|(labels, value)| format!("{labels} {value}")).collect()
     }
 
@@ -210,6 +223,21 @@ mod tests {
         assert_eq!(groups.remove(&parse("job/j").expect("good")).map(|gone| gone.len()), Some(2));
         assert_eq!(groups.remove(&parse("job/j").expect("good")), None);
         assert_eq!((groups.series_count, groups.bytes), (0, 0));
+    }
+
+    #[test]
+    fn a_series_that_ends_has_its_type() {
+        let mut groups = Groups::new(Types::Labelled);
+        let key = parse("job/j").expect("a good path");
+        push(&mut groups, "job/j", "# TYPE a gauge\na 1\n", Replace::Group).expect("stored");
+        let gone = groups.remove(&key).expect("it was there");
+        let gone: Vec<String> = gone.iter().map(ToString::to_string).collect();
+        let expected = [
+            r#"a{__type__="gauge", job="j"}"#,
+            r#"push_time_seconds{__type__="gauge", job="j"}"#,
+            r#"push_failure_time_seconds{__type__="gauge", job="j"}"#,
+        ];
+        assert_eq!(gone, expected);
     }
 
     #[test]
