@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
-use swell_index::LabelIndex as _;
+use swell_index::{LabelIndex as _, VALUES_PER_SERIES, foresee};
 use swell_model::{AtHand, Matcher, TimeRange, Wanted};
 
 use crate::block::Block;
 use crate::coarse::may_have;
 use crate::db::{Db, State};
 
-/// Series that the rarest equality of a selection may have.
+/// Series that a selection may find.
 const SERIES_MAX: usize = 1024;
+/// Values of labels that finding them may look at.
+const EFFORT_MAX: usize = SERIES_MAX * VALUES_PER_SERIES;
 /// Bytes of a pattern: one of thousands of alternatives takes long for each value.
 const PATTERN_BYTES_MAX: usize = 512;
 
@@ -47,18 +49,19 @@ impl Db {
     }
 }
 
-/// What a selection of the head looks at, where one of its equalities leaves few series. It then looks at the labels of these
-/// rather than at postings of many.
+/// What a selection of the head looks at, where it is told by the index that this is little.
 fn few(state: &State, matchers: &[Matcher]) -> Option<AtHand> {
     let head = &state.head;
-    let Ok(rarest) = swell_index::rarest(&head.index, matchers);
-    let rarest = rarest.filter(|count| *count <= SERIES_MAX)?;
     if matchers.iter().any(|matcher| matcher.value.len() > PATTERN_BYTES_MAX) {
+        return None;
+    }
+    let Ok(foreseen) = foresee(&head.index, matchers, EFFORT_MAX);
+    if foreseen.series_max > SERIES_MAX || foreseen.effort > EFFORT_MAX {
         return None;
     }
     let Ok(found) = swell_index::select(&head.index, matchers);
     if found.iter().any(|idx| head.has_histograms(*idx)) {
         return None;
     }
-    Some(AtHand { found: found.len(), looked_at: rarest.max(1) * matchers.len() })
+    Some(AtHand { found: found.len(), looked_at: foreseen.effort.div_ceil(VALUES_PER_SERIES) })
 }

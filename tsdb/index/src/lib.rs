@@ -22,6 +22,6 @@ pub use keyed::Identity;
 pub use memory::{
     GroupedSeries, ImageReader, Mark, MemoryIndex, TableReader, TableWriter, Unsorted,
 };
-pub use select::{Keep, LabelIndex, rarest, select};
+pub use select::{Foreseen, Keep, LabelIndex, Reach, VALUES_PER_SERIES, foresee, select};
 pub use sets::subtract;
 pub use slice::{IndexError, IndexWriter, KnownTexts, SliceIndex, SymbolHashes, write_index};

@@ -24,7 +24,7 @@ pub use table::{Mark, TableReader, TableWriter};
 use crate::keyed::{Identity, PairHasher};
 use crate::lists::{ListRef, Lists};
 use crate::members::Members;
-use crate::select::{Keep, LabelIndex};
+use crate::select::{Keep, LabelIndex, Reach};
 use crate::sets::Union;
 use values::Values;
 
@@ -394,10 +394,15 @@ impl LabelIndex for MemoryIndex {
         self.names.get(name).map_or(0, Values::len)
     }
 
-    fn prefixed_count(&self, name: &str, prefix: &str, limit: usize) -> usize {
-        let Some(values) = self.names.get(name) else { return 0 };
+    fn prefixed(&self, name: &str, prefix: &str, limit: usize) -> Reach {
+        let mut reach = Reach { values: 0, series: 0 };
+        let Some(values) = self.names.get(name) else { return reach };
         let from = values.from(Bound::Included(prefix));
-        from.take_while(|(value, _)| value.starts_with(prefix)).take(limit).count()
+        for (_, number) in from.take_while(|(value, _)| value.starts_with(prefix)).take(limit) {
+            reach.values += 1;
+            reach.series += self.members_of(number).len();
+        }
+        reach
     }
 
     fn posting_count(&self, name: &str, value: &str) -> Result<usize, Infallible> {

@@ -58,10 +58,10 @@ pub trait LabelIndex {
     /// When the index cannot be read.
     fn with_label(&self, name: &str) -> Result<Vec<u32>, Self::Error>;
 
-    /// Values of a label that start with `prefix`, counted up to `limit` at least; all values where counting is not
-    /// cheap.
-    fn prefixed_count(&self, name: &str, _prefix: &str, _limit: usize) -> usize {
-        self.value_count(name)
+    /// Values of a label that start with `prefix`, and the series that have them, counted until there are `limit` values
+    /// at least; all values and series where counting is not cheap.
+    fn prefixed(&self, name: &str, _prefix: &str, _limit: usize) -> Reach {
+        Reach { values: self.value_count(name), series: self.bound() as usize }
     }
 
     /// Adds the series of those values of a label that start with `prefix` and satisfy `keep`, which sees them in
@@ -89,8 +89,24 @@ pub trait LabelIndex {
     ) -> Result<(), Self::Error>;
 }
 
+/// What finding series by the values of a label looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reach {
+    /// Values that are compared.
+    pub values: usize,
+    /// Series in their postings.
+    pub series: usize,
+}
+
+impl Reach {
+    /// In values.
+    const fn effort(self) -> usize {
+        self.values.saturating_add(self.series / SERIES_PER_VALUE)
+    }
+}
+
 /// Looking up the labels of a series costs as much as looking at so many values of a label.
-const VALUES_PER_SERIES: usize = 8;
+pub const VALUES_PER_SERIES: usize = 8;
 /// Taking so many series out of postings costs as much as looking at a value.
 const SERIES_PER_VALUE: usize = 16;
 
@@ -109,14 +125,11 @@ pub fn select<I: LabelIndex + ?Sized>(
     index: &I,
     matchers: &[Matcher],
 ) -> Result<Vec<u32>, I::Error> {
-    let (removing, keeping): (Vec<&Matcher>, Vec<&Matcher>) =
-        matchers.iter().partition(|matcher| matcher.matches_empty());
-    let (equal, other): (Vec<&Matcher>, Vec<&Matcher>) =
-        keeping.into_iter().partition(|matcher| matcher.op == MatchOp::Equal);
+    let Sorted { equal, other, removing } = Sorted::of(matchers);
     let mut kept = by_equality(index, &equal)?;
     for matcher in other {
         kept = Some(match kept {
-            Some(mut kept) if is_few(index, &kept, matcher)? => {
+            Some(mut kept) if is_few(index, kept.len(), matcher)? => {
                 index.retain(&mut kept, &matcher.name, &mut |value| matcher.matches(value))?;
                 kept
             }
@@ -129,13 +142,31 @@ pub fn select<I: LabelIndex + ?Sized>(
         None => index.all()?,
     };
     for matcher in removing {
-        if is_few(index, &kept, matcher)? {
+        if is_few(index, kept.len(), matcher)? {
             index.retain(&mut kept, &matcher.name, &mut |value| matcher.matches(value))?;
         } else {
             kept = subtract(&kept, &with_value(index, matcher, false)?);
         }
     }
     Ok(kept)
+}
+
+/// Matchers by what they do to the series found so far.
+struct Sorted<'m> {
+    equal: Vec<&'m Matcher>,
+    /// Others that keep series with a value.
+    other: Vec<&'m Matcher>,
+    /// The empty value satisfies them.
+    removing: Vec<&'m Matcher>,
+}
+
+impl<'m> Sorted<'m> {
+    fn of(matchers: &'m [Matcher]) -> Self {
+        let (removing, keeping): (Vec<&Matcher>, Vec<&Matcher>) =
+            matchers.iter().partition(|matcher| matcher.matches_empty());
+        let (equal, other) = keeping.into_iter().partition(|matcher| matcher.op == MatchOp::Equal);
+        Self { equal, other, removing }
+    }
 }
 
 /// The series that satisfy all equalities, the rarest first; `None` without any.
@@ -162,47 +193,85 @@ fn by_equality<I: LabelIndex + ?Sized>(
     Ok(kept)
 }
 
-/// Number of series that the rarest of the equalities has. `None` without any.
+/// What can be told of a selection beforehand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Foreseen {
+    /// What it looks at, in values of a label.
+    pub effort: usize,
+    /// It finds no more series.
+    pub series_max: usize,
+}
+
+/// Tells of a selection, by what [`select`] would do, how much it looks at; counting ends where that is clearly more than
+/// `effort_max`.
 ///
 /// # Errors
 /// When the index cannot be read.
-pub fn rarest<I: LabelIndex + ?Sized>(
+pub fn foresee<I: LabelIndex + ?Sized>(
     index: &I,
     matchers: &[Matcher],
-) -> Result<Option<usize>, I::Error> {
-    let mut rarest: Option<usize> = None;
-    for matcher in matchers.iter().filter(|it| it.op == MatchOp::Equal && !it.matches_empty()) {
+    effort_max: usize,
+) -> Result<Foreseen, I::Error> {
+    let Sorted { equal, other, removing } = Sorted::of(matchers);
+    let mut kept: Option<usize> = None;
+    for matcher in &equal {
         let count = index.posting_count(&matcher.name, &matcher.value)?;
-        rarest = Some(rarest.map_or(count, |least| least.min(count)));
+        kept = Some(kept.map_or(count, |least| least.min(count)));
     }
-    Ok(rarest)
+    let mut effort = kept.unwrap_or(0).saturating_mul(equal.len()) / SERIES_PER_VALUE;
+    for matcher in other {
+        let reach = reach(index, matcher, effort_max)?;
+        let by_series = kept.map_or(usize::MAX, |kept| kept.saturating_mul(VALUES_PER_SERIES));
+        effort = effort.saturating_add(reach.effort().min(by_series));
+        kept = Some(kept.map_or(reach.series, |kept| kept.min(reach.series)));
+    }
+    let series_max = kept.unwrap_or_else(|| {
+        let all = index.bound() as usize;
+        effort = effort.saturating_add(all / SERIES_PER_VALUE);
+        all
+    });
+    for matcher in removing {
+        let by_series = series_max.saturating_mul(VALUES_PER_SERIES);
+        let by_value = reach(index, matcher, effort_max)?.effort();
+        effort = effort.saturating_add(by_value.min(by_series));
+    }
+    Ok(Foreseen { effort, series_max })
 }
 
 /// Whether it is less to look at the labels of the series kept than at the values that may match, and at the series that have
 /// them.
 fn is_few<I: LabelIndex + ?Sized>(
     index: &I,
-    kept: &[u32],
+    kept: usize,
     matcher: &Matcher,
 ) -> Result<bool, I::Error> {
-    let (name, worth) = (&matcher.name, kept.len() * VALUES_PER_SERIES);
-    let values = match (matcher.op, bound(&matcher.value)) {
+    let worth = kept * VALUES_PER_SERIES;
+    Ok(worth < reach(index, matcher, worth)?.effort())
+}
+
+/// What a matcher looks at where series are found by its label; counted no further than it takes to be more than `limit`.
+fn reach<I: LabelIndex + ?Sized>(
+    index: &I,
+    matcher: &Matcher,
+    limit: usize,
+) -> Result<Reach, I::Error> {
+    let name = &matcher.name;
+    match (matcher.op, bound(&matcher.value)) {
         (MatchOp::Regex, Bound::Literals(literals)) => {
-            let mut looked_at = literals.len();
+            let mut reach = Reach { values: literals.len(), series: 0 };
             for literal in &literals {
-                if worth < looked_at {
+                if reach.effort() > limit {
                     break;
                 }
-                looked_at += index.posting_count(name, literal)? / SERIES_PER_VALUE;
+                reach.series += index.posting_count(name, literal)?;
             }
-            return Ok(worth < looked_at);
+            Ok(reach)
         }
-        (MatchOp::Regex, Bound::Prefix(prefix)) => index.prefixed_count(name, &prefix, worth + 1),
-        _ => index.value_count(name),
-    };
-    // As many series to a value as on average.
-    let series = index.bound() as usize * values / index.value_count(name).max(1);
-    Ok(worth < values + series / SERIES_PER_VALUE)
+        (MatchOp::Regex, Bound::Prefix(prefix)) if !prefix.is_empty() => {
+            Ok(index.prefixed(name, &prefix, limit + 1))
+        }
+        _ => Ok(Reach { values: index.value_count(name), series: index.bound() as usize }),
+    }
 }
 
 /// Series that have the label, with a value that passes the matcher or (`pass` false) fails it.

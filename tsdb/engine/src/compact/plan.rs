@@ -8,7 +8,10 @@ use crate::block::{BlockId, BlockMeta};
 pub(crate) const FLUSH_SPAN: DurationMs = DurationMs(2 * 3_600_000);
 /// The head keeps a window open this long after it has ended, for targets that report late.
 const FLUSH_DELAY: DurationMs = DurationMs(3_600_000);
-/// Length of the blocks that are merged from flushed ones.
+/// Length of the blocks that flushed ones are merged into before their day is over: a read of today meets five or six blocks
+/// rather than eleven.
+const EIGHT_HOURS: DurationMs = DurationMs(8 * 3_600_000);
+/// Length of the blocks that are merged from these, and from flushed ones.
 pub(crate) const DAY: DurationMs = DurationMs(24 * 3_600_000);
 /// Length of the blocks that are merged from days.
 const EIGHT_DAYS: DurationMs = DurationMs(8 * 24 * 3_600_000);
@@ -87,6 +90,7 @@ pub(crate) fn next(
     each()
         .flat_map(overlapping)
         .chain(level(DAY))
+        .chain(level(EIGHT_HOURS))
         .chain(each().flat_map(much_deleted))
         .chain(level(EIGHT_DAYS))
         .find(|rewrite| !given_up.contains(rewrite))

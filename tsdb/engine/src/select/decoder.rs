@@ -324,11 +324,13 @@ impl Decoder {
                 [only] if only.len == self.times[&only.column].len() => {
                     Arc::clone(&self.times[&only.column])
                 }
-                stretches => stretches
-                    .iter()
-                    .flat_map(|s| &self.times[&s.column][s.first..s.first + s.len])
-                    .copied()
-                    .collect(),
+                stretches => {
+                    let mut joined = Vec::with_capacity(self.values.len());
+                    for Stretch { column, first, len } in stretches {
+                        joined.extend_from_slice(&self.times[column][*first..first + len]);
+                    }
+                    joined.into()
+                }
             };
             let rises = timestamps.is_sorted_by(|a, b| a < b);
             self.last = (self.stretches.clone(), timestamps, rises);

@@ -60,9 +60,21 @@ fn days_are_merged_when_they_are_over() {
     check_merge(&[(1, 0, 2), (2, 2, 4)], 4, None);
     check_merge(&[(1, 0, 2), (2, 2, 4)], 24, Some((&[1, 2], (0, 24))));
     check_merge(&[(1, 0, 2)], 24, None);
+    check_merge(&[(1, 0, 8), (2, 8, 16), (3, 16, 18)], 24, Some((&[1, 2, 3], (0, 24))));
     check_merge(&[(1, 0, 24), (2, 24, 26), (3, 26, 28)], 48, Some((&[2, 3], (24, 48))));
     check_merge(&[(1, 0, 24), (2, 24, 48)], 192, Some((&[1, 2], (0, 192))));
     check_merge(&[(1, 0, 192), (2, 192, 216)], 384, None);
+}
+
+#[test]
+fn a_third_of_a_day_is_merged_before_the_day_is_over() {
+    check_merge(&[(1, 0, 2), (2, 2, 4), (3, 6, 8)], 6, None);
+    check_merge(&[(1, 0, 2), (2, 2, 4), (3, 6, 8)], 8, Some((&[1, 2, 3], (0, 8))));
+    check_merge(&[(1, 0, 8), (2, 8, 10), (3, 14, 16)], 16, Some((&[2, 3], (8, 16))));
+    check_merge(&[(1, 0, 8), (2, 8, 16), (3, 16, 18)], 18, None);
+    // Whole days are made of what there is, at once.
+    check_merge(&[(1, 0, 2), (2, 2, 4), (3, 24, 26), (4, 26, 28)], 32, Some((&[1, 2], (0, 24))));
+    check_merge(&[(1, 0, 24), (3, 24, 26), (4, 26, 28)], 32, Some((&[3, 4], (24, 32))));
 }
 
 #[test]
