@@ -138,6 +138,18 @@ pub fn falls(values: &[f64]) -> bool {
     values.windows(2).fold(false, |any, pair| any | (pair[1] < pair[0]))
 }
 
+/// Whether a value is another one than the one before it. Both zeros are one value, and all that are no numbers are.
+#[must_use]
+pub fn is_change(before: f64, now: f64) -> bool {
+    now != before && !(now.is_nan() && before.is_nan())
+}
+
+/// Whether a value changes from one to the next.
+#[must_use]
+pub fn changes(values: &[f64]) -> bool {
+    values.windows(2).fold(false, |any, pair| any | is_change(pair[0], pair[1]))
+}
+
 /// Whether there are staleness markers.
 #[must_use]
 pub fn has_stale(values: &[f64]) -> bool {

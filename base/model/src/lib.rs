@@ -28,7 +28,7 @@ pub use aggregate::{Aggregate, by_stretch, stretch_end};
 pub use arrivals::{Arrivals, Tracked, TrackedSeries};
 pub use document::first_document;
 pub use exact::{ExactSum, RunningSums, float_parts};
-pub use folds::{falls, greatest, has_stale, least};
+pub use folds::{changes, falls, greatest, has_stale, is_change, least};
 pub use histogram::{
     Bucket, CombineNotes, CounterResetHint, HistogramRun, HistogramSum, IncompatibleSchema,
     InvalidHistogram, KahanSum, Keep, NativeHistogram, Span, histogram_runs,

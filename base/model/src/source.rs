@@ -116,6 +116,9 @@ pub enum Figures {
     /// As [`Figures::Ends`], and where values fall. What was lost there is added up in the order of time, which fractions
     /// depend on: at most one fall lies inside a run of samples that are still there.
     Falls,
+    /// As [`Figures::Ends`], and where values change: each run is of one value. Aggregates of stretches do not tell that,
+    /// so where samples are gone it is read as [`Coarse::Newest`].
+    Changes,
 }
 
 /// What may stand for float samples.
@@ -130,6 +133,19 @@ pub enum Coarse {
     /// Aggregates of runs that each window holds as a whole or not at all; where samples are gone, of runs that may
     /// reach over a window's end: they count to the window that holds their last sample.
     Folded(WindowGrid, Figures),
+}
+
+impl Coarse {
+    /// Whether aggregates of stretches say all that is looked at.
+    #[must_use]
+    pub const fn takes_stretches(&self) -> bool {
+        match self {
+            Self::Refused | Self::Newest | Self::Folded(_, Figures::Changes) => false,
+            Self::Folded(_, Figures::Ends | Figures::Sums | Figures::Extremes | Figures::Falls) => {
+                true
+            }
+        }
+    }
 }
 
 /// What the reader will do with the samples; the storage may use it to read less, never to answer otherwise.

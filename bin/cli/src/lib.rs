@@ -3,6 +3,7 @@
 //! Each verb is raw arguments → checked arguments → requests → text. Objects come from the Kubernetes-style API
 //! (found through a kubeconfig), queries and explanations from the HTTP API.
 
+mod adopt;
 mod apply;
 mod args;
 mod connect;
@@ -20,6 +21,7 @@ mod snapshot;
 mod top;
 mod write;
 
+pub use adopt::{Adopted, Adopter};
 pub use args::ClientVerb;
 pub use error::{CliError, ExitStatus};
 pub use snapshot::snapshot;

@@ -62,14 +62,25 @@ pub(crate) fn snapshots(data_dir: &Path) -> PathBuf {
     data_dir.join(FOLDER).join("snapshots")
 }
 
-pub(crate) fn open(data_dir: &Path, settings: swell_engine::Config) -> anyhow::Result<Db> {
+/// The folder of a data directory where blocks are made for its server to take in.
+#[cfg(feature = "archive")]
+pub(crate) fn incoming(data_dir: &Path) -> anyhow::Result<PathBuf> {
+    Ok(storage(data_dir)?.join("incoming"))
+}
+
+/// The folder of a data directory's storage, which must be there.
+fn storage(data_dir: &Path) -> anyhow::Result<PathBuf> {
     let path = data_dir.join(FOLDER);
     anyhow::ensure!(
         path.is_dir(),
         "there is no storage in {}: --data-dir names the directory of a server",
         data_dir.display()
     );
-    open_storage(&path, settings)
+    Ok(path)
+}
+
+pub(crate) fn open(data_dir: &Path, settings: swell_engine::Config) -> anyhow::Result<Db> {
+    open_storage(&storage(data_dir)?, settings)
 }
 
 pub(crate) fn open_storage(path: &Path, settings: swell_engine::Config) -> anyhow::Result<Db> {
@@ -78,7 +89,7 @@ pub(crate) fn open_storage(path: &Path, settings: swell_engine::Config) -> anyho
     let is_held = matches!(&db, Err(OpenError::Lock { source: LockError::Held { .. }, .. }));
     db.with_context(|| {
         let way_out = match is_held {
-            true => ": these tools work on files that no server uses; of a running one export with --server, take a snapshot (POST /api/v1/admin/tsdb/snapshot), read /api/swell/v1/arrow, or send to /api/v1/write",
+            true => ": these tools work on files that no server uses; of a running one export or import with --server, take a snapshot (POST /api/v1/admin/tsdb/snapshot), read /api/swell/v1/arrow, or send to /api/v1/write",
             false => "",
         };
         format!("open the storage in {}{way_out}", path.display())

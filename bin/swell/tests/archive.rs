@@ -149,6 +149,50 @@ fn what_is_exported_and_imported_again_is_the_same() {
 }
 
 #[test]
+fn a_running_server_takes_in_what_is_imported() {
+    let lab = Lab::new();
+    let data = lab.path("data");
+    let import = |server: &Server, data: &Path| {
+        let address = format!("http://{}", server.http);
+        let what = ["tsdb", "import", "--format", "openmetrics", "--output", "json"];
+        let into = ["--server", &address, "--data-dir", text(data), text(&lab.samples)];
+        run(&[&what[..], &into[..]].concat())
+    };
+    let counts = |server: &Server| -> Vec<String> {
+        let found = query(server, "count_over_time(requests_total[5h])", START_S + STEPS * STEP_S);
+        let found = found["data"]["result"].as_array().expect("a vector").clone();
+        let count = |it: &serde_json::Value| it["value"][1].as_str().map(str::to_owned);
+        found.iter().filter_map(count).collect()
+    };
+    let kept = ["--retention-time", "10y"];
+    let server = Server::start(&data, &[&kept[..], &["--enable-admin-api"]].concat());
+    assert_eq!(counts(&server), Vec::<String>::new());
+    for _ in 0..2 {
+        // Imported again on top of itself, nothing doubles.
+        let (code, stdout, stderr) = import(&server, &data);
+        assert_eq!(code, 0, "{stderr}");
+        let told: serde_json::Value = serde_json::from_str(&stdout).expect("one JSON object");
+        assert_eq!(told["samples"], 6 * STEPS);
+        assert_eq!(told["left_out"], 0);
+        assert_eq!(told["blocks"], 2, "one for each day");
+        assert_eq!(counts(&server), vec![STEPS.to_string(); 2]);
+    }
+    let left = fs::read_dir(data.join("tsdb/incoming")).expect("a folder").count();
+    assert_eq!(left, 0, "folders go with their import");
+    let (code, _, stderr) = import(&server, &lab.path("other"));
+    assert_eq!(code, 1);
+    assert!(stderr.contains("--data-dir names the directory"), "{stderr}");
+    assert_eq!(server.stop(), 0);
+
+    let server = Server::start(&data, &kept);
+    assert_eq!(counts(&server), vec![STEPS.to_string(); 2], "after a restart");
+    let (code, _, stderr) = import(&server, &data);
+    assert_eq!(code, 1);
+    assert!(stderr.contains("admin APIs disabled"), "{stderr}");
+    assert_eq!(server.stop(), 0);
+}
+
+#[test]
 fn blocks_of_prometheus_are_imported() {
     if Command::new("promtool").arg("--version").output().is_err() {
         assert!(

@@ -1,12 +1,14 @@
 //! Samples from elsewhere become a block, whatever their age: the head takes only what is new.
 
+use std::sync::Arc;
+
 use swell_model::{AppendError, DurationMs, SeriesData, TimestampMs};
 
-use crate::block::{BlockWriter, Packing, WriteBlockError};
+use crate::block::{Block, BlockWriter, Packing, WriteBlockError};
 use crate::compact::execute::discard;
-use crate::db::Db;
+use crate::db::{Db, Inner};
 use crate::maintain::MaintainError;
-use crate::wal::FlushMark;
+use crate::wal::{FlushMark, WalWriter};
 
 /// Why an import failed; nothing of it was stored.
 #[derive(Debug, thiserror::Error)]
@@ -85,16 +87,7 @@ impl Db {
             return Ok(ImportReport::default());
         };
         let (sample_count, block_bytes) = (block.meta.sample_count, block.meta.file_bytes);
-        inner.exchange(&[], Some(block));
-        if head.is_none() {
-            // As at the next start: what is older than the newest block is in blocks.
-            let mark = FlushMark { from: TimestampMs::MIN, below: window.1, upto: log.position() };
-            let mut state = inner.state.write();
-            state.head.has_seen(TimestampMs(*last_ms));
-            if state.head.late_count() == 0 {
-                state.head.forget(&mark, true);
-            }
-        }
+        inner.show_older(block, &log);
         inner.list_blocks(&publishing)?;
         Ok(ImportReport { series_count: series.len(), sample_count, block_bytes })
     }
@@ -117,5 +110,23 @@ impl Db {
             }
         }
         Ok(writer)
+    }
+}
+
+impl Inner {
+    /// Shows readers a block of times before those in memory. With the lock of the log no batch is between its check and its
+    /// being in the head.
+    pub(crate) fn show_older(&self, block: Arc<Block>, log: &WalWriter) {
+        let (end, newest) = (block.meta.end, block.meta.max);
+        self.exchange(&[], Some(block));
+        let mut state = self.state.write();
+        if state.head.range().is_none() {
+            // As at the next start: what is older than the newest block is in blocks.
+            let mark = FlushMark { from: TimestampMs::MIN, below: end, upto: log.position() };
+            state.head.has_seen(newest);
+            if state.head.late_count() == 0 {
+                state.head.forget(&mark, true);
+            }
+        }
     }
 }

@@ -9,6 +9,7 @@
 //! Nothing here is async; callers have a pool for it. The on-disk formats are described in `docs/format/`.
 
 mod acknowledged;
+mod adopt;
 mod ahead;
 mod arrivals;
 mod at_hand;
@@ -53,6 +54,7 @@ mod wal;
 mod writes;
 
 pub use acknowledged::{AcknowledgeError, AcknowledgedDamage, WhichDamage};
+pub use adopt::{AdoptError, AdoptReport};
 pub use compact::downsample::Tier;
 pub use config::{Config, WalSync};
 pub use db::Db;

@@ -78,7 +78,8 @@ fn fault(action: impl Into<String>) -> impl FnOnce(io::Error) -> SnapshotError {
     move |source| SnapshotError::Io { action, source }
 }
 
-fn is_name(name: &str) -> bool {
+/// Whether a name can be one of a folder, and leads nowhere else.
+pub(crate) fn is_name(name: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     !name.is_empty()
         && name.len() <= 200

@@ -1,5 +1,5 @@
-//! `/admin/tsdb/…`: deletion and snapshots. Off unless the server is told otherwise, and open to this host
-//! only, since these calls change what is stored.
+//! `/admin/tsdb/…`: deletion and snapshots, and `/api/swell/v1/tsdb/adopt`. Off unless the server is told otherwise, and open to
+//! this host only, since these calls change what is stored.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hasher as _};
@@ -11,7 +11,7 @@ use axum::http::request::Parts;
 use axum::response::{IntoResponse as _, Response};
 use jiff::Timestamp;
 use serde_json::json;
-use swell_engine::{Db, MaintainError, SnapshotError};
+use swell_engine::{AdoptError, Db, MaintainError, SnapshotError};
 use swell_model::TimestampMs;
 use swell_telemetry::chain;
 
@@ -86,6 +86,40 @@ pub(crate) async fn snapshot(
     Ok(success(&json!({"name": name})))
 }
 
+/// Takes in a block that `swell tsdb import` made in the data directory, and makes the aggregates of its times anew.
+pub(crate) async fn adopt(
+    _allowed: Allowed,
+    State(api): State<Arc<Api>>,
+    params: Params,
+) -> Result<Response, ApiError> {
+    let folder = params.required("folder")?.to_owned();
+    let block = params.required("block")?.to_owned();
+    let (report, anew_count) = work(&api, move |db| {
+        let report = db.adopt(&folder, &block).map_err(not_adopted)?;
+        let anew = report.range.map_or(Ok(0), |range| db.aggregate_anew(range));
+        Ok((report, anew.map_err(failed)?))
+    })
+    .await?;
+    Ok(success(&json!({
+        "series": report.series_count,
+        "samples": report.sample_count,
+        "leftOut": report.left_out,
+        "memoryFromMs": report.memory_from.map(|from| from.0),
+        "fromMs": report.range.map(|range| range.start_incl.0),
+        "toMs": report.range.map(|range| range.end_incl.0),
+        "bytes": report.block_bytes,
+        "aggregateBlocks": anew_count,
+    })))
+}
+
+fn not_adopted(error: AdoptError) -> ApiError {
+    match error {
+        AdoptError::Unknown { .. } => ApiError::not_found(chain(&error)),
+        AdoptError::Foreign { .. } | AdoptError::Series(_) => ApiError::bad_data(chain(&error)),
+        AdoptError::Failed(error) => failed(error),
+    }
+}
+
 fn failed(error: MaintainError) -> ApiError {
     if error.is_full() {
         return ApiError::unavailable(chain(&error)).with_code(StatusCode::SERVICE_UNAVAILABLE);
@@ -94,10 +128,10 @@ fn failed(error: MaintainError) -> ApiError {
 }
 
 /// Runs one call at a time, to its end, whether or not the client waits for it.
-async fn work(
+async fn work<T: Send + 'static>(
     api: &Api,
-    call: impl FnOnce(&Db) -> Result<(), ApiError> + Send + 'static,
-) -> Result<(), ApiError> {
+    call: impl FnOnce(&Db) -> Result<T, ApiError> + Send + 'static,
+) -> Result<T, ApiError> {
     let db = api.db.clone();
     let turn = api.admin_turn.clone().acquire_owned().await;
     let turn = turn.map_err(|_| ApiError::timeout("the server is stopping"))?;

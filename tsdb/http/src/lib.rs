@@ -109,6 +109,7 @@ pub fn router(api: Arc<Api>) -> Router {
             post(admin::clean_tombstones).put(admin::clean_tombstones),
         )
         .route("/api/v1/admin/tsdb/snapshot", post(admin::snapshot).put(admin::snapshot))
+        .route("/api/swell/v1/tsdb/adopt", post(admin::adopt))
         .route("/api/swell/v1/damage/acknowledge", post(damage::acknowledge))
         .layer(from_fn_with_state(api.clone(), edge::when_ready));
     // Packed already, or a stream.

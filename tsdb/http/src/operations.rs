@@ -331,6 +331,18 @@ const DATA: &[Operation] = &[
     ),
     Operation::new(
         "POST",
+        "/api/swell/v1/tsdb/adopt",
+        "admin",
+        "Take in a block that an import made in a folder inside the data directory",
+        &[
+            Parameter::new("folder", Kind::Text, "Name of the folder in tsdb/incoming").required(),
+            Parameter::new("block", Kind::Text, "Name of the block's file, as 00000001.blk")
+                .required(),
+        ],
+        Answer::Data("object"),
+    ),
+    Operation::new(
+        "POST",
         "/api/swell/v1/damage/acknowledge",
         "admin",
         "Acknowledge damage: answers that it touches carry no warning any more",

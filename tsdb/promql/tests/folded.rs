@@ -2,9 +2,9 @@
 
 use proptest::prelude::*;
 use swell_model::{
-    Aggregate, Coarse, DurationMs, FloatColumn, Labels, LabelsIter, Matcher, SampleValue,
+    Aggregate, Coarse, DurationMs, Figures, FloatColumn, Labels, LabelsIter, Matcher, SampleValue,
     SelectError, SelectHints, SeriesData, SeriesIter, SeriesSource, TimeRange, TimestampMs,
-    WindowGrid, is_stale_nan, stale_nan,
+    WindowGrid, changes, is_stale_nan, stale_nan,
 };
 use swell_promql::testing::{FOLDED_FUNCTIONS, LoadedSample, LoadedSeries, memory_storage};
 use swell_promql::{Budget, EvalParams, Features, evaluate};
@@ -14,14 +14,22 @@ use swell_promql_syntax::parse;
 struct Folding<'a>(&'a dyn SeriesSource, usize);
 
 impl Folding<'_> {
-    fn fold(&self, mut data: SeriesData, grid: WindowGrid) -> SeriesData {
+    fn fold(&self, mut data: SeriesData, grid: WindowGrid, figures: Figures) -> SeriesData {
         let (times, values) = (&data.floats.timestamps, &data.floats.values);
         let (mut kept_times, mut kept_values) = (Vec::new(), Vec::new());
         let mut from = 0;
         while from < times.len() {
             let longest = times.len().min(from + self.1);
-            let is_whole =
-                |to: &usize| !grid.cuts(TimestampMs(times[from]), TimestampMs(times[*to - 1]));
+            let is_whole = |to: &usize| {
+                let is_of_one_value = || {
+                    let is_sample = |value: &&f64| !is_stale_nan(**value);
+                    let samples: Vec<f64> =
+                        values[from..*to].iter().filter(is_sample).copied().collect();
+                    !changes(&samples)
+                };
+                !grid.cuts(TimestampMs(times[from]), TimestampMs(times[*to - 1]))
+                    && (figures != Figures::Changes || is_of_one_value())
+            };
             let to = (from + 1..=longest).rev().find(is_whole).expect("one sample is whole");
             let is_left = (from / self.1).is_multiple_of(3);
             match Aggregate::of_run(&times[from..to], &values[from..to]) {
@@ -45,9 +53,11 @@ impl SeriesSource for Folding<'_> {
         matchers: &[Matcher],
         hints: &SelectHints,
     ) -> Result<SeriesIter<'a>, SelectError> {
-        let Coarse::Folded(grid, _) = hints.coarse else { return self.0.select(matchers, hints) };
+        let Coarse::Folded(grid, figures) = hints.coarse else {
+            return self.0.select(matchers, hints);
+        };
         let series = self.0.select(matchers, hints)?;
-        Ok(Box::new(series.map(move |data| data.map(|data| self.fold(data, grid)))))
+        Ok(Box::new(series.map(move |data| data.map(|data| self.fold(data, grid, figures)))))
     }
 
     fn label_names(
@@ -71,6 +81,8 @@ impl SeriesSource for Folding<'_> {
 fn any_value() -> impl Strategy<Value = Option<f64>> {
     prop_oneof![
         10 => (0i32..40).prop_map(|v| Some(f64::from(v))),
+        // What comes again stays the same for a while.
+        4 => Just(Some(7.25)),
         3 => (-4000i32..4000).prop_map(|v| Some(f64::from(v) / 16.0)),
         2 => Just(None),
         1 => Just(Some(f64::NAN)),

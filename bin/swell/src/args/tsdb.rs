@@ -41,7 +41,7 @@ pub(crate) enum TsdbVerb {
     Export(TsdbExportArgs),
     /// Store samples of Parquet files, an OpenMetrics text, or Prometheus' own blocks
     #[command(
-        after_help = "Example: swell tsdb import --data-dir ./swell-data --format prometheus /var/lib/prometheus/metrics2"
+        after_help = "Example: swell tsdb import --data-dir ./swell-data --format prometheus /var/lib/prometheus/metrics2\nInto a running server: swell tsdb import --data-dir ./swell-data --server http://127.0.0.1:9090 --format openmetrics samples.txt"
     )]
     Import(TsdbImportArgs),
 }
@@ -108,6 +108,13 @@ pub(crate) struct TsdbImportArgs {
     /// File or folder to read
     #[arg(value_name = "PATH")]
     pub(crate) path: PathBuf,
+    /// Server that uses the data directory: it takes in what is older than what it has in memory. It runs on this machine,
+    /// with --enable-admin-api
+    #[arg(long, value_name = "URL")]
+    pub(crate) server: Option<String>,
+    /// With --server: authorities to trust over https, as PEM; those of the system unless given
+    #[arg(long, value_name = "FILE", requires = "server")]
+    pub(crate) ca_file: Option<PathBuf>,
 }
 
 fn parse_instant(text: &str) -> Result<TimestampMs, String> {

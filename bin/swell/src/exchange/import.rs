@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use serde_json::json;
 use swell_archive::{Archive, Location, Store, parquet_files, prometheus_blocks};
-use swell_cli::CliError;
+use swell_cli::{Adopted, Adopter, CliError};
 use swell_engine::Db;
 use swell_env::SystemClock;
 use swell_model::{
@@ -18,6 +18,7 @@ use swell_model::{
 
 use super::openmetrics::TextSource;
 use super::progress::Progress;
+use super::staging::Staging;
 use super::{DAY, parts};
 use crate::args::{ImportFormat, OutputForm, TsdbImportArgs};
 use crate::tsdb_tools::{open, tool_settings};
@@ -34,6 +35,10 @@ struct Imported {
     dropped: u64,
     block_count: u64,
     block_bytes: u64,
+    /// Of times that a running server has in memory.
+    left_out: u64,
+    /// Since when that is.
+    memory_from_ms: Option<i64>,
     range: Option<TimeRange>,
     /// Blocks of aggregates that were made anew.
     aggregated_count: usize,
@@ -51,22 +56,82 @@ pub(crate) fn import(args: &TsdbImportArgs) -> anyhow::Result<bool> {
     let mut progress = Progress::new();
     // The source first: a directory is not made for one that cannot be read.
     let sources = sources(args.format, &args.path, &mut progress)?;
-    let folder = args.common.data_dir.join("tsdb");
+    let data_dir = &args.common.data_dir;
+    let imported = match &args.server {
+        Some(server) => {
+            let server = Adopter::new(server.clone(), args.ca_file.clone());
+            hand_over(&Staging::new(data_dir, server)?, &sources, &mut progress)?
+        }
+        None => into_files(data_dir, &sources, &mut progress)?,
+    };
+    progress.end();
+    tell(args, &imported)?;
+    Ok(imported.stored + imported.dropped > 0)
+}
+
+/// Stores what sources have in a data directory that no server uses.
+fn into_files(
+    data_dir: &Path,
+    sources: &[Source],
+    progress: &mut Progress,
+) -> anyhow::Result<Imported> {
+    let folder = data_dir.join("tsdb");
     std::fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
-    let db = open(&args.common.data_dir, tool_settings())?;
+    let db = open(data_dir, tool_settings())?;
     let mut imported = Imported::default();
     for source in sources {
-        store(&db, &source, &mut imported, &mut progress)?;
+        store(&db, source, &mut imported, progress)?;
     }
-    progress.end();
     if let Some(range) = imported.range {
         // Days that are aggregated already would not have what was imported into them.
         imported.aggregated_count =
             db.aggregate_anew(range).context("make the aggregates of the imported times anew")?;
     }
     db.close().context("close the storage")?;
-    tell(args, &imported)?;
-    Ok(imported.stored + imported.dropped > 0)
+    Ok(imported)
+}
+
+/// Hands what sources have to a running server, a block at a time.
+fn hand_over(
+    staging: &Staging,
+    sources: &[Source],
+    progress: &mut Progress,
+) -> anyhow::Result<Imported> {
+    let mut imported = Imported::default();
+    for source in sources {
+        for part in parts(source.range, span(source)) {
+            let series = read(source, part, imported.stored, progress)?;
+            if let Some(adopted) = staging.store(series)? {
+                imported.add(&adopted);
+            }
+        }
+    }
+    Ok(imported)
+}
+
+impl Imported {
+    /// Adds what a server took in.
+    fn add(&mut self, adopted: &Adopted) {
+        self.stored += adopted.sample_count;
+        self.left_out += adopted.left_out;
+        self.memory_from_ms = adopted.memory_from_ms.or(self.memory_from_ms);
+        self.block_count += u64::from(adopted.block_bytes > 0);
+        self.block_bytes += adopted.block_bytes;
+        self.aggregated_count += adopted.aggregated_count;
+        if let Some((first_ms, last_ms)) = adopted.ends_ms {
+            self.reach(first_ms, last_ms);
+        }
+    }
+
+    /// Notes that samples of these times were read.
+    fn reach(&mut self, first_ms: i64, last_ms: i64) {
+        let (first, last) = (TimestampMs(first_ms), TimestampMs(last_ms));
+        let before = self.range.unwrap_or(TimeRange { start_incl: first, end_incl: last });
+        self.range = Some(TimeRange {
+            start_incl: before.start_incl.min(first),
+            end_incl: before.end_incl.max(last),
+        });
+    }
 }
 
 fn sources(
@@ -183,14 +248,9 @@ fn note_range(imported: &mut Imported, series: &[SeriesData]) {
         .flat_map(|it| [it.floats.timestamps.first(), it.histograms.timestamps.first()]);
     let lasts =
         series.iter().flat_map(|it| [it.floats.timestamps.last(), it.histograms.timestamps.last()]);
-    let Some((first, last)) = firsts.flatten().min().zip(lasts.flatten().max()) else { return };
-    let before = imported
-        .range
-        .unwrap_or(TimeRange { start_incl: TimestampMs::MAX, end_incl: TimestampMs::MIN });
-    imported.range = Some(TimeRange {
-        start_incl: before.start_incl.min(TimestampMs(*first)),
-        end_incl: before.end_incl.max(TimestampMs(*last)),
-    });
+    if let Some((first, last)) = firsts.flatten().min().zip(lasts.flatten().max()) {
+        imported.reach(*first, *last);
+    }
 }
 
 /// Samples that the head may have newer ones of go the usual way, in order of time.
@@ -240,7 +300,7 @@ fn tell(args: &TsdbImportArgs, done: &Imported) -> anyhow::Result<()> {
         OutputForm::Json => json!({
             "samples": done.stored, "dropped": done.dropped, "blocks": done.block_count,
             "block_bytes": done.block_bytes, "range_ms": ends,
-            "aggregate_blocks": done.aggregated_count,
+            "aggregate_blocks": done.aggregated_count, "left_out": done.left_out,
         })
         .to_string(),
         OutputForm::Text => format!(
@@ -248,6 +308,13 @@ fn tell(args: &TsdbImportArgs, done: &Imported) -> anyhow::Result<()> {
             done.stored, done.block_count, done.block_bytes, done.dropped
         ),
     };
+    if let Some(from_ms) = done.memory_from_ms {
+        eprintln!(
+            "{} samples from {} on were left out: the server has that time in memory; send them by remote write, or import them again once it is in blocks, in some three hours",
+            done.left_out,
+            shown(from_ms)
+        );
+    }
     if done.aggregated_count > 0 {
         eprintln!("{} blocks of aggregates were made anew", done.aggregated_count);
     }
@@ -255,8 +322,13 @@ fn tell(args: &TsdbImportArgs, done: &Imported) -> anyhow::Result<()> {
     writeln!(stdout, "{line}").map_err(CliError::Write)?;
     if done.block_count > 0 {
         eprintln!(
-            "samples older than storage.tsdb.retention.time are deleted once a server runs: raise it first if they are to stay"
+            "samples older than storage.tsdb.retention.time are deleted while a server runs: raise it first if they are to stay"
         );
     }
     Ok(())
+}
+
+/// A time for people.
+fn shown(at_ms: i64) -> String {
+    jiff::Timestamp::from_millisecond(at_ms).map_or_else(|_| at_ms.to_string(), |at| at.to_string())
 }

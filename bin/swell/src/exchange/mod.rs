@@ -1,10 +1,12 @@
-//! `swell tsdb export` and `import`: samples between a data directory and files. An import is for one that no server uses.
+//! `swell tsdb export` and `import`: samples between a data directory and files. Of one that a server uses, that server is
+//! asked: for a snapshot to export, and to take in the blocks of an import.
 
 mod export;
 mod import;
 mod openmetrics;
 mod progress;
 mod source;
+mod staging;
 
 use swell_model::{DurationMs, TimeRange, TimestampMs};
 

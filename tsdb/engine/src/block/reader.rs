@@ -55,7 +55,16 @@ struct Section {
 impl Block {
     /// Opens a finished block.
     pub(crate) fn open(dir: &dyn Dir, id: BlockId) -> Result<Self, ReadBlockError> {
-        let name = format!("{FOLDER}/{}", id.file_name());
+        Self::open_in(dir, FOLDER, id)
+    }
+
+    /// Opens a finished block in a folder, which may be one of another storage. Its tombstones are not looked for.
+    pub(crate) fn open_in(
+        dir: &dyn Dir,
+        folder: &str,
+        id: BlockId,
+    ) -> Result<Self, ReadBlockError> {
+        let name = format!("{folder}/{}", id.file_name());
         let read_fault = |source| ReadBlockError::Read { file: name.clone(), source };
         let damaged = |offset, what: &str| ReadBlockError::Damaged {
             file: name.clone(),

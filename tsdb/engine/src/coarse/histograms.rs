@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use swell_model::{
-    Coarse, CounterResetHint, HistogramColumn, HistogramRun, NativeHistogram, SelectError,
-    SeriesData, Thinned, stretch_end,
+    CounterResetHint, HistogramColumn, HistogramRun, NativeHistogram, SelectError, SeriesData,
+    Thinned, stretch_end,
 };
 
 use super::{CoarsePart, CoarseRead, thinned_to};
@@ -22,7 +22,7 @@ impl Decoder {
         data: &mut SeriesData,
         thinned: &mut Option<Thinned>,
     ) -> Result<(), SelectError> {
-        let is_folded = matches!(read.coarse, Coarse::Folded(..));
+        let is_folded = read.coarse.takes_stretches();
         let first_sample = data.histograms.timestamps.first().copied();
         let mut known_from = first_sample.unwrap_or(i64::MAX);
         let mut all: Vec<HistogramRun> = Vec::new();

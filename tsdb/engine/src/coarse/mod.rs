@@ -62,11 +62,11 @@ pub(crate) fn choose(
             && per_day(&[meta]) * WORTH_SAMPLES <= samples_per_day
     };
     let aligned = match &hints.coarse {
-        Coarse::Folded(grid, _) => {
+        Coarse::Folded(grid, _) if hints.coarse.takes_stretches() => {
             let fitting = metas.iter().filter(|meta| fits(grid, meta));
             fitting.map(|meta| meta.resolution).max()
         }
-        Coarse::Refused | Coarse::Newest => None,
+        Coarse::Refused | Coarse::Newest | Coarse::Folded(..) => None,
     };
     let is_wanted = hints.coarse != Coarse::Refused || hints.labels_only;
     Choice { aligned, others: is_wanted && hints.range.start_incl < samples_from }
@@ -145,7 +145,7 @@ impl Decoder {
         series.coarse.sort_by_key(|part| (part.meta().resolution, part.meta().start));
         let are_kept = series.coarse.iter().any(|part| part.series.histograms.is_some());
         let has_histograms = are_kept || series.parts.iter().any(Part::has_histograms);
-        let is_folded = matches!(read.coarse, Coarse::Folded(..)) && !has_histograms;
+        let is_folded = read.coarse.takes_stretches() && !has_histograms;
         let mut found = Found { aggregates: Vec::new(), thinned: None };
         if let Some(resolution) = read.choice.aligned.filter(|_| is_folded) {
             let of_it: Vec<&CoarsePart> =
@@ -430,6 +430,27 @@ mod tests {
         };
         let found = db.select(&[], &hints).expect("selects");
         found.map(|series| counted(series.expect("passes over damage"))).sum()
+    }
+
+    #[test]
+    fn changes_are_counted_of_samples_and_not_of_stretches() {
+        let grid = WindowGrid {
+            first_end: TimestampMs(26 * HOUR),
+            step: DurationMs(HOUR),
+            count: 1,
+            range: DurationMs(24 * HOUR),
+        };
+        let range =
+            TimeRange { start_incl: TimestampMs(2 * HOUR + 1), end_incl: TimestampMs(26 * HOUR) };
+        let db = open(&day());
+        let taken = |coarse| {
+            let hints = SelectHints { coarse, ..SelectHints::range(range) };
+            db.inner.state.read().coarse_choice(&hints, &db.inner)
+        };
+        assert_eq!(taken(Coarse::Folded(grid, Figures::Falls)).aligned, Some(DurationMs(HOUR)));
+        let of_changes = taken(Coarse::Folded(grid, Figures::Changes));
+        assert_eq!(of_changes, taken(Coarse::Newest));
+        assert_eq!(of_changes.aligned, None);
     }
 
     #[test]

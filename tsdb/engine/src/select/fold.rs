@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use swell_chunk::{DecodeError, Falls, FloatStatistics};
 use swell_model::{
-    Aggregate, ExactSum, Figures, SelectError, TimeRange, WindowGrid, falls, greatest, has_stale,
-    is_stale_nan, least,
+    Aggregate, ExactSum, Figures, SelectError, TimeRange, WindowGrid, changes, falls, greatest,
+    has_stale, is_change, is_stale_nan, least,
 };
 
 use super::join::positions;
@@ -24,6 +24,8 @@ pub(crate) struct Folding {
 
 /// Runs of one series at most. One that falls more often is no counter, and its samples are smaller than its runs.
 const RUNS_MAX: usize = 64;
+/// The same where each run is of one value: of series that change often this is found out soon.
+const CONSTANT_RUNS_MAX: usize = 16;
 
 /// Runs of the samples of one series, which come in the order of time.
 #[derive(Debug)]
@@ -41,7 +43,11 @@ struct Runs {
 
 impl Runs {
     fn of(folding: Folding) -> Self {
-        let runs_max = RUNS_MAX.max(folding.windows.count);
+        let of_one_window = match folding.figures {
+            Figures::Changes => CONSTANT_RUNS_MAX,
+            Figures::Ends | Figures::Sums | Figures::Extremes | Figures::Falls => RUNS_MAX,
+        };
+        let runs_max = of_one_window.max(folding.windows.count);
         let (all, open) = (Vec::with_capacity(1), None);
         Self { folding, all, open, last_ms: i64::MIN, has_failed: false, runs_max }
     }
@@ -88,6 +94,9 @@ impl Runs {
             return false;
         }
         let figures = self.folding.figures;
+        if figures == Figures::Changes && is_change(known.min, known.max) {
+            return false;
+        }
         let lost = match known.falls {
             _ if figures != Figures::Falls => None,
             Falls::Never => None,
@@ -111,7 +120,7 @@ impl Runs {
                 run.min = least(&[run.min, known.min]);
                 run.max = greatest(&[run.max, known.max]);
             }
-            Figures::Ends | Figures::Falls => {}
+            Figures::Ends | Figures::Falls | Figures::Changes => {}
         }
         true
     }
@@ -125,15 +134,21 @@ impl Runs {
             }
             return;
         }
-        if self.folding.figures != Figures::Falls || !falls(values) {
+        let figures = self.folding.figures;
+        let is_one_run = match figures {
+            Figures::Falls => !falls(values),
+            Figures::Changes => !changes(values),
+            Figures::Ends | Figures::Sums | Figures::Extremes => true,
+        };
+        if is_one_run {
             self.extend(window, times, values);
             return;
         }
-        // Each run ends before a fall.
+        // Each run ends before a fall, or a change.
+        let is_end =
+            |to: &usize| values.get(*to).is_none_or(|v| ends_run(figures, values[to - 1], *v));
         let mut from = 0;
-        for to in
-            (1..=values.len()).filter(|to| values.get(*to).is_none_or(|v| *v < values[to - 1]))
-        {
+        for to in (1..=values.len()).filter(is_end) {
             self.extend(window, &times[from..to], &values[from..to]);
             from = to;
             if self.all.len() > self.runs_max {
@@ -151,9 +166,9 @@ impl Runs {
         at_ms: i64,
         first: f64,
     ) -> Option<(&mut Aggregate, &mut ExactSum)> {
-        let falls_apart = self.folding.figures == Figures::Falls;
+        let figures = self.folding.figures;
         let continues = match (&self.open, self.all.last()) {
-            (Some((open, _)), Some(run)) => *open == window && !(falls_apart && first < run.last),
+            (Some((open, _)), Some(run)) => *open == window && !ends_run(figures, run.last, first),
             _ => false,
         };
         if !continues {
@@ -165,7 +180,7 @@ impl Runs {
         Some((self.all.last_mut()?, &mut self.open.as_mut()?.1))
     }
 
-    /// Adds samples that do not fall to a run.
+    /// Adds samples, among which no run ends, to a run.
     fn extend(&mut self, window: i64, times: &[i64], values: &[f64]) {
         let figures = self.folding.figures;
         let Some((run, sum)) = self.run_with(window, times[0], values[0]) else { return };
@@ -177,7 +192,7 @@ impl Runs {
                 run.min = least(&[run.min, least(values)]);
                 run.max = greatest(&[run.max, greatest(values)]);
             }
-            Figures::Ends | Figures::Falls => {}
+            Figures::Ends | Figures::Falls | Figures::Changes => {}
         }
     }
 
@@ -199,6 +214,15 @@ impl Runs {
     }
 }
 
+/// Whether a run ends between two values.
+fn ends_run(figures: Figures, before: f64, now: f64) -> bool {
+    match figures {
+        Figures::Falls => now < before,
+        Figures::Changes => is_change(before, now),
+        Figures::Ends | Figures::Sums | Figures::Extremes => false,
+    }
+}
+
 impl Decoder {
     /// Runs of the samples of a series, each in one window; `None` where its samples have to be read instead.
     pub(crate) fn folded(
@@ -211,9 +235,17 @@ impl Decoder {
         if !series.coarse.is_empty() || !series.parts.iter().all(Part::is_foldable) {
             return Ok(None);
         }
+        // In memory nothing is known of chunks, and series that change would be read twice.
+        let is_in_blocks = || series.parts.iter().any(|part| matches!(part, Part::Block(..)));
+        if folding.figures == Figures::Changes && !is_in_blocks() {
+            return Ok(None);
+        }
         self.begin();
         let mut runs = Runs::of(folding);
         for part in &series.parts {
+            if runs.has_failed {
+                break;
+            }
             match part {
                 Part::Block(loaded, columns, _) => {
                     let window = (range.start_incl.0, range.end_incl.0);
@@ -255,6 +287,9 @@ impl Decoder {
         let times = &self.times[&column][times.first..times.first + times.len];
         let (from, to) = positions(times, window);
         for chunk_idx in from / CHUNK_LEN..to.div_ceil(CHUNK_LEN) {
+            if runs.has_failed {
+                break;
+            }
             let start = chunk_idx * CHUNK_LEN;
             let end = times.len().min(start + CHUNK_LEN);
             if from <= start && end <= to && times.len() > CHUNK_LEN {

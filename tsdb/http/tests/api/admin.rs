@@ -1,10 +1,14 @@
-//! Deletion and snapshots over HTTP.
+//! Deletion, snapshots and blocks of imports over HTTP.
+
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::{Method, Request};
 use serde_json::json;
-use swell_env::Dir as _;
-use swell_model::Labels;
+use swell_engine::{Config, Db};
+use swell_env::{Dir as _, ManualClock, MemDir, read_whole};
+use swell_model::{FloatColumn, Labels, SeriesData, TimestampMs};
+use swell_telemetry::Registry;
 use swell_tsdb_http::ApiConfig;
 
 use super::lab::{Answer, Lab, NOW_S, config};
@@ -12,6 +16,7 @@ use super::lab::{Answer, Lab, NOW_S, config};
 const DELETE: &str = "/api/v1/admin/tsdb/delete_series";
 const CLEAN: &str = "/api/v1/admin/tsdb/clean_tombstones";
 const SNAPSHOT: &str = "/api/v1/admin/tsdb/snapshot";
+const ADOPT: &str = "/api/swell/v1/tsdb/adopt";
 
 fn lab() -> Lab {
     Lab::with(ApiConfig { admin_api: true, ..config() })
@@ -34,7 +39,7 @@ async fn send(lab: &Lab, method: Method, uri: &str, headers: &[(&str, &str)]) ->
 #[tokio::test]
 async fn the_admin_api_is_off_unless_asked_for() {
     let lab = Lab::new();
-    for path in [DELETE, CLEAN, SNAPSHOT] {
+    for path in [DELETE, CLEAN, SNAPSHOT, ADOPT] {
         let answer = lab.post(path, &[("match[]", "up")]).await;
         answer.is_error(500, "unavailable", "admin APIs disabled");
     }
@@ -119,4 +124,52 @@ async fn a_snapshot_is_named_and_holds_a_database() {
     let other = other["name"].as_str().expect("a name").to_owned();
     assert_ne!(name, other);
     assert_eq!(lab.dir.list(&format!("snapshots/{other}/wal")).expect("a folder"), []);
+}
+
+/// A block with a sample of `old` each second from a time on, in milliseconds.
+fn block(first_ms: i64, count: i64) -> Vec<u8> {
+    let elsewhere = MemDir::new();
+    let clock = Arc::new(ManualClock::new(TimestampMs(NOW_S * 1000)));
+    let dir = Arc::new(elsewhere.clone());
+    let db = Db::open(dir, Config::standard(), clock, &Registry::new()).expect("opens");
+    let floats = FloatColumn {
+        timestamps: (0..count).map(|nr| first_ms + nr * 1000).collect(),
+        values: (0..count).map(|nr| nr as f64).collect(),
+        starts: None,
+    };
+    let labels = Labels::from_pairs([("__name__", "old")]);
+    db.import(vec![SeriesData { labels, floats, ..SeriesData::default() }]).expect("imported");
+    read_whole(&elsewhere, "blocks/00000001.blk", u64::MAX).expect("a block")
+}
+
+#[tokio::test]
+async fn a_block_of_an_import_is_taken_in() {
+    let lab = lab();
+    let place = "incoming/new/blocks";
+    for folder in ["incoming", "incoming/new", place] {
+        lab.dir.create_folder(folder).expect("made");
+    }
+    let file = lab.dir.create(&format!("{place}/00000001.blk")).expect("made");
+    let first_ms = (NOW_S - 3600) * 1000;
+    file.append(&block(first_ms, 10)).expect("written");
+    let adopt = |folder: &'static str, block: &'static str| {
+        let lab = &lab;
+        async move { lab.post(ADOPT, &[("folder", folder), ("block", block)]).await }
+    };
+    let told = adopt("new", "00000001.blk").await.data();
+    assert_eq!(
+        (&told["series"], &told["samples"], &told["leftOut"]),
+        (&json!(1), &json!(10), &json!(0))
+    );
+    assert_eq!((&told["fromMs"], &told["toMs"]), (&json!(first_ms), &json!(first_ms + 9000)));
+    assert_eq!((&told["memoryFromMs"], &told["aggregateBlocks"]), (&json!(null), &json!(0)));
+    let params = [("query", "sum_over_time(old[1m])"), ("time", &*(NOW_S - 3590).to_string())];
+    let answer = lab.get("/api/v1/query", &params).await.data();
+    assert_eq!(answer["result"][0]["value"][1], json!("45"));
+    adopt("new", "00000002.blk").await.is_error(404, "not_found", "00000002.blk");
+    adopt("../new", "00000001.blk").await.is_error(404, "not_found", "../new");
+    lab.post(ADOPT, &[("folder", "new")]).await.is_error(400, "bad_data", "block");
+    let deleted = lab.dir.create(&format!("{place}/00000001.tomb")).expect("made");
+    drop(deleted);
+    adopt("new", "00000001.blk").await.is_error(400, "bad_data", "deleted");
 }

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use swell_model::{
     Aggregate, Coarse, DurationMs, ExactSum, Figures, RunningSums, TimestampMs, WindowGrid,
+    is_change,
 };
 use swell_promql_syntax::Boundary;
 
@@ -24,6 +25,7 @@ pub(super) enum Folded {
     Last,
     Present,
     Resets,
+    Changes,
     TimeOfFirst,
     TimeOfLast,
     Change(Change),
@@ -35,6 +37,7 @@ impl Folded {
             Self::Sum | Self::Mean => Figures::Sums,
             Self::Min | Self::Max => Figures::Extremes,
             Self::Resets | Self::Change(Change { counter: true, .. }) => Figures::Falls,
+            Self::Changes => Figures::Changes,
             Self::Count
             | Self::First
             | Self::Last
@@ -58,6 +61,7 @@ pub(super) fn folded_function(name: &str) -> Option<Folded> {
         "last_over_time" => Folded::Last,
         "present_over_time" => Folded::Present,
         "resets" => Folded::Resets,
+        "changes" => Folded::Changes,
         "ts_of_first_over_time" => Folded::TimeOfFirst,
         "ts_of_last_over_time" => Folded::TimeOfLast,
         name => Folded::Change(rate::change_kind(name)?),
@@ -190,6 +194,8 @@ fn evaluate_single(
         Folded::Last => Some(whole.last),
         Folded::Present => Some(1.0),
         Folded::Resets => Some(number(whole.reset_count)),
+        // A run is of one value.
+        Folded::Changes => Some(0.0),
         Folded::TimeOfFirst => Some(seconds(whole.first_ms)),
         Folded::TimeOfLast => Some(seconds(whole.last_ms)),
         Folded::Change(kind) => {
@@ -229,8 +235,8 @@ struct Ahead {
     resets: Vec<(usize, bool, f64)>,
     /// Resets that are before all windows to come.
     passed: usize,
-    /// Number of resets inside pieces before each, and of resets right before pieces up to each.
-    reset_counts: Vec<(u64, u64)>,
+    /// Number of resets, or changes, inside pieces before each, and of those right before pieces up to each.
+    turn_counts: Vec<(u64, u64)>,
 }
 
 impl Ahead {
@@ -242,17 +248,18 @@ impl Ahead {
             total += piece.count;
             total
         }));
-        let borders = || {
-            let fell = |pair: &[Aggregate]| pair[1].first < pair[0].last;
-            std::iter::once(false).chain(pieces.windows(2).map(fell))
+        let borders = |turns: fn(f64, f64) -> bool| {
+            let is_turn = move |pair: &[Aggregate]| turns(pair[0].last, pair[1].first);
+            std::iter::once(false).chain(pieces.windows(2).map(is_turn))
         };
+        let falls: fn(f64, f64) -> bool = |before, now| now < before;
         match function {
             Folded::Sum | Folded::Mean => {
                 let terms = pieces.iter().flat_map(|piece| [piece.sum, piece.sum_lost]);
                 ahead.sums = RunningSums::of(&terms.collect::<Vec<f64>>());
             }
             Folded::Change(Change { counter: true, .. }) => {
-                for (idx, (piece, fell)) in pieces.iter().zip(borders()).enumerate() {
+                for (idx, (piece, fell)) in pieces.iter().zip(borders(falls)).enumerate() {
                     if fell {
                         ahead.resets.push((idx, true, pieces[idx - 1].last));
                     }
@@ -261,14 +268,17 @@ impl Ahead {
                     }
                 }
             }
-            Folded::Resets => {
+            Folded::Resets | Folded::Changes => {
+                let is_resets = matches!(function, Folded::Resets);
+                let turns: fn(f64, f64) -> bool = if is_resets { falls } else { is_change };
                 let (mut inside, mut between) = (0, 0);
-                for (piece, fell) in pieces.iter().zip(borders()) {
-                    between += u64::from(fell);
-                    ahead.reset_counts.push((inside, between));
-                    inside += piece.reset_count;
+                for (piece, is_turn) in pieces.iter().zip(borders(turns)) {
+                    between += u64::from(is_turn);
+                    ahead.turn_counts.push((inside, between));
+                    // Runs are of one value where changes are counted.
+                    inside += if is_resets { piece.reset_count } else { 0 };
                 }
-                ahead.reset_counts.push((inside, between));
+                ahead.turn_counts.push((inside, between));
             }
             _ => {}
         }
@@ -297,10 +307,10 @@ impl Ahead {
             Folded::Mean => self.sum(pieces, window).mean(self.count(window) as f64),
             Folded::Min => self.best(pieces, window, |piece| piece.min, |value, best| value < best),
             Folded::Max => self.best(pieces, window, |piece| piece.max, |value, best| value > best),
-            Folded::Resets => {
+            Folded::Resets | Folded::Changes => {
                 let ((inside_low, _), (inside_high, _)) =
-                    (self.reset_counts[window.0], self.reset_counts[window.1]);
-                let between = self.reset_counts[window.1 - 1].1 - self.reset_counts[window.0].1;
+                    (self.turn_counts[window.0], self.turn_counts[window.1]);
+                let between = self.turn_counts[window.1 - 1].1 - self.turn_counts[window.0].1;
                 (inside_high - inside_low + between) as f64
             }
             _ => self.count(window) as f64,
@@ -351,7 +361,7 @@ mod tests {
     fn the_functions_that_storages_are_tested_with_are_folded() {
         assert!(FOLDED_FUNCTIONS.iter().all(|name| folded_function(name).is_some()));
         assert!(
-            ["changes", "stddev_over_time", "deriv"]
+            ["stddev_over_time", "deriv", "quantile_over_time"]
                 .iter()
                 .all(|name| folded_function(name).is_none())
         );

@@ -1,5 +1,6 @@
 //! Counter resets: where a counter began anew. Told by a value that fell, by a histogram, or by a start time.
 
+use swell_model::is_change;
 use swell_promql_syntax::Boundary;
 
 use super::window::WindowCall;
@@ -115,14 +116,13 @@ pub(super) fn resets(view: &WindowView<'_>, call: &mut WindowCall<'_>) -> Option
 }
 
 pub(super) fn changes(view: &WindowView<'_>, call: &mut WindowCall<'_>) -> Option<Point> {
-    let floats_differ = |before: f64, now: f64| now != before && !(now.is_nan() && before.is_nan());
     if view.histograms.is_empty() && call.boundary == Boundary::Plain {
-        let count = view.floats.windows(2).filter(|pair| floats_differ(pair[0], pair[1])).count();
+        let count = view.floats.windows(2).filter(|pair| is_change(pair[0], pair[1])).count();
         #[expect(clippy::cast_precision_loss, reason = "no window holds 2^53 samples")]
         return Some(Point::Float(count as f64));
     }
     count_between(view, call.boundary, |before, now| match (&before.point, &now.point) {
-        (PointRef::Float(before), PointRef::Float(now)) => floats_differ(*before, *now),
+        (PointRef::Float(before), PointRef::Float(now)) => is_change(*before, *now),
         (PointRef::Histogram(before), PointRef::Histogram(now)) => !now.same_data(before),
         _ => true,
     })

@@ -32,6 +32,8 @@ pub(super) struct Ring {
 #[derive(Debug)]
 enum Fold {
     Nothing,
+    /// Windows are given as samples: a series that changes all the time would have a run for each.
+    Samples,
     Sum(ExactSum),
     /// Those that may be the smallest or greatest of a window, none of which a later one wins against.
     Extremes {
@@ -46,6 +48,7 @@ impl Fold {
     fn of(what: What) -> Self {
         match what {
             What::Newest | What::Samples | What::Folded(Figures::Ends) => Self::Nothing,
+            What::Folded(Figures::Changes) => Self::Samples,
             What::Folded(Figures::Sums) => Self::Sum(ExactSum::default()),
             What::Folded(Figures::Extremes) => {
                 Self::Extremes { least: VecDeque::new(), greatest: VecDeque::new() }
@@ -85,7 +88,7 @@ impl Ring {
     /// What it takes, in samples of sixteen bytes; room for samples to come does not count.
     pub(super) fn weight(&self) -> usize {
         let carried = match &self.fold {
-            Fold::Nothing | Fold::Sum(_) => 0,
+            Fold::Nothing | Fold::Samples | Fold::Sum(_) => 0,
             Fold::Extremes { least, greatest } => least.len() + greatest.len(),
             Fold::Falls(falls) => falls.len(),
         };
@@ -129,7 +132,7 @@ impl Ring {
         }
         let number = self.dropped + idx as u64;
         match &mut self.fold {
-            Fold::Nothing => {}
+            Fold::Nothing | Fold::Samples => {}
             Fold::Sum(sum) => sum.add(value),
             Fold::Extremes { least, greatest } => {
                 let (values, dropped) = (&self.values, self.dropped);
@@ -155,7 +158,7 @@ impl Ring {
         }
         let first = self.dropped + self.low as u64;
         match &mut self.fold {
-            Fold::Nothing => {}
+            Fold::Nothing | Fold::Samples => {}
             Fold::Sum(sum) if self.low == self.high => *sum = ExactSum::default(),
             Fold::Sum(sum) if value.is_finite() => sum.add(-value),
             Fold::Sum(_) => {}
@@ -188,6 +191,7 @@ impl Ring {
         let mut whole = self.run(self.low, self.high);
         match &self.fold {
             Fold::Nothing => {}
+            Fold::Samples => return None,
             Fold::Sum(sum) => [whole.sum, whole.sum_lost] = sum.in_two()?,
             Fold::Extremes { least, greatest } => {
                 let value = |number: u64| value_of(&self.values, self.dropped, number);
@@ -271,10 +275,13 @@ mod tests {
         let Some(runs) = ring.runs() else {
             let falls = values.windows(2).filter(|pair| pair[1] < pair[0]).count();
             let is_odd = values.is_empty() || values.iter().any(|value| !value.is_finite());
-            let sums = What::Folded(Figures::Sums);
-            prop_assert!(is_odd || falls + 1 >= RUNS_MAX || what == sums, "runs are wanted");
+            // Sums may not fit, and changes are counted of samples.
+            let may_have_none = [What::Folded(Figures::Sums), What::Folded(Figures::Changes)];
+            let is_wanted = !is_odd && falls + 1 < RUNS_MAX && !may_have_none.contains(&what);
+            prop_assert!(!is_wanted, "runs are wanted");
             return Ok(());
         };
+        prop_assert_ne!(what, What::Folded(Figures::Changes), "samples are wanted");
         prop_assert_eq!(runs.iter().map(|run| run.count).sum::<u64>(), values.len() as u64);
         let (first, last) = (runs[0], runs[runs.len() - 1]);
         prop_assert_eq!((first.first_ms, first.first.to_bits()), (times[0], values[0].to_bits()));
@@ -312,7 +319,7 @@ mod tests {
             steps in prop::collection::vec((1i64..5, any_value(), 0i64..6), 1..300),
             length in 1i64..120,
             lag in 0i64..20,
-            nr in 0usize..6,
+            nr in 0usize..7,
         ) {
             let what = [
                 What::Newest,
@@ -321,6 +328,7 @@ mod tests {
                 What::Folded(Figures::Sums),
                 What::Folded(Figures::Extremes),
                 What::Folded(Figures::Falls),
+                What::Folded(Figures::Changes),
             ][nr];
             let mut ring = Ring::new(what, &FloatColumn::default());
             let (mut all, mut at, mut now): (Vec<(i64, f64)>, _, _) = (Vec::new(), 0, 0);

@@ -14,7 +14,7 @@ mod values;
 mod ways;
 
 /// The functions that aggregates can answer, for tests that storages give such aggregates as samples give.
-pub const FOLDED_FUNCTIONS: [&str; 14] = [
+pub const FOLDED_FUNCTIONS: [&str; 15] = [
     "count_over_time",
     "sum_over_time",
     "avg_over_time",
@@ -29,6 +29,7 @@ pub const FOLDED_FUNCTIONS: [&str; 14] = [
     "increase",
     "delta",
     "resets",
+    "changes",
 ];
 
 pub use run::{EvalFailure, FileReport, RunOptions, run_script};
