@@ -10,6 +10,8 @@
 mod alert;
 mod batches;
 mod file;
+mod functions;
+mod histogram;
 mod record;
 mod restore;
 mod rule;
@@ -26,10 +28,11 @@ pub use batches::batches;
 pub use file::{
     CheckOptions, Finding, Location, check_rules, parse_rule_file, parse_rule_file_with,
 };
+pub use functions::QuerySource;
 pub use record::{RecordError, RecordedSample, record};
 pub use restore::{RestoreOptions, restore};
 pub use rule::{
     AlertingRule, InstantSample, InstantValue, RecordingRule, Rule, RuleFile, RuleGroup,
 };
 pub use series::SeriesTracker;
-pub use text::{QuerySource, Text};
+pub use text::Text;
