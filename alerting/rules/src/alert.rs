@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use swell_model::{DurationMs, Labels, METRIC_NAME, SampleValue, TimestampMs};
 
+use crate::functions::QuerySource;
 use crate::rule::{AlertingRule, InstantSample};
-use crate::text::{QuerySource, TextData, render_all};
+use crate::text::{TextData, render_all};
 
 /// How long a resolved alert is kept so that its resolution can be sent again.
 pub const RESOLVED_RETENTION: DurationMs = DurationMs::from_secs(15 * 60);
@@ -268,7 +269,7 @@ fn instances_of(
         };
         let data = TextData {
             labels: &sample.labels,
-            value,
+            value: &sample.value,
             external_labels: context.external_labels,
             external_url: context.external_url,
             now: context.now,

@@ -4,12 +4,16 @@
 //! runs the query and hands the result to [`step`] (alerting) or [`record`] (recording); both say which samples to
 //! write. [`SeriesTracker`] says which series vanished, [`restore`] what survives a restart,
 //! [`AlertInstance::needs_sending`] what is to be handed to the notifier, and [`batches`] which rules may run at once.
+//! [`render_console`] makes pages of consoles, whose templates have the functions of those of alerts.
 //!
 //! Absent on purpose: query execution, a clock, files.
 
 mod alert;
 mod batches;
+mod console;
 mod file;
+mod functions;
+mod histogram;
 mod record;
 mod restore;
 mod rule;
@@ -23,13 +27,15 @@ pub use alert::{
     StepError, Transition, ends_at, step,
 };
 pub use batches::batches;
+pub use console::{ConsoleData, ConsoleError, render_console};
 pub use file::{
     CheckOptions, Finding, Location, check_rules, parse_rule_file, parse_rule_file_with,
 };
+pub use functions::QuerySource;
 pub use record::{RecordError, RecordedSample, record};
 pub use restore::{RestoreOptions, restore};
 pub use rule::{
     AlertingRule, InstantSample, InstantValue, RecordingRule, Rule, RuleFile, RuleGroup,
 };
 pub use series::SeriesTracker;
-pub use text::{QuerySource, Text};
+pub use text::Text;

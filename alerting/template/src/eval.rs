@@ -19,6 +19,12 @@ pub trait Functions {
     /// # Errors
     /// A message for the user; rendering ends with it.
     fn call(&self, name: &str, arguments: &[Value], host: &mut Host<'_>) -> Result<Value, String>;
+
+    /// What stands in the text for a value that an action gives, where that is not how Go prints it: for templates of
+    /// documents in which some characters have a meaning.
+    fn shown(&self, _value: &Value) -> Option<String> {
+        None
+    }
 }
 
 /// Go's built-ins only.
@@ -309,6 +315,10 @@ impl Run<'_> {
     }
 
     fn print(&mut self, value: &Value) {
+        if let Some(text) = self.functions.shown(value) {
+            self.out.push_str(&text);
+            return;
+        }
         match value {
             Value::Nil => self.out.push_str("<no value>"),
             Value::Str(text) => self.out.push_str(text),

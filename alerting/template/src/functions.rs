@@ -1,8 +1,9 @@
 //! Functions that the rule engine's and the notifier's sets share, as plain Rust functions.
 
-use regex::Regex;
+use swell_model::{replace_all, searching_regex};
 
 use crate::printf::format_float;
+use crate::quote::quote;
 use crate::time::GoTime;
 use crate::value::Value;
 
@@ -15,24 +16,30 @@ pub fn arity<const N: usize>(name: &str, arguments: &[Value]) -> Result<[Value; 
         .map_err(|_| format!("wrong number of args for {name}: want {N} got {}", arguments.len()))
 }
 
-/// `reReplaceAll pattern replacement text`; `$1` and `${name}` in the replacement.
+/// `reReplaceAll pattern replacement text`, the pattern as RE2 reads it; `$1` and `${name}` in the replacement are what groups
+/// matched, as in Go's `ReplaceAllString`.
 ///
 /// # Errors
-/// The regular expression parser's message.
+/// Go's message when the pattern is no regular expression.
 pub fn re_replace_all(pattern: &str, replacement: &str, text: &str) -> Result<String, String> {
-    Ok(compile(pattern)?.replace_all(text, replacement).into_owned())
+    let regex = searching_regex(pattern)
+        .map_err(|error| format!("regexp: Compile({}): {error}", quoted_pattern(pattern)))?;
+    Ok(replace_all(&regex, text, replacement).into_owned())
 }
 
-/// `match pattern text`: found anywhere in the text.
+/// `match pattern text`, the pattern as RE2 reads it: found anywhere in the text.
 ///
 /// # Errors
-/// The regular expression parser's message.
+/// Go's message when the pattern is no regular expression.
 pub fn is_match(pattern: &str, text: &str) -> Result<bool, String> {
-    Ok(compile(pattern)?.is_match(text))
+    let regex = searching_regex(pattern).map_err(|error| error.to_string())?;
+    Ok(regex.is_match(text))
 }
 
-fn compile(pattern: &str) -> Result<Regex, String> {
-    Regex::new(pattern).map_err(|error| format!("{pattern:?} is not a regular expression: {error}"))
+/// In backquotes where these can hold it, as Go's package `regexp` quotes patterns.
+fn quoted_pattern(pattern: &str) -> String {
+    let is_plain = |c: char| c == '\t' || !(c.is_control() || c == '`' || c == '\u{feff}');
+    if pattern.chars().all(is_plain) { format!("`{pattern}`") } else { quote(pattern) }
 }
 
 /// Upper-cases the first letter of each word and leaves the rest (Go's `strings.Title`).
@@ -345,7 +352,40 @@ mod tests {
         assert_eq!(query_escape("a b&c=d/é"), "a+b%26c%3Dd%2F%C3%A9");
         assert_eq!(query_unescape("a%20b%2Bc+d").as_deref(), Ok("a b+c d"));
         assert!(query_unescape("%zz").is_err());
-        assert_eq!(re_replace_all("(.)d(.)", "$2$1", "sda").as_deref(), Ok("as"));
-        assert!(is_match("(", "x").is_err());
+    }
+
+    #[test]
+    fn patterns_and_replacements_are_those_of_go() {
+        for (pattern, replacement, text, expected) in [
+            ("(.)d(.)", "$2$1", "sda", "as"),
+            ("(?P<host>[^:]+):(?<port>\\d+)", "${port}@$host", "web-1:9100", "9100@web-1"),
+            // The name of a group is as long as it can be: there is none called 1x.
+            ("(a)", "$1x", "bab", "bb"),
+            ("(a)", "${1}x", "bab", "baxb"),
+            ("(a)", "$$1", "bab", "b$1b"),
+            (r"\pN", "#", "a1٣", "a##"),
+            // Of ASCII, other than in the regex crate.
+            (r"\d|\w", "#", "a1٣é", "##٣é"),
+            ("a{,2}", "x", "aa{,2}", "ax"),
+            ("b*", "-", "abba", "-a-a-"),
+        ] {
+            let replaced = re_replace_all(pattern, replacement, text);
+            assert_eq!(replaced.as_deref(), Ok(expected), "{pattern} by {replacement}");
+        }
+        assert_eq!(is_match(r"^\pL+$", "é"), Ok(true));
+        assert_eq!(is_match("[[:upper:]]", "aBc"), Ok(true));
+        assert_eq!(is_match("a.b", "a\nb"), Ok(false));
+        assert_eq!(
+            is_match("(", "x"),
+            Err("error parsing regexp: missing closing ): `(`".to_owned())
+        );
+        assert_eq!(
+            re_replace_all("a**", "", "x"),
+            Err("regexp: Compile(`a**`): error parsing regexp: invalid nested repetition operator: `**`".to_owned())
+        );
+        assert_eq!(
+            re_replace_all("`(", "", "x"),
+            Err("regexp: Compile(\"`(\"): error parsing regexp: missing closing ): ``(`".to_owned())
+        );
     }
 }

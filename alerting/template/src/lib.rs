@@ -6,7 +6,8 @@
 //!
 //! A template never takes the process down: nesting, steps and output are limited ([`Limits`]).
 //! Source of the behaviour: the documentation of Go's `text/template`, `fmt` and `time` packages.
-//! Absent on purpose: HTML-escaping contexts, a clock, a time zone database.
+//! Absent on purpose: HTML-escaping contexts (a set may escape all that actions print, [`Functions::shown`]), a clock, a
+//! time zone database.
 
 mod ast;
 mod builtin;

@@ -40,7 +40,7 @@ pub use labels::{Labels, LabelsBuilder, METRIC_NAME, METRIC_TYPE, METRIC_UNIT, l
 pub use matcher::{MatchOp, Matcher, MatcherError};
 pub use pass::{Pass, PassDelta, PassSeries, SeriesNumber};
 pub use quantity::{Quantity, QuantityError};
-pub use re2::{anchored_regex, expand};
+pub use re2::{PatternError, PatternFault, anchored_regex, expand, replace_all, searching_regex};
 pub use sample::{STALE_NAN_BITS, SampleValue, is_stale_nan, stale_nan};
 pub use sink::{
     AppendError, AppendReport, Batch, DropReason, DroppedSample, Exemplar, ExemplarSample,

@@ -4,7 +4,7 @@ use std::fmt;
 
 use regex::Regex;
 
-use crate::re2::anchored_regex;
+use crate::re2::{PatternError, anchored_regex};
 use crate::wildcard::Wildcard;
 
 /// How a [`Matcher`] compares.
@@ -44,7 +44,7 @@ enum Pattern {
 }
 
 impl Pattern {
-    fn new(source: &str) -> Result<Self, regex::Error> {
+    fn new(source: &str) -> Result<Self, PatternError> {
         let wildcards: Option<Vec<Wildcard>> = source.split('|').map(Wildcard::read).collect();
         let Some(wildcards) = wildcards else {
             return anchored_regex(source).map(Self::Expression);
@@ -73,9 +73,9 @@ pub struct MatcherError {
     pub name: String,
     /// The pattern as given.
     pub pattern: String,
-    /// What the regular expression parser says.
+    /// What is wrong with it.
     #[source]
-    pub source: Box<regex::Error>,
+    pub source: Box<PatternError>,
 }
 
 impl Matcher {

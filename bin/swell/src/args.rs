@@ -1,6 +1,7 @@
 //! The command line as clap reads it. Names are part of the product's contract.
 
 mod alerting;
+mod consoles;
 mod query;
 mod tsdb;
 
@@ -13,6 +14,7 @@ use swell_cli::ClientVerb;
 use swell_model::DurationMs;
 
 pub(crate) use alerting::AlertingArgs;
+pub(crate) use consoles::ConsoleArgs;
 pub(crate) use query::QueryArgs;
 pub(crate) use tsdb::{
     ExportFormat, ImportFormat, TsdbAcknowledgeArgs, TsdbArgs, TsdbCompactArgs, TsdbExportArgs,
@@ -214,6 +216,8 @@ pub(crate) struct ServerArgs {
     pub(crate) query: QueryArgs,
     #[command(flatten)]
     pub(crate) alerting: AlertingArgs,
+    #[command(flatten)]
+    pub(crate) consoles: ConsoleArgs,
 }
 
 fn parse_time(text: &str) -> Result<DurationMs, String> {

@@ -27,6 +27,7 @@ mod lifecycle;
 mod metrics;
 mod notices;
 mod operations;
+mod pages;
 mod params;
 mod query;
 mod remote_read;
@@ -48,6 +49,7 @@ pub use in_force::{ConfigState, InForce};
 pub use lifecycle::{Lifecycle, LifecycleCommand, ReloadRefusal};
 pub use notices::Notices;
 pub use operations::operations;
+pub use pages::{PageQueries, PageRefusal};
 pub use service::{Api, ApiConfig, ApiDeps};
 pub use targets::{
     RelabelStep, TargetHealth, TargetReport, TargetStatusSource, UnsupportedDiscovery,

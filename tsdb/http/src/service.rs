@@ -8,7 +8,7 @@ use prometheus::IntGauge;
 use swell_engine::Db;
 use swell_env::{Clock, Monotonic};
 use swell_model::{DurationMs, Matcher, SeriesSource, TimeRange, TimestampMs, Wanted};
-use swell_promql::{Budget, EvalError, EvalParams, Features, QueryOutput, Watched};
+use swell_promql::{Budget, EvalError, EvalParams, Features, QueryOutput, QueryValue, Watched};
 use swell_promql_syntax::Expr;
 use swell_telemetry::Registry;
 use tokio::sync::Semaphore;
@@ -296,6 +296,31 @@ impl Api {
             self.metrics.failures_total.with_label_values(&[error.kind()]).inc();
         }
         answer
+    }
+
+    /// Evaluates at one instant on this thread, which has a turn: for who asks several queries in one. With why the value
+    /// may be incomplete.
+    pub(crate) fn instant_in_turn(
+        &self,
+        query: &str,
+        expr: &Expr,
+        at: TimestampMs,
+        cancelled: &Arc<AtomicBool>,
+    ) -> Result<(QueryValue, Vec<String>), ApiError> {
+        let budget = Budget {
+            series_max: self.config.series_max,
+            bytes_max: self.config.bytes_max,
+            cancelled: Arc::clone(cancelled),
+            workers: Arc::new(self.cores.query()),
+            ..Budget::new(self.config.samples_max, STEPS_MAX)
+        };
+        let params = self.tuned(EvalParams::instant(at), None);
+        let source = Watched::passing_over_damage(self.source.clone());
+        let _noted = self.active.begin(query, Origin::Api);
+        let output = swell_promql::evaluate(expr, &source, &params, &budget)
+            .map_err(|error| ApiError::of_query(query, error))?;
+        self.metrics.samples_total.inc_by(output.stats.samples_total);
+        Ok((output.value, source.warnings_of_reads()))
     }
 
     /// Whether names or values of labels take so little that they are read where the request is.

@@ -1,4 +1,5 @@
-//! PromQL as text: tokens, the tree with source positions on every node, type checks, and the printer.
+//! PromQL as text: tokens, the tree with source positions on every node, type checks, and the printers of trees, numbers and
+//! histograms.
 //!
 //! [`parse`] takes a query of at most [`QUERY_BYTES_MAX`] bytes and gives a tree at most [`DEPTH_MAX`] deep, or a
 //! [`ParseError`] that names line, column and what was expected. Printing an [`Expr`] gives text that parses to
@@ -9,6 +10,7 @@ mod ast;
 mod check;
 mod error;
 mod functions;
+mod histogram_text;
 mod literal;
 mod parser;
 mod pretty;
@@ -26,6 +28,7 @@ pub use ast::{
 };
 pub use error::ParseError;
 pub use functions::{Function, Variadic};
+pub use histogram_text::histogram_text;
 pub use literal::{
     format_float, format_float_short, parse_duration_seconds, parse_number, quote, quote_bytes,
     unquote, unquote_bytes,

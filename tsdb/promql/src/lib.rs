@@ -13,7 +13,6 @@ mod error;
 mod eval;
 mod explain;
 mod functions;
-mod histogram_text;
 mod params;
 mod plan;
 mod standing;
@@ -28,7 +27,6 @@ pub use at_hand::evaluate_at_hand;
 pub use error::EvalError;
 pub use eval::evaluate;
 pub use explain::{Explained, Read, TEXT_CHARS_MAX, explain};
-pub use histogram_text::histogram_text;
 pub use params::{Budget, EvalParams, Features, QueryKind};
 pub use standing::{KeptSize, Reads, Standing, StandingReader};
 pub use value::{

@@ -100,6 +100,32 @@ fn an_empty_definition_does_not_replace_a_full_one() {
     assert_eq!(text.as_deref(), Ok("full"));
 }
 
+/// Writes texts in angle brackets.
+struct Bracketing;
+
+impl Functions for Bracketing {
+    fn knows(&self, name: &str) -> bool {
+        name == "again"
+    }
+
+    fn call(&self, _: &str, arguments: &[Value], host: &mut Host<'_>) -> Result<Value, String> {
+        host.render_text("{{ . }}", &Value::list(arguments.iter().cloned())).map(Value::str)
+    }
+
+    fn shown(&self, value: &Value) -> Option<String> {
+        matches!(value, Value::Str(_)).then(|| format!("<{value}>"))
+    }
+}
+
+#[test]
+fn functions_say_how_values_stand_in_the_text() {
+    let mut set = Set::new();
+    let text = "a{{ .Status }}{{ 1 }}{{ define \"t\" }}{{ . }}{{ end }}{{ template \"t\" \"b\" }}{{ $x := \"c\" }}{{ again 2 }}";
+    set.add("main", text, &[], &Bracketing).expect("parses");
+    let text = set.render("main", &dot(), &[], &Bracketing, &Limits::default());
+    assert_eq!(text.as_deref(), Ok("a<firing>1<b><[2]>"));
+}
+
 proptest! {
     #[test]
     fn any_text_parses_or_is_refused(text in r#"(\{\{|\}\}|-| |\.|\$|x|if|end|range|define|"|`|\(|\)|\||:=|=|é|1|\n|/\*|\*/){0,40}"#) {

@@ -8,6 +8,7 @@ mod alerting;
 mod alertmanagers;
 #[cfg(feature = "archive")]
 mod archive;
+mod consoles;
 mod core_metrics;
 mod early;
 mod kube;
@@ -360,6 +361,15 @@ pub(crate) async fn start(server: ServerConfig) -> anyhow::Result<Running> {
     };
     let ways = push::Ways::start(&server, web.asks_who(), &deps, tasks)?;
     let views = Arc::new(ObjectViews::start(&client, &tasks.stop_token()));
+    let consoles = server.args.as_ref().map_or_else(Router::new, |args| {
+        let deps = consoles::ConsoleDeps {
+            api: api.clone(),
+            in_force: in_force.clone(),
+            clock: clock.clone(),
+            external_url: settings::external_url(&server.config, web.scheme(), http_addr),
+        };
+        consoles::router(&args.consoles, deps)
+    });
     let router = Router::new()
         .merge(swell_tsdb_http::router(api))
         .merge(swell_tsdb_http::write_router(receiver))
@@ -367,6 +377,7 @@ pub(crate) async fn start(server: ServerConfig) -> anyhow::Result<Running> {
         .merge(alerting.router())
         .merge(swell_autoscaler_loops::router(journal, clock.clone()))
         .merge(swell_dashboards_serve::router(views))
+        .merge(consoles)
         .merge(openapi::router());
 
     if let Some(listener) = grpc_listener {

@@ -46,6 +46,7 @@ fn operations() -> Vec<Operation> {
     all.extend_from_slice(swell_push::operations());
     all.extend_from_slice(swell_autoscaler_loops::operations());
     all.extend_from_slice(swell_dashboards_serve::operations());
+    all.extend_from_slice(&super::consoles::OPERATIONS);
     all.push(OWN);
     all
 }
@@ -249,8 +250,11 @@ mod tests {
         "collector/push/src/otlp/mod.rs",
         "autoscaler/loops/src/http.rs",
     ];
-    const MORE_ROUTERS: [&str; 2] =
-        ["dashboards/serve/src/observe.rs", "bin/swell/src/server/openapi.rs"];
+    const MORE_ROUTERS: [&str; 3] = [
+        "dashboards/serve/src/observe.rs",
+        "bin/swell/src/server/consoles.rs",
+        "bin/swell/src/server/openapi.rs",
+    ];
     /// Nothing is there but a refusal that says so.
     const REFUSALS: [&str; 1] = ["/api/v1/{*path}"];
 

@@ -131,6 +131,12 @@ pub(super) fn api_config(server: &ServerConfig, asks_who: bool) -> ApiConfig {
     if let Some(path) = server.args.as_ref().and_then(|args| args.web_config.as_ref()) {
         flag("web.config.file", path.display().to_string());
     }
+    if let Some(consoles) = server.args.as_ref().map(|args| &args.consoles) {
+        flag("web.console.templates", consoles.console_templates.display().to_string());
+        flag("web.console.libraries", consoles.console_libraries.display().to_string());
+        let assets = consoles.user_assets.as_ref();
+        flag("web.user-assets", assets.map_or_else(String::new, |it| it.display().to_string()));
+    }
     if let Some(args) = server.args.as_ref().filter(|args| !args.enable_features.is_empty()) {
         flag("enable-feature", args.enable_features.join(","));
     }

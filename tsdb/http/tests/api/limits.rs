@@ -300,8 +300,9 @@ async fn queries_made_to_hurt_are_refused_from_their_text() {
         (&negated, "nested too deep"),
         (&calls, "nested too deep"),
         (&windows, "parse error"),
-        (r#"many{n=~"((a{1000}){1000}){1000}"}"#, "size limit"),
-        (r#"many{n=~"(("}"#, "regular expression"),
+        (r#"many{n=~"((a{1000}){1000}){1000}"}"#, "invalid repeat count: `{1000}`"),
+        (r#"many{n=~"(\\pL{1000}){1}(\\pL{1000}){1}"}"#, "expression too large"),
+        (r#"many{n=~"(("}"#, "missing closing ): `((`"),
     ] {
         for path in ["/api/v1/query", "/api/v1/query_range"] {
             let range = [("query", query), ("start", "0"), ("end", "100"), ("step", "1")];

@@ -122,11 +122,8 @@ impl Parser<'_> {
     fn matcher(&mut self, label_name: String, op: MatchOp) -> Result<Matcher, ParseError> {
         let token = self.expect(TokenKind::Text, "label matching", "string")?;
         let value = self.unquoted(token)?;
-        Matcher::new(label_name, op, value).map_err(|error| {
-            let detail = error.source.to_string();
-            let last_line = detail.lines().last().unwrap_or("").trim();
-            self.fault(token.span, format!("invalid regular expression: {error}: {last_line}"))
-        })
+        Matcher::new(label_name, op, value)
+            .map_err(|error| self.fault(token.span, error.source.to_string()))
     }
 
     fn name_twice(&self, span: Span, first: &str, second: &str) -> ParseError {

@@ -2,11 +2,10 @@
 
 use rustc_hash::FxHashMap;
 use swell_model::Labels;
-use swell_promql_syntax::{format_float, quote_bytes};
+use swell_promql_syntax::{format_float, histogram_text, quote_bytes};
 
 use crate::error::EvalError;
 use crate::eval::{Column, Evaluator, Grid, Held, PointRef, Series};
-use crate::histogram_text::histogram_text;
 use crate::plan::AggregateNode;
 
 pub(super) fn count_values(

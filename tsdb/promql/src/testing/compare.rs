@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use swell_model::{Labels, NativeHistogram, SampleValue, TimestampMs, is_stale_nan};
+use swell_promql_syntax::histogram_text;
 
 use super::expect::{Annotated, Expectation, ExpectedSeries};
 use crate::annotations::Annotation;
-use crate::histogram_text::histogram_text;
 use crate::value::{MatrixSeries, QueryValue, VectorSample};
 
 /// Relative difference that counts as equal.
