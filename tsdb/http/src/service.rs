@@ -83,6 +83,8 @@ pub struct ApiConfig {
     pub concurrent_rules: bool,
     /// Names that one search may ask for.
     pub search_limit_max: usize,
+    /// Whether the configuration is read again by itself once its files change.
+    pub auto_reload: bool,
 }
 
 /// What the API stands on.

@@ -183,6 +183,7 @@ fn server(settings: &BTreeMap<String, String>) -> Result<Router, String> {
         search_api: false,
         concurrent_rules: false,
         search_limit_max: 10_000,
+        auto_reload: false,
     };
     let settings = InForce {
         config_yaml: String::new(),

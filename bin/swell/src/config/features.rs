@@ -24,6 +24,8 @@ pub(crate) struct Switches {
     pub(crate) concurrent_rules: bool,
     /// Whether targets may answer in zstd.
     pub(crate) zstd_scrape: bool,
+    /// Whether the configuration is read again by itself once its files change.
+    pub(crate) auto_reload: bool,
 }
 
 impl Switches {
@@ -33,6 +35,7 @@ impl Switches {
             "search-api" => self.search_api = true,
             "concurrent-rule-eval" => self.concurrent_rules = true,
             "zstd-scrape" => self.zstd_scrape = true,
+            "auto-reload-config" => self.auto_reload = true,
             _ => return false,
         }
         true

@@ -132,6 +132,7 @@ pub(crate) fn config() -> ApiConfig {
         search_api: false,
         concurrent_rules: false,
         search_limit_max: 10_000,
+        auto_reload: false,
     }
 }
 
