@@ -5,7 +5,8 @@ import solid from "vite-plugin-solid";
 // machine that built them and nothing is minified in a way that changes between runs.
 export default defineConfig({
   plugins: [solid()],
-  base: "/",
+  // All addresses start at the document's base, which the server writes.
+  base: "./",
   build: {
     outDir: "../serve/dist",
     emptyOutDir: true,

@@ -13,27 +13,45 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use crate::limits::{BODY_BYTES_PER_S_MIN, BODY_GRACE};
 use crate::patience::RequestGuard;
 
-/// The client sends its body slower than [`BODY_BYTES_PER_S_MIN`].
+/// The rest of a body is not waited for.
 #[derive(Debug, thiserror::Error)]
-#[error("the request body arrives at less than {BODY_BYTES_PER_S_MIN} bytes a second")]
-pub(crate) struct SlowBody;
+pub(crate) enum LateBody {
+    /// The client sends its body slower than [`BODY_BYTES_PER_S_MIN`].
+    #[error("the request body arrives at less than {BODY_BYTES_PER_S_MIN} bytes a second")]
+    Slow,
+    /// It takes longer than a whole one may.
+    #[error("the request body took longer than {0:?}, which is the time to read one")]
+    Long(Duration),
+}
 
 /// A request body with a deadline that moves with each byte.
 #[derive(Debug)]
 pub(crate) struct SteadyBody<B> {
     body: B,
     start: Instant,
+    /// Longest that all of it may take, if there is a bound.
+    whole: Option<Duration>,
     received_bytes: u64,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl<B> SteadyBody<B> {
-    pub(crate) fn new(body: B) -> Self {
-        Self { body, start: Instant::now(), received_bytes: 0, timer: None }
+    pub(crate) fn new(body: B, whole: Option<Duration>) -> Self {
+        Self { body, start: Instant::now(), whole, received_bytes: 0, timer: None }
     }
 
     fn deadline(&self) -> Instant {
-        self.start + BODY_GRACE + Duration::from_secs(self.received_bytes / BODY_BYTES_PER_S_MIN)
+        let owed = Duration::from_secs(self.received_bytes / BODY_BYTES_PER_S_MIN);
+        let steady = self.start + BODY_GRACE + owed;
+        self.whole.map_or(steady, |whole| steady.min(self.start + whole))
+    }
+
+    /// What is said at the deadline.
+    fn late(&self) -> LateBody {
+        match self.whole {
+            Some(whole) if self.start.elapsed() >= whole => LateBody::Long(whole),
+            _ => LateBody::Slow,
+        }
     }
 }
 
@@ -61,7 +79,8 @@ where
         }
         let deadline = self.deadline();
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-        timer.as_mut().poll(cx).map(|()| Some(Err(SlowBody.into())))
+        let due = timer.as_mut().poll(cx);
+        due.map(|()| Some(Err(self.late().into())))
     }
 
     fn is_end_stream(&self) -> bool {

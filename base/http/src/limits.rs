@@ -1,5 +1,6 @@
-//! What a listener grants a client. Fixed, since no user has a reason to raise them; a body limit of its
-//! own can be set by a router with `axum::extract::DefaultBodyLimit`, below [`BODY_BYTES_MAX`].
+//! What a listener grants a client. Fixed but for [`Patience`] and the number of connections
+//! ([`crate::Server::at_most`]), since no user has a reason to raise the others; a body limit of its own can be set by a
+//! router with `axum::extract::DefaultBodyLimit`, below [`BODY_BYTES_MAX`].
 
 use std::time::Duration;
 
@@ -35,6 +36,32 @@ pub const CONNECTIONS_MAX: usize = 4096;
 
 /// Connections from one address; loopback, where a proxy may stand, has no share of its own.
 pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 1024;
+
+/// How long a listener waits for what a client sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// For the whole head of a request, and for a TLS handshake.
+    pub head: Duration,
+    /// For the next request of a connection.
+    pub idle: Duration,
+    /// For a whole body, if there is a bound; [`BODY_BYTES_PER_S_MIN`] is demanded in any case.
+    pub body: Option<Duration>,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { head: HEADER_READ_TIMEOUT, idle: IDLE_TIMEOUT, body: None }
+    }
+}
+
+impl Patience {
+    /// With one time for the parts of a request and for connections without one, as Prometheus has it. A head has
+    /// [`HEADER_READ_TIMEOUT`] at most.
+    #[must_use]
+    pub fn of_reading(timeout: Duration) -> Self {
+        Self { head: timeout.min(HEADER_READ_TIMEOUT), idle: timeout, body: Some(timeout) }
+    }
+}
 
 /// Time for requests under way to end once the listener is told to stop.
 pub const DRAIN_DEADLINE: Duration = Duration::from_secs(5);

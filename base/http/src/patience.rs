@@ -11,7 +11,7 @@ use futures::task::AtomicWaker;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::limits::{HEADER_READ_TIMEOUT, IDLE_TIMEOUT, WRITE_STALL_TIMEOUT};
+use crate::limits::{Patience, WRITE_STALL_TIMEOUT};
 
 /// First bytes of an HTTP/2 connection.
 const H2_PREFACE_START: &[u8] = b"PRI ";
@@ -66,6 +66,7 @@ enum Waiting {
 pub(crate) struct PatientStream<S> {
     stream: S,
     in_flight: InFlight,
+    patience: Patience,
     waiting: Waiting,
     begun_seen: usize,
     is_h2: Option<bool>,
@@ -74,12 +75,13 @@ pub(crate) struct PatientStream<S> {
 }
 
 impl<S> PatientStream<S> {
-    /// The first head is due within [`HEADER_READ_TIMEOUT`] from now.
-    pub(crate) fn new(stream: S, in_flight: InFlight) -> Self {
-        let read_timer = Box::pin(sleep_until(Instant::now() + HEADER_READ_TIMEOUT));
+    /// The first head is due within its time from now.
+    pub(crate) fn new(stream: S, in_flight: InFlight, patience: Patience) -> Self {
+        let read_timer = Box::pin(sleep_until(Instant::now() + patience.head));
         Self {
             stream,
             in_flight,
+            patience,
             waiting: Waiting::Head,
             begun_seen: 0,
             is_h2: None,
@@ -100,8 +102,8 @@ impl<S> PatientStream<S> {
     fn wait_for(&mut self, what: Waiting) {
         self.waiting = what;
         let patience = match what {
-            Waiting::Head => HEADER_READ_TIMEOUT,
-            Waiting::Idle => IDLE_TIMEOUT,
+            Waiting::Head => self.patience.head,
+            Waiting::Idle => self.patience.idle,
             Waiting::Answer => return,
         };
         self.read_timer.as_mut().reset(Instant::now() + patience);

@@ -1,4 +1,4 @@
-//! What happens around every request: a span, counters, a time, body limits, and a panic turned into a 500.
+//! What happens around every request: a span, counters, a time, a limit of its body, and a panic turned into a 500.
 
 use axum::Router;
 use axum::body::Body;
@@ -12,7 +12,6 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::limit::RequestBodyLimitLayer;
 use tracing::{Instrument as _, debug, debug_span};
 
-use crate::body::SteadyBody;
 use crate::error::ErrorBody;
 use crate::limits::BODY_BYTES_MAX;
 use crate::metrics::HttpMetrics;
@@ -24,7 +23,7 @@ struct Surface {
     metrics: HttpMetrics,
 }
 
-/// Puts span, metrics, body limits and panic handling around a router.
+/// Puts span, metrics, a limit of bodies and panic handling around a router.
 pub(crate) fn instrument(router: Router, listener: &'static str, metrics: &HttpMetrics) -> Router {
     let surface = Surface { listener, metrics: metrics.clone() };
     router
@@ -55,7 +54,6 @@ async fn observe(State(surface): State<Surface>, request: Request, next: Next) -
         .map_or_else(|| "other".to_owned(), |path| path.as_str().to_owned());
     let peer = request.extensions().get::<Peer>().map(|peer| peer.address.to_string());
     let span = debug_span!("request", listener, method, route, peer);
-    let request = request.map(|body| Body::new(SteadyBody::new(body)));
     let response = async move {
         let response = next.run(request).await;
         debug!(code = response.status().as_u16(), "answered");

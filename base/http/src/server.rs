@@ -1,10 +1,11 @@
-//! Serves a router on a listener, plain or over TLS, until told to stop.
+//! Serves a router on listeners, plain or over TLS, until told to stop.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::Router;
@@ -24,26 +25,33 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 use tracing::{debug, warn};
 
-use crate::body::CountedBody;
+use crate::body::{CountedBody, SteadyBody};
 use crate::limits::{
     CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_MAX, DRAIN_DEADLINE, HEADER_BYTES_MAX,
-    HEADER_COUNT_MAX, HEADER_READ_TIMEOUT, STREAMS_PER_CONNECTION_MAX,
+    HEADER_COUNT_MAX, Patience, STREAMS_PER_CONNECTION_MAX,
 };
 use crate::metrics::HttpMetrics;
 use crate::patience::{InFlight, PatientStream};
 use crate::peer::{Peer, PeerCertificate};
+use crate::prefix::RoutePrefix;
 use crate::requests::instrument;
 
 /// Pause after `accept` failed for want of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
+/// HTTP/2 connections are asked for a sign of life no more often.
+const KEEP_ALIVE_MIN: Duration = Duration::from_secs(1);
 
-/// One listener with the router behind it.
+/// Listeners with the router behind them.
 #[derive(Debug)]
 pub struct Server {
-    listener: TcpListener,
+    /// One at least.
+    listeners: Vec<TcpListener>,
     /// What the next connection is greeted with.
     tls: Option<watch::Receiver<Arc<ServerConfig>>>,
     switch: RouterSwitch,
+    /// Connections beyond which further ones wait, if they do.
+    waits_at: Option<usize>,
+    patience: Patience,
 }
 
 /// Puts another router behind a listener: one answers while the process starts, the other from then on.
@@ -53,6 +61,14 @@ pub struct RouterSwitch {
     metrics: HttpMetrics,
     /// The lock is held to take or put a handle.
     current: Arc<RwLock<Router>>,
+    below: Option<Below>,
+}
+
+/// A prefix, and what answers outside of it.
+#[derive(Clone, Debug)]
+struct Below {
+    prefix: RoutePrefix,
+    elsewhere: Router,
 }
 
 impl RouterSwitch {
@@ -64,6 +80,19 @@ impl RouterSwitch {
 
     fn current(&self) -> Router {
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The router that answers this request, whose address becomes what the routes of that router know. That happens
+    /// before any of them is looked for, so that handlers, layers and metrics need to know of no prefix.
+    fn route(&self, request: &mut http::Request<Body>) -> Router {
+        let Some(below) = &self.below else { return self.current() };
+        match below.prefix.strip(request.uri()) {
+            Some(uri) => {
+                *request.uri_mut() = uri;
+                self.current()
+            }
+            None => below.elsewhere.clone(),
+        }
     }
 }
 
@@ -78,7 +107,46 @@ impl Server {
     ) -> Self {
         let metrics = metrics.clone();
         let current = Arc::new(RwLock::new(instrument(router, name, &metrics)));
-        Self { listener, tls: None, switch: RouterSwitch { name, metrics, current } }
+        Self {
+            listeners: vec![listener],
+            tls: None,
+            switch: RouterSwitch { name, metrics, current, below: None },
+            waits_at: None,
+            patience: Patience::default(),
+        }
+    }
+
+    /// Answers on a further listener as well.
+    #[must_use]
+    pub fn also_on(mut self, listener: TcpListener) -> Self {
+        self.listeners.push(listener);
+        self
+    }
+
+    /// Serves the router below a prefix: it sees addresses without that. `elsewhere` answers all other requests, with
+    /// their addresses as they are.
+    #[must_use]
+    pub fn below(mut self, prefix: RoutePrefix, elsewhere: Router) -> Self {
+        if !prefix.is_root() {
+            let elsewhere = instrument(elsewhere, self.switch.name, &self.switch.metrics);
+            self.switch.below = Some(Below { prefix, elsewhere });
+        }
+        self
+    }
+
+    /// Holds at most so many connections, of all listeners together; further ones wait until one ends, in the queue of
+    /// the kernel. Without this, those beyond [`CONNECTIONS_MAX`] are closed at once.
+    #[must_use]
+    pub fn at_most(mut self, connections_max: usize) -> Self {
+        self.waits_at = Some(connections_max.max(1));
+        self
+    }
+
+    /// Waits as long for what clients send, and no longer.
+    #[must_use]
+    pub fn patience(mut self, patience: Patience) -> Self {
+        self.patience = patience;
+        self
     }
 
     /// What puts another router in the place of this one.
@@ -100,26 +168,33 @@ impl Server {
         self
     }
 
-    /// The address it listens on.
+    /// The first address it listens on.
     ///
     /// # Errors
     /// What the system says.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+        let first = self.listeners.first().ok_or(io::ErrorKind::NotConnected)?;
+        first.local_addr()
     }
 
     /// Serves until `shutdown`, then takes no new connections and gives requests under way
     /// [`DRAIN_DEADLINE`] to end. Handlers of long streams should watch the token too.
     pub async fn run(self, shutdown: CancellationToken) {
-        let Self { listener, tls, switch } = self;
+        let Self { listeners, tls, switch, waits_at, patience } = self;
         let (name, metrics) = (switch.name, switch.metrics.clone());
         let crowd = Crowd::default();
         let mut connections = JoinSet::new();
+        // No listener is kept waiting by the crowd of another.
+        let mut first_idx = 0;
         loop {
+            let has_room = waits_at.is_none_or(|max| connections.len() < max);
             let accepted = tokio::select! {
                 () = shutdown.cancelled() => break,
                 Some(_) = connections.join_next() => continue,
-                accepted = listener.accept() => accepted,
+                (idx, accepted) = accept(&listeners, first_idx), if has_room => {
+                    first_idx = idx + 1;
+                    accepted
+                }
             };
             let (stream, address) = match accepted {
                 Ok(accepted) => accepted,
@@ -130,7 +205,7 @@ impl Server {
                     continue;
                 }
             };
-            match crowd.admit(address.ip(), connections.len()) {
+            match crowd.admit(address.ip(), connections.len(), waits_at) {
                 Err(reason) => {
                     metrics.refused.with_label_values(&[name, reason]).inc();
                     debug!(listener = name, %address, reason, "connection refused");
@@ -142,6 +217,7 @@ impl Server {
                         tls: tls.as_ref().map(|tls| TlsAcceptor::from(tls.borrow().clone())),
                         switch: switch.clone(),
                         metrics: metrics.clone(),
+                        patience,
                         shutdown: shutdown.clone(),
                     };
                     connections.spawn(async move {
@@ -151,7 +227,7 @@ impl Server {
                 }
             }
         }
-        drop(listener);
+        drop(listeners);
         let drained =
             timeout(DRAIN_DEADLINE, async { while connections.join_next().await.is_some() {} });
         if drained.await.is_err() {
@@ -163,6 +239,23 @@ impl Server {
             connections.shutdown().await;
         }
     }
+}
+
+/// The next connection of any listener, and which one has it; those from `first_idx` on are looked at first.
+async fn accept(
+    listeners: &[TcpListener],
+    first_idx: usize,
+) -> (usize, io::Result<(TcpStream, SocketAddr)>) {
+    std::future::poll_fn(|cx| {
+        let in_turn = listeners.iter().enumerate().cycle().skip(first_idx).take(listeners.len());
+        for (idx, listener) in in_turn {
+            if let Poll::Ready(accepted) = listener.poll_accept(cx) {
+                return Poll::Ready((idx, accepted));
+            }
+        }
+        Poll::Pending
+    })
+    .await
 }
 
 /// The connection was gone before it was accepted.
@@ -183,8 +276,14 @@ struct Place {
 }
 
 impl Crowd {
-    fn admit(&self, address: IpAddr, open_count: usize) -> Result<Place, &'static str> {
-        if open_count >= CONNECTIONS_MAX {
+    /// Where connections wait for a place there is no other bound of all.
+    fn admit(
+        &self,
+        address: IpAddr,
+        open_count: usize,
+        waits_at: Option<usize>,
+    ) -> Result<Place, &'static str> {
+        if waits_at.is_none() && open_count >= CONNECTIONS_MAX {
             return Err("connections_max");
         }
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -215,6 +314,7 @@ struct Connection {
     tls: Option<TlsAcceptor>,
     switch: RouterSwitch,
     metrics: HttpMetrics,
+    patience: Patience,
     shutdown: CancellationToken,
 }
 
@@ -227,7 +327,7 @@ impl Connection {
         }
         match &self.tls {
             None => self.speak(stream, None).await,
-            Some(acceptor) => match timeout(HEADER_READ_TIMEOUT, acceptor.accept(stream)).await {
+            Some(acceptor) => match timeout(self.patience.head, acceptor.accept(stream)).await {
                 Ok(Ok(stream)) => {
                     let certificate = stream
                         .get_ref()
@@ -259,18 +359,21 @@ impl Connection {
         let in_flight = InFlight::default();
         let switch = self.switch.clone();
         let counted = in_flight.clone();
+        let patience = self.patience;
         let service = service_fn(move |request: http::Request<Incoming>| {
             let guard = counted.begin();
-            let mut request = request.map(Body::new);
+            let steady =
+                |body: Incoming| Body::new(SteadyBody::new(Body::new(body), patience.body));
+            let mut request = request.map(steady);
             request.extensions_mut().insert(peer.clone());
-            let router = switch.current();
+            let router = switch.route(&mut request);
             async move {
                 let response = router.oneshot(request).await?;
                 Ok::<_, Infallible>(response.map(|body| CountedBody { body, guard: Some(guard) }))
             }
         });
-        let stream = TokioIo::new(PatientStream::new(stream, in_flight));
-        let builder = builder();
+        let stream = TokioIo::new(PatientStream::new(stream, in_flight, patience));
+        let builder = builder(patience);
         let mut connection =
             std::pin::pin!(builder.serve_connection_with_upgrades(stream, service));
         let outcome = tokio::select! {
@@ -286,7 +389,7 @@ impl Connection {
     }
 }
 
-fn builder() -> auto::Builder<TokioExecutor> {
+fn builder(patience: Patience) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
@@ -299,6 +402,6 @@ fn builder() -> auto::Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
         .max_header_list_size(u32::try_from(HEADER_BYTES_MAX).expect("a small constant"))
-        .keep_alive_interval(crate::limits::IDLE_TIMEOUT / 4);
+        .keep_alive_interval((patience.idle / 4).max(KEEP_ALIVE_MIN));
     builder
 }

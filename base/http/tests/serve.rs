@@ -7,13 +7,16 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::Extension;
+use axum::http::Uri;
 use axum::routing::{get, post};
 use axum::{Router, body::Body};
 use prometheus::Registry;
 use rustls::pki_types::ServerName;
-use swell_http::limits::{BODY_BYTES_MAX, HEADER_BYTES_MAX, HEADER_COUNT_MAX, WRITE_STALL_TIMEOUT};
+use swell_http::limits::{
+    BODY_BYTES_MAX, HEADER_BYTES_MAX, HEADER_COUNT_MAX, Patience, WRITE_STALL_TIMEOUT,
+};
 use swell_http::pki::{self, Authority, ClientAuth, Identity};
-use swell_http::{HttpMetrics, Peer, Server, bind};
+use swell_http::{HttpMetrics, Peer, RoutePrefix, Server, bind};
 use swell_model::TimestampMs;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -71,6 +74,14 @@ async fn flood(Extension(gate): Extension<Arc<Gate>>) -> Body {
 }
 
 async fn start(tls: Option<Arc<rustls::ServerConfig>>) -> Running {
+    start_as(|server| match tls {
+        Some(tls) => server.tls(tls),
+        None => server,
+    })
+    .await
+}
+
+async fn start_as(shape: impl FnOnce(Server) -> Server) -> Running {
     let gate = Arc::new(Gate::default());
     let router = Router::new()
         .route("/whoami", get(whoami))
@@ -84,16 +95,14 @@ async fn start(tls: Option<Arc<rustls::ServerConfig>>) -> Running {
             }),
         )
         .route("/flood", get(flood))
+        .route("/address/{part}", get(async |uri: Uri| uri.to_string()))
         .layer(axum::extract::DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(Extension(Arc::clone(&gate)));
     let registry = Registry::new();
     let metrics = HttpMetrics::register(&registry).expect("fresh registry");
     let any = "127.0.0.1:0".parse().expect("valid address");
     let listener = bind(any, "--listen-test").await.expect("a free port");
-    let mut server = Server::new("test", listener, router, &metrics);
-    if let Some(tls) = tls {
-        server = server.tls(tls);
-    }
+    let server = shape(Server::new("test", listener, router, &metrics));
     let address = server.local_addr().expect("bound");
     let shutdown = CancellationToken::new();
     let task = tokio::spawn(server.run(shutdown.clone()));
@@ -140,6 +149,84 @@ async fn plain_requests_are_answered_and_counted() {
         .expect("registered");
     let total: f64 = requests.get_metric().iter().map(|m| m.get_counter().get_value()).sum();
     assert!((total - 3.0).abs() < f64::EPSILON, "{total}");
+}
+
+#[tokio::test]
+async fn below_a_prefix_routes_are_found_and_counted_without_it() {
+    let prefix = RoutePrefix::new("/a/b").expect("a path");
+    let elsewhere = Router::new().fallback(async |uri: Uri| format!("elsewhere {uri}"));
+    let running = start_as(|server| server.below(prefix, elsewhere)).await;
+    for (path, expected) in [
+        ("/a/b/whoami", "nobody"),
+        ("/a/b/address/x?y=/a/b/", "/address/x?y=/a/b/"),
+        ("/address/x", "elsewhere /address/x"),
+        ("/a/b", "elsewhere /a/b"),
+        ("/a/bc/whoami", "elsewhere /a/bc/whoami"),
+        ("/", "elsewhere /"),
+    ] {
+        let answer = get_once(running.address, path).await;
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with(expected), "{answer}");
+    }
+    assert!(get_once(running.address, "/a/b/nowhere").await.starts_with("HTTP/1.1 404"));
+    let families = running.registry.gather();
+    let requests = families.iter().find(|family| family.name() == "swell_http_requests_total");
+    let metrics = requests.expect("registered").get_metric();
+    let labels = metrics.iter().flat_map(|metric| metric.get_label());
+    let routes: Vec<&str> =
+        labels.filter(|label| label.name() == "route").map(|label| label.value()).collect();
+    assert!(routes.contains(&"/whoami") && routes.contains(&"/address/{part}"), "{routes:?}");
+    assert!(!routes.iter().any(|route| route.starts_with("/a/b")), "{routes:?}");
+}
+
+#[tokio::test]
+async fn several_listeners_have_one_router() {
+    let any = "127.0.0.1:0".parse().expect("valid address");
+    let second = bind(any, "--listen-test").await.expect("a free port");
+    let address = second.local_addr().expect("bound");
+    let running = start_as(|server| server.also_on(second)).await;
+    assert_ne!(running.address, address);
+    for address in [running.address, address, address, running.address] {
+        assert!(get_once(address, "/whoami").await.ends_with("nobody"));
+    }
+    running.shutdown.cancel();
+    running.task.await.expect("the server ended");
+    assert!(TcpStream::connect(address).await.is_err(), "nobody listens any more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn connections_beyond_the_bound_wait_for_a_place() {
+    let running = start_as(|server| server.at_most(1)).await;
+    let mut first = TcpStream::connect(running.address).await.expect("connect");
+    let slow = b"GET /slow HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    first.write_all(slow).await.expect("write");
+    running.gate.entered.notified().await;
+    let mut second = TcpStream::connect(running.address).await.expect("the kernel's queue has it");
+    let head = b"GET /whoami HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    second.write_all(head).await.expect("write");
+    let mut buffer = [0; 64];
+    let waited = tokio::time::timeout(Duration::from_secs(600), second.read(&mut buffer)).await;
+    assert!(waited.is_err(), "neither answered nor refused");
+    running.gate.release.notify_one();
+    assert!(read_to_end(&mut first).await.ends_with("done"));
+    assert!(read_to_end(&mut second).await.ends_with("nobody"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shorter_time_to_read_cuts_heads_bodies_and_idle_connections() {
+    let short = Duration::from_secs(2);
+    let running = start_as(|server| server.patience(Patience::of_reading(short))).await;
+    for (sent, expected) in [
+        ("GET /who", ""),
+        ("POST /length HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\nfirst", "HTTP/1.1 400"),
+        ("GET /whoami HTTP/1.1\r\nhost: x\r\n\r\n", "HTTP/1.1 200"),
+    ] {
+        let mut stream = TcpStream::connect(running.address).await.expect("connect");
+        let start = tokio::time::Instant::now();
+        let answer = exchange(&mut stream, sent).await;
+        assert!(answer.starts_with(expected), "{sent:?}: {answer}");
+        let waited = start.elapsed();
+        assert!(waited >= short && waited < 3 * short, "{sent:?}: {waited:?}");
+    }
 }
 
 async fn tls_get(

@@ -3,7 +3,9 @@
 mod alerting;
 mod consoles;
 mod query;
+mod storage;
 mod tsdb;
+mod web;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -16,10 +18,12 @@ use swell_model::DurationMs;
 pub(crate) use alerting::AlertingArgs;
 pub(crate) use consoles::ConsoleArgs;
 pub(crate) use query::QueryArgs;
+pub(crate) use storage::StorageArgs;
 pub(crate) use tsdb::{
     ExportFormat, ImportFormat, TsdbAcknowledgeArgs, TsdbArgs, TsdbCompactArgs, TsdbExportArgs,
     TsdbImportArgs, TsdbRestoreArgs, TsdbSnapshotArgs, TsdbVerb,
 };
+pub(crate) use web::{ListenAddress, WebArgs};
 
 /// Watches containers and machines every second, keeps their metrics, and scales within a second or two.
 #[derive(Debug, Parser)]
@@ -156,15 +160,18 @@ pub(crate) struct ServerArgs {
     /// Run a node agent in the same process
     #[arg(long)]
     pub(crate) with_agent: bool,
-    /// Address of the web UI and the HTTP API; :9090 is that port of every IPv4 address
+    /// Read the configuration again once its files have changed, looked at this often; 30s unless given. With --enable-feature=auto-reload-config
+    #[arg(long = "config.auto-reload-interval", value_name = "TIME", value_parser = parse_time)]
+    pub(crate) auto_reload_interval: Option<DurationMs>,
+    /// Address of the web UI and the HTTP API, which may be given several times; :9090 is that port of every IPv4 address
     #[arg(
         long,
         alias = "web.listen-address",
         value_name = "ADDR",
         default_value = "127.0.0.1:9090",
-        value_parser = parse_address
+        value_parser = web::parse_address
     )]
-    pub(crate) listen_http: SocketAddr,
+    pub(crate) listen_http: Vec<ListenAddress>,
     /// Address for agents, or off
     #[arg(long, value_name = "ADDR|off", default_value = "127.0.0.1:9095")]
     pub(crate) listen_grpc: Listen,
@@ -213,6 +220,10 @@ pub(crate) struct ServerArgs {
     )]
     pub(crate) accepted_protobuf_messages: Vec<swell_tsdb_http::Message>,
     #[command(flatten)]
+    pub(crate) web: WebArgs,
+    #[command(flatten)]
+    pub(crate) storage: StorageArgs,
+    #[command(flatten)]
     pub(crate) query: QueryArgs,
     #[command(flatten)]
     pub(crate) alerting: AlertingArgs,
@@ -227,16 +238,6 @@ fn parse_time(text: &str) -> Result<DurationMs, String> {
 
 fn parse_retention(text: &str) -> Result<DurationMs, String> {
     DurationMs::parse_prometheus(text).map_err(|error| error.to_string())
-}
-
-/// An address as Prometheus takes it: without a host it is every one of IPv4, and `localhost` asks no resolver.
-fn parse_address(text: &str) -> Result<SocketAddr, String> {
-    let full = match text.rsplit_once(':') {
-        Some(("", port)) => format!("0.0.0.0:{port}"),
-        Some(("localhost", port)) => format!("127.0.0.1:{port}"),
-        _ => text.to_owned(),
-    };
-    full.parse().map_err(|_| format!("{text:?} is no address such as 127.0.0.1:9090 or :9090"))
 }
 
 fn parse_count(text: &str) -> Result<usize, String> {
@@ -369,25 +370,6 @@ mod tests {
             let help = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
             let plain = ["completion", "version"].contains(&verb.get_name());
             assert!(nested || plain || help.starts_with("Example: "), "{}", verb.get_name());
-        }
-    }
-
-    #[test]
-    fn addresses_are_as_prometheus_takes_them() {
-        for (text, expected) in [
-            ("127.0.0.1:9090", Some("127.0.0.1:9090")),
-            (":9090", Some("0.0.0.0:9090")),
-            ("localhost:80", Some("127.0.0.1:80")),
-            ("[::]:9090", Some("[::]:9090")),
-            ("[::1]:9090", Some("[::1]:9090")),
-            ("9090", None),
-            (":", None),
-            (":99999", None),
-            ("::1", None),
-            ("example.org:9090", None),
-        ] {
-            let expected: Option<SocketAddr> = expected.map(|it| it.parse().expect("an address"));
-            assert_eq!(parse_address(text).ok(), expected, "{text}");
         }
     }
 

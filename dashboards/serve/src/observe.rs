@@ -14,6 +14,7 @@ use serde::Serialize;
 use swell_client::{Cache, Client, ListParams};
 use tokio_util::sync::CancellationToken;
 
+use crate::app::AppSettings;
 use crate::view::{self, EventView, Objects, WorkloadView};
 
 /// Caches of the kinds that the pages show.
@@ -70,12 +71,12 @@ impl ObjectViews {
 }
 
 /// The app, and the data of its pages.
-pub fn router(views: Arc<ObjectViews>) -> Router {
+pub fn router(views: Arc<ObjectViews>, app: AppSettings) -> Router {
     Router::new()
         .route("/api/swell/v1/overview", get(overview))
         .route("/api/swell/v1/workloads/{namespace}/{name}", get(workload))
         .with_state(views)
-        .merge(crate::app::router())
+        .merge(crate::app::router(app))
 }
 
 async fn overview(State(views): State<Arc<ObjectViews>>) -> Response {

@@ -5,8 +5,9 @@ import { chromium } from "playwright-core";
 const url = process.env.SWELL_URL;
 if (!url) throw new Error("SWELL_URL must name a running `swell demo`, such as http://127.0.0.1:9090");
 
-/** Address of the server under test. */
-export const SERVER = new URL(url).origin;
+/** Address of the server under test, with the path below which it is served. */
+export const SERVER = new URL(url).href.replace(/\/$/, "");
+const ORIGIN = new URL(url).origin;
 export const WORKLOAD = "/workloads/demo/web";
 /** Longest wait for the page to show what the server says. */
 export const DEADLINE_MS = 15_000;
@@ -35,7 +36,7 @@ export async function visit(browser, path, { width = 1440, height = 900, theme =
   page.on("pageerror", (error) => complaints.push(`exception: ${error.message}`));
   page.on("request", (request) => {
     const to = new URL(request.url());
-    if (to.protocol.startsWith("http") && to.origin !== SERVER) complaints.push(`request to ${to.href}`);
+    if (to.protocol.startsWith("http") && to.origin !== ORIGIN) complaints.push(`request to ${to.href}`);
   });
   try {
     await page.goto(SERVER + path);

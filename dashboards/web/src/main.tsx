@@ -4,6 +4,7 @@ import "uplot/dist/uPlot.min.css";
 import "./styles/tokens.css";
 import "./styles/base.css";
 import "./styles/pages.css";
+import { below } from "./base";
 import { Shell } from "./parts/shell";
 import { Empty } from "./parts/states";
 import { Explore } from "./routes/explore";
@@ -19,8 +20,8 @@ interface Place {
 }
 
 /** `/workloads/NAMESPACE/NAME`. */
-function workloadOf(at: string): Place | undefined {
-  const [, section, namespace, name, ...rest] = at.split("/").map(decodeURIComponent);
+function workloadOf(page: string): Place | undefined {
+  const [, section, namespace, name, ...rest] = page.split("/").map(decodeURIComponent);
   if (section !== "workloads" || !namespace || !name || rest.length > 0) return undefined;
   return { namespace, name };
 }
@@ -30,7 +31,7 @@ function App() {
     <Switch
       fallback={
         <Shell crumbs={[{ name: "Not found" }]}>
-          <Empty>There is no page {path()}. <a class="link" href="/">The overview</a> has everything.</Empty>
+          <Empty>There is no page {path()}. <a class="link" href={below("/")}>The overview</a> has everything.</Empty>
         </Shell>
       }
     >

@@ -1,8 +1,12 @@
 // What the whole page shares: where we are, which time is on show, what the clock says.
 import { createSignal } from "solid-js";
+import { appBase, below, inside } from "./base";
 import { fromQuery, toQuery, type TimeRange } from "./time-range";
 
-const [path, setPath] = createSignal(location.pathname);
+/** The path in the app of the address on show. */
+const shown = (): string => inside(appBase(), location.pathname) ?? location.pathname;
+
+const [path, setPath] = createSignal(shown());
 const [query, setQuery] = createSignal(new URLSearchParams(location.search));
 const [now, setNow] = createSignal(Date.now() / 1000);
 const [cursor, setCursor] = createSignal<number | null>(null);
@@ -15,9 +19,17 @@ export const timeRange = (): TimeRange => fromQuery(query());
 /** Whether the page follows the present. */
 export const isLive = (): boolean => timeRange().end === null;
 
-/** Goes to another page of the app; the time range stays. */
+/** What the document was called at first: that of the server. */
+const NAME = document.title;
+
+/** Calls the page on show by its name. */
+export function setTitle(page: string): void {
+  document.title = `${page} · ${NAME}`;
+}
+
+/** Goes to another page, by its path in the app; the time range stays. */
 export function go(to: string): void {
-  const target = new URL(to, location.href);
+  const target = new URL(below(to), location.href);
   for (const name of ["range", "end", "theme", "contrast"]) {
     const kept = query().get(name);
     if (kept !== null && !target.searchParams.has(name)) target.searchParams.set(name, kept);
@@ -48,7 +60,7 @@ export function setTimeRange(range: TimeRange): void {
 }
 
 function read(): void {
-  setPath(location.pathname);
+  setPath(shown());
   setQuery(new URLSearchParams(location.search));
 }
 
@@ -63,8 +75,9 @@ export function start(): void {
     const link = event.target instanceof Element ? event.target.closest("a") : null;
     const plain = event.button === 0 && !event.ctrlKey && !event.metaKey && !event.shiftKey && !event.altKey;
     if (!link || !plain || link.target !== "" || link.origin !== location.origin || link.hasAttribute("download")) return;
-    if (link.pathname.startsWith("/api/") || link.pathname === "/metrics" || link.hash !== "") return;
+    const to = inside(appBase(), link.pathname);
+    if (to === undefined || to.startsWith("/api/") || to === "/metrics" || link.hash !== "") return;
     event.preventDefault();
-    go(link.pathname + link.search);
+    go(to + link.search);
   });
 }

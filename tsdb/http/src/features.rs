@@ -54,7 +54,7 @@ fn listed(api: &Api) -> Value {
         },
         "prometheus": {
             "agent_mode": false,
-            "auto_reload_config": false,
+            "auto_reload_config": api.config.auto_reload,
             "enable_lifecycle": api.lifecycle.is_open(),
         },
         "promql": {

@@ -85,6 +85,8 @@ pub struct ApiConfig {
     pub per_step_stats: bool,
     /// Names that one search may ask for.
     pub search_limit_max: usize,
+    /// Whether the configuration is read again by itself once its files change.
+    pub auto_reload: bool,
 }
 
 /// What the API stands on.

@@ -184,6 +184,7 @@ fn server(settings: &BTreeMap<String, String>) -> Result<Router, String> {
         concurrent_rules: false,
         per_step_stats: false,
         search_limit_max: 10_000,
+        auto_reload: false,
     };
     let settings = InForce {
         config_yaml: String::new(),

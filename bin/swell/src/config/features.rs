@@ -26,6 +26,8 @@ pub(crate) struct Switches {
     pub(crate) per_step_stats: bool,
     /// Whether targets may answer in zstd.
     pub(crate) zstd_scrape: bool,
+    /// Whether the configuration is read again by itself once its files change.
+    pub(crate) auto_reload: bool,
 }
 
 impl Switches {
@@ -36,6 +38,7 @@ impl Switches {
             "concurrent-rule-eval" => self.concurrent_rules = true,
             "promql-per-step-stats" => self.per_step_stats = true,
             "zstd-scrape" => self.zstd_scrape = true,
+            "auto-reload-config" => self.auto_reload = true,
             _ => return false,
         }
         true

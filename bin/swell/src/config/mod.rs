@@ -8,7 +8,9 @@ pub(crate) mod downsample;
 mod environment;
 mod faults;
 mod features;
+mod fingerprint;
 mod jobs;
+mod location;
 mod query;
 mod raw;
 mod raw_client;
@@ -30,6 +32,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use swell_http::RoutePrefix;
 use swell_model::{DurationMs, Labels, first_document};
 use swell_otlp::Deltas;
 use swell_promql::Features;
@@ -43,7 +46,9 @@ use client::ClientContext;
 use environment::{Environment, ProcessEnvironment};
 use features::Switches;
 pub(crate) use features::features;
+pub(crate) use fingerprint::Fingerprint;
 use jobs::JobDefaults;
+pub(crate) use location::{ExternalUrl, Location, parse_prefix};
 pub(crate) use query::QueryLimits;
 use raw::{RawConfig, Span};
 use raw_scrape::RawScrapeConfig;
@@ -63,7 +68,9 @@ pub(crate) struct Config {
     /// Labels of this server.
     pub(crate) external_labels: Labels,
     /// Where users reach this server, if told.
-    pub(crate) external_url: Option<String>,
+    pub(crate) external_url: Option<ExternalUrl>,
+    /// Below which path it answers, if told.
+    pub(crate) route_prefix: Option<RoutePrefix>,
     /// Rule files, globs resolved.
     pub(crate) rule_files: Vec<PathBuf>,
     /// Jobs to scrape.
@@ -110,6 +117,8 @@ pub(crate) struct Config {
     pub(crate) shown_yaml: String,
     /// The text of each job, secrets hidden.
     pub(crate) job_texts: BTreeMap<String, String>,
+    /// That of the file and of those it names, where it was read from one.
+    pub(crate) fingerprint: Option<Fingerprint>,
     /// What the file asks for and Swell does not do yet, in words.
     pub(crate) unsupported: Vec<String>,
     /// What may not be meant as it is written.
@@ -149,8 +158,11 @@ impl Config {
     /// Reads and checks a file.
     pub(crate) fn load(path: &Path) -> anyhow::Result<Self> {
         let text = fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        Self::parse(&text, folder.unwrap_or(Path::new(".")), path)
+        let folder = folder_of(path);
+        // Before the files are read that it names: what changes in between counts as changed.
+        let fingerprint = Fingerprint::of(&text, folder);
+        let config = Self::parse(&text, folder, path)?;
+        Ok(Self { fingerprint: Some(fingerprint), ..config })
     }
 
     /// Parses and checks a text; relative paths in it start at `folder`. Of several YAML documents the first one counts.
@@ -218,7 +230,11 @@ impl Config {
                 (self.features, self.switches, self.deltas)
                     != (newer.features, newer.switches, newer.deltas),
             ),
-            ("swell.external_url", self.external_url != newer.external_url),
+            (
+                "swell.external_url or swell.route_prefix",
+                (&self.external_url, &self.route_prefix)
+                    != (&newer.external_url, &newer.route_prefix),
+            ),
             ("swell.query", self.query != newer.query),
             ("swell.remote_write_receiver", self.remote_write != newer.remote_write),
             ("swell.otlp_receiver", self.otlp.enabled != newer.otlp.enabled),
@@ -325,6 +341,7 @@ impl Config {
             }
         }
         let archive = archive::settings(raw.swell.archive.as_ref(), folder, &mut faults);
+        let (external_url, route_prefix) = location::settings(&raw.swell, &mut faults);
         if !faults.is_empty() {
             return Err(ConfigFaults { path: path.to_owned(), faults });
         }
@@ -332,7 +349,8 @@ impl Config {
             evaluation_interval,
             rule_query_offset: set(raw.global.rule_query_offset, DurationMs::ZERO),
             external_labels,
-            external_url: raw.swell.external_url,
+            external_url,
+            route_prefix,
             rule_files,
             jobs,
             storage,
@@ -356,6 +374,7 @@ impl Config {
             self_metrics: raw.swell.self_metrics.unwrap_or(true),
             shown_yaml: shown::hide_secrets(text),
             job_texts,
+            fingerprint: None,
             unsupported,
             remarks,
             missing_files: globs.missing,
@@ -364,6 +383,12 @@ impl Config {
         config.spread_features();
         Ok(config)
     }
+}
+
+/// Where relative paths of a file start.
+fn folder_of(path: &Path) -> &Path {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    folder.unwrap_or(Path::new("."))
 }
 
 /// Each job needs a name of its own.

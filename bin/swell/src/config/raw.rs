@@ -199,6 +199,7 @@ pub(crate) struct RawSwell {
     pub(crate) alertmanager_config_file: Option<PathBuf>,
     pub(crate) alertmanager_config: Option<Opaque>,
     pub(crate) external_url: Option<String>,
+    pub(crate) route_prefix: Option<String>,
     pub(crate) collection_interval: Option<Span>,
     pub(crate) wal_sync: Option<String>,
     #[serde(deserialize_with = "crate::config::raw::or_zero")]

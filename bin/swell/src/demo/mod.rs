@@ -82,7 +82,7 @@ async fn on_stage(
     let running = server::start(ServerConfig {
         config: stage::config(folder, &webhook_url)?,
         data_dir: folder.path().join("data"),
-        listen_http: free_or_any(args.listen_http).await,
+        listen_http: vec![free_or_any(args.listen_http).await],
         listen_grpc: Listen::Off,
         listen_kube: Listen::At(free_or_any(SocketAddr::from(([127, 0, 0, 1], 6443))).await),
         own_node: Some(node::node_name(None)),

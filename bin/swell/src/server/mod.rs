@@ -12,6 +12,7 @@ mod consoles;
 mod core_metrics;
 mod early;
 mod kube;
+mod listening;
 mod openapi;
 mod push;
 mod reading;
@@ -31,10 +32,10 @@ use axum::Router;
 use swell_alert_runner::AlertingHandle;
 use swell_autoscaler_loops::{Journal, PodAutoscaler};
 use swell_client::Client;
-use swell_dashboards_serve::ObjectViews;
+use swell_dashboards_serve::{AppSettings, ObjectViews};
 use swell_engine::Db;
 use swell_env::{Clock, SystemClock};
-use swell_http::HttpMetrics;
+use swell_http::{HttpMetrics, RoutePrefix};
 use swell_model::{SampleSink, SeriesSource};
 use swell_stream::{AgentStreamServer, DirectLink, ServerTls};
 use swell_telemetry::{Registry, chain};
@@ -47,11 +48,12 @@ use tracing::{error, info};
 
 use self::addresses::AddressRanges;
 use self::early::EarlyDeps;
+use self::listening::Listeners;
 use self::reading::Reader;
 use self::reload::{ReloadMetrics, Reloader};
 use self::web::Web;
 use crate::adapters::{AnnouncingSink, Asker, PodMetrics, StandingMetrics, StandingQueries};
-use crate::args::{Listen, ServerArgs};
+use crate::args::{Listen, ServerArgs, WebArgs};
 use crate::config::Config;
 use crate::data_dir::DataDir;
 use crate::identity::{JoinToken, Tokens};
@@ -63,7 +65,8 @@ use crate::shutdown::{self, Tasks, Vigil};
 pub(crate) struct ServerConfig {
     pub(crate) config: Config,
     pub(crate) data_dir: PathBuf,
-    pub(crate) listen_http: SocketAddr,
+    /// One at least.
+    pub(crate) listen_http: Vec<SocketAddr>,
     pub(crate) listen_grpc: Listen,
     pub(crate) listen_kube: Listen,
     /// Name of the node to run in this process, if any.
@@ -74,11 +77,21 @@ pub(crate) struct ServerConfig {
     pub(crate) args: Option<ServerArgs>,
 }
 
+impl ServerConfig {
+    /// Flags of the HTTP port; what none of them says where there is no command line.
+    fn web(&self) -> WebArgs {
+        self.args.as_ref().map(|args| args.web.clone()).unwrap_or_default()
+    }
+}
+
 /// A server that answers.
 pub(crate) struct Running {
+    /// The first of those below.
     pub(crate) http_addr: SocketAddr,
+    http_addrs: Vec<SocketAddr>,
     /// `http` or `https`.
     scheme: &'static str,
+    prefix: RoutePrefix,
     pub(crate) kube_addr: Option<SocketAddr>,
     pub(crate) grpc_addr: Option<SocketAddr>,
     pub(crate) client: Client,
@@ -146,7 +159,7 @@ pub(crate) async fn run(args: &ServerArgs) -> anyhow::Result<()> {
     let running = start(ServerConfig {
         config,
         data_dir: args.data_dir.clone(),
-        listen_http: args.listen_http,
+        listen_http: listening::addresses(&args.listen_http).await?,
         listen_grpc: args.listen_grpc,
         listen_kube: args.listen_kube,
         own_node: args.with_agent.then(|| node::node_name(args.node_name.as_deref())),
@@ -155,7 +168,9 @@ pub(crate) async fn run(args: &ServerArgs) -> anyhow::Result<()> {
     })
     .await?;
     eprintln!("swell {} is ready", swell_telemetry::VERSION);
-    eprintln!("  web UI      {}://{}", running.scheme, running.http_addr);
+    for address in &running.http_addrs {
+        eprintln!("  web UI      {}://{address}{}", running.scheme, running.prefix.as_str());
+    }
     if let Some(address) = running.kube_addr {
         let kubeconfig = running.data_dir.join("kubeconfig");
         eprintln!("  kubectl     --kubeconfig {}   (https://{address})", kubeconfig.display());
@@ -190,9 +205,11 @@ pub(crate) async fn start(server: ServerConfig) -> anyhow::Result<Running> {
     let readiness = Readiness::default();
 
     // The addresses first: a port that is taken is found out before anything is opened.
-    let http_listener = swell_http::bind(server.listen_http, "--listen-http").await?;
+    let http_listeners = Listeners::bind(&server.listen_http).await?;
     let web = Web::load(server.args.as_ref().and_then(|args| args.web_config.clone()))?;
-    let http_addr = http_listener.local_addr().context("ask for the HTTP address")?;
+    let http_addrs = http_listeners.addresses()?;
+    let http_addr = *http_addrs.first().context("the HTTP port has an address")?;
+    let location = settings::location(&server.config, web.scheme(), http_addr);
     let kube_listener = listen(server.listen_kube, "--listen-kube").await?;
     let grpc_listener = listen(server.listen_grpc, "--listen-grpc").await?;
     let kube_addr = kube_listener.as_ref().map(tokio::net::TcpListener::local_addr).transpose()?;
@@ -204,7 +221,7 @@ pub(crate) async fn start(server: ServerConfig) -> anyhow::Result<Running> {
     let (lifecycle, commands) = Lifecycle::new(server.config.lifecycle_api);
     let active = storage::active_queries(&data_dir, &server.config, &clock);
     let early = early::router(
-        settings::api_config(&server, web.asks_who()),
+        settings::api_config(&server, &location, web.asks_who()),
         settings::remote_write_config(&server, web.asks_who()),
         &EarlyDeps {
             db: &db,
@@ -216,7 +233,8 @@ pub(crate) async fn start(server: ServerConfig) -> anyhow::Result<Running> {
             active: &active,
         },
     )?;
-    let http = web.server(http_listener, early, &http_metrics);
+    let prefix = location.prefix.clone();
+    let http = web.server(http_listeners, prefix, early, &server.web(), &http_metrics);
     let switch = http.switch();
     tasks.spawn("the HTTP API", http.run(tasks.stop_token()));
     // What is archived could not be told apart from what is not there.
@@ -299,7 +317,7 @@ pub(crate) async fn start(server: ServerConfig) -> anyhow::Result<Running> {
             registry: &registry,
             in_force: in_force.clone(),
             active: active.clone(),
-            external_url: settings::external_url(&server.config, web.scheme(), http_addr),
+            external_url: location.external_url.clone(),
         },
         tasks,
     )?;
@@ -328,7 +346,7 @@ pub(crate) async fn start(server: ServerConfig) -> anyhow::Result<Running> {
     #[cfg(not(feature = "archive"))]
     let own: Arc<dyn SeriesSource> = db.clone();
     let api = Api::new(
-        settings::api_config(&server, web.asks_who()),
+        settings::api_config(&server, &location, web.asks_who()),
         ApiDeps {
             db: db.clone(),
             source: behind(own.clone(), Reader::People),
@@ -366,19 +384,24 @@ pub(crate) async fn start(server: ServerConfig) -> anyhow::Result<Running> {
             api: api.clone(),
             in_force: in_force.clone(),
             clock: clock.clone(),
-            external_url: settings::external_url(&server.config, web.scheme(), http_addr),
+            external_url: location.external_url.clone(),
         };
         consoles::router(&args.consoles, deps)
     });
+    let external_path = location.external_path.as_str();
+    let app = AppSettings {
+        title: server.web().page_title().to_owned(),
+        external_path: external_path.to_owned(),
+    };
     let router = Router::new()
         .merge(swell_tsdb_http::router(api))
         .merge(swell_tsdb_http::write_router(receiver))
         .merge(ways.router())
         .merge(alerting.router())
         .merge(swell_autoscaler_loops::router(journal, clock.clone()))
-        .merge(swell_dashboards_serve::router(views))
+        .merge(swell_dashboards_serve::router(views, app))
         .merge(consoles)
-        .merge(openapi::router());
+        .merge(openapi::router(external_path));
 
     if let Some(listener) = grpc_listener {
         serve_agents(&kube, &tokens, listener, &sink, &clock, &registry, tasks)?;
@@ -406,6 +429,7 @@ pub(crate) async fn start(server: ServerConfig) -> anyhow::Result<Running> {
     let quit = CancellationToken::new();
     let reloader = Reloader {
         args: server.args,
+        seen: server.config.fingerprint,
         config: server.config,
         alerting: alerting.clone(),
         db: db.clone(),
@@ -426,7 +450,9 @@ pub(crate) async fn start(server: ServerConfig) -> anyhow::Result<Running> {
     info!(%http_addr, "ready");
     Ok(Running {
         http_addr,
+        http_addrs,
         scheme,
+        prefix: location.prefix,
         kube_addr,
         grpc_addr,
         client,

@@ -1,9 +1,10 @@
 //! `/api/v1/openapi.yaml`: one document of what all routers of the HTTP port offer.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::Query;
+use axum::extract::{Query, State};
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
@@ -51,12 +52,16 @@ fn operations() -> Vec<Operation> {
     all
 }
 
-/// The route of the document.
-pub(super) fn router() -> Router {
-    Router::new().route("/api/v1/openapi.yaml", get(document))
+/// The route of the document, whose paths are found below `base`: nothing, or a path without a slash at its end.
+pub(super) fn router(base: &str) -> Router {
+    let base: Arc<str> = if base.is_empty() { "/" } else { base }.into();
+    Router::new().route("/api/v1/openapi.yaml", get(document)).with_state(base)
 }
 
-async fn document(Query(params): Query<BTreeMap<String, String>>) -> Result<Response, ErrorBody> {
+async fn document(
+    State(base): State<Arc<str>>,
+    Query(params): Query<BTreeMap<String, String>>,
+) -> Result<Response, ErrorBody> {
     let version = match params.get("openapi_version").map_or("", String::as_str) {
         "" | "3.1" | "3.1.0" => Version::V31,
         "3.2" | "3.2.0" => Version::V32,
@@ -66,13 +71,13 @@ async fn document(Query(params): Query<BTreeMap<String, String>>) -> Result<Resp
             return Err(ErrorBody::bad_data(told));
         }
     };
-    let text = serde_saphyr::to_string(&written(&operations(), version));
+    let text = serde_saphyr::to_string(&written(&operations(), version, &base));
     let text = text.map_err(|error| ErrorBody::internal(error.to_string()))?;
     Ok(([(header::CONTENT_TYPE, MEDIA_TYPE)], text).into_response())
 }
 
-/// The document of these operations.
-fn written(operations: &[Operation], version: Version) -> Value {
+/// The document of these operations, below a path.
+fn written(operations: &[Operation], version: Version, base: &str) -> Value {
     let mut paths: BTreeMap<String, Map<String, Value>> = BTreeMap::new();
     for operation in operations {
         // Variable parts that take the rest of a path are written as others.
@@ -91,7 +96,7 @@ fn written(operations: &[Operation], version: Version) -> Value {
             "version": swell_telemetry::VERSION,
             "license": {"name": "Apache 2.0", "identifier": "Apache-2.0"},
         },
-        "servers": [{"url": "/"}],
+        "servers": [{"url": base}],
         "paths": paths,
         "components": {"schemas": {
             "Error": {
@@ -318,8 +323,9 @@ mod tests {
     #[test]
     fn the_document_is_whole_in_both_versions() {
         for version in [Version::V31, Version::V32] {
-            let document = written(&operations(), version);
+            let document = written(&operations(), version, "/base");
             assert_eq!(document["openapi"], version.full());
+            assert_eq!(document["servers"][0]["url"], "/base");
             let paths = document["paths"].as_object().expect("paths");
             let mut ids = BTreeSet::new();
             for (path, item) in paths {

@@ -1,6 +1,8 @@
-//! Reading the configuration again: on SIGHUP and on `/-/reload`. All of it is checked before any of it counts.
+//! Reading the configuration again: on SIGHUP, on `/-/reload` and, where that is switched on, once its files have
+//! changed. All of it is checked before any of it counts.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use prometheus::{Gauge, IntGauge, Opts};
 use swell_alert_runner::{AlertingHandle, Notifier};
@@ -12,6 +14,7 @@ use swell_telemetry::{Registry, chain};
 use swell_tsdb_http::{ConfigState, InForce, LifecycleCommand, Notices, ReloadRefusal};
 use tokio::signal::unix::Signal;
 use tokio::sync::mpsc;
+use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -21,7 +24,7 @@ use super::push::Ways;
 use super::settings;
 use super::targets::Targets;
 use crate::args::ServerArgs;
-use crate::config::Config;
+use crate::config::{Config, Fingerprint};
 
 /// Prometheus' words, which clients show.
 const FAILED: &str = "Configuration reload has failed.";
@@ -31,6 +34,8 @@ const NEEDS_RESTART: &str = "The configuration has changes that a restart puts i
 pub(super) struct Reloader {
     /// Where it is read; none when the server was started without a command line of its own.
     pub(super) args: Option<ServerArgs>,
+    /// What the files were like whose content is in force; none after a reload that failed.
+    pub(super) seen: Option<Fingerprint>,
     /// What the server runs with.
     pub(super) config: Config,
     pub(super) alerting: AlertingHandle,
@@ -102,6 +107,7 @@ impl Reloader {
         stop: CancellationToken,
     ) {
         self.metrics.succeeded(self.clock.as_ref());
+        let mut looks = self.looks();
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -113,6 +119,7 @@ impl Reloader {
                         warn!("SIGHUP: the server runs without --config, there is no file to read again");
                     }
                 }
+                () = due(looks.as_mut()) => self.look().await,
                 Some(command) = commands.recv() => match command {
                     LifecycleCommand::Reload(answer) => {
                         let outcome = self.reload().await;
@@ -134,6 +141,32 @@ impl Reloader {
         self.args.as_ref().filter(|args| args.config.is_some())
     }
 
+    /// When the files are looked at, where that is switched on.
+    fn looks(&self) -> Option<Interval> {
+        let args = self.file().filter(|_| self.config.switches.auto_reload)?;
+        let every: Duration = settings::auto_reload_interval(args).to_std();
+        let mut looks = tokio::time::interval_at(Instant::now() + every, every);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Some(looks)
+    }
+
+    /// Reads the configuration again if its files are not what is in force. One that was refused is tried again at each
+    /// look, as in Prometheus: what it lacks may come without a change of these files, and they may become what they were.
+    async fn look(&mut self) {
+        let Some(path) = self.file().and_then(|args| args.config.clone()) else { return };
+        match tokio::task::spawn_blocking(move || Fingerprint::read(&path)).await {
+            Ok(Some(found)) if Some(found) == self.seen => return,
+            // A file that cannot be read is told by the reload that fails for it.
+            Ok(_) => info!("the configuration, or a file that it names, has changed"),
+            Err(panic) => {
+                error!(%panic, "the files of the configuration could not be looked at");
+                return;
+            }
+        }
+        // What went wrong is in the log, the notices and the metrics.
+        let _told = self.reload().await;
+    }
+
     async fn reload(&mut self) -> Result<(), ReloadRefusal> {
         let outcome = self.try_reload().await;
         match &outcome {
@@ -143,6 +176,7 @@ impl Reloader {
                 info!("the configuration was read again");
             }
             Err(refusal) => {
+                self.seen = None;
                 self.notices.raise(FAILED, self.clock.now());
                 self.in_force.refused();
                 self.metrics.failed();
@@ -197,6 +231,7 @@ impl Reloader {
         self.sender.run_queues(queues).await.map_err(|error| broken(chain(&error)))?;
         self.readers.replace(readers);
         let settings = InForce::from(&config);
+        self.seen = config.fingerprint;
         self.in_force.replace(settings, self.clock.now());
         self.db.tune(&config.storage);
         self.ways.reload(&config);
@@ -208,6 +243,16 @@ impl Reloader {
             self.notices.raise(&told, self.clock.now());
         }
         Ok(())
+    }
+}
+
+/// Waits until the files are to be looked at; for ever where they are not.
+async fn due(looks: Option<&mut Interval>) {
+    match looks {
+        Some(looks) => {
+            looks.tick().await;
+        }
+        None => std::future::pending().await,
     }
 }
 

@@ -10,7 +10,7 @@ use tracing::warn;
 
 use super::ServerConfig;
 use crate::args::ServerArgs;
-use crate::config::Config;
+use crate::config::{Config, Location};
 use crate::node;
 
 /// As long as Prometheus keeps samples at most: with this there is no limit by time.
@@ -36,10 +36,23 @@ pub(super) fn settings(args: &ServerArgs) -> anyhow::Result<Config> {
             anyhow::bail!("--retention-time {time}: {fault}");
         }
     }
+    if let Some(url) = &args.web.external_url {
+        config.external_url = Some(url.clone());
+    }
+    if let Some(prefix) = &args.web.route_prefix {
+        config.route_prefix = Some(prefix.clone());
+    }
+    if let Some(remark) = args.storage.remark().map_err(anyhow::Error::msg)? {
+        config.remarks.push(remark.to_owned());
+    }
     config.admin_api |= args.enable_admin_api;
     config.lifecycle_api |= args.enable_lifecycle;
     for name in &args.enable_features {
         config.enable_feature(name)?;
+    }
+    if args.auto_reload_interval.is_some() && !config.switches.auto_reload {
+        let remark = "--config.auto-reload-interval changes nothing without --enable-feature=auto-reload-config";
+        config.remarks.push(remark.to_owned());
     }
     let query = &mut config.query;
     query.remote_read_samples_max =
@@ -90,14 +103,27 @@ pub(super) fn report_unsupported(config: &Config) {
     }
 }
 
-pub(super) fn external_url(config: &Config, scheme: &str, http_addr: SocketAddr) -> String {
-    let url = config.external_url.clone().unwrap_or_else(|| format!("{scheme}://{http_addr}"));
-    url.trim_end_matches('/').to_owned()
+/// Where users find the server. What nobody tells of that is the address it listens on; one that stands for all of the
+/// host is no address for links, but the host's name is.
+pub(super) fn location(config: &Config, scheme: &str, http_addr: SocketAddr) -> Location {
+    let origin = if http_addr.ip().is_unspecified() {
+        format!("{scheme}://{}:{}", node::node_name(None), http_addr.port())
+    } else {
+        format!("{scheme}://{http_addr}")
+    };
+    Location::new(config.external_url.as_ref(), config.route_prefix.as_ref(), &origin)
+}
+
+/// How often the files of the configuration are looked at, where that is switched on; each second at most.
+pub(super) fn auto_reload_interval(args: &ServerArgs) -> DurationMs {
+    let interval = args.auto_reload_interval.unwrap_or(DurationMs::from_secs(30));
+    interval.max(DurationMs::from_secs(1))
 }
 
 /// Anyone who gets in may write, so a receiver is open by itself only where no stranger does.
 pub(super) fn is_open(server: &ServerConfig, enabled: Option<bool>, asks_who: bool) -> bool {
-    enabled.unwrap_or(asks_who || server.listen_http.ip().is_loopback())
+    let on_loopback = || server.listen_http.iter().all(|address| address.ip().is_loopback());
+    enabled.unwrap_or_else(|| asks_who || on_loopback())
 }
 
 pub(super) fn remote_write_config(server: &ServerConfig, asks_who: bool) -> RemoteWriteConfig {
@@ -110,11 +136,20 @@ pub(super) fn remote_write_config(server: &ServerConfig, asks_who: bool) -> Remo
     }
 }
 
-pub(super) fn api_config(server: &ServerConfig, asks_who: bool) -> ApiConfig {
+pub(super) fn api_config(server: &ServerConfig, location: &Location, asks_who: bool) -> ApiConfig {
     let config = &server.config;
     let mut flags = BTreeMap::new();
     let mut flag = |name: &str, value: String| flags.insert(name.to_owned(), value);
-    flag("web.listen-address", server.listen_http.to_string());
+    let addresses: Vec<String> = server.listen_http.iter().map(ToString::to_string).collect();
+    flag("web.listen-address", addresses.join(","));
+    flag(
+        "web.external-url",
+        config.external_url.as_ref().map(ToString::to_string).unwrap_or_default(),
+    );
+    flag("web.route-prefix", location.prefix.to_string());
+    flag("web.page-title", server.web().page_title().to_owned());
+    flag("web.max-connections", server.web().connections_max().to_string());
+    flag("web.read-timeout", server.web().read_timeout().to_string());
     flag("storage.tsdb.path", server.data_dir.display().to_string());
     flag("storage.tsdb.retention.time", config.storage.retention_time.to_string());
     if let Some(bytes) = config.storage.retention_size_bytes {
@@ -131,11 +166,16 @@ pub(super) fn api_config(server: &ServerConfig, asks_who: bool) -> ApiConfig {
     if let Some(path) = server.args.as_ref().and_then(|args| args.web_config.as_ref()) {
         flag("web.config.file", path.display().to_string());
     }
-    if let Some(consoles) = server.args.as_ref().map(|args| &args.consoles) {
+    if let Some(args) = &server.args {
+        let consoles = &args.consoles;
         flag("web.console.templates", consoles.console_templates.display().to_string());
         flag("web.console.libraries", consoles.console_libraries.display().to_string());
         let assets = consoles.user_assets.as_ref();
         flag("web.user-assets", assets.map_or_else(String::new, |it| it.display().to_string()));
+        if let Some(path) = &args.config {
+            flag("config.file", path.display().to_string());
+        }
+        flag("config.auto-reload-interval", auto_reload_interval(args).to_string());
     }
     if let Some(args) = server.args.as_ref().filter(|args| !args.enable_features.is_empty()) {
         flag("enable-feature", args.enable_features.join(","));
@@ -173,6 +213,7 @@ pub(super) fn api_config(server: &ServerConfig, asks_who: bool) -> ApiConfig {
         concurrent_rules: config.switches.concurrent_rules,
         per_step_stats: config.switches.per_step_stats,
         search_limit_max: config.query.search_limit_max,
+        auto_reload: config.switches.auto_reload,
         features: config.features,
     }
 }
@@ -183,6 +224,58 @@ mod tests {
 
     use super::*;
     use crate::args::{Cli, Verb};
+
+    fn given(flags: &[&str]) -> ServerArgs {
+        let line = ["swell", "server"].into_iter().chain(flags.iter().copied());
+        let Verb::Server(args) = Cli::try_parse_from(line).expect("good").verb else {
+            panic!("server")
+        };
+        *args
+    }
+
+    #[test]
+    fn the_command_line_tells_the_location_before_the_file() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("swell.yaml");
+        let text = "swell: {external_url: 'http://file/a/', route_prefix: /b}\n";
+        std::fs::write(&path, text).expect("written");
+        let file = format!("--config={}", path.display());
+        let at = |flags: &[&str]| {
+            let config = settings(&given(flags)).expect("good");
+            let at = location(&config, "http", SocketAddr::from(([127, 0, 0, 1], 90)));
+            [at.external_url, at.prefix.to_string()]
+        };
+        assert_eq!(at(&[]), ["http://127.0.0.1:90", "/"]);
+        assert_eq!(at(&[&file]), ["http://file/a", "/b"]);
+        assert_eq!(at(&[&file, "--web.external-url=http://flag/c"]), ["http://flag/c", "/b"]);
+        assert_eq!(at(&[&file, "--web.route-prefix=/"]), ["http://file/a", "/"]);
+        for wrong in ["{external_url: 'file/a'}", "{route_prefix: 'a b'}"] {
+            std::fs::write(&path, format!("swell: {wrong}\n")).expect("written");
+            let told = format!("{:#}", settings(&given(&[&file])).expect_err("refused"));
+            assert!(told.contains("swell.external_url") || told.contains("swell.route_prefix"));
+        }
+        let all = SocketAddr::from(([0, 0, 0, 0], 90));
+        let at = location(&Config::standard(), "https", all);
+        assert_eq!(at.external_url, format!("https://{}:90", node::node_name(None)));
+    }
+
+    #[test]
+    fn flags_that_change_nothing_are_told_and_those_that_cannot_be_had_refused() {
+        let remarks = |flags: &[&str]| settings(&given(flags)).map(|config| config.remarks);
+        assert_eq!(remarks(&[]).expect("good"), Vec::<String>::new());
+        for (flags, part) in [
+            (vec!["--storage.tsdb.wal-compression"], "always columnar"),
+            (vec!["--storage.tsdb.wal-compression-type=zstd"], "always columnar"),
+            (vec!["--config.auto-reload-interval=1m"], "auto-reload-config"),
+        ] {
+            let told = remarks(&flags).expect("good");
+            assert!(told.len() == 1 && told[0].contains(part), "{flags:?}: {told:?}");
+        }
+        let switched = ["--config.auto-reload-interval=1m", "--enable-feature=auto-reload-config"];
+        assert_eq!(remarks(&switched).expect("good"), Vec::<String>::new());
+        let refused = remarks(&["--no-storage.tsdb.wal-compression"]).expect_err("refused");
+        assert!(refused.to_string().contains("always columnar"), "{refused}");
+    }
 
     #[test]
     fn zero_is_no_limit_of_time_where_there_is_one_of_size() {
@@ -196,11 +289,7 @@ mod tests {
             (vec!["--retention-time=0d", "--retention-size=0"], 15, None),
             (vec!["--retention-time=30d", "--retention-size=1GB512MB"], 30, Some(3 << 29)),
         ] {
-            let line = ["swell", "server"].into_iter().chain(flags.iter().copied());
-            let Verb::Server(args) = Cli::try_parse_from(line).expect("good").verb else {
-                panic!("server")
-            };
-            let storage = settings(&args).expect("good").storage;
+            let storage = settings(&given(&flags)).expect("good").storage;
             assert_eq!(storage.retention_time, DurationMs::from_secs(days * 86_400), "{flags:?}");
             assert_eq!(storage.retention_size_bytes, bytes, "{flags:?}");
         }

@@ -6,15 +6,21 @@ use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, Uri, header};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
 use rustls::ServerConfig;
 use swell_env::Clock;
-use swell_http::{Gate, GateRules, HttpMetrics, Server};
+use swell_http::limits::Patience;
+use swell_http::{Gate, GateRules, HttpMetrics, RoutePrefix, Server};
 use swell_tsdb_http::Notices;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use super::listening::Listeners;
+use crate::args::WebArgs;
 use crate::config::{Files, WebConfig, stamp};
 use crate::shutdown::Tasks;
 
@@ -57,14 +63,22 @@ impl Web {
         self.gate.asks_who()
     }
 
-    /// The server of the HTTP port.
+    /// The server of the HTTP port, which answers below a prefix. What lies outside of it is behind the gate as well.
     pub(super) fn server(
         &self,
-        listener: TcpListener,
+        listeners: Listeners,
+        prefix: RoutePrefix,
         router: Router,
+        args: &WebArgs,
         metrics: &HttpMetrics,
     ) -> Server {
-        let server = Server::new("http", listener, self.behind(router), metrics);
+        let Listeners { first, more } = listeners;
+        let elsewhere = self.behind(elsewhere(prefix.clone()));
+        let server = Server::new("http", first, self.behind(router), metrics)
+            .below(prefix, elsewhere)
+            .at_most(args.connections_max())
+            .patience(Patience::of_reading(args.read_timeout().to_std()));
+        let server = more.into_iter().fold(server, Server::also_on);
         match &self.tls {
             Some(tls) => server.tls_from(tls.subscribe()),
             None => server,
@@ -132,8 +146,60 @@ impl Web {
     }
 }
 
+/// What is answered outside of a prefix: the way to what is below it, and nothing else.
+fn elsewhere(prefix: RoutePrefix) -> Router {
+    Router::new().route("/", get(to_prefix)).fallback(outside).with_state(prefix)
+}
+
+async fn to_prefix(State(prefix): State<RoutePrefix>) -> Response {
+    found(prefix.to_string())
+}
+
+/// Below the prefix paths begin with a slash; without it relative addresses of a page would start one folder higher.
+async fn outside(State(prefix): State<RoutePrefix>, uri: Uri) -> Response {
+    if uri.path() == prefix.as_str() {
+        let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+        return found(format!("{prefix}/{query}"));
+    }
+    let told = format!("there is nothing here: all paths of this server begin with {prefix}/\n");
+    (StatusCode::NOT_FOUND, told).into_response()
+}
+
+fn found(address: String) -> Response {
+    (StatusCode::FOUND, [(header::LOCATION, address)]).into_response()
+}
+
 fn report_unsupported(config: &WebConfig) {
     for what in &config.unsupported {
         warn!(key = %what, "the web configuration has a part that has no effect");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use axum::http::Request;
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn outside_of_the_prefix_only_the_way_to_it_is_told() {
+        let router = elsewhere(RoutePrefix::new("/a/b").expect("a path"));
+        for (path, code, location) in [
+            ("/", 302, Some("/a/b")),
+            ("/a/b", 302, Some("/a/b/")),
+            ("/a/b?x=1", 302, Some("/a/b/?x=1")),
+            ("/a", 404, None),
+            ("/a/bc", 404, None),
+            ("/metrics", 404, None),
+            ("/-/ready", 404, None),
+        ] {
+            let request = Request::get(path).body(Body::empty()).expect("a request");
+            let answer = router.clone().oneshot(request).await.expect("routers do not fail");
+            assert_eq!(answer.status().as_u16(), code, "{path}");
+            let told = answer.headers().get(header::LOCATION);
+            assert_eq!(told.map(|value| value.to_str().expect("a text")), location, "{path}");
+        }
     }
 }

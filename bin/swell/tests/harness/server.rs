@@ -53,7 +53,7 @@ impl Server {
         let mut process = Process::spawn(&mut command);
         let after = |line: &str, mark: &str| -> Option<SocketAddr> {
             let rest = line.split_once(mark)?.1;
-            rest.split([' ', ')']).next()?.parse().ok()
+            rest.split([' ', ')', '/']).next()?.parse().ok()
         };
         let http = process.line("the web address", |line| {
             after(line, "web UI      http://").or_else(|| after(line, "web UI      https://"))

@@ -1,4 +1,5 @@
 // Requests to the server that served this page.
+import { below } from "../base";
 
 /** What the server, or the network, said instead of an answer. */
 export class ApiError extends Error {
@@ -11,7 +12,7 @@ export class ApiError extends Error {
   }
 }
 
-/** Fetches JSON; an error answer becomes an ApiError with the server's own words. */
+/** Fetches JSON from a path in the app; an error answer becomes an ApiError with the server's own words. */
 export async function fetchJson<T>(
   path: string,
   params: Record<string, string | number> = {},
@@ -19,7 +20,7 @@ export async function fetchJson<T>(
 ): Promise<T> {
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(params)) query.set(name, String(value));
-  const url = query.size > 0 ? `${path}?${query}` : path;
+  const url = below(query.size > 0 ? `${path}?${query}` : path);
   let answer: Response;
   try {
     answer = await fetch(url, { signal: signal ?? null, headers: { accept: "application/json" } });

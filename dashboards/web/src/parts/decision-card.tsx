@@ -1,6 +1,7 @@
 // Why a workload has as many replicas as it has: the steps of one decision, in the order of its record.
 import { createSignal, For, Show } from "solid-js";
 import type { Decision, DecisionStep, Stage } from "../api/swell";
+import { below } from "../base";
 import { GLYPH_OF, WORD_OF } from "../charts/lanes";
 import { clock } from "../time-range";
 import { text } from "../units";
@@ -102,7 +103,7 @@ function Latency(props: { decision: Decision }) {
 }
 
 /** Where `swell explain` asks unless told otherwise. */
-const DEFAULT_SERVER = "127.0.0.1:9090";
+const DEFAULT_SERVER = "http://127.0.0.1:9090";
 
 export function DecisionCard(props: {
   decision: Decision;
@@ -114,7 +115,8 @@ export function DecisionCard(props: {
   const [copied, setCopied] = createSignal(false);
   const command = (): string => {
     const at = new Date(props.decision.at_ms).toISOString();
-    const server = location.host === DEFAULT_SERVER ? "" : ` --server ${location.origin}`;
+    const here = new URL(below("/"), location.href).href.replace(/\/$/, "");
+    const server = here === DEFAULT_SERVER ? "" : ` --server ${here}`;
     return `swell explain hpa/${props.decision.policy.name} -n ${props.decision.policy.namespace} --at ${at}${server}`;
   };
   return (

@@ -1,5 +1,6 @@
 // The frame of every page: rail, top bar with the time on show, tab bar on small screens.
 import { createSignal, For, type JSX } from "solid-js";
+import { below } from "../base";
 import { isLive, path, setTimeRange, timeRange } from "../state";
 import { choose, chosen, type Theme } from "../theme";
 import { clock, moved, SPANS, zoneName } from "../time-range";
@@ -7,16 +8,16 @@ import { Icon, Mark, type IconName } from "./glyphs";
 import { Palette } from "./palette";
 
 const PAGES: { icon: IconName; name: string; href: string; here: (path: string) => boolean }[] = [
-  { icon: "overview", name: "Overview", href: "/", here: (at) => at === "/" },
-  { icon: "workloads", name: "Workloads", href: "/workloads", here: (at) => at.startsWith("/workloads") },
-  { icon: "explore", name: "Explore", href: "/explore", here: (at) => at.startsWith("/explore") },
+  { icon: "overview", name: "Overview", href: "/", here: (shown) => shown === "/" },
+  { icon: "workloads", name: "Workloads", href: "/workloads", here: (shown) => shown.startsWith("/workloads") },
+  { icon: "explore", name: "Explore", href: "/explore", here: (shown) => shown.startsWith("/explore") },
 ];
 
 function Links() {
   return (
     <For each={PAGES}>
       {(page) => (
-        <a class="rail-link" href={page.href} aria-current={page.here(path()) ? "page" : undefined}>
+        <a class="rail-link" href={below(page.href)} aria-current={page.here(path()) ? "page" : undefined}>
           <Icon name={page.icon} />
           <span>{page.name}</span>
         </a>
@@ -91,6 +92,12 @@ function ThemeButton() {
   );
 }
 
+/** A fragment alone starts at the document's base, which is another page. */
+function toMain(event: MouseEvent): void {
+  event.preventDefault();
+  document.getElementById("main")?.focus();
+}
+
 export interface Crumb {
   name: string;
   href?: string;
@@ -99,21 +106,21 @@ export interface Crumb {
 export function Shell(props: { crumbs: Crumb[]; children: JSX.Element }) {
   return (
     <>
-      <a class="skip" href="#main">Skip to the content</a>
+      <a class="skip" href="#main" onClick={toMain}>Skip to the content</a>
       <nav class="rail" aria-label="Main">
-        <a class="mark" href="/" aria-label="Swell"><Mark size={30} /></a>
+        <a class="mark" href={below("/")} aria-label="Swell"><Mark size={30} /></a>
         <Links />
         <span class="grow" />
         <ThemeButton />
       </nav>
       <header class="topbar">
-        <a class="mark" href="/" aria-label="Swell"><Mark size={24} /></a>
+        <a class="mark" href={below("/")} aria-label="Swell"><Mark size={24} /></a>
         <nav aria-label="Where you are">
           <ol class="crumbs">
             <For each={props.crumbs}>
               {(crumb, idx) => (
                 <li aria-current={idx() === props.crumbs.length - 1 ? "page" : undefined}>
-                  {crumb.href && idx() < props.crumbs.length - 1 ? <a href={crumb.href}>{crumb.name}</a> : crumb.name}
+                  {crumb.href && idx() < props.crumbs.length - 1 ? <a href={below(crumb.href)}>{crumb.name}</a> : crumb.name}
                 </li>
               )}
             </For>
@@ -124,7 +131,7 @@ export function Shell(props: { crumbs: Crumb[]; children: JSX.Element }) {
         <TimeBox />
       </header>
       <div class="shell">
-        <main id="main">{props.children}</main>
+        <main id="main" tabindex="-1">{props.children}</main>
       </div>
       <nav class="tabbar" aria-label="Pages">
         <Links />

@@ -13,7 +13,7 @@ import { Keyed } from "../parts/keyed";
 import { Shell } from "../parts/shell";
 import { Empty, Failure } from "../parts/states";
 import { words } from "../promql-highlight";
-import { cursor, isLive, query, setParams, timeRange } from "../state";
+import { cursor, isLive, query, setParams, setTitle, timeRange } from "../state";
 import { token } from "../theme";
 import { bounds, clock, step as stepOf } from "../time-range";
 import { significant, text } from "../units";
@@ -76,7 +76,7 @@ export function Explore() {
   const [draft, setDraft] = createSignal(expression());
   createEffect(on(expression, setDraft));
   createEffect(() => {
-    document.title = "Explore · Swell";
+    setTitle("Explore");
   });
   const run = (text: string): void => setParams({ expr: text.trim() === "" ? null : text }, false);
 

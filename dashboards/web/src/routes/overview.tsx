@@ -3,6 +3,7 @@ import { createEffect, createMemo, Show } from "solid-js";
 import type uPlot from "uplot";
 import * as prometheus from "../api/prometheus";
 import * as swell from "../api/swell";
+import { below } from "../base";
 import { Plot } from "../charts/plot";
 import { gapHook, hatch } from "../charts/paint";
 import { live } from "../live";
@@ -11,7 +12,7 @@ import { Keyed } from "../parts/keyed";
 import { Shell } from "../parts/shell";
 import { Empty, Failure, Stale } from "../parts/states";
 import { GLYPH_OF } from "../charts/lanes";
-import { now, timeRange } from "../state";
+import { now, setTitle, timeRange } from "../state";
 import { token } from "../theme";
 import { bounds, step as stepOf } from "../time-range";
 import { fittingTicks, niceMax, offsetAt, tickText } from "../charts/axis";
@@ -69,7 +70,7 @@ export function Overview() {
     return all ? overall(all, alerts.value() ?? []) : undefined;
   });
   createEffect(() => {
-    document.title = "Overview · Swell";
+    setTitle("Overview");
   });
   const pods = createMemo(() => data.value()?.workloads.flatMap((workload) => workload.pods) ?? []);
   const nodes = () => data.value()?.nodes ?? [];
@@ -119,7 +120,7 @@ export function Overview() {
             <header>
               <h2>Workloads</h2>
               <span class="small quiet wide-only">needing attention first</span>
-              <a class="end small quiet link" href="/workloads">All workloads</a>
+              <a class="end small quiet link" href={below("/workloads")}>All workloads</a>
             </header>
             <WorkloadTable workloads={data.value()?.workloads} decisions={decisions.value() ?? []} />
           </section>
@@ -246,7 +247,7 @@ function Decisions(props: { decisions: swell.Decision[] }) {
             {(decision) => (
               <li>
                 <Glyph name={GLYPH_OF[decision().direction]} />
-                <a href={`/workloads/${decision().target.namespace}/${decision().target.name}?decision=${decision().id}`}>
+                <a href={below(`/workloads/${decision().target.namespace}/${decision().target.name}?decision=${decision().id}`)}>
                   <b>{decision().target.namespace}/{decision().target.name} {decision().from} to {decision().replicas}</b>
                 </a>
                 <span class="small quiet">{age(now() - decision().at_ms / 1000)}</span>

@@ -4,6 +4,7 @@ import type uPlot from "uplot";
 import { ApiError } from "../api/http";
 import * as prometheus from "../api/prometheus";
 import * as swell from "../api/swell";
+import { below } from "../base";
 import { columnsOf } from "../charts/decision-columns";
 import { AlertLane, DecisionLane, Hairlines, TimeAxis, type AlertBar } from "../charts/lanes";
 import { replicasHook, targetHook } from "../charts/paint";
@@ -15,7 +16,7 @@ import { Glyph } from "../parts/glyphs";
 import { Keyed } from "../parts/keyed";
 import { Shell } from "../parts/shell";
 import { Empty, Failure, Stale } from "../parts/states";
-import { cursor, isLive, now, query, setParams, timeRange } from "../state";
+import { cursor, isLive, now, query, setParams, setTitle, timeRange } from "../state";
 import { token } from "../theme";
 import { bounds, step as stepOf } from "../time-range";
 import { age, text } from "../units";
@@ -120,7 +121,7 @@ export function Workload(props: { namespace: string; name: string }) {
     return workload ? ofWorkload(workload) : undefined;
   });
   createEffect(() => {
-    document.title = `${props.namespace}/${props.name} · Swell`;
+    setTitle(`${props.namespace}/${props.name}`);
   });
 
   const target = (): number | null => {
@@ -152,7 +153,7 @@ export function Workload(props: { namespace: string; name: string }) {
       <Failure error={info.error() ?? columns.error() ?? decisions.error()} />
       <Show
         when={!missing()}
-        fallback={<section class="panel"><Empty command={`kubectl get deployments -n ${props.namespace}`}>As soon as it is there, this page has it. <a class="link" href="/workloads">All workloads</a></Empty></section>}
+        fallback={<section class="panel"><Empty command={`kubectl get deployments -n ${props.namespace}`}>As soon as it is there, this page has it. <a class="link" href={below("/workloads")}>All workloads</a></Empty></section>}
       >
         <div class="workload-grid">
           <div class="stack">

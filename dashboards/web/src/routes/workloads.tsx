@@ -2,13 +2,14 @@
 import { createEffect, createMemo, Show } from "solid-js";
 import * as prometheus from "../api/prometheus";
 import * as swell from "../api/swell";
+import { below } from "../base";
 import { GLYPH_OF } from "../charts/lanes";
 import { live } from "../live";
 import { Glyph } from "../parts/glyphs";
 import { Keyed } from "../parts/keyed";
 import { Shell } from "../parts/shell";
 import { Bullet, Empty, Failure, Pips, Sparkline } from "../parts/states";
-import { go, now, timeRange } from "../state";
+import { go, now, setTitle, timeRange } from "../state";
 import { bounds, step as stepOf } from "../time-range";
 import { age, show } from "../units";
 import { isShort } from "../verdict";
@@ -72,7 +73,7 @@ export function WorkloadTable(props: { workloads: swell.Workload[] | undefined; 
                 return (
                   <tr onClick={(event) => !(event.target instanceof Element && event.target.closest("a")) && go(place())}>
                     <td class="name">
-                      <a href={place()}><span class="quiet">{workload().namespace}/</span>{workload().name}</a>
+                      <a href={below(place())}><span class="quiet">{workload().namespace}/</span>{workload().name}</a>
                       <p class="narrow-only small soft"><Show when={newest()}>{(decision) => <><Glyph name={GLYPH_OF[decision().direction]} size={10} /> {decision().brief}</>}</Show></p>
                     </td>
                     <td class="narrow wide-only"><Show when={workload().services.length > 0}><Sparkline column={column()} label={`Load of ${workload().name}`} /></Show></td>
@@ -102,7 +103,7 @@ export function Workloads() {
   const data = live(() => "overview", 1, (_, signal) => swell.overview(signal));
   const decisions = live(() => "decisions", 2, (_, signal) => swell.decisions({ limit: 200 }, signal));
   createEffect(() => {
-    document.title = "Workloads · Swell";
+    setTitle("Workloads");
   });
   return (
     <Shell crumbs={[{ name: "Workloads" }]}>

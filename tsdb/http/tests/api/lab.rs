@@ -133,6 +133,7 @@ pub(crate) fn config() -> ApiConfig {
         concurrent_rules: false,
         per_step_stats: false,
         search_limit_max: 10_000,
+        auto_reload: false,
     }
 }
 
