@@ -14,7 +14,7 @@ use swell_rules::{
 use tokio::sync::Semaphore;
 
 use crate::evaluator::RuleEvaluator;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, OneGroup};
 use crate::schedule::Schedule;
 use crate::view::{GroupView, RuleHealth, RuleView};
 use crate::writer::SeriesWriter;
@@ -42,6 +42,8 @@ pub(crate) struct RuleRuntime {
     health: RuleHealth,
     duration_s: f64,
     evaluated_at: Option<TimestampMs>,
+    /// Samples that the last evaluation gave.
+    sample_count: usize,
 }
 
 /// A group with all that is remembered of it.
@@ -155,6 +157,7 @@ impl RuleRuntime {
             health: RuleHealth::Unknown,
             duration_s: 0.0,
             evaluated_at: None,
+            sample_count: 0,
         }
     }
 
@@ -203,6 +206,7 @@ impl RuleRuntime {
                 (samples.collect(), stepped.transitions)
             }
         };
+        self.sample_count = samples.len();
         let vanished = self.tracker.advance(samples.iter().map(|(labels, _)| labels));
         match self.writer.write(resources.sink.as_ref(), moment.data, &samples, &vanished) {
             Ok(()) => Ok(transitions),
@@ -219,11 +223,15 @@ impl RuleRuntime {
         moment: Moment,
         limit: usize,
         resources: &Resources,
+        counted: &OneGroup,
     ) -> Result<Vec<Transition>, RuleFailure> {
         let started = resources.clock.monotonic();
         resources.metrics.evaluations.inc();
+        counted.evaluations.inc();
+        self.sample_count = 0;
         let outcome = self.evaluate(moment, limit, resources).map_err(|why| {
             resources.metrics.evaluation_failures.inc();
+            counted.evaluation_failures.inc();
             let again = matches!(self.health, RuleHealth::Failed(_));
             RuleFailure { rule: self.rule.name().to_owned(), why, again }
         });
@@ -233,6 +241,7 @@ impl RuleRuntime {
         };
         self.duration_s = resources.clock.monotonic().since(started).as_secs_f64();
         self.evaluated_at = Some(moment.slot);
+        resources.metrics.by_group.evaluation_seconds.observe(self.duration_s);
         outcome
     }
 
@@ -301,19 +310,20 @@ impl GroupRuntime {
     pub(crate) fn evaluate(&mut self, slot: TimestampMs, resources: &Resources) -> Evaluated {
         let moment = Moment { slot, data: slot - self.query_offset };
         let started = resources.clock.monotonic();
+        let counted = resources.metrics.by_group.of(&self.file, &self.name);
         let mut evaluated = Evaluated::default();
         self.mark_orphans(moment.data, resources, &mut evaluated);
         match &resources.side_turns {
             None => {
                 for rule in &mut self.rules {
-                    let outcome = rule.timed(moment, self.limit, resources);
+                    let outcome = rule.timed(moment, self.limit, resources, &counted);
                     evaluated.take(outcome);
                 }
             }
             Some(turns) => {
                 for batch in &self.batches {
                     let outcomes = side_by_side(&mut self.rules, batch, turns, |rule| {
-                        rule.timed(moment, self.limit, resources)
+                        rule.timed(moment, self.limit, resources, &counted)
                     });
                     outcomes.into_iter().for_each(|outcome| evaluated.take(outcome));
                 }
@@ -322,6 +332,7 @@ impl GroupRuntime {
         self.duration_s = resources.clock.monotonic().since(started).as_secs_f64();
         self.evaluated_at = Some(slot);
         resources.metrics.evaluation_duration.observe(self.duration_s);
+        resources.metrics.by_group.iteration_seconds.observe(self.duration_s);
         evaluated
     }
 
@@ -385,6 +396,7 @@ impl GroupRuntime {
             limit: self.limit,
             duration_s: self.duration_s,
             evaluated_at: self.evaluated_at,
+            sample_count: self.rules.iter().map(|rule| rule.sample_count).sum(),
             rules: self.rules.iter().map(RuleRuntime::view).collect(),
         }
     }

@@ -1,9 +1,16 @@
 //! Metrics of this crate.
 
+mod groups;
+
+use std::sync::Arc;
+
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry,
 };
+use swell_env::Clock;
+
+pub(crate) use groups::{GroupGauges, GroupMetrics, OneGroup};
 
 /// All metrics, registered once.
 #[derive(Clone, Debug)]
@@ -22,11 +29,16 @@ pub(crate) struct Metrics {
     pub(crate) log_entries: IntGauge,
     pub(crate) silences: IntGaugeVec,
     pub(crate) state_write_failures: IntCounter,
+    /// What Prometheus tells of rule groups.
+    pub(crate) by_group: GroupMetrics,
 }
 
 impl Metrics {
     /// Makes and registers the metrics.
-    pub(crate) fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+    pub(crate) fn register(
+        registry: &Registry,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<Self, prometheus::Error> {
         let buckets = vec![0.001, 0.01, 0.1, 1.0, 10.0];
         let opts = |name: &str, help: &str| Opts::new(format!("swell_alerting_{name}"), help);
         let histogram = |name: &str, help: &str| {
@@ -89,6 +101,7 @@ impl Metrics {
                 "state_write_failures_total",
                 "Failed writes of alert states, silences or of the notification log.",
             ))?,
+            by_group: GroupMetrics::register(registry, clock)?,
         };
         registry.register(Box::new(metrics.evaluations.clone()))?;
         registry.register(Box::new(metrics.evaluation_failures.clone()))?;

@@ -110,6 +110,8 @@ impl RulesTask {
         for group in groups {
             let key = (group.file.clone(), group.name.clone());
             views.insert(key.clone(), Arc::new(group.view()));
+            // Counted from the start, as in Prometheus.
+            self.resources.metrics.by_group.of(&group.file, &group.name);
             let schedule = group.schedule;
             let next = schedule.next(schedule.slot(now));
             self.slots.insert(key, Slot { group: Some(group), schedule, last: None, next });
@@ -154,20 +156,22 @@ impl RulesTask {
 
     fn start_due(&mut self, running: &mut JoinSet<(GroupRuntime, Evaluated)>) {
         let now = self.resources.clock.now();
-        for slot in self.slots.values_mut() {
+        for ((file, name), slot) in &mut self.slots {
             if slot.next > now {
                 continue;
             }
             let at = slot.schedule.slot(now);
             slot.next = slot.schedule.next(at);
-            let Some(mut group) = slot.group.take() else {
-                self.resources.metrics.iterations_missed.inc();
-                continue;
-            };
-            if let Some(last) = slot.last {
-                self.resources.metrics.iterations_missed.inc_by(slot.schedule.missed(last, at));
-            }
-            slot.last = Some(at);
+            let metrics = &self.resources.metrics;
+            let counted = metrics.by_group.of(file, name);
+            // Each evaluation time counts once, also one at which the group was still being evaluated.
+            let passed = slot.last.replace(at).map_or(0, |last| slot.schedule.missed(last, at));
+            let group = slot.group.take();
+            let missed = passed + u64::from(group.is_none());
+            counted.iterations.inc_by(passed + 1);
+            metrics.iterations_missed.inc_by(missed);
+            counted.iterations_missed.inc_by(missed);
+            let Some(mut group) = group else { continue };
             let (pool, resources) = (Arc::clone(&self.pool), self.resources.clone());
             running.spawn(async move {
                 let permit = pool.acquire_owned().await.expect("the pool is never closed");
@@ -290,6 +294,7 @@ impl RulesTask {
             }
         }
         self.place(groups);
+        earlier.keys().for_each(|key| self.resources.metrics.by_group.forget(key));
         let gone: Vec<Labels> = earlier.into_values().flat_map(GroupRuntime::into_series).collect();
         self.mark_gone(gone).await;
         self.count_alerts();

@@ -15,7 +15,7 @@ use crate::config::{Config, Dependencies, Notifier, NotifierError, RuleSettings}
 use crate::flush::SendResources;
 use crate::forward::{Forwarder, Forwarding};
 use crate::group::Resources;
-use crate::metrics::Metrics;
+use crate::metrics::{GroupGauges, Metrics};
 use crate::notification_log::Delivery;
 use crate::notifier::{COMMANDS_MAX, Command, NotifierTask, read_log};
 use crate::picture::{Facts, Snapshot};
@@ -95,7 +95,8 @@ impl AlertRunner {
         notifier: Option<Notifier>,
         dependencies: Dependencies,
     ) -> Result<Self, BuildError> {
-        let metrics = Metrics::register(&dependencies.registry).map_err(BuildError::Metrics)?;
+        let metrics = Metrics::register(&dependencies.registry, &dependencies.clock)
+            .map_err(BuildError::Metrics)?;
         let notifier = match notifier {
             Some(notifier) => notifier,
             None => Notifier::silent()?,
@@ -128,6 +129,7 @@ impl AlertRunner {
         let (commands, command_queue) = mpsc::channel(COMMANDS_MAX);
         let (reloads, reload_queue) = mpsc::channel(RELOADS_MAX);
         let views = Arc::new(Views::default());
+        GroupGauges::register(&dependencies.registry, &views).map_err(BuildError::Metrics)?;
         let send_shutdown = CancellationToken::new();
         let rules = RulesTask::new(
             RulesTaskParts {

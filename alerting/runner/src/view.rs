@@ -47,6 +47,8 @@ pub struct GroupView {
     pub duration_s: f64,
     /// When it was last evaluated.
     pub evaluated_at: Option<TimestampMs>,
+    /// Samples that its last evaluation gave.
+    pub sample_count: usize,
     /// Its rules.
     pub rules: Vec<RuleView>,
 }

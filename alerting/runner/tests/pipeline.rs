@@ -144,6 +144,7 @@ struct World {
 
 struct Running {
     handle: AlertingHandle,
+    registry: swell_telemetry::Registry,
     shutdown: CancellationToken,
     task: JoinHandle<()>,
 }
@@ -178,12 +179,13 @@ receivers: [{{name: r, webhook_configs: [{{url: '{url}'}}]}}]
         let rules = load_rules("rules.yml", rules).expect("the rules are valid");
         let notifier = load_notifier("alertmanager.yml", &self.config, &[], PathBuf::new())
             .expect("the configuration is valid");
+        let registry = swell_telemetry::Registry::new();
         let dependencies = Dependencies {
             clock: Arc::new(SystemClock::new()),
             dir: Arc::clone(&self.dir),
             evaluator: Arc::clone(&self.script) as _,
             sink: Arc::clone(&self.sink) as _,
-            registry: swell_telemetry::Registry::new(),
+            registry: registry.clone(),
         };
         let rules = RuleSettings {
             external_labels: Labels::from_pairs([("cluster", "east")]),
@@ -194,7 +196,7 @@ receivers: [{{name: r, webhook_configs: [{{url: '{url}'}}]}}]
             .expect("the runner is built");
         let (handle, shutdown) = (runner.handle(), CancellationToken::new());
         let task = tokio::spawn(runner.run(shutdown.clone()));
-        Running { handle, shutdown, task }
+        Running { handle, registry, shutdown, task }
     }
 
     /// Waits until the rules were evaluated `count` times more (there are two rules).
@@ -208,6 +210,19 @@ impl Running {
     async fn stop(self) {
         self.shutdown.cancel();
         self.task.await.expect("the runner ends");
+    }
+
+    /// Value of a metric of the group with this label; of a summary, how often it was observed.
+    fn metric(&self, name: &str, group: &str) -> Option<f64> {
+        let families = self.registry.gather();
+        let family = families.iter().find(|family| family.name() == name)?;
+        let is_of = |metric: &&prometheus::proto::Metric| {
+            metric.get_label().iter().all(|pair| pair.value() == group)
+        };
+        let metric = family.get_metric().iter().find(is_of)?;
+        let observed = u32::try_from(metric.get_summary().sample_count()).expect("few");
+        let value = metric.get_counter().get_value() + metric.get_gauge().get_value();
+        Some(value + f64::from(observed))
     }
 
     async fn get(&self, path: &str) -> (u16, Value) {
@@ -234,6 +249,53 @@ async fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     panic!("{what}: not within ten seconds");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn groups_are_counted_under_prometheus_names() {
+    let world = World::new().await;
+    world.set(&["a", "b"]);
+    let running = world.start_with(
+        "
+groups:
+- name: g
+  interval: 50ms
+  rules:
+  - {record: 'host:load', expr: load}
+  - {record: 'host:broken', expr: broken}
+",
+    );
+    let group = "rules.yml;g";
+    let metric = |name: &str| running.metric(&format!("prometheus_rule_{name}"), group);
+    assert_eq!(metric("evaluation_failures_total"), Some(0.0), "there from the start");
+    assert_eq!(metric("group_iterations_missed_total"), Some(0.0));
+    assert_eq!(metric("group_rules"), Some(2.0));
+    assert_eq!(metric("group_interval_seconds"), Some(0.05));
+    world.evaluations(3).await;
+    wait_for("samples of the last evaluation", || {
+        metric("group_last_evaluation_samples") == Some(2.0)
+    })
+    .await;
+    for name in [
+        "evaluations_total",
+        "evaluation_failures_total",
+        "evaluation_duration_seconds",
+        "group_iterations_total",
+        "group_duration_seconds",
+        "group_last_evaluation_timestamp_seconds",
+    ] {
+        assert!(metric(name).is_some_and(|value| value >= 1.0), "{name}: {:?}", metric(name));
+    }
+    assert!(metric("evaluations_total") > metric("evaluation_failures_total"));
+
+    let other =
+        load_rules("rules.yml", "groups: [{name: other, rules: [{record: r, expr: load}]}]");
+    let settings = RuleSettings::new(vec![other.expect("the rules are valid")]);
+    running.handle.reload_rules(settings).await.expect("it runs");
+    assert_eq!(metric("evaluations_total"), None, "the group is gone");
+    assert_eq!(metric("group_rules"), None);
+    assert_eq!(running.metric("prometheus_rule_group_rules", "rules.yml;other"), Some(1.0));
+    running.stop().await;
 }
 
 fn hosts(message: &Value) -> Vec<&str> {

@@ -200,7 +200,9 @@ pub struct DroppedSample {
 pub struct AppendReport {
     /// Samples stored.
     pub stored: usize,
-    /// Of these, samples that came after a newer one of their series.
+    /// Of these, native histograms.
+    pub histograms_stored: usize,
+    /// Of the samples stored, those that came after a newer one of their series.
     pub stored_late: usize,
     /// Samples dropped since a newer one was stored before and they are older than the out-of-order window.
     pub out_of_order: usize,

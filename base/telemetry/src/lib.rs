@@ -4,12 +4,18 @@
 
 mod build;
 mod chain;
+mod encode;
 mod logging;
 mod process;
 mod registry;
+mod summary;
+mod synonyms;
 
 pub use build::{BUILD, BuildInfo, PROMETHEUS_VERSION, VERSION};
 pub use chain::chain;
+pub use encode::encode_metrics;
 pub use logging::{LogFormat, LoggingError, init_logging};
 pub use prometheus::Registry;
-pub use registry::{METRICS_CONTENT_TYPE, render_metrics, self_metrics};
+pub use registry::{render_metrics, self_metrics};
+pub use summary::{Summary, SummaryVec};
+pub use synonyms::gather;

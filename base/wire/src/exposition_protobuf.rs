@@ -7,9 +7,15 @@ use crate::protobuf::{bytes_tag, fixed64_tag, put_bytes, put_varint, varint_tag,
 /// Kind of a family, by its number in the format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FamilyKind {
+    /// Of floats that only rise.
+    Counter = 0,
+    /// Of floats that go up and down.
+    Gauge = 1,
+    /// Of summaries.
+    Summary = 2,
     /// Of floats whose kind is not told.
     Untyped = 3,
-    /// Of histograms that only rise.
+    /// Of histograms that only rise, classic or native.
     Histogram = 4,
     /// Of histograms that go up and down.
     GaugeHistogram = 5,
@@ -18,8 +24,26 @@ pub enum FamilyKind {
 /// A value of a metric.
 #[derive(Clone, Copy, Debug)]
 pub enum FamilyValue<'a> {
-    /// A float.
+    /// A float: of a counter, of a gauge, or of what is not told.
     Float(f64),
+    /// Quantiles, each with its value, beside the count and the sum of all that was observed.
+    Summary {
+        /// Observations.
+        count: u64,
+        /// Their sum.
+        sum: f64,
+        /// Quantiles with their values.
+        quantiles: &'a [(f64, f64)],
+    },
+    /// Buckets by their upper bounds, each of which counts all below its bound.
+    Classic {
+        /// Observations.
+        count: u64,
+        /// Their sum.
+        sum: f64,
+        /// Bounds with their counts.
+        buckets: &'a [(f64, u64)],
+    },
     /// A histogram, as floats: with exponential buckets as a native one, with bounds of its own as a classic one.
     Histogram(&'a NativeHistogram),
 }
@@ -27,6 +51,7 @@ pub enum FamilyValue<'a> {
 /// A family under construction.
 #[derive(Debug)]
 pub struct FamilyMessage {
+    kind: FamilyKind,
     message: Vec<u8>,
     metric: Vec<u8>,
     part: Vec<u8>,
@@ -40,17 +65,22 @@ impl FamilyMessage {
         put_bytes(bytes_tag(1), name.as_bytes(), &mut message);
         message.push(varint_tag(3));
         message.push(kind as u8);
-        Self { message, metric: Vec::new(), part: Vec::new() }
+        Self { kind, message, metric: Vec::new(), part: Vec::new() }
     }
 
-    /// Appends a metric with its labels, of which none is its name.
+    /// Says what the family is about.
+    pub fn put_help(&mut self, help: &str) {
+        put_bytes(bytes_tag(2), help.as_bytes(), &mut self.message);
+    }
+
+    /// Appends a metric with its labels, of which none is its name, and the time of its value if it has one.
     pub fn put_metric<'p>(
         &mut self,
         pairs: impl IntoIterator<Item = (&'p str, &'p str)>,
         value: FamilyValue<'_>,
-        at_ms: i64,
+        at_ms: Option<i64>,
     ) {
-        let Self { message, metric, part } = self;
+        let Self { kind, message, metric, part } = self;
         metric.clear();
         for (name, text) in pairs {
             part.clear();
@@ -62,7 +92,33 @@ impl FamilyMessage {
         let tag = match value {
             FamilyValue::Float(value) => {
                 put_float(1, value, part);
-                bytes_tag(5)
+                match kind {
+                    FamilyKind::Gauge => bytes_tag(2),
+                    FamilyKind::Counter => bytes_tag(3),
+                    _ => bytes_tag(5),
+                }
+            }
+            FamilyValue::Summary { count, sum, quantiles } => {
+                put_whole(count, part);
+                put_float(2, sum, part);
+                for (quantile, value) in quantiles {
+                    let mut message = Vec::new();
+                    put_float(1, *quantile, &mut message);
+                    put_float(2, *value, &mut message);
+                    put_bytes(bytes_tag(3), &message, part);
+                }
+                bytes_tag(4)
+            }
+            FamilyValue::Classic { count, sum, buckets } => {
+                put_whole(count, part);
+                put_float(2, sum, part);
+                for (bound, count) in buckets {
+                    let mut bucket = Vec::new();
+                    put_whole(*count, &mut bucket);
+                    put_float(2, *bound, &mut bucket);
+                    put_bytes(bytes_tag(3), &bucket, part);
+                }
+                bytes_tag(7)
             }
             FamilyValue::Histogram(value) => {
                 put_float(2, value.sum, part);
@@ -76,8 +132,10 @@ impl FamilyMessage {
             }
         };
         put_bytes(tag, part, metric);
-        metric.push(varint_tag(6));
-        put_varint(at_ms.cast_unsigned(), metric);
+        if let Some(at_ms) = at_ms {
+            metric.push(varint_tag(6));
+            put_varint(at_ms.cast_unsigned(), metric);
+        }
         put_bytes(bytes_tag(4), metric, message);
     }
 
@@ -86,6 +144,12 @@ impl FamilyMessage {
         put_varint(self.message.len() as u64, out);
         out.extend_from_slice(&self.message);
     }
+}
+
+/// A count in field 1.
+fn put_whole(count: u64, out: &mut Vec<u8>) {
+    out.push(varint_tag(1));
+    put_varint(count, out);
 }
 
 /// Count and buckets, each of which counts all below its bound.
@@ -106,8 +170,7 @@ fn put_count(count: f64, out: &mut Vec<u8>) {
     /// Above, floats are not exact.
     const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
     if count.fract() == 0.0 && (0.0..=WHOLE_MAX).contains(&count) {
-        out.push(varint_tag(1));
-        put_varint(count as u64, out);
+        put_whole(count as u64, out);
     } else {
         put_float(4, count, out);
     }

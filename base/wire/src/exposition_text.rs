@@ -96,7 +96,7 @@ pub fn write_sample_of<'a>(
     out.write_char('\n')
 }
 
-fn write_name(out: &mut impl Write, name: &str) -> fmt::Result {
+pub(crate) fn write_name(out: &mut impl Write, name: &str) -> fmt::Result {
     if is_bare(name, true) { out.write_str(name) } else { write_quoted(out, name) }
 }
 
@@ -106,7 +106,7 @@ fn write_quoted(out: &mut impl Write, text: &str) -> fmt::Result {
     out.write_char('"')
 }
 
-fn write_escaped(out: &mut impl Write, text: &str, quotes: bool) -> fmt::Result {
+pub(crate) fn write_escaped(out: &mut impl Write, text: &str, quotes: bool) -> fmt::Result {
     for character in text.chars() {
         match character {
             '\\' => out.write_str("\\\\")?,

@@ -200,7 +200,7 @@ fn prepare(config: &DiscoveryConfig, deps: &DiscoveryDeps) -> Result<Prepared, S
             Prepared::Consul(Box::new(consul::ConsulSource::new(config, metrics)?))
         }
         DiscoveryConfig::Kubernetes(config) => Prepared::Kubernetes(Box::new(
-            kubernetes::KubernetesSource::new(config, deps.own_cluster.as_ref())?,
+            kubernetes::KubernetesSource::new(config, deps.own_cluster.as_ref(), metrics)?,
         )),
     })
 }
@@ -266,6 +266,11 @@ impl Output {
         let told = self.told();
         let has = |group: &&TargetGroup| group.labels.get(label).is_some_and(|it| it == value);
         told.iter().filter(has).cloned().collect()
+    }
+
+    /// The source will be asked: its failures are counted from zero on.
+    pub(crate) fn will_ask(&self) {
+        self.metrics.refresh_failures_total.with_label_values(&[self.mechanism, &self.job]);
     }
 
     pub(crate) fn asked(&self, took: Duration) {

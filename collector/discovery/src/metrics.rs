@@ -23,6 +23,7 @@ pub struct DiscoveryMetrics {
     pub(crate) dns_lookups_total: IntCounter,
     pub(crate) dns_lookup_failures_total: IntCounter,
     pub(crate) consul_rpc_failures_total: IntCounter,
+    pub(crate) kubernetes_failures_total: IntCounter,
 }
 
 impl DiscoveryMetrics {
@@ -85,6 +86,10 @@ impl DiscoveryMetrics {
                 "prometheus_sd_consul_rpc_failures_total",
                 "Questions to Consul that failed.",
             )?,
+            kubernetes_failures_total: IntCounter::new(
+                "prometheus_sd_kubernetes_failures_total",
+                "Lists and watches of Kubernetes objects that failed.",
+            )?,
         };
         registry.register(Box::new(metrics.discovered_targets.clone()))?;
         registry.register(Box::new(metrics.failed_configs.clone()))?;
@@ -97,6 +102,7 @@ impl DiscoveryMetrics {
         registry.register(Box::new(metrics.dns_lookups_total.clone()))?;
         registry.register(Box::new(metrics.dns_lookup_failures_total.clone()))?;
         registry.register(Box::new(metrics.consul_rpc_failures_total.clone()))?;
+        registry.register(Box::new(metrics.kubernetes_failures_total.clone()))?;
         // There from the start, as with Prometheus.
         metrics.failed(0);
         metrics.received_updates_total.with_label_values(&[SCRAPE]);

@@ -21,6 +21,7 @@ pub(crate) trait Ask: Send + 'static {
 
 /// Asks a source each `interval`, for ever. What it told last stays when a question fails.
 pub(crate) async fn run(mut source: impl Ask, interval: Duration, output: Output) {
+    output.will_ask();
     let mut ticks = tokio::time::interval(interval.max(Duration::from_millis(1)));
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {

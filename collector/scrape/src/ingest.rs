@@ -124,6 +124,8 @@ pub(crate) struct TargetSeries {
     scrape: u64,
     /// Of all metadata in the last body.
     metadata_hash: u64,
+    /// Metric families that this metadata is about.
+    family_count: usize,
     /// Why the storage had no room for a series, the last time that happened.
     shed_reason: Option<String>,
 }
@@ -143,6 +145,7 @@ impl TargetSeries {
             reports: ReportSeries::default(),
             scrape: 0,
             metadata_hash: 0,
+            family_count: 0,
             shed_reason: None,
         }
     }
@@ -150,6 +153,11 @@ impl TargetSeries {
     /// The target as others that give its series see it.
     pub(crate) const fn claimant(&self) -> &Arc<Claimant> {
         self.claimed.claimant()
+    }
+
+    /// How many metric families the target has described.
+    pub(crate) const fn family_count(&self) -> usize {
+        self.family_count
     }
 
     /// Why series were shed, if any were since this was asked last.
@@ -227,6 +235,7 @@ impl TargetSeries {
         self.end_missing(at, &mut rows);
         if metadata_hash != self.metadata_hash {
             rows.batch.descriptions = descriptions(body, format, config)?;
+            self.family_count = rows.batch.descriptions.len();
         }
         ingested.report = sink.append(&rows.batch)?;
         self.untimed.extend(untimed);

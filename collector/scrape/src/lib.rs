@@ -4,6 +4,7 @@
 //! those of Prometheus' `scrape` package: a scrape is stored as a whole or not at all, `up` tells which, and
 //! series that vanish get a staleness marker.
 
+mod board;
 mod claims;
 mod config;
 mod failure_log;

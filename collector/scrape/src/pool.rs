@@ -40,6 +40,8 @@ pub(crate) struct ScrapePool {
     pub(crate) inactive: Vec<TargetState>,
     /// How many there are of them.
     pub(crate) inactive_count: usize,
+    /// How many of these make no target as they were found.
+    pub(crate) faulty_count: usize,
     discovery: Discovery,
     /// What the sources told when the targets were last brought in line; `None` before that.
     told: Option<Vec<Arc<Vec<TargetGroup>>>>,
@@ -76,6 +78,7 @@ impl ScrapePool {
             loops: BTreeMap::new(),
             inactive: Vec::new(),
             inactive_count: 0,
+            faulty_count: 0,
             discovery,
             told: None,
         }
@@ -106,7 +109,7 @@ impl ScrapePool {
         let mut inactive = Vec::new();
         let dropped_max = config.limits.dropped_targets_max.filter(|max| *max > 0);
         let dropped_max = dropped_max.unwrap_or(usize::MAX);
-        let mut inactive_count = 0;
+        let (mut inactive_count, mut faulty_count) = (0, 0);
         let groups = config.static_groups.iter().chain(told.iter().flat_map(|it| it.iter()));
         for outcome in groups.flat_map(|group| target::targets(config, group)) {
             let (labels, why) = match outcome {
@@ -116,6 +119,7 @@ impl ScrapePool {
                 }
                 Outcome::Dropped(labels) => (labels, String::new()),
                 Outcome::Faulty(labels, why) => {
+                    faulty_count += 1;
                     warn!(job = config.job_name, target = %labels, why, "a target cannot be scraped");
                     (labels, why)
                 }
@@ -127,6 +131,7 @@ impl ScrapePool {
         }
         self.inactive = inactive;
         self.inactive_count = inactive_count;
+        self.faulty_count = faulty_count;
         self.told = Some(told);
         Some(wanted)
     }

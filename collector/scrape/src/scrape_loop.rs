@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use swell_env::Clock;
+use swell_env::{Clock, Monotonic};
 use swell_model::{SampleSink, TimestampMs};
 use swell_telemetry::chain;
 use tokio::sync::Semaphore;
@@ -91,6 +91,8 @@ impl ScrapeLoop {
     pub(crate) async fn run(mut self, stop: CancellationToken) -> TargetSeries {
         let interval = self.card.target.interval;
         let spread = self.card.target.spread();
+        let lengths = self.shared.metrics.theirs.intervals(interval);
+        let mut began_before: Option<Monotonic> = None;
         let mut last = None;
         loop {
             let now = self.shared.clock.now();
@@ -102,6 +104,9 @@ impl ScrapeLoop {
             last = Some(planned);
             let at = schedule::timestamp(self.shared.clock.now(), planned, interval);
             let began = self.shared.clock.monotonic();
+            if let Some(before) = began_before.replace(began) {
+                lengths.observe(began.since(before).as_secs_f64());
+            }
             let page = tokio::select! {
                 () = stop.cancelled() => return self.series,
                 page = self.fetch() => page,
@@ -157,6 +162,18 @@ impl ScrapeLoop {
         };
         let metrics = &self.shared.metrics;
         metrics.scrapes_total.with_label_values(&[outcome.result()]).inc();
+        match &outcome {
+            Outcome::NotFetched(FetchError::TooLarge(_)) => {
+                metrics.theirs.exceeded_body_size_limit.inc();
+            }
+            Outcome::NotStored(IngestError::SampleLimit { .. }) => {
+                metrics.theirs.exceeded_sample_limit.inc();
+            }
+            Outcome::NotStored(IngestError::LabelLimit { .. }) => {
+                metrics.theirs.exceeded_label_limits.inc();
+            }
+            Outcome::Stored(_) | Outcome::NotFetched(_) | Outcome::NotStored(_) => {}
+        }
         let target = &self.card.target;
         let mut report = ScrapeReport {
             up: false,
@@ -201,8 +218,10 @@ impl ScrapeLoop {
             error,
             at: Some(at),
             duration: took,
+            family_count: self.series.family_count(),
         };
     }
+
     fn note_failure(&self, at: TimestampMs, why: &str) {
         let Some(log) = &self.failure_log else { return };
         if let Err(error) = log.note(at, &self.card.job, self.card.target.url.as_str(), why) {

@@ -17,6 +17,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::board::{Board, BoardMetrics};
 use crate::claims::Claimed;
 use crate::config::ScrapeConfig;
 use crate::failure_log::FailureLog;
@@ -82,15 +83,6 @@ pub enum ScrapeError {
 struct Reload {
     jobs: Vec<Job>,
     done: oneshot::Sender<()>,
-}
-
-/// What is known about targets, for those who ask.
-#[derive(Debug, Default)]
-struct Board {
-    active: Vec<Card>,
-    inactive: Vec<TargetState>,
-    /// Targets that are not scraped, also those that are not remembered, by job.
-    inactive_counts: BTreeMap<String, usize>,
 }
 
 /// Asks a running [`Scraper`] about its targets and gives it a new configuration.
@@ -167,9 +159,10 @@ impl Scraper {
     ) -> Result<Self, ScrapeError> {
         let deps = DiscoveryDeps { metrics: DiscoveryMetrics::register(registry)?, own_cluster };
         let jobs = jobs(configs, &deps)?;
-        let metrics = ScrapeMetrics::register(registry)?;
+        let metrics = ScrapeMetrics::register(registry, &clock)?;
         let (sender, reloads) = mpsc::channel(RELOAD_QUEUE_LEN);
         let board = Arc::new(Mutex::new(Board::default()));
+        registry.register(Box::new(BoardMetrics::new(Arc::clone(&board))?))?;
         let mut scraper = Self {
             shared: Arc::new(Shared::new(sink, clock, metrics)),
             pools: BTreeMap::new(),
@@ -226,7 +219,10 @@ impl Scraper {
                     pool.adopt(job);
                     pool
                 }
-                None => ScrapePool::new(job, self.deps.clone(), Arc::clone(&self.changed)),
+                None => {
+                    self.shared.metrics.theirs.begin_job(&name);
+                    ScrapePool::new(job, self.deps.clone(), Arc::clone(&self.changed))
+                }
             };
             self.pools.insert(name, pool);
         }
@@ -235,6 +231,9 @@ impl Scraper {
 
     async fn reload(&mut self, reload: Reload) {
         let gone = self.adopt(reload.jobs);
+        for pool in &gone {
+            self.shared.metrics.theirs.forget_job(&pool.job.config().job_name);
+        }
         for running in gone.into_iter().flat_map(|pool| pool.loops.into_values()) {
             self.retire(running).await;
         }
@@ -248,7 +247,7 @@ impl Scraper {
 
     /// Brings the loops in line with the targets. `renewed`: rules may have changed, so all loops start again.
     async fn sync(&mut self, renewed: bool) {
-        let mut board = Board::default();
+        let mut board = Board { jobs: self.order.clone(), ..Board::default() };
         for name in self.order.clone() {
             self.sync_job(&name, renewed).await;
             let Some(pool) = self.pools.get(&name) else { continue };
@@ -263,10 +262,23 @@ impl Scraper {
     }
 
     async fn sync_job(&mut self, name: &str, renewed: bool) {
-        let Some(pool) = self.pools.get_mut(name) else { return };
-        let Some(wanted) = pool.changed_targets() else { return };
+        let began = self.shared.clock.monotonic();
+        if self.bring_in_line(name, renewed).await {
+            let took = self.shared.clock.monotonic().since(began);
+            self.shared.metrics.theirs.synced(name, took);
+        }
+    }
+
+    /// Whether there was something to do.
+    async fn bring_in_line(&mut self, name: &str, renewed: bool) -> bool {
+        let Some(pool) = self.pools.get_mut(name) else { return false };
+        let Some(wanted) = pool.changed_targets() else { return false };
+        self.shared.metrics.theirs.faulty(name, pool.faulty_count);
         let limit = pool.job.config().limits.targets_max.filter(|limit| *limit > 0);
         let crowd = limit.filter(|limit| wanted.len() > *limit).map(|it| (wanted.len(), it));
+        if crowd.is_some() {
+            self.shared.metrics.theirs.exceeded_target_limit.inc();
+        }
         let job = pool.job.clone();
         let mut old = std::mem::take(&mut pool.loops);
         let mut loops = BTreeMap::new();
@@ -290,6 +302,7 @@ impl Scraper {
         if let Some(pool) = self.pools.get_mut(name) {
             pool.loops = loops;
         }
+        true
     }
 
     async fn start(

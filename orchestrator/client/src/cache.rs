@@ -96,6 +96,18 @@ impl<K: Object> Cache<K> {
         params: ListParams,
         shutdown: CancellationToken,
     ) -> Self {
+        Self::start_counted(client, namespace, params, shutdown, || {})
+    }
+
+    /// As [`Cache::start`], and calls `failed` for each list and each watch that fails; one that is only too old does not.
+    #[must_use]
+    pub fn start_counted(
+        client: Client,
+        namespace: Option<&str>,
+        params: ListParams,
+        shutdown: CancellationToken,
+        failed: impl Fn() + Send + Sync + 'static,
+    ) -> Self {
         let state = Arc::new(State { objects: RwLock::new(BTreeMap::new()) });
         let (bump, changed) = watch::channel(0);
         let stop = shutdown.child_token();
@@ -105,6 +117,7 @@ impl<K: Object> Cache<K> {
             params,
             state: Arc::clone(&state),
             bump,
+            failed: Box::new(failed),
         };
         let task_stop = stop.clone();
         tokio::spawn(async move {
@@ -169,6 +182,8 @@ struct Follower<K> {
     params: ListParams,
     state: Arc<State<K>>,
     bump: watch::Sender<u64>,
+    /// Called for each list and watch that fails.
+    failed: Box<dyn Fn() + Send + Sync>,
 }
 
 impl<K: Object> Follower<K> {
@@ -211,6 +226,7 @@ impl<K: Object> Follower<K> {
                 }
                 Err(error) => {
                     failures += 1;
+                    (self.failed)();
                     let wait = BackOff::RECONNECT.delay_with_jitter(failures);
                     tracing::warn!(
                         kind = K::KIND,
@@ -319,6 +335,29 @@ mod tests {
     async fn a_server_that_ends_watches_at_once_is_asked_seldom() {
         check("", 110).await;
         check(GONE, 220).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn lists_that_fail_are_counted() {
+        let server = tower::service_fn(|_: Request<Full<Bytes>>| {
+            let mut refused = Response::new(Full::new(Bytes::from("{}")));
+            *refused.status_mut() = http::StatusCode::INTERNAL_SERVER_ERROR;
+            std::future::ready(Ok::<_, Infallible>(refused))
+        });
+        let failures = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&failures);
+        let count = move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+        };
+        let shutdown = CancellationToken::new();
+        let client = Client::in_process(server);
+        let params = ListParams::default();
+        let cache = Cache::<Pod>::start_counted(client, None, params, shutdown.clone(), count);
+        tokio::time::sleep(Duration::from_secs(120)).await;
+        shutdown.cancel();
+        assert!(!cache.is_synced());
+        let failures = failures.load(Ordering::Relaxed);
+        assert!(failures > 1, "{failures}");
     }
 
     /// A watch that never says anything, as of a connection that a translator of addresses forgot: it is begun anew, and what

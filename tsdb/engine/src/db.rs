@@ -408,11 +408,12 @@ impl SampleSink for Db {
             let reason = format!("{}; {guilty}", full.what);
             return Err(AppendError::TooManySeries { series: labels.to_string(), reason });
         }
+        let count_before = state.head.index.series_count();
         let series = state.head.resolve(labels);
-        inner
-            .metrics
-            .head_series
-            .set(i64::try_from(state.head.index.series_count()).unwrap_or(i64::MAX));
+        let count = state.head.index.series_count();
+        // Another may have made it between the two locks.
+        inner.metrics.theirs.series_created.inc_by((count - count_before) as u64);
+        inner.metrics.head_series.set(i64::try_from(count).unwrap_or(i64::MAX));
         Ok(series)
     }
 

@@ -100,7 +100,9 @@ impl Inner {
                 blocks.sort_by_key(|block| (block.meta.start, block.meta.id));
                 state.blocks = Arc::new(blocks);
             }
-            report.forgotten_series_count += state.head.forget(mark, false);
+            let forgotten = state.head.forget(mark, false);
+            self.metrics.theirs.series_removed.inc_by(forgotten as u64);
+            report.forgotten_series_count += forgotten;
         }
         writer.note(*mark);
         self.log_marks(writer)?;

@@ -15,6 +15,7 @@ use crate::compact::plan::{self, Rewrite, Window};
 use crate::compact::sources::{HeadSlices, Sliced};
 use crate::db::{Db, Inner};
 use crate::head::{Head, HistogramChunk};
+use crate::metrics::PrometheusNames;
 use crate::pace::{BackgroundShare, Pacer};
 use crate::reserve;
 use crate::retention::{self, Limits};
@@ -232,7 +233,10 @@ impl Inner {
         self.pack();
         let made_up = self.make_up(&self.publishing.lock());
         // Retention first: it gives back the space the other steps need.
-        self.with_reserve(|| self.retire(backoff, report))?;
+        let theirs = &self.metrics.theirs;
+        let retired = self.with_reserve(|| self.retire(backoff, report));
+        PrometheusNames::tried(&theirs.reloads, &theirs.reloads_failures, &retired);
+        retired?;
         if backoff.is_full {
             self.make_room(backoff, report)?;
         }
@@ -240,7 +244,9 @@ impl Inner {
         self.come_back(report)?;
         while self.flush(report)? {}
         self.flush_late(report)?;
-        self.trim_log(backoff.is_full)?;
+        let trimmed = self.trim_log(backoff.is_full);
+        PrometheusNames::tried(&theirs.wal_truncations, &theirs.wal_truncations_failed, &trimmed);
+        trimmed?;
         report.head_floor = self.state.read().head.read_floor();
         if !self.rest.is_over()
             && let Some(rewrite) = self.next_rewrite(backoff)
@@ -485,13 +491,16 @@ impl Inner {
 
     pub(crate) fn update_gauges(&self) {
         let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
-        let (series_count, head_bytes, in_head, blocks) = {
+        let (series_count, (_, chunk_count, head_bytes), in_head, times, blocks) = {
             let state = self.state.read();
-            let (_, _, bytes) = state.head.sizes();
             let in_head = state.head.tombstones.series_count();
-            (state.head.index.series_count(), bytes, in_head, Arc::clone(&state.blocks))
+            let blocks = Arc::clone(&state.blocks);
+            let (sizes, times) = (state.head.sizes(), state.head.range());
+            (state.head.index.series_count(), sizes, in_head, times, blocks)
         };
         let metrics = &self.metrics;
+        metrics.theirs.head_chunks.set(gauge(chunk_count as u64));
+        metrics.theirs.times(times, blocks.iter().map(|block| block.meta.min).min());
         metrics.head_series.set(gauge(series_count as u64));
         metrics.head_bytes.set(gauge(head_bytes));
         let coarse = Arc::clone(&self.state.read().coarse);

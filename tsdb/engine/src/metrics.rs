@@ -1,9 +1,13 @@
 //! What the database counts about itself.
 
+mod prometheus_names;
+
 use prometheus::{Counter, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 use swell_model::AppendReport;
 
 use crate::limits::LimitKind;
+
+pub(crate) use prometheus_names::PrometheusNames;
 
 /// Self-metrics, registered once a database.
 #[derive(Debug)]
@@ -38,6 +42,8 @@ pub(crate) struct Metrics {
     pub(crate) retention_held_back: IntGauge,
     pub(crate) checkpoints: IntCounter,
     pub(crate) checkpoint_bytes: IntCounter,
+    /// What Prometheus counts and we do not, or cut otherwise.
+    pub(crate) theirs: PrometheusNames,
 }
 
 impl Metrics {
@@ -157,6 +163,7 @@ impl Metrics {
                 "swell_tsdb_retention_held_back",
                 "1 while old blocks are kept since the clock may have jumped: no samples for more than the retention.",
             )?,
+            theirs: PrometheusNames::register(registry)?,
         })
     }
 
@@ -175,6 +182,7 @@ impl Metrics {
 
     pub(crate) fn count(&self, report: &AppendReport) {
         self.samples_appended.inc_by(report.stored as u64);
+        self.theirs.appended(report.stored - report.histograms_stored, report.histograms_stored);
         self.late.inc_by(report.stored_late as u64);
         for (result, count) in
             [("stored", report.exemplars_stored), ("dropped", report.exemplars_dropped)]

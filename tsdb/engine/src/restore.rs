@@ -125,6 +125,8 @@ impl Replay {
         let reach = Reach::of(inner, &head);
         let damage: Vec<Damage> = damage.iter().map(|found| reach.bound(found)).collect();
         report(&damage);
+        inner.metrics.theirs.wal_corruptions.inc_by(damage.len() as u64);
+        inner.metrics.theirs.series_created.inc_by(head.index.series_count() as u64);
         let (segments, next_nr) = (replayed.segments, replayed.next_nr);
         let writer = WalWriter::new(Arc::clone(&inner.dir), segments, next_nr, replayed.read_bytes);
         *inner.commit.lock() = writer;

@@ -214,6 +214,55 @@ fn a_jump_of_the_clock_deletes_nothing_and_raises_a_signal() {
 }
 
 #[test]
+fn what_happens_is_counted_under_prometheus_names() {
+    let disk = MemDir::new();
+    let clock = Arc::new(swell_env::ManualClock::new(TimestampMs(24 * HOUR)));
+    let opened = |registry: &Registry| {
+        let disk: Arc<dyn Dir> = Arc::new(disk.clone());
+        Db::open(disk, settings(), clock.clone(), registry).expect("opens")
+    };
+    let metric = |registry: &Registry, name: &str| -> f64 {
+        let families = registry.gather();
+        let named = format!("prometheus_tsdb_{name}");
+        let family = families.iter().find(|it| it.name() == named).expect("registered");
+        let metrics = family.get_metric().iter();
+        metrics.map(|it| it.get_counter().get_value() + it.get_gauge().get_value()).sum()
+    };
+    let check = |registry: &Registry, expected: &[(&str, f64)]| {
+        for (name, expected) in expected {
+            let found = metric(registry, name);
+            assert!((found - expected).abs() < 0.1, "{name}: {found}");
+        }
+    };
+    let registry = Registry::new();
+    let db = opened(&registry);
+    for step in 0..24 {
+        append(&db, step * HOUR, &[(0, 1.0), (1, 2.0)]).expect("appends");
+    }
+    check(&registry, &[("head_samples_appended_total", 48.0), ("head_series_created_total", 2.0)]);
+    db.maintain(TimestampMs(24 * HOUR)).expect("maintains");
+    assert!(metric(&registry, "head_chunks") >= 2.0);
+    check(
+        &registry,
+        &[
+            ("head_series_removed_total", 0.0),
+            ("head_max_time_seconds", 23.0 * 3600.0),
+            ("lowest_timestamp_seconds", 0.0),
+            ("reloads_total", 1.0),
+            ("reloads_failures_total", 0.0),
+            ("wal_truncations_total", 1.0),
+            ("wal_truncations_failed_total", 0.0),
+            ("checkpoint_creations_failed_total", 0.0),
+            ("wal_corruptions_total", 0.0),
+        ],
+    );
+    drop(db);
+    let registry = Registry::new();
+    let _db = opened(&registry);
+    check(&registry, &[("head_samples_appended_total", 0.0), ("head_series_created_total", 2.0)]);
+}
+
+#[test]
 fn retention_works_on_a_full_disk_out_of_the_reserve() {
     use swell_env::{Fault, FaultDir};
     const RESERVE: u64 = 100_000;

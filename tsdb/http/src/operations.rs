@@ -376,7 +376,7 @@ const fn server(methods: &'static str, path: &'static str, summary: &'static str
 }
 
 const SERVER: &[Operation] = &[
-    server("GET", "/metrics", "Give the server's own metrics in the text format"),
+    server("GET", "/metrics", "Give the server's own metrics as text, OpenMetrics or protobuf"),
     Operation { answer: Answer::Json("object"), ..server("GET", "/version", "Tell versions") },
     server("GET", "/-/healthy", "Tell whether the server is well"),
     server("GET", "/-/ready", "Tell whether the server answers"),

@@ -25,7 +25,7 @@ pub(crate) async fn self_metrics(
                 .map_err(|error| ApiError::bad_param("metric_name_pattern", error.to_string()))?,
         ),
     };
-    let families = api.registry.gather();
+    let families = swell_telemetry::gather(&api.registry);
     let chosen = families
         .iter()
         .filter(|family| pattern.as_ref().is_none_or(|it| it.is_match(family.name())));
@@ -74,8 +74,22 @@ fn metric(kind: MetricType, metric: &Metric) -> Value {
                 "bucket": buckets.collect::<Vec<_>>(),
             });
         }
-        // None of ours are of these kinds.
-        MetricType::SUMMARY | MetricType::UNTYPED => {}
+        MetricType::SUMMARY => {
+            let summary = metric.get_summary();
+            let quantiles = summary.get_quantile().iter().map(|quantile| {
+                json!({
+                    "quantile": number(quantile.quantile()),
+                    "value": number(quantile.value()),
+                })
+            });
+            shown["summary"] = json!({
+                "sampleCount": summary.sample_count().to_string(),
+                "sampleSum": number(summary.sample_sum()),
+                "quantile": quantiles.collect::<Vec<_>>(),
+            });
+        }
+        // None of ours are of this kind.
+        MetricType::UNTYPED => {}
     }
     shown
 }

@@ -19,7 +19,7 @@ use crate::error::ApiError;
 use crate::health::{Readiness, Watch};
 use crate::in_force::ConfigState;
 use crate::lifecycle::Lifecycle;
-use crate::metrics::QueryMetrics;
+use crate::metrics::{QueryMetrics, register_readiness};
 use crate::notices::Notices;
 use crate::params::Params;
 use crate::targets::TargetStatusSource;
@@ -138,7 +138,7 @@ pub struct Api {
     pub(crate) active: Arc<ActiveQueries>,
     pub(crate) started_at: TimestampMs,
     pub(crate) watch: Watch,
-    metrics: QueryMetrics,
+    metrics: Arc<QueryMetrics>,
     cores: Arc<Cores>,
     pub(crate) pool: QueryPool,
     turns: Turns,
@@ -194,7 +194,8 @@ impl Api {
     /// # Errors
     /// When a metric of the same name is registered already.
     pub fn new(config: ApiConfig, deps: ApiDeps) -> Result<Arc<Self>, prometheus::Error> {
-        let metrics = QueryMetrics::register(&deps.registry)?;
+        let metrics = QueryMetrics::register(&deps.registry, &deps.clock, config.concurrency_max)?;
+        register_readiness(&deps.registry, deps.readiness.clone())?;
         Ok(Arc::new(Self {
             cores: Cores::new(std::thread::available_parallelism().map_or(1, usize::from)),
             pool: QueryPool::new(config.concurrency_max),
@@ -203,7 +204,7 @@ impl Api {
             admin_turn: Arc::new(Semaphore::new(1)),
             started_at: deps.clock.now(),
             watch: Watch::default(),
-            metrics,
+            metrics: Arc::new(metrics),
             config,
             db: deps.db,
             source: deps.source,
@@ -259,16 +260,18 @@ impl Api {
         let cancelled = budget.cancelled.clone();
         let source = Watched::passing_over_damage(self.source_until(&cancelled));
         let (asked, clock) = (self.clock.monotonic(), Arc::clone(&self.clock));
-        let samples_total = self.metrics.samples_total.clone();
+        let metrics = Arc::clone(&self.metrics);
         let answered = {
             let query = query.to_owned();
             move |output: Result<QueryOutput, EvalError>, source: &Watched, began: Monotonic| {
-                let output = output.map_err(|error| ApiError::of_query(&query, error))?;
-                samples_total.inc_by(output.stats.samples_total);
                 let took = Took {
                     waiting_s: began.since(asked).as_secs_f64(),
                     evaluating_s: clock.monotonic().since(began).as_secs_f64(),
                 };
+                metrics.queue_seconds.observe(took.waiting_s);
+                metrics.evaluation_seconds.observe(took.evaluating_s);
+                let output = output.map_err(|error| ApiError::of_query(&query, error))?;
+                metrics.samples_total.inc_by(output.stats.samples_total);
                 Ok(make(&output, source.warnings_of_reads(), took))
             }
         };
@@ -373,6 +376,7 @@ impl Api {
         work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
     ) -> Result<T, ApiError> {
         let guard = CancelOnDrop(cancelled);
+        let _asked = Running::begin(self.metrics.asked.clone());
         let running = self.metrics.running.clone();
         let begun = self.turns.ask(client)?;
         let span = debug_span!("query");

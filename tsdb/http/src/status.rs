@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::header;
+use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use swell_model::TimestampMs;
-use swell_telemetry::{BUILD, METRICS_CONTENT_TYPE, PROMETHEUS_VERSION};
+use swell_telemetry::{BUILD, PROMETHEUS_VERSION};
+use swell_wire::ExpositionFormat;
 
 use crate::answer::{response, success};
 use crate::error::ApiError;
@@ -130,10 +131,15 @@ pub(crate) async fn wal_replay(State(api): State<Arc<Api>>) -> Response {
     success(&json!({"min": 0, "max": segments, "current": segments}))
 }
 
-/// Our own metrics.
-pub(crate) async fn metrics(State(api): State<Arc<Api>>) -> Response {
-    match swell_telemetry::render_metrics(&api.registry) {
-        Ok(text) => ([(header::CONTENT_TYPE, METRICS_CONTENT_TYPE)], text).into_response(),
+/// Our own metrics, in the format that the reader likes best.
+pub(crate) async fn metrics(State(api): State<Arc<Api>>, headers: HeaderMap) -> Response {
+    const OFFERED: [ExpositionFormat; 3] =
+        [ExpositionFormat::Text, ExpositionFormat::OpenMetrics, ExpositionFormat::Protobuf];
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    let format = ExpositionFormat::best(accept.unwrap_or_default(), &OFFERED);
+    let families = swell_telemetry::gather(&api.registry);
+    match swell_telemetry::encode_metrics(&families, format) {
+        Ok(body) => ([(header::CONTENT_TYPE, format.content_type())], body).into_response(),
         Err(error) => ApiError::internal(format!("render the metrics: {error}")).into_response(),
     }
 }

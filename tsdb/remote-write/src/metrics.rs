@@ -59,6 +59,7 @@ pub struct SendMetrics {
     metadata_bytes: IntCounterVec,
     enqueue_retries: IntCounterVec,
     durations: HistogramVec,
+    highest_read: GaugeVec,
     highest_sent: GaugeVec,
     shards: IntGaugeVec,
     shards_min: IntGaugeVec,
@@ -156,6 +157,10 @@ impl SendMetrics {
                 &format!("{storage}sent_batch_duration_seconds"),
                 "How long requests took.",
             )?,
+            highest_read: make.floats(
+                &format!("{storage}queue_highest_timestamp_seconds"),
+                "Newest time of a sample that the queue has taken from the log.",
+            )?,
             highest_sent: make.floats(
                 &format!("{storage}queue_highest_sent_timestamp_seconds"),
                 "Newest time of a sample that a receiver took.",
@@ -228,6 +233,7 @@ impl SendMetrics {
             metadata_bytes: self.metadata_bytes.with_label_values(&labels),
             enqueue_retries: self.enqueue_retries.with_label_values(&labels),
             durations: self.durations.with_label_values(&labels),
+            highest_read: self.highest_read.with_label_values(&labels),
             highest_sent: self.highest_sent.with_label_values(&labels),
             shards: self.shards.with_label_values(&labels),
             shards_desired: self.shards_desired.with_label_values(&labels),
@@ -261,6 +267,7 @@ pub(crate) struct QueueMetrics {
     pub(crate) metadata_bytes: IntCounter,
     pub(crate) enqueue_retries: IntCounter,
     pub(crate) durations: Histogram,
+    pub(crate) highest_read: Gauge,
     pub(crate) highest_sent: Gauge,
     pub(crate) shards: IntGauge,
     pub(crate) shards_desired: Gauge,
@@ -320,6 +327,7 @@ impl QueueMetrics {
         ] {
             drop(gauges.remove_label_values(&queue));
         }
+        drop(all.highest_read.remove_label_values(&queue));
         drop(all.highest_sent.remove_label_values(&queue));
         drop(all.shards_desired.remove_label_values(&queue));
         drop(all.current_segment.remove_label_values(&queue[..1]));

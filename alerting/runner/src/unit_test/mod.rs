@@ -89,7 +89,6 @@ pub fn run_unit_tests(
     let invalid = |findings| UnitTestError::Invalid { path: path.to_owned(), findings };
     let file = parse_unit_tests(&read(path)?).map_err(invalid)?;
     let groups = groups(path.parent().unwrap_or(Path::new("")), &file, options.check)?;
-    let metrics = Metrics::register(&Registry::new()).map_err(UnitTestError::Metrics)?;
     let mut outcomes = Vec::new();
     for (position, test) in file.tests.iter().enumerate() {
         let asked =
@@ -102,6 +101,8 @@ pub fn run_unit_tests(
             name => name.to_owned(),
         };
         let bench = bench(file.evaluation_interval).map_err(UnitTestError::Bench)?;
+        let metrics =
+            Metrics::register(&Registry::new(), &bench.clock).map_err(UnitTestError::Metrics)?;
         outcomes.push(UnitTestOutcome {
             name,
             failures: run_test(&file, test, &groups, bench, &metrics),

@@ -26,7 +26,7 @@ impl SelfMetrics {
 
     /// Records every metric once.
     pub(crate) fn record(&mut self, pass: &mut Pass) {
-        for family in self.registry.gather() {
+        for family in swell_telemetry::gather(&self.registry) {
             for metric in family.get_metric() {
                 self.metric(&family, metric, pass);
             }
@@ -71,8 +71,21 @@ impl SelfMetrics {
                 self.sample(&format!("{name}_sum"), &labels, histogram.get_sample_sum(), pass);
                 self.sample(&format!("{name}_count"), &labels, count, pass);
             }
-            // The crates of this workspace register no other kinds.
-            MetricType::SUMMARY | MetricType::UNTYPED => {}
+            MetricType::SUMMARY => {
+                let summary = metric.get_summary();
+                for quantile in summary.get_quantile() {
+                    let label = swell_wire::format_float_label(quantile.quantile());
+                    let mut labels = labels.clone();
+                    labels.push(("quantile", &label));
+                    self.sample(name, &labels, quantile.value(), pass);
+                }
+                #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+                let count = summary.sample_count() as f64;
+                self.sample(&format!("{name}_sum"), &labels, summary.sample_sum(), pass);
+                self.sample(&format!("{name}_count"), &labels, count, pass);
+            }
+            // The crates of this workspace register no others.
+            MetricType::UNTYPED => {}
         }
     }
 
@@ -99,10 +112,51 @@ impl SelfMetrics {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use prometheus::{Histogram, HistogramOpts, IntCounter};
+    use swell_env::{Clock, ManualClock};
     use swell_model::TimestampMs;
+    use swell_telemetry::SummaryVec;
 
     use super::*;
+
+    /// Each series that a pass announces, with its value.
+    fn shown(source: &mut SelfMetrics, pass: &mut Pass) -> Vec<String> {
+        source.record(pass);
+        let delta = pass.finish(TimestampMs(1000));
+        let announced = delta.announced.iter();
+        announced
+            .map(|(number, labels)| {
+                let value = delta.samples.iter().find(|(series, _)| series == number);
+                format!("{labels} {}", value.expect("recorded").1)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn summaries_become_series_and_names_of_prometheus_stand_beside_ours() {
+        let registry = Registry::new();
+        let series = prometheus::IntGauge::new("swell_tsdb_head_series", "S.").expect("valid");
+        registry.register(Box::new(series.clone())).expect("new");
+        series.set(4);
+        let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(TimestampMs(0)));
+        let named = ("waits_seconds", "Waits.");
+        let waits = SummaryVec::register(&registry, &clock, named, &["of"], &[0.9]).expect("new");
+        waits.with_label_values(&["a"]).observe(0.0);
+        let mut source = SelfMetrics::new(registry, "core".to_owned());
+        assert_eq!(
+            shown(&mut source, &mut Pass::new()),
+            [
+                r#"prometheus_tsdb_head_series{instance="core", job="swell"} 4"#,
+                r#"swell_tsdb_head_series{instance="core", job="swell"} 4"#,
+                r#"waits_seconds{instance="core", job="swell", of="a", quantile="0.9"} 0"#,
+                r#"waits_seconds_sum{instance="core", job="swell", of="a"} 0"#,
+                r#"waits_seconds_count{instance="core", job="swell", of="a"} 1"#,
+                r#"up{instance="core", job="swell"} 1"#,
+            ]
+        );
+    }
 
     #[test]
     fn counters_and_histograms_become_series_once() {
@@ -118,18 +172,8 @@ mod tests {
         histogram.observe(0.7);
         let mut source = SelfMetrics::new(registry.clone(), "core".to_owned(), false);
         let mut pass = Pass::new();
-        source.record(&mut pass);
-        let delta = pass.finish(TimestampMs(1000));
-        let shown: Vec<String> = delta
-            .announced
-            .iter()
-            .map(|(number, labels)| {
-                let value = delta.samples.iter().find(|(series, _)| series == number);
-                format!("{labels} {}", value.expect("recorded").1)
-            })
-            .collect();
         assert_eq!(
-            shown,
+            shown(&mut source, &mut pass),
             [
                 r#"swell_things_total{instance="core", job="swell"} 3"#,
                 r#"swell_wait_seconds_bucket{instance="core", job="swell", le="0.5"} 0"#,

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use prometheus::{Gauge, IntGauge, Opts};
+use prometheus::{Gauge, IntGauge};
 use swell_alert_runner::{AlertingHandle, Notifier};
 use swell_engine::Db;
 use swell_env::Clock;
@@ -53,48 +53,38 @@ pub(super) struct Reloader {
     pub(super) quit: CancellationToken,
 }
 
-/// How the last attempt went.
+/// How the last attempt went. Prometheus' names, on which its mixin alerts, follow from these.
 pub(super) struct ReloadMetrics {
-    last_successful: [IntGauge; 2],
-    last_success_seconds: [Gauge; 2],
+    last_successful: IntGauge,
+    last_success_seconds: Gauge,
 }
 
 impl ReloadMetrics {
-    /// Registers them under our names and under Prometheus', on which its mixin alerts.
+    /// Registers them.
     pub(super) fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let successful = |name: &str| {
-            let help = "Whether the last attempt to read the configuration succeeded.";
-            let gauge = IntGauge::with_opts(Opts::new(name, help))?;
-            registry.register(Box::new(gauge.clone()))?;
-            Ok::<_, prometheus::Error>(gauge)
+        let metrics = Self {
+            last_successful: IntGauge::new(
+                "swell_config_last_reload_successful",
+                "Whether the last attempt to read the configuration succeeded.",
+            )?,
+            last_success_seconds: Gauge::new(
+                "swell_config_last_reload_success_timestamp_seconds",
+                "When the configuration in force was read, in Unix seconds.",
+            )?,
         };
-        let success_seconds = |name: &str| {
-            let help = "When the configuration in force was read, in Unix seconds.";
-            let gauge = Gauge::with_opts(Opts::new(name, help))?;
-            registry.register(Box::new(gauge.clone()))?;
-            Ok::<_, prometheus::Error>(gauge)
-        };
-        Ok(Self {
-            last_successful: [
-                successful("swell_config_last_reload_successful")?,
-                successful("prometheus_config_last_reload_successful")?,
-            ],
-            last_success_seconds: [
-                success_seconds("swell_config_last_reload_success_timestamp_seconds")?,
-                success_seconds("prometheus_config_last_reload_success_timestamp_seconds")?,
-            ],
-        })
+        registry.register(Box::new(metrics.last_successful.clone()))?;
+        registry.register(Box::new(metrics.last_success_seconds.clone()))?;
+        Ok(metrics)
     }
 
     #[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 are below 2^53")]
     fn succeeded(&self, clock: &dyn Clock) {
-        self.last_successful.iter().for_each(|gauge| gauge.set(1));
-        let seconds = clock.now().0 as f64 / 1000.0;
-        self.last_success_seconds.iter().for_each(|gauge| gauge.set(seconds));
+        self.last_successful.set(1);
+        self.last_success_seconds.set(clock.now().0 as f64 / 1000.0);
     }
 
     fn failed(&self) {
-        self.last_successful.iter().for_each(|gauge| gauge.set(0));
+        self.last_successful.set(0);
     }
 }
 

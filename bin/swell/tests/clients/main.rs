@@ -3,11 +3,15 @@
 
 #[path = "../harness/mod.rs"]
 mod harness;
+#[path = "../differential/shared.rs"]
+#[expect(dead_code, reason = "each test binary uses its own part")]
+mod shared;
 
 mod alertmanager;
 mod amtool;
 mod discovery;
 mod kubectl;
 mod opentelemetry;
+mod own_metrics;
 mod prometheus;
 mod push;

@@ -22,6 +22,7 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Endpoints, Namespace, Node, Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::Ingress;
+use prometheus::IntCounter;
 use swell_client::{Cache, Client, ListParams, Object, ObjectKey};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -29,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{KubernetesConfig, KubernetesServer, Role};
 use crate::discovery::{Output, StartError};
+use crate::metrics::DiscoveryMetrics;
 
 use cluster::{Cluster, Objects};
 
@@ -43,10 +45,16 @@ pub(crate) struct KubernetesSource {
     client: Client,
     /// Namespaces to follow; `None` stands for all of them.
     namespaces: Vec<Option<String>>,
+    /// Lists and watches that failed.
+    failures: IntCounter,
 }
 
 impl KubernetesSource {
-    pub(crate) fn new(config: &KubernetesConfig, own: Option<&Client>) -> Result<Self, StartError> {
+    pub(crate) fn new(
+        config: &KubernetesConfig,
+        own: Option<&Client>,
+        metrics: &DiscoveryMetrics,
+    ) -> Result<Self, StartError> {
         let client = connect::connect(config, own)?;
         let mut names = config.namespaces.names.clone();
         if config.namespaces.own
@@ -63,7 +71,8 @@ impl KubernetesSource {
         names.dedup();
         let namespaces =
             if names.is_empty() { vec![None] } else { names.into_iter().map(Some).collect() };
-        Ok(Self { config: config.clone(), client, namespaces })
+        let failures = metrics.kubernetes_failures_total.clone();
+        Ok(Self { config: config.clone(), client, namespaces, failures })
     }
 
     pub(crate) async fn run(self, output: Output) {
@@ -115,11 +124,7 @@ impl KubernetesSource {
         params: &ListParams,
         stop: &CancellationToken,
     ) -> Vec<Cache<K>> {
-        let start = |namespace: &Option<String>| {
-            let (client, params) = (self.client.clone(), params.clone());
-            Cache::start(client, namespace.as_deref(), params, stop.clone())
-        };
-        self.namespaces.iter().map(start).collect()
+        self.namespaces.iter().map(|it| self.cache(it.as_deref(), params.clone(), stop)).collect()
     }
 
     /// Follows a kind that is in no namespace.
@@ -133,7 +138,18 @@ impl KubernetesSource {
             label_selector: selector.and_then(|it| it.label.clone()),
             field_selector: selector.and_then(|it| it.field.clone()),
         };
-        vec![Cache::start(self.client.clone(), None, params, stop.clone())]
+        vec![self.cache(None, params, stop)]
+    }
+
+    fn cache<K: Object>(
+        &self,
+        namespace: Option<&str>,
+        params: ListParams,
+        stop: &CancellationToken,
+    ) -> Cache<K> {
+        let failures = self.failures.clone();
+        let failed = move || failures.inc();
+        Cache::start_counted(self.client.clone(), namespace, params, stop.clone(), failed)
     }
 }
 

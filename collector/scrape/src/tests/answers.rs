@@ -180,3 +180,71 @@ async fn a_storage_that_takes_nothing_shows_on_the_target() {
     lab.until("an error", |lab| lab.target().last_error.contains("no space")).await;
     assert_eq!(lab.target().health, Health::Down);
 }
+
+/// Sum of a family's values; of a summary, how often it was observed.
+fn metric(lab: &Lab, name: &str) -> f64 {
+    let families = lab.registry.gather();
+    let Some(family) = families.iter().find(|family| family.name() == name) else { return -1.0 };
+    let metrics = family.get_metric().iter();
+    metrics
+        .map(|it| {
+            let count = f64::from(u32::try_from(it.get_summary().sample_count()).expect("few"));
+            it.get_counter().get_value() + it.get_gauge().get_value() + count
+        })
+        .sum()
+}
+
+#[tokio::test]
+async fn scrapes_are_counted_under_prometheus_names() {
+    let target = Target::text("# TYPE a gauge\n# HELP b B.\na 1\na 2\n").await;
+    let lab = Lab::start(vec![job(&[&target])]);
+    let of = |name: &str| format!("prometheus_target_{name}");
+    lab.until("a sample that comes twice", |lab| {
+        metric(lab, &of("scrapes_sample_duplicate_timestamp_total")) > 0.0
+    })
+    .await;
+    lab.until("two families", |lab| (metric(lab, &of("metadata_cache_entries")) - 2.0).abs() < 0.1)
+        .await;
+    lab.until("an interval", |lab| metric(lab, &of("interval_length_seconds")) > 0.0).await;
+    let families = lab.registry.gather();
+    let lengths = families.iter().find(|it| it.name() == of("interval_length_seconds"));
+    assert_eq!(lengths.expect("registered").get_metric()[0].get_label()[0].value(), "50ms");
+    for (name, expected) in [
+        ("scrape_pool_targets", 1.0),
+        ("scrape_pool_sync_total", 1.0),
+        ("sync_length_seconds", 1.0),
+        ("sync_failed_total", 0.0),
+        ("scrapes_exceeded_sample_limit_total", 0.0),
+        ("scrapes_sample_out_of_order_total", 0.0),
+    ] {
+        let value = metric(&lab, &of(name));
+        assert!((value - expected).abs() < 0.1, "{name}: {value}");
+    }
+    lab.handle.reload(Vec::new()).await.expect("an empty configuration");
+    lab.until("the job to go", |lab| metric(lab, &of("scrape_pool_sync_total")) < 0.0).await;
+    lab.stop().await;
+}
+
+#[tokio::test]
+async fn limits_that_are_hit_are_counted_under_prometheus_names() {
+    let target = Target::text("a{b=\"1\",c=\"2\"} 1\na{b=\"2\",c=\"2\"} 1\n").await;
+    let limited: [(&str, fn(&mut crate::Limits)); 4] = [
+        ("scrapes_exceeded_sample_limit_total", |limits| limits.samples_max = Some(1)),
+        ("scrapes_exceeded_body_size_limit_total", |limits| limits.body_bytes_max = Some(8)),
+        ("scrape_pool_exceeded_label_limits_total", |limits| limits.labels_max = Some(2)),
+        ("scrape_pool_exceeded_target_limit_total", |limits| limits.targets_max = Some(1)),
+    ];
+    for (name, limit) in limited {
+        let other = Target::text("a 1\n").await;
+        let mut config = job(&[&target, &other]);
+        limit(&mut config.limits);
+        let lab = Lab::start(vec![config]);
+        let name = format!("prometheus_target_{name}");
+        lab.until(&name, |lab| metric(lab, &name) > 0.0).await;
+        for (counted, _) in limited {
+            let counted = format!("prometheus_target_{counted}");
+            assert!(counted == name || metric(&lab, &counted) < 1.0, "{counted} with {name}");
+        }
+        lab.stop().await;
+    }
+}

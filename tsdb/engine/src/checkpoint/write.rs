@@ -103,7 +103,12 @@ impl Inner {
     }
 
     /// `pacer` holds the writing back.
-    fn write_checkpoint(&self, mut pacer: Option<&mut Pacer>) -> Result<(), MaintainError> {
+    fn write_checkpoint(&self, pacer: Option<&mut Pacer>) -> Result<(), MaintainError> {
+        let outcome = self.try_write_checkpoint(pacer);
+        outcome.inspect_err(|_| self.metrics.theirs.checkpoints_failed.inc())
+    }
+
+    fn try_write_checkpoint(&self, mut pacer: Option<&mut Pacer>) -> Result<(), MaintainError> {
         let fault = |source| MaintainError::Io { action: format!("write {NAME}"), source };
         let known = self.saved.lock().labels;
         let (labels, is_new) = self.labels_file(known, pacer.as_deref_mut()).map_err(fault)?;

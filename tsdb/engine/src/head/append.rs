@@ -143,9 +143,11 @@ impl Head {
         for row in &batch.rows {
             self.append_row(row, position, report);
         }
+        let floats_stored = report.stored;
         for sample in &batch.histograms {
             self.append_histogram(sample, position, report);
         }
+        report.histograms_stored += report.stored - floats_stored;
     }
 
     fn is_in_order(&self, idx: usize, at_ms: i64) -> bool {

@@ -1,6 +1,5 @@
 //! `/federate`: the newest sample of each selected series, for a server that scrapes this one.
 
-mod accept;
 mod names;
 mod protobuf;
 mod text;
@@ -16,18 +15,17 @@ use swell_model::{
     DurationMs, Labels, Matcher, SampleValue, SelectHints, SeriesData, SeriesSource, TimeRange,
     TimestampMs, is_stale_nan,
 };
+use swell_wire::ExpositionFormat;
 
 use crate::error::ApiError;
 use crate::params::Params;
 use crate::service::Api;
-use accept::AnswerFormat;
 use names::Names;
 
-const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 const TEXT_UTF8: &str = "text/plain; version=0.0.4; charset=utf-8; escaping=allow-utf-8";
 const UTF8_NAMES: &str = "escaping=allow-utf-8";
-const PROTOBUF: &str =
-    "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
+/// As in Prometheus, `OpenMetrics` is none of them here.
+const OFFERED: [ExpositionFormat; 2] = [ExpositionFormat::Text, ExpositionFormat::Protobuf];
 
 /// The newest value of a series, if it has one that is not stale.
 type Newest = (TimestampMs, SampleValue);
@@ -49,7 +47,7 @@ pub(crate) async fn federate(
         .map_err(|error| (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response())?;
     let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
     let utf8_names = accept.is_some_and(|accept| accept.contains(UTF8_NAMES));
-    let format = accept::best(accept.unwrap_or_default());
+    let format = ExpositionFormat::best(accept.unwrap_or_default(), &OFFERED);
     let now = api.clock.now();
     let since = now - DurationMs(api.config.lookback.0 - 1);
     let range = TimeRange { start_incl: since, end_incl: now };
@@ -65,17 +63,17 @@ pub(crate) async fn federate(
         })
         .await
         .map_err(ApiError::into_response)?;
-    let content_type = match (format, utf8_names) {
-        (AnswerFormat::Protobuf, _) => PROTOBUF,
-        (AnswerFormat::Text, true) => TEXT_UTF8,
-        (AnswerFormat::Text, false) => TEXT,
+    let content_type = match format {
+        ExpositionFormat::Text if utf8_names => TEXT_UTF8,
+        other => other.content_type(),
     };
     Ok(([(header::CONTENT_TYPE, content_type)], body).into_response())
 }
 
-fn written(families: &Families, names: &Names<'_>, format: AnswerFormat) -> Vec<u8> {
+fn written(families: &Families, names: &Names<'_>, format: ExpositionFormat) -> Vec<u8> {
     match format {
-        AnswerFormat::Text => {
+        // The latter is not offered.
+        ExpositionFormat::Text | ExpositionFormat::OpenMetrics => {
             let mut text = String::new();
             for (name, series) in families {
                 text::write_family(&mut text, names, name, series)
@@ -83,7 +81,7 @@ fn written(families: &Families, names: &Names<'_>, format: AnswerFormat) -> Vec<
             }
             text.into_bytes()
         }
-        AnswerFormat::Protobuf => {
+        ExpositionFormat::Protobuf => {
             let mut messages = Vec::new();
             for (name, series) in families {
                 protobuf::write_family(&mut messages, names, name, series);

@@ -27,7 +27,8 @@ pub(super) fn write_family(
                 SampleValue::Histogram(value) => FamilyValue::Histogram(value),
             };
             let pairs = names.pairs(labels);
-            family.put_metric(pairs.iter().map(|(name, text)| (name.as_ref(), *text)), value, at.0);
+            let pairs = pairs.iter().map(|(name, text)| (name.as_ref(), *text));
+            family.put_metric(pairs, value, Some(at.0));
         }
         family.finish(out);
     }

@@ -256,6 +256,50 @@ async fn own_metrics_satisfy_promtool() {
 }
 
 #[tokio::test]
+async fn own_metrics_come_as_openmetrics_where_that_is_liked_best() {
+    let lab = Lab::new();
+    lab.get("/api/v1/query", &[("query", "up")]).await.data();
+    let request = axum::http::Request::get("/metrics")
+        .header("accept", "application/openmetrics-text;version=1.0.0;q=0.6,text/plain;q=0.3")
+        .body(axum::body::Body::empty())
+        .expect("a request");
+    let answer = lab.answer(request).await;
+    assert_eq!(
+        answer.headers["content-type"],
+        "application/openmetrics-text; version=1.0.0; charset=utf-8"
+    );
+    for line in [
+        "# TYPE swell_query_samples counter",
+        "# TYPE prometheus_engine_query_duration_seconds summary",
+        "prometheus_engine_query_duration_seconds_count{slice=\"inner_eval\"} 1",
+        "prometheus_engine_query_duration_seconds_count{slice=\"queue_time\"} 1",
+    ] {
+        assert!(answer.text.lines().any(|it| it == line), "{line} in\n{}", answer.text);
+    }
+    assert!(answer.text.ends_with("\n# EOF\n"));
+}
+
+#[tokio::test]
+async fn queries_are_counted_under_prometheus_names() {
+    let lab = Lab::starting(config());
+    assert!(lab.metric("prometheus_ready") < 1.0);
+    lab.readiness.ready();
+    assert!(lab.metric("prometheus_ready") > 0.0);
+    let most = lab.metric("prometheus_engine_queries_concurrent_max");
+    assert!((most - 4.0).abs() < 0.1, "{most}");
+    lab.get("/api/v1/query", &[("query", "up * on(x) up")]).await.is_error(422, "execution", "");
+    assert!(lab.metric("prometheus_engine_queries").abs() < 0.1, "none runs or waits any more");
+    let (path, pattern) = ("/api/v1/status/self_metrics", "prometheus_engine_query_duration.*");
+    let shown = lab.get(path, &[("metric_name_pattern", pattern)]).await.data();
+    assert_eq!(shown[0]["type"], "SUMMARY");
+    assert_eq!(shown[0]["metric"][0]["summary"]["sampleCount"], "1", "failed ones count");
+    assert_eq!(shown[0]["metric"][0]["summary"]["quantile"][1]["quantile"], 0.9);
+    let texts = lab.get("/metrics", &[]).await.text;
+    assert!(texts.contains("\nprometheus_tsdb_head_series 3\n"), "{texts}");
+    assert!(texts.contains("\nprometheus_engine_query_samples_total 0\n"), "{texts}");
+}
+
+#[tokio::test]
 async fn targets_tell_what_their_metrics_are() {
     let lab = Lab::new();
     let path = "/api/v1/targets/metadata";

@@ -308,6 +308,7 @@ impl Queue {
         if self.state.read(portion.points, portion.upto, portion.is_at_end, now) {
             self.metrics.enqueue_retries.inc();
         }
+        self.metrics.highest_read.set(seconds(self.state.newest_read_ms()));
     }
 
     fn start_sends(&mut self) {

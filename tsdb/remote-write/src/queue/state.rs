@@ -61,6 +61,8 @@ pub(super) struct State {
     rates: Rates,
     /// When something was taken last.
     taken_at: Option<Duration>,
+    /// Newest time of a point that was read.
+    newest_read_ms: i64,
     /// Newest time that was taken.
     newest_sent_ms: i64,
     /// What waits or is under way.
@@ -82,6 +84,7 @@ impl State {
             reshard_to: None,
             rates: Rates::new(stored_before),
             taken_at: None,
+            newest_read_ms: 0,
             newest_sent_ms: 0,
             pending: Counts::default(),
             give_up_at: None,
@@ -95,6 +98,11 @@ impl State {
     /// What waits or is under way.
     pub(super) const fn pending(&self) -> Counts {
         self.pending
+    }
+
+    /// Newest time of a point that was read and has a shard, in milliseconds; 0 before.
+    pub(super) const fn newest_read_ms(&self) -> i64 {
+        self.newest_read_ms
     }
 
     /// Newest time that was taken, in milliseconds; 0 before.
@@ -166,8 +174,10 @@ impl State {
         for (at, point) in points {
             let mut counts = Counts::default();
             counts.add(&point);
+            let at_ms = point.timestamp_ms;
             if self.shards.offer(point.series.shard_hash, at, point, now) {
                 self.pending = self.pending.zip(counts, u64::saturating_add);
+                self.newest_read_ms = self.newest_read_ms.max(at_ms);
             }
         }
         self.offered = upto;

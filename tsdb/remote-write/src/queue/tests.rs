@@ -91,6 +91,7 @@ fn places_follow_what_is_settled() {
     assert_eq!(queue.unsaved(), None);
     queue.read(points(1..3), place(9), true, at(0));
     assert_eq!(queue.unsaved(), None, "nothing is settled yet");
+    assert_eq!((queue.newest_read_ms(), queue.newest_sent_ms()), (2, 0));
     assert_eq!(queue.starts(at(0)).len(), 1);
     queue.asked(at(10));
     queue.retry(0, None, at(10));
