@@ -66,7 +66,7 @@ pub struct ExemplarSample {
 }
 
 /// What a metric family is, on its way in.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct MetricDescription {
     /// Name of the family.
     pub metric_name: String,
@@ -150,7 +150,7 @@ impl MetricKind {
 }
 
 /// What `# HELP`, `# TYPE` and `# UNIT` say of a metric family.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct MetricMetadata {
     /// Kind of metric.
     pub kind: MetricKind,

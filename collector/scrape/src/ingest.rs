@@ -17,6 +17,7 @@ use swell_model::{
 
 use crate::claims::{Claimant, Claimed};
 use crate::config::ScrapeConfig;
+use crate::described::Described;
 use crate::families::{descriptions, with_type_and_unit};
 use crate::limits::{self, check_label_limits};
 use crate::report::{ReportSeries, ScrapeReport};
@@ -108,6 +109,8 @@ pub(crate) struct TargetSeries {
     labels: Labels,
     /// Those that others may give as well.
     claimed: Claimed,
+    /// What it tells of its families.
+    described: Arc<Described>,
     /// By text as it stands in bodies of that format.
     texts: Texts,
     format: Option<BodyFormat>,
@@ -122,18 +125,19 @@ pub(crate) struct TargetSeries {
     reports: ReportSeries,
     /// Scrapes so far.
     scrape: u64,
-    /// Of all metadata in the last body.
-    metadata_hash: u64,
+    /// Of all metadata in the last body that was stored, if that is what the texts stand under.
+    metadata_hash: Option<u64>,
     /// Why the storage had no room for a series, the last time that happened.
     shed_reason: Option<String>,
 }
 
 impl TargetSeries {
     /// Nothing is known of the target with these labels yet.
-    pub(crate) fn new(labels: Labels, claimed: Claimed) -> Self {
+    pub(crate) fn new(labels: Labels, claimed: Claimed, described: Described) -> Self {
         Self {
             labels,
             claimed,
+            described: Arc::new(described),
             texts: Texts::default(),
             format: None,
             known: Vec::new(),
@@ -142,7 +146,7 @@ impl TargetSeries {
             untimed: FxHashMap::default(),
             reports: ReportSeries::default(),
             scrape: 0,
-            metadata_hash: 0,
+            metadata_hash: None,
             shed_reason: None,
         }
     }
@@ -150,6 +154,11 @@ impl TargetSeries {
     /// The target as others that give its series see it.
     pub(crate) const fn claimant(&self) -> &Arc<Claimant> {
         self.claimed.claimant()
+    }
+
+    /// What it tells of its families.
+    pub(crate) const fn described(&self) -> &Arc<Described> {
+        &self.described
     }
 
     /// Why series were shed, if any were since this was asked last.
@@ -160,7 +169,7 @@ impl TargetSeries {
     /// Forgets what texts stand for, since rules changed; series that do not come back still end.
     pub(crate) fn forget_texts(&mut self) {
         self.texts.clear();
-        self.metadata_hash = 0;
+        self.metadata_hash = None;
     }
 
     /// Stores a body as a whole, with markers for series that are gone, or nothing of it; after an error
@@ -220,17 +229,19 @@ impl TargetSeries {
             let Ingested { scraped, kept: count, .. } = ingested;
             return Err(IngestError::SampleLimit { scraped, count, limit: samples_max });
         }
-        let metadata_hash = metadata.finish();
-        if family.is_some() && known_texts > 0 && metadata_hash != self.metadata_hash {
+        let metadata_hash = Some(metadata.finish());
+        let is_news = metadata_hash != self.metadata_hash;
+        if family.is_some() && known_texts > 0 && is_news {
             return Ok(Attempt::TypesChanged);
         }
         self.end_missing(at, &mut rows);
-        if metadata_hash != self.metadata_hash {
+        if is_news {
             rows.batch.descriptions = descriptions(body, format, config)?;
         }
         ingested.report = sink.append(&rows.batch)?;
         self.untimed.extend(untimed);
         self.settle();
+        self.described.stored(is_news.then_some(rows.batch.descriptions.as_slice()));
         self.metadata_hash = metadata_hash;
         Ok(Attempt::Stored(ingested))
     }
@@ -391,6 +402,7 @@ impl TargetSeries {
         sink: &dyn SampleSink,
     ) -> Result<AppendReport, AppendError> {
         self.scrape += 1;
+        self.described.failed();
         let mut rows = Rows::new(0);
         self.end_missing(at, &mut rows);
         // Texts of a body that failed may have been read under types that are not those of the next.

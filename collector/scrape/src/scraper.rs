@@ -19,13 +19,14 @@ use tracing::{info, warn};
 
 use crate::claims::Claimed;
 use crate::config::ScrapeConfig;
+use crate::described::Described;
 use crate::failure_log::FailureLog;
 use crate::fetch::Fetcher;
 use crate::ingest::TargetSeries;
 use crate::metrics::ScrapeMetrics;
 use crate::pool::{Job, Running, ScrapePool};
 use crate::scrape_loop::{ScrapeLoop, Shared};
-use crate::status::{Card, LastScrape, TargetState};
+use crate::status::{Card, LastScrape, TargetFamilies, TargetState};
 use crate::target::Target;
 
 /// Sources that tell more often than this are listened to this often.
@@ -107,6 +108,12 @@ impl ScrapeHandle {
     pub fn targets(&self) -> Vec<TargetState> {
         let board = self.board.lock();
         board.active.iter().map(Card::state).chain(board.inactive.iter().cloned()).collect()
+    }
+
+    /// What each target that is scraped tells of its families, in the order of [`Self::targets`].
+    #[must_use]
+    pub fn families(&self) -> Vec<TargetFamilies> {
+        self.board.lock().active.iter().map(Card::families).collect()
     }
 
     /// How many targets of each job are not scraped, whether they are remembered or not.
@@ -312,11 +319,13 @@ impl Scraper {
         };
         let series = series.unwrap_or_else(|| {
             let claimed = Claimed::new(&self.shared.claims, target.url.to_string());
-            TargetSeries::new(target.labels.clone(), claimed)
+            let described = Described::new(&self.shared.families);
+            TargetSeries::new(target.labels.clone(), claimed, described)
         });
         let claimant = Arc::clone(series.claimant());
+        let described = Arc::clone(series.described());
         let job_name = job.config().job_name.as_str().into();
-        let card = Card { job: job_name, target: Arc::new(target), last, claimant };
+        let card = Card { job: job_name, target: Arc::new(target), last, claimant, described };
         let stop = CancellationToken::new();
         let one = ScrapeLoop {
             shared: Arc::clone(&self.shared),

@@ -1,5 +1,7 @@
 //! Bodies, one after the other, on one target.
 
+use std::sync::Arc;
+
 use swell_exposition::{BodyFormat, Format};
 use swell_model::{DurationMs, Labels, MetricKind, TimestampMs};
 use swell_relabel::{Action, Rule, RuleSpec};
@@ -7,6 +9,7 @@ use swell_relabel::{Action, Rule, RuleSpec};
 use super::memory::Memory;
 use crate::claims::Claimed;
 use crate::config::{Limits, ScrapeConfig};
+use crate::described::{Described, FamilyCatalog};
 use crate::ingest::{IngestError, Ingested, TargetSeries};
 
 struct Bench {
@@ -24,9 +27,10 @@ impl Bench {
     /// With a target of these labels.
     fn of(labels: &[(&str, &str)]) -> Self {
         let labels = Labels::from_pairs(labels.iter().copied());
+        let described = Described::new(&Arc::new(FamilyCatalog::new()));
         Self {
             memory: Memory::default(),
-            series: TargetSeries::new(labels, Claimed::alone()),
+            series: TargetSeries::new(labels, Claimed::alone(), described),
             config: ScrapeConfig::new("j", DurationMs(1000), DurationMs(1000)),
             now: TimestampMs(0),
         }
@@ -339,6 +343,28 @@ fn families_are_described_when_they_change() {
     assert_eq!((metadata.kind, metadata.help.as_str()), (MetricKind::Counter, "What it counts."));
     bench.counts(&body.replace("counter", "gauge"));
     assert_eq!(bench.memory.described("a").expect("described").kind, MetricKind::Gauge);
+}
+
+#[test]
+fn a_target_knows_the_families_of_its_own_last_scrapes() {
+    let mut bench = Bench::new();
+    let names = |bench: &Bench| -> Vec<String> {
+        let families = bench.series.described().families();
+        families.iter().map(|family| family.metric_name.clone()).collect()
+    };
+    bench.counts("# TYPE b counter\nb 1\n# HELP a What it counts.\na 1\n");
+    assert_eq!(names(&bench), ["a", "b"]);
+    bench.scrape("a{").expect_err("no body");
+    assert_eq!(names(&bench), ["a", "b"], "a failed scrape forgets nothing");
+    // Not even a comment says what they are any more, and then for ten scrapes.
+    for _ in 0..9 {
+        bench.counts("a 1\n");
+    }
+    assert_eq!(names(&bench), ["a", "b"]);
+    for _ in 0..2 {
+        bench.counts("a 1\n");
+    }
+    assert_eq!(names(&bench), Vec::<String>::new());
 }
 
 #[test]
