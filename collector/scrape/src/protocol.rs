@@ -30,6 +30,14 @@ impl ScrapeProtocol {
     pub const ALL: [Self; 5] =
         [Self::Protobuf, Self::OpenMetrics1, Self::OpenMetrics0, Self::Text1, Self::Text0];
 
+    /// Those that are asked for unless the configuration says otherwise, the dearest first; `native` where native histograms
+    /// are taken.
+    #[must_use]
+    pub fn standard(native: bool) -> &'static [Self] {
+        let all: &'static [Self] = &Self::ALL;
+        if native { all } else { &all[1..] }
+    }
+
     /// The name in the configuration.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -67,8 +75,7 @@ impl ScrapeProtocol {
 
 /// The `Accept` header of a job: its formats with falling weight, as upstream asks.
 pub(crate) fn accept(config: &ScrapeConfig) -> String {
-    let all = &ScrapeProtocol::ALL[..];
-    let standard = if config.histograms.native { all } else { &all[1..] };
+    let standard = ScrapeProtocol::standard(config.histograms.native);
     let wanted = if config.protocols.is_empty() { standard } else { &config.protocols };
     let mut accept = String::new();
     for (idx, protocol) in wanted.iter().enumerate() {
