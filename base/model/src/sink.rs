@@ -88,6 +88,9 @@ pub struct Batch {
     /// Whether nothing of the batch is stored when one of its samples would be dropped for another reason than being
     /// a repeat. The report then counts what would have been dropped.
     pub is_whole: bool,
+    /// Whether samples that are not newer than the newest of their series are dropped also where late ones are taken, as
+    /// markers of staleness are that would end what somebody else goes on with.
+    pub in_order_only: bool,
 }
 
 impl Batch {

@@ -394,7 +394,7 @@ impl TargetSeries {
         }
     }
 
-    /// Ends all live series: the scrape failed, or the target is gone. Those of the last scrape that was stored stay known, so
+    /// Ends all live series that nobody else went on with: the scrape failed, or the target is gone. Those of the last scrape that was stored stay known, so
     /// that they are not new when they come back, but are the target's no longer.
     pub(crate) fn end_all(
         &mut self,
@@ -412,7 +412,20 @@ impl TargetSeries {
         if rows.batch.rows.is_empty() {
             return Ok(AppendReport::default());
         }
+        rows.batch.in_order_only = true;
         sink.append(&rows.batch)
+    }
+
+    /// The target is not scraped for the time being: its series go on, if not by it then by others.
+    pub(crate) fn part(&mut self) {
+        self.forget_texts();
+        self.claimed.release_all();
+        self.claimed.claim_up(None, &self.labels);
+    }
+
+    /// Whether there is anything to end.
+    pub(crate) fn was_scraped(&self) -> bool {
+        self.reports.up().is_some()
     }
 
     fn forget(&mut self) {

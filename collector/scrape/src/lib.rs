@@ -6,6 +6,7 @@
 
 mod claims;
 mod config;
+mod departed;
 mod described;
 mod failure_log;
 mod families;
