@@ -180,7 +180,7 @@ mod tests {
         other.stored(Some(&families(&[("a", "x"), ("b", "y")])));
         assert!(Arc::ptr_eq(&one.families(), &other.families()));
         other.stored(Some(&families(&[("a", "z"), ("b", "y")])));
-        assert_eq!((shown(&one), shown(&other)), ("a x, b y".into(), "a z, b y".into()));
+        assert_eq!([shown(&one), shown(&other)], ["a x, b y", "a z, b y"]);
         assert!(Arc::ptr_eq(&one.families()[1], &other.families()[1]), "the description of b");
     }
 

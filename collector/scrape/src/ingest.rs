@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHasher};
 use swell_exposition::{
-    BodyFault, BodyFormat, CurrentFamily, Entry, RepeatedLabel, SeriesText, Visitor,
-    visit_known_body,
+    BodyFault, BodyFormat, CurrentFamily, Entry, HistogramOptions, RepeatedLabel, SeriesText,
+    Visitor, visit_known_body,
 };
 use swell_model::{
     AppendError, AppendReport, Exemplar, ExemplarSample, HistogramSample, Labels, NativeHistogram,
@@ -111,6 +111,8 @@ pub(crate) struct TargetSeries {
     claimed: Claimed,
     /// What it tells of its families.
     described: Arc<Described>,
+    /// What becomes of its histograms, where that is not as the job has it.
+    histograms: Option<HistogramOptions>,
     /// By text as it stands in bodies of that format.
     texts: Texts,
     format: Option<BodyFormat>,
@@ -138,6 +140,7 @@ impl TargetSeries {
             labels,
             claimed,
             described: Arc::new(described),
+            histograms: None,
             texts: Texts::default(),
             format: None,
             known: Vec::new(),
@@ -154,6 +157,11 @@ impl TargetSeries {
     /// The target as others that give its series see it.
     pub(crate) const fn claimant(&self) -> &Arc<Claimant> {
         self.claimed.claimant()
+    }
+
+    /// From now on its histograms are taken so.
+    pub(crate) const fn take_histograms(&mut self, histograms: HistogramOptions) {
+        self.histograms = Some(histograms);
     }
 
     /// What it tells of its families.
@@ -209,6 +217,7 @@ impl TargetSeries {
             self.texts.clear();
         }
         self.texts.begin();
+        let histograms = self.histograms.unwrap_or(config.histograms);
         let known_texts = self.texts.len();
         let mut reading = Reading {
             at,
@@ -222,7 +231,7 @@ impl TargetSeries {
             untimed: Vec::new(),
             target: self,
         };
-        visit_known_body(body, format, &config.histograms, &mut reading)?;
+        visit_known_body(body, format, &histograms, &mut reading)?;
         let Reading { samples_max, mut rows, mut ingested, metadata, family, untimed, .. } =
             reading;
         if ingested.kept > samples_max {
@@ -236,7 +245,7 @@ impl TargetSeries {
         }
         self.end_missing(at, &mut rows);
         if is_news {
-            rows.batch.descriptions = descriptions(body, format, config)?;
+            rows.batch.descriptions = descriptions(body, format, &histograms)?;
         }
         ingested.report = sink.append(&rows.batch)?;
         self.untimed.extend(untimed);
@@ -394,8 +403,8 @@ impl TargetSeries {
         }
     }
 
-    /// Ends all live series that nobody else went on with: the scrape failed, or the target is gone. Those of the last scrape that was stored stay known, so
-    /// that they are not new when they come back, but are the target's no longer.
+    /// Ends all live series that nobody else went on with: the scrape failed, or the target is gone. Those of the last
+    /// scrape that was stored stay known, so that they are not new when they come back, but are the target's no longer.
     pub(crate) fn end_all(
         &mut self,
         at: TimestampMs,

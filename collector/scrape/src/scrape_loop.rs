@@ -119,8 +119,7 @@ impl ScrapeLoop {
         if let Some((count, limit)) = self.crowd {
             return Err(FetchError::TargetLimit { count, limit });
         }
-        let target = &self.card.target;
-        self.fetcher.fetch(&target.url, target.timeout.to_std()).await
+        self.fetcher.fetch(&self.card.target).await
     }
 
     /// Stores on a blocking thread: the storage may wait for a disk.

@@ -294,7 +294,11 @@ impl Scraper {
         let mut starts = Vec::new();
         for (identity, target) in wanted {
             match old.remove(&identity) {
-                Some(running) if !renewed && running.crowd == crowd => {
+                Some(running)
+                    if !renewed
+                        && running.crowd == crowd
+                        && running.card.target.is_scraped_as(&target) =>
+                {
                     loops.insert(identity, running);
                 }
                 other => starts.push((identity, target, other)),
@@ -334,11 +338,12 @@ impl Scraper {
                 (Arc::new(Mutex::new(LastScrape::default())), series)
             }
         };
-        let series = series.unwrap_or_else(|| {
+        let mut series = series.unwrap_or_else(|| {
             let claimed = Claimed::new(&self.shared.claims, target.url.to_string());
             let described = Described::new(&self.shared.families);
             TargetSeries::new(target.labels.clone(), claimed, described)
         });
+        series.take_histograms(target.histograms);
         let claimant = Arc::clone(series.claimant());
         let described = Arc::clone(series.described());
         let job_name = job.config().job_name.as_str().into();

@@ -40,6 +40,7 @@ impl Bench {
             url: "http://h:1/metrics".parse().expect("a URL"),
             interval: INTERVAL,
             timeout: INTERVAL,
+            histograms: ScrapeConfig::new("j", INTERVAL, INTERVAL).histograms,
         };
         let mut series = new_series(&target);
         let last = clock.now();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use swell_exposition::{BodyFormat, Format};
+use swell_exposition::{BodyFormat, Format, HistogramOptions};
 use swell_model::{DurationMs, Labels, MetricKind, TimestampMs};
 use swell_relabel::{Action, Rule, RuleSpec};
 
@@ -480,6 +480,14 @@ fn native_histograms_are_stored_and_end_like_other_series() {
         .ingest(PROTOBUF, BodyFormat::Protobuf, TimestampMs(3000), &bench.config, memory)
         .expect("a good body");
     assert_eq!(ingested.kept, 3, "count, sum, the bucket of all");
+    // A target may have it otherwise than its job.
+    let native = HistogramOptions { native: true, ..HistogramOptions::default() };
+    bench.series.take_histograms(native);
+    let ingested = bench
+        .series
+        .ingest(PROTOBUF, BodyFormat::Protobuf, TimestampMs(3500), &bench.config, memory)
+        .expect("a good body");
+    assert_eq!(ingested.kept, 1);
     let cut = &PROTOBUF[..PROTOBUF.len() - 1];
     let outcome =
         bench.series.ingest(cut, BodyFormat::Protobuf, TimestampMs(4000), &bench.config, memory);
