@@ -66,7 +66,7 @@ pub struct ExemplarSample {
 }
 
 /// What a metric family is, on its way in.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct MetricDescription {
     /// Name of the family.
     pub metric_name: String,
@@ -88,6 +88,9 @@ pub struct Batch {
     /// Whether nothing of the batch is stored when one of its samples would be dropped for another reason than being
     /// a repeat. The report then counts what would have been dropped.
     pub is_whole: bool,
+    /// Whether samples that are not newer than the newest of their series are dropped also where late ones are taken, as
+    /// markers of staleness are that would end what somebody else goes on with.
+    pub in_order_only: bool,
 }
 
 impl Batch {
@@ -150,7 +153,7 @@ impl MetricKind {
 }
 
 /// What `# HELP`, `# TYPE` and `# UNIT` say of a metric family.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct MetricMetadata {
     /// Kind of metric.
     pub kind: MetricKind,

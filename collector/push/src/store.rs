@@ -91,6 +91,7 @@ impl Store {
             exemplars: exemplars.collect(),
             descriptions: self.not_described(&labelled.descriptions),
             is_whole: false,
+            in_order_only: false,
         };
         if batch.is_empty() {
             return Ok(stored);

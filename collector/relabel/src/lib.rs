@@ -5,7 +5,7 @@
 
 mod rule;
 
-pub use rule::{Action, Rule, RuleError, RuleSpec};
+pub use rule::{Action, PATTERN, REPLACEMENT, Rule, RuleError, RuleSpec, SEPARATOR};
 
 use swell_model::LabelsBuilder;
 

@@ -4,12 +4,12 @@ use md5::{Digest as _, Md5};
 use regex::Regex;
 use swell_model::{LabelsBuilder, anchored_regex, expand};
 
-/// Between the values, unless given.
-const SEPARATOR: &str = ";";
-/// What is matched, unless given.
-const PATTERN: &str = "(.*)";
-/// What is set, unless given.
-const REPLACEMENT: &str = "$1";
+/// Between the values of a rule's labels, unless given.
+pub const SEPARATOR: &str = ";";
+/// What a rule matches, unless given.
+pub const PATTERN: &str = "(.*)";
+/// What a rule sets, unless given.
+pub const REPLACEMENT: &str = "$1";
 
 /// What a rule does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

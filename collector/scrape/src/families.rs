@@ -2,12 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use swell_exposition::{BodyFault, BodyFormat, CurrentFamily, Entry, visit_body};
+use swell_exposition::{BodyFault, BodyFormat, CurrentFamily, Entry, HistogramOptions, visit_body};
 use swell_model::{
     Labels, METRIC_TYPE, METRIC_UNIT, MetricDescription, MetricKind, MetricMetadata,
 };
-
-use crate::config::ScrapeConfig;
 
 /// Labels with type and unit of the family, where these are known: then they win over labels of these names.
 pub(crate) fn with_type_and_unit(exposed: Labels, family: &CurrentFamily) -> Labels {
@@ -30,10 +28,10 @@ pub(crate) fn with_type_and_unit(exposed: Labels, family: &CurrentFamily) -> Lab
 pub(crate) fn descriptions(
     body: &[u8],
     format: BodyFormat,
-    config: &ScrapeConfig,
+    histograms: &HistogramOptions,
 ) -> Result<Vec<MetricDescription>, BodyFault> {
     let mut families: BTreeMap<String, MetricMetadata> = BTreeMap::new();
-    visit_body(body, format, &config.histograms, &mut |entry| {
+    visit_body(body, format, histograms, &mut |entry| {
         match entry {
             Entry::Sample(_) | Entry::Histogram(_) => {}
             Entry::Type { family, kind, .. } => {

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHasher};
 use swell_exposition::{
-    BodyFault, BodyFormat, CurrentFamily, Entry, RepeatedLabel, SeriesText, Visitor,
-    visit_known_body,
+    BodyFault, BodyFormat, CurrentFamily, Entry, HistogramOptions, RepeatedLabel, SeriesText,
+    Visitor, visit_known_body,
 };
 use swell_model::{
     AppendError, AppendReport, Exemplar, ExemplarSample, HistogramSample, Labels, NativeHistogram,
@@ -17,6 +17,7 @@ use swell_model::{
 
 use crate::claims::{Claimant, Claimed};
 use crate::config::ScrapeConfig;
+use crate::described::Described;
 use crate::families::{descriptions, with_type_and_unit};
 use crate::limits::{self, check_label_limits};
 use crate::report::{ReportSeries, ScrapeReport};
@@ -108,6 +109,10 @@ pub(crate) struct TargetSeries {
     labels: Labels,
     /// Those that others may give as well.
     claimed: Claimed,
+    /// What it tells of its families.
+    described: Arc<Described>,
+    /// What becomes of its histograms, where that is not as the job has it.
+    histograms: Option<HistogramOptions>,
     /// By text as it stands in bodies of that format.
     texts: Texts,
     format: Option<BodyFormat>,
@@ -122,20 +127,20 @@ pub(crate) struct TargetSeries {
     reports: ReportSeries,
     /// Scrapes so far.
     scrape: u64,
-    /// Of all metadata in the last body.
-    metadata_hash: u64,
-    /// Metric families that this metadata is about.
-    family_count: usize,
+    /// Of all metadata in the last body that was stored, if that is what the texts stand under.
+    metadata_hash: Option<u64>,
     /// Why the storage had no room for a series, the last time that happened.
     shed_reason: Option<String>,
 }
 
 impl TargetSeries {
     /// Nothing is known of the target with these labels yet.
-    pub(crate) fn new(labels: Labels, claimed: Claimed) -> Self {
+    pub(crate) fn new(labels: Labels, claimed: Claimed, described: Described) -> Self {
         Self {
             labels,
             claimed,
+            described: Arc::new(described),
+            histograms: None,
             texts: Texts::default(),
             format: None,
             known: Vec::new(),
@@ -144,8 +149,7 @@ impl TargetSeries {
             untimed: FxHashMap::default(),
             reports: ReportSeries::default(),
             scrape: 0,
-            metadata_hash: 0,
-            family_count: 0,
+            metadata_hash: None,
             shed_reason: None,
         }
     }
@@ -155,9 +159,14 @@ impl TargetSeries {
         self.claimed.claimant()
     }
 
-    /// How many metric families the target has described.
-    pub(crate) const fn family_count(&self) -> usize {
-        self.family_count
+    /// From now on its histograms are taken so.
+    pub(crate) const fn take_histograms(&mut self, histograms: HistogramOptions) {
+        self.histograms = Some(histograms);
+    }
+
+    /// What it tells of its families.
+    pub(crate) const fn described(&self) -> &Arc<Described> {
+        &self.described
     }
 
     /// Why series were shed, if any were since this was asked last.
@@ -168,7 +177,7 @@ impl TargetSeries {
     /// Forgets what texts stand for, since rules changed; series that do not come back still end.
     pub(crate) fn forget_texts(&mut self) {
         self.texts.clear();
-        self.metadata_hash = 0;
+        self.metadata_hash = None;
     }
 
     /// Stores a body as a whole, with markers for series that are gone, or nothing of it; after an error
@@ -208,6 +217,7 @@ impl TargetSeries {
             self.texts.clear();
         }
         self.texts.begin();
+        let histograms = self.histograms.unwrap_or(config.histograms);
         let known_texts = self.texts.len();
         let mut reading = Reading {
             at,
@@ -221,25 +231,26 @@ impl TargetSeries {
             untimed: Vec::new(),
             target: self,
         };
-        visit_known_body(body, format, &config.histograms, &mut reading)?;
+        visit_known_body(body, format, &histograms, &mut reading)?;
         let Reading { samples_max, mut rows, mut ingested, metadata, family, untimed, .. } =
             reading;
         if ingested.kept > samples_max {
             let Ingested { scraped, kept: count, .. } = ingested;
             return Err(IngestError::SampleLimit { scraped, count, limit: samples_max });
         }
-        let metadata_hash = metadata.finish();
-        if family.is_some() && known_texts > 0 && metadata_hash != self.metadata_hash {
+        let metadata_hash = Some(metadata.finish());
+        let is_news = metadata_hash != self.metadata_hash;
+        if family.is_some() && known_texts > 0 && is_news {
             return Ok(Attempt::TypesChanged);
         }
         self.end_missing(at, &mut rows);
-        if metadata_hash != self.metadata_hash {
-            rows.batch.descriptions = descriptions(body, format, config)?;
-            self.family_count = rows.batch.descriptions.len();
+        if is_news {
+            rows.batch.descriptions = descriptions(body, format, &histograms)?;
         }
         ingested.report = sink.append(&rows.batch)?;
         self.untimed.extend(untimed);
         self.settle();
+        self.described.stored(is_news.then_some(rows.batch.descriptions.as_slice()));
         self.metadata_hash = metadata_hash;
         Ok(Attempt::Stored(ingested))
     }
@@ -392,14 +403,15 @@ impl TargetSeries {
         }
     }
 
-    /// Ends all live series: the scrape failed, or the target is gone. Those of the last scrape that was stored stay known, so
-    /// that they are not new when they come back, but are the target's no longer.
+    /// Ends all live series that nobody else went on with: the scrape failed, or the target is gone. Those of the last
+    /// scrape that was stored stay known, so that they are not new when they come back, but are the target's no longer.
     pub(crate) fn end_all(
         &mut self,
         at: TimestampMs,
         sink: &dyn SampleSink,
     ) -> Result<AppendReport, AppendError> {
         self.scrape += 1;
+        self.described.failed();
         let mut rows = Rows::new(0);
         self.end_missing(at, &mut rows);
         // Texts of a body that failed may have been read under types that are not those of the next.
@@ -409,7 +421,20 @@ impl TargetSeries {
         if rows.batch.rows.is_empty() {
             return Ok(AppendReport::default());
         }
+        rows.batch.in_order_only = true;
         sink.append(&rows.batch)
+    }
+
+    /// The target is not scraped for the time being: its series go on, if not by it then by others.
+    pub(crate) fn part(&mut self) {
+        self.forget_texts();
+        self.claimed.release_all();
+        self.claimed.claim_up(None, &self.labels);
+    }
+
+    /// Whether there is anything to end.
+    pub(crate) fn was_scraped(&self) -> bool {
+        self.reports.up().is_some()
     }
 
     fn forget(&mut self) {

@@ -7,6 +7,8 @@
 mod board;
 mod claims;
 mod config;
+mod departed;
+mod described;
 mod failure_log;
 mod families;
 mod fetch;
@@ -29,9 +31,10 @@ pub mod testing;
 mod texts;
 
 pub use config::{Escaping, Limits, NameRules, Scheme, ScrapeConfig};
+pub use described::Families;
 pub use protocol::ScrapeProtocol;
 pub use scraper::{ScrapeError, ScrapeHandle, Scraper};
-pub use status::{Health, TargetState};
+pub use status::{Health, TargetFamilies, TargetState};
 pub use swell_exposition::HistogramOptions;
 
 #[cfg(test)]

@@ -30,6 +30,14 @@ impl ScrapeProtocol {
     pub const ALL: [Self; 5] =
         [Self::Protobuf, Self::OpenMetrics1, Self::OpenMetrics0, Self::Text1, Self::Text0];
 
+    /// Those that are asked for unless the configuration says otherwise, the dearest first; `native` where native histograms
+    /// are taken.
+    #[must_use]
+    pub fn standard(native: bool) -> &'static [Self] {
+        let all: &'static [Self] = &Self::ALL;
+        if native { all } else { &all[1..] }
+    }
+
     /// The name in the configuration.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -65,11 +73,13 @@ impl ScrapeProtocol {
     }
 }
 
-/// The `Accept` header of a job: its formats with falling weight, as upstream asks.
-pub(crate) fn accept(config: &ScrapeConfig) -> String {
-    let all = &ScrapeProtocol::ALL[..];
-    let standard = if config.histograms.native { all } else { &all[1..] };
-    let wanted = if config.protocols.is_empty() { standard } else { &config.protocols };
+/// The `Accept` header for targets of a job: its formats with falling weight, as upstream asks. Where the job has the usual
+/// ones, those that are usual for the target, of which native histograms are taken or not.
+pub(crate) fn accept(config: &ScrapeConfig, native: bool) -> String {
+    let protocols = config.protocols.as_slice();
+    let of_job = ScrapeProtocol::standard(config.histograms.native);
+    let is_usual = protocols.is_empty() || protocols == of_job;
+    let wanted = if is_usual { ScrapeProtocol::standard(native) } else { protocols };
     let mut accept = String::new();
     for (idx, protocol) in wanted.iter().enumerate() {
         let weight = WEIGHT_MAX.saturating_sub(idx).max(1);
@@ -96,18 +106,26 @@ mod tests {
         let second = DurationMs::from_secs(1);
         let mut config = ScrapeConfig::new("job", second, second);
         assert_eq!(
-            accept(&config),
+            accept(&config, false),
             "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,\
              application/openmetrics-text;version=0.0.1;q=0.5,\
              text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
         );
+        assert!(accept(&config, true).starts_with("application/vnd.google.protobuf"));
+        config.protocols = ScrapeProtocol::standard(false).to_vec();
+        assert!(accept(&config, true).starts_with("application/vnd.google.protobuf"));
         config.histograms.native = true;
-        assert!(accept(&config).starts_with("application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.6,application/openmetrics-text"));
-        assert!(accept(&config).ends_with("text/plain;version=0.0.4;q=0.2,*/*;q=0.1"));
+        assert!(accept(&config, true).starts_with("application/openmetrics-text"), "as configured");
+        config.protocols.clear();
+        assert!(accept(&config, true).starts_with("application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.6,application/openmetrics-text"));
+        assert!(accept(&config, true).ends_with("text/plain;version=0.0.4;q=0.2,*/*;q=0.1"));
         config.protocols = vec![ScrapeProtocol::Text0];
-        assert_eq!(accept(&config), "text/plain;version=0.0.4;q=0.6,*/*;q=0.5");
+        assert_eq!(accept(&config, true), "text/plain;version=0.0.4;q=0.6,*/*;q=0.5");
         config.protocols = vec![ScrapeProtocol::Text1];
         config.names.escaping = Escaping::Dots;
-        assert_eq!(accept(&config), "text/plain;version=1.0.0;escaping=dots;q=0.6,*/*;q=0.5");
+        assert_eq!(
+            accept(&config, false),
+            "text/plain;version=1.0.0;escaping=dots;q=0.6,*/*;q=0.5"
+        );
     }
 }

@@ -95,7 +95,8 @@ impl ReportSeries {
         }
         let series = std::mem::take(&mut self.0);
         let values = vec![stale_nan(); series.len()];
-        sink.append(&Batch::of_rows(vec![Row::new(at, series, values)])).map(drop)
+        let rows = vec![Row::new(at, series, values)];
+        sink.append(&Batch { in_order_only: true, ..Batch::of_rows(rows) }).map(drop)
     }
 
     fn append(

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use crate::claims::Claims;
+use crate::described::FamilyCatalog;
 use crate::failure_log::FailureLog;
 use crate::fetch::{FetchError, Fetcher, Page};
 use crate::ingest::{IngestError, Ingested, TargetSeries};
@@ -29,6 +30,7 @@ pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) metrics: ScrapeMetrics,
     pub(crate) claims: Arc<Claims>,
+    pub(crate) families: Arc<FamilyCatalog>,
     ingest_slots: Semaphore,
 }
 
@@ -39,7 +41,9 @@ impl Shared {
         metrics: ScrapeMetrics,
     ) -> Self {
         let claims = Arc::new(Claims::new(metrics.shared_series.clone()));
-        Self { sink, clock, metrics, claims, ingest_slots: Semaphore::new(INGESTS_MAX) }
+        let families = Arc::new(FamilyCatalog::new());
+        let ingest_slots = Semaphore::new(INGESTS_MAX);
+        Self { sink, clock, metrics, claims, families, ingest_slots }
     }
 }
 
@@ -120,8 +124,7 @@ impl ScrapeLoop {
         if let Some((count, limit)) = self.crowd {
             return Err(FetchError::TargetLimit { count, limit });
         }
-        let target = &self.card.target;
-        self.fetcher.fetch(&target.url, target.timeout.to_std()).await
+        self.fetcher.fetch(&self.card.target).await
     }
 
     /// Stores on a blocking thread: the storage may wait for a disk.
@@ -218,7 +221,7 @@ impl ScrapeLoop {
             error,
             at: Some(at),
             duration: took,
-            family_count: self.series.family_count(),
+            family_count: self.series.described().family_count(),
         };
     }
 

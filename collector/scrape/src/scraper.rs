@@ -20,13 +20,15 @@ use tracing::{info, warn};
 use crate::board::{Board, BoardMetrics};
 use crate::claims::Claimed;
 use crate::config::ScrapeConfig;
+use crate::departed::Departures;
+use crate::described::Described;
 use crate::failure_log::FailureLog;
 use crate::fetch::Fetcher;
 use crate::ingest::TargetSeries;
 use crate::metrics::ScrapeMetrics;
 use crate::pool::{Job, Running, ScrapePool};
 use crate::scrape_loop::{ScrapeLoop, Shared};
-use crate::status::{Card, LastScrape, TargetState};
+use crate::status::{Card, LastScrape, TargetFamilies, TargetState};
 use crate::target::Target;
 
 /// Sources that tell more often than this are listened to this often.
@@ -101,6 +103,12 @@ impl ScrapeHandle {
         board.active.iter().map(Card::state).chain(board.inactive.iter().cloned()).collect()
     }
 
+    /// What each target that is scraped tells of its families, in the order of [`Self::targets`].
+    #[must_use]
+    pub fn families(&self) -> Vec<TargetFamilies> {
+        self.board.lock().active.iter().map(Card::families).collect()
+    }
+
     /// How many targets of each job are not scraped, whether they are remembered or not.
     #[must_use]
     pub fn dropped_counts(&self) -> BTreeMap<String, usize> {
@@ -113,7 +121,8 @@ impl ScrapeHandle {
         self.deps.clone()
     }
 
-    /// Puts another configuration in force: targets that stay keep their series, those that go end them.
+    /// Puts another configuration in force: targets that stay keep their series, those that go end them once they have
+    /// stayed away for two intervals.
     ///
     /// # Errors
     /// [`ScrapeError`] when the configuration is refused or the scraper has ended.
@@ -131,6 +140,8 @@ pub struct Scraper {
     pools: BTreeMap<String, ScrapePool>,
     /// Names of the jobs, in the order of the configuration.
     order: Vec<String>,
+    /// Targets that went and may come back.
+    departures: Departures,
     board: Arc<Mutex<Board>>,
     /// Rung by sources whose targets changed.
     changed: Arc<Notify>,
@@ -167,6 +178,7 @@ impl Scraper {
             shared: Arc::new(Shared::new(sink, clock, metrics)),
             pools: BTreeMap::new(),
             order: Vec::new(),
+            departures: Departures::default(),
             handle: ScrapeHandle { board: Arc::clone(&board), deps: deps.clone(), reloads: sender },
             board,
             changed: Arc::new(Notify::new()),
@@ -183,12 +195,20 @@ impl Scraper {
         self.handle.clone()
     }
 
-    /// Scrapes until `shutdown`; loops have ended when this returns. Series are not ended then: the next
-    /// process goes on with them.
+    /// Scrapes until `shutdown`; loops have ended when this returns. Series are not ended then, nor those of targets that
+    /// went shortly before: the next process goes on with them.
     pub async fn run(mut self, shutdown: CancellationToken) {
         self.pools.values_mut().for_each(ScrapePool::discover);
         self.sync(false).await;
         loop {
+            let due = self.departures.next_due();
+            let wait = due.map(|due| due.since(self.shared.clock.now()).to_std());
+            let farewell = async move {
+                match wait {
+                    Some(wait) => tokio::time::sleep(wait).await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 reload = self.reloads.recv() => {
@@ -199,6 +219,7 @@ impl Scraper {
                     self.sync(false).await;
                     tokio::time::sleep(DISCOVERY_PAUSE).await;
                 }
+                () = farewell => self.end_departed().await,
             }
         }
         for pool in std::mem::take(&mut self.pools).into_values() {
@@ -285,13 +306,17 @@ impl Scraper {
         let mut starts = Vec::new();
         for (identity, target) in wanted {
             match old.remove(&identity) {
-                Some(running) if !renewed && running.crowd == crowd => {
+                Some(running)
+                    if !renewed
+                        && running.crowd == crowd
+                        && running.card.target.is_scraped_as(&target) =>
+                {
                     loops.insert(identity, running);
                 }
                 other => starts.push((identity, target, other)),
             }
         }
-        // Series of targets that go end before others may go on with them.
+        // A target is given up before it may be started again.
         for running in old.into_values() {
             self.retire(running).await;
         }
@@ -306,7 +331,7 @@ impl Scraper {
     }
 
     async fn start(
-        &self,
+        &mut self,
         job: &Job,
         target: Target,
         crowd: Option<(usize, usize)>,
@@ -321,15 +346,21 @@ impl Scraper {
                 });
                 (last, series)
             }
-            None => (Arc::new(Mutex::new(LastScrape::default())), None),
+            None => {
+                let series = self.departures.take_back(&job.config().job_name, target.identity());
+                (Arc::new(Mutex::new(LastScrape::default())), series)
+            }
         };
-        let series = series.unwrap_or_else(|| {
+        let mut series = series.unwrap_or_else(|| {
             let claimed = Claimed::new(&self.shared.claims, target.url.to_string());
-            TargetSeries::new(target.labels.clone(), claimed)
+            let described = Described::new(&self.shared.families);
+            TargetSeries::new(target.labels.clone(), claimed, described)
         });
+        series.take_histograms(target.histograms);
         let claimant = Arc::clone(series.claimant());
+        let described = Arc::clone(series.described());
         let job_name = job.config().job_name.as_str().into();
-        let card = Card { job: job_name, target: Arc::new(target), last, claimant };
+        let card = Card { job: job_name, target: Arc::new(target), last, claimant, described };
         let stop = CancellationToken::new();
         let one = ScrapeLoop {
             shared: Arc::clone(&self.shared),
@@ -343,23 +374,32 @@ impl Scraper {
         Running { card, crowd, stop, task }
     }
 
-    /// Stops a loop and ends its series.
-    async fn retire(&self, running: Running) {
-        let url = running.card.target.url.clone();
-        let Some(mut series) = running.end().await else { return };
+    /// Stops a loop; its series end when the target stays away.
+    async fn retire(&mut self, running: Running) {
+        let Card { job, target, last, .. } = running.card.clone();
+        let Some(series) = running.end().await else { return };
+        let (last, now) = (last.lock().at, self.shared.clock.now());
+        self.departures.add(&job, &target, series, last, now);
+    }
+
+    /// Ends the series of targets that have stayed away.
+    async fn end_departed(&mut self) {
+        let due = self.departures.take_due(self.shared.clock.now());
+        if due.is_empty() {
+            return;
+        }
         let shared = Arc::clone(&self.shared);
         let ended = tokio::task::spawn_blocking(move || {
-            let at = shared.clock.now();
-            series.end_all(at, shared.sink.as_ref())?;
-            series.end_reports(at, shared.sink.as_ref())
+            for departed in due {
+                let url = departed.url.clone();
+                if let Err(failure) = departed.end(shared.sink.as_ref()) {
+                    warn!(%url, error = chain(&failure), "the series of a removed target could not be ended");
+                }
+            }
         })
         .await;
-        match ended {
-            Ok(Ok(())) => {}
-            Ok(Err(failure)) => {
-                warn!(%url, error = chain(&failure), "the series of a removed target could not be ended");
-            }
-            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+        if let Err(panic) = ended {
+            std::panic::resume_unwind(panic.into_panic());
         }
     }
 }

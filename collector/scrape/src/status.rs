@@ -6,6 +6,7 @@ use parking_lot::Mutex;
 use swell_model::{DurationMs, Labels, TimestampMs};
 
 use crate::claims::Claimant;
+use crate::described::{Described, Families};
 use crate::target::Target;
 
 /// How the last scrape of a target went.
@@ -49,6 +50,15 @@ pub struct TargetState {
     pub dropped: bool,
 }
 
+/// What one target tells of its families.
+#[derive(Clone, Debug)]
+pub struct TargetFamilies {
+    /// Labels of its series.
+    pub labels: Labels,
+    /// What it told in its last scrapes, in the order of names; targets that tell the same share the list.
+    pub families: Families,
+}
+
 /// How the last scrape went, written by the target's loop.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LastScrape {
@@ -67,9 +77,15 @@ pub(crate) struct Card {
     pub(crate) target: Arc<Target>,
     pub(crate) last: Arc<Mutex<LastScrape>>,
     pub(crate) claimant: Arc<Claimant>,
+    pub(crate) described: Arc<Described>,
 }
 
 impl Card {
+    pub(crate) fn families(&self) -> TargetFamilies {
+        let (labels, families) = (self.target.labels.clone(), self.described.families());
+        TargetFamilies { labels, families }
+    }
+
     pub(crate) fn state(&self) -> TargetState {
         let last = self.last.lock().clone();
         TargetState {

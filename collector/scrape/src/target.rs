@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use swell_discovery::TargetGroup;
+use swell_exposition::HistogramOptions;
 use swell_model::{DurationMs, Labels, LabelsBuilder};
 use url::Url;
 
@@ -13,6 +14,9 @@ const SCHEME: &str = "__scheme__";
 const METRICS_PATH: &str = "__metrics_path__";
 const INTERVAL: &str = "__scrape_interval__";
 const TIMEOUT: &str = "__scrape_timeout__";
+const NATIVE: &str = "__scrape_native_histograms__";
+const ALWAYS_CLASSIC: &str = "__always_scrape_classic_histograms__";
+const CLASSIC_AS_CUSTOM: &str = "__convert_classic_histograms_to_nhcb__";
 const PARAM_PREFIX: &str = "__param_";
 /// Labels with this prefix live until the target is made.
 const RESERVED_PREFIX: &str = "__";
@@ -27,6 +31,8 @@ pub(crate) struct Target {
     pub(crate) url: Url,
     pub(crate) interval: DurationMs,
     pub(crate) timeout: DurationMs,
+    /// What becomes of its histograms.
+    pub(crate) histograms: HistogramOptions,
 }
 
 /// What tells targets of a job apart.
@@ -35,6 +41,12 @@ pub(crate) type Identity = (Labels, String);
 impl Target {
     pub(crate) fn identity(&self) -> Identity {
         (self.labels.clone(), self.url.to_string())
+    }
+
+    /// Whether a loop that scrapes it may go on for one of the same identity.
+    pub(crate) fn is_scraped_as(&self, other: &Self) -> bool {
+        (self.interval, self.timeout, self.histograms)
+            == (other.interval, other.timeout, other.histograms)
     }
 
     /// A number that stays the same over restarts: spreads scrapes over the interval.
@@ -75,6 +87,9 @@ fn target(config: &ScrapeConfig, address: &str, group: &BTreeMap<String, String>
         (TIMEOUT, &config.timeout.to_string()),
         (METRICS_PATH, &config.metrics_path),
         (SCHEME, config.scheme.as_str()),
+        (NATIVE, word(config.histograms.native)),
+        (ALWAYS_CLASSIC, word(config.histograms.always_classic)),
+        (CLASSIC_AS_CUSTOM, word(config.histograms.classic_as_custom)),
     ] {
         if labels.get(name).is_none() {
             labels.set(name, value);
@@ -115,12 +130,31 @@ fn finish(
             "the scrape timeout {timeout} is longer than the scrape interval {interval}"
         ));
     }
+    let histograms = HistogramOptions {
+        native: flag(labels, NATIVE, config.histograms.native)?,
+        always_classic: flag(labels, ALWAYS_CLASSIC, config.histograms.always_classic)?,
+        classic_as_custom: flag(labels, CLASSIC_AS_CUSTOM, config.histograms.classic_as_custom)?,
+    };
     let url = url(config, labels, &address)?;
     if labels.get("instance").is_none() {
         labels.set("instance", &address);
     }
     let labels = labels.build().filtered(|name| !name.starts_with(RESERVED_PREFIX));
-    Ok(Target { discovered: discovered.clone(), labels, url, interval, timeout })
+    Ok(Target { discovered: discovered.clone(), labels, url, interval, timeout, histograms })
+}
+
+const fn word(flag: bool) -> &'static str {
+    if flag { "true" } else { "false" }
+}
+
+/// What a label says, as Go's `strconv.ParseBool` reads it; `default` where relabelling took it away.
+fn flag(labels: &LabelsBuilder, name: &str, default: bool) -> Result<bool, String> {
+    match labels.get(name) {
+        None | Some("") => Ok(default),
+        Some("1" | "t" | "T" | "true" | "TRUE" | "True") => Ok(true),
+        Some("0" | "f" | "F" | "false" | "FALSE" | "False") => Ok(false),
+        Some(other) => Err(format!("{name} is {other:?}, which is neither true nor false")),
+    }
 }
 
 fn span(text: &str) -> Result<DurationMs, String> {
@@ -233,7 +267,33 @@ mod tests {
             r#"{instance="x.org", job="node"} http://prober:9115/metrics?target=x.org&target=b 15s 10s"#,
         );
         job.relabel = vec![rule(Action::Drop, "job", "node", "", "")];
-        check(&job, &group("x.org", &[]), "dropped 7");
+        check(&job, &group("x.org", &[]), "dropped 10");
+    }
+
+    #[test]
+    fn relabelling_chooses_what_becomes_of_histograms() {
+        let active = |config: &ScrapeConfig, group: &TargetGroup| match &targets(config, group)[0] {
+            Outcome::Active(target) => target.clone(),
+            other => panic!("no target: {other:?}"),
+        };
+        let mut job = job();
+        job.histograms.always_classic = true;
+        let plain = active(&job, &group("h:1", &[]));
+        assert_eq!(plain.histograms, job.histograms);
+        assert_eq!(plain.discovered.get(NATIVE), Some("false"));
+        assert_eq!(plain.discovered.get(ALWAYS_CLASSIC), Some("true"));
+        job.relabel = vec![
+            rule(Action::Replace, "__meta_kind", "new", NATIVE, "true"),
+            rule(Action::Replace, "__meta_kind", "new", ALWAYS_CLASSIC, "False"),
+            rule(Action::Replace, "__meta_kind", "old", CLASSIC_AS_CUSTOM, "1"),
+        ];
+        let new = active(&job, &group("h:1", &[("__meta_kind", "new")]));
+        assert!(new.histograms.native && !new.histograms.always_classic);
+        let old = active(&job, &group("h:1", &[("__meta_kind", "old")]));
+        let HistogramOptions { native, always_classic, classic_as_custom } = old.histograms;
+        assert!(!native && always_classic && classic_as_custom);
+        assert_eq!((new.identity(), new.labels.len()), (old.identity(), 2));
+        assert!(!new.is_scraped_as(&old) && new.is_scraped_as(&new));
     }
 
     #[test]
@@ -252,6 +312,11 @@ mod tests {
                 "h:1",
                 vec![("__scrape_timeout__", "1m")],
                 "the scrape timeout 1m is longer than the scrape interval 15s",
+            ),
+            (
+                "h:1",
+                vec![("__scrape_native_histograms__", "maybe")],
+                "__scrape_native_histograms__ is \"maybe\", which is neither true nor false",
             ),
         ] {
             check(&job(), &group(address, &labels), expected);

@@ -1,10 +1,13 @@
 //! One target without a network, for measurements: bodies go in as a scrape's do.
 
+use std::sync::Arc;
+
 use swell_exposition::BodyFormat;
 use swell_model::{Labels, SampleSink, TimestampMs};
 
 use crate::claims::Claimed;
 use crate::config::ScrapeConfig;
+use crate::described::{Described, FamilyCatalog};
 use crate::ingest::TargetSeries;
 
 /// What is known of one target from body to body.
@@ -18,7 +21,8 @@ impl Target {
     /// A target with these labels that was not scraped yet.
     #[must_use]
     pub fn new(labels: Labels, config: ScrapeConfig) -> Self {
-        Self { config, series: TargetSeries::new(labels, Claimed::alone()) }
+        let described = Described::new(&Arc::new(FamilyCatalog::new()));
+        Self { config, series: TargetSeries::new(labels, Claimed::alone(), described) }
     }
 
     /// Stores a body as a scrape at that time does; how many samples the storage took.

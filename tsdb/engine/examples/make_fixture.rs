@@ -70,6 +70,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             exemplars: vec![exemplar],
             descriptions: vec![description],
             is_whole: false,
+            in_order_only: false,
         })?;
         // Enough in the first block that chunks carry their figures.
         for row in (0..FREQUENT_ROWS).filter(|_| step < 4) {

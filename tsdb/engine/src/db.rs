@@ -211,7 +211,8 @@ impl Inner {
         let times = self.timeline.times(&*self.clock);
         let late_window = self.tuned().out_of_order_window;
         let newest = times.latest() + self.config.future_limit;
-        let limits = Limits { newest, late_window_ms: late_window.0, earliest: times.earliest() };
+        let late_window_ms = if batch.in_order_only { 0 } else { late_window.0 };
+        let limits = Limits { newest, late_window_ms, earliest: times.earliest() };
         let state = self.state.read();
         Self::check_batch(&state.head, batch)?;
         self.timeline.learn(&*self.clock, times, batch, (self.config.future_limit, late_window));

@@ -55,6 +55,23 @@ fn late_samples_are_sorted_in() {
 }
 
 #[test]
+fn what_is_to_be_in_order_does_not_come_late() {
+    let db = open(Arc::new(MemDir::new()), settings(HOUR)).expect("opens");
+    append(&db, 100 * MINUTE, &[(0, 1.0)]).expect("appends");
+    let series = db.resolve(&labels(0)).expect("known");
+    let marker = |minute: i64, in_order_only| {
+        let row = Row::new(TimestampMs(minute * MINUTE), vec![series], vec![stale_nan()]);
+        let report = db.append(&Batch { in_order_only, ..Batch::of_rows(vec![row]) });
+        let report = report.expect("appends");
+        (report.stored, report.stored_late, report.dropped())
+    };
+    assert_eq!(marker(90, true), (0, 0, 1), "one that comes late");
+    assert_eq!(marker(100, true), (0, 0, 1), "one of the same time");
+    assert_eq!(marker(90, false), (1, 1, 0), "others may come late");
+    assert_eq!(marker(101, true), (1, 0, 0));
+}
+
+#[test]
 fn what_is_older_than_the_window_is_refused_and_the_rest_is_stored() {
     let db = open(Arc::new(MemDir::new()), settings(HOUR)).expect("opens");
     append(&db, 100 * MINUTE, &[(0, 1.0), (1, 1.0)]).expect("appends");

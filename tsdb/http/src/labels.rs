@@ -1,15 +1,14 @@
-//! `/series`, `/labels`, `/label/…/values`, `/metadata`, `/targets/metadata`.
+//! `/series`, `/labels`, `/label/…/values`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::extract::{Path, State};
 use axum::response::Response;
-use serde::Serialize;
-use swell_model::{Labels, METRIC_NAME, Matcher, MetricMetadata, SelectHints, TimeRange, Wanted};
+use swell_model::{Matcher, SelectHints, TimeRange, Wanted};
 
-use crate::answer::{closed, opened, response, success, success_raw};
+use crate::answer::{closed, opened, response, success_raw};
 use crate::encode::{comma, labels as write_labels, string};
 use crate::error::ApiError;
 use crate::params::Params;
@@ -163,129 +162,6 @@ fn unescape(text: &str) -> Option<String> {
     }
     name.push_str(rest);
     Some(name)
-}
-
-#[derive(Serialize)]
-struct Metadata<'a> {
-    #[serde(rename = "type")]
-    kind: &'static str,
-    help: &'a str,
-    unit: &'a str,
-}
-
-/// What is known of metric families.
-pub(crate) async fn metadata(
-    State(api): State<Arc<Api>>,
-    params: Params,
-) -> Result<Response, ApiError> {
-    let limit = params.limit("limit")?.unwrap_or(usize::MAX);
-    params.limit("limit_per_metric")?;
-    let known = api.db.metadata();
-    let wanted = params.get("metric");
-    let shown: BTreeMap<&str, [Metadata<'_>; 1]> = known
-        .iter()
-        .filter(|(name, _)| wanted.is_none_or(|wanted| wanted == name.as_str()))
-        .take(limit)
-        .map(|(name, metadata)| {
-            let entry = Metadata {
-                kind: metadata.kind.as_str(),
-                help: &metadata.help,
-                unit: &metadata.unit,
-            };
-            (name.as_str(), [entry])
-        })
-        .collect();
-    Ok(success(&shown))
-}
-
-/// What is known of the metrics of the targets that the selector `match_target` matches (all without it).
-pub(crate) async fn target_metadata(
-    State(api): State<Arc<Api>>,
-    params: Params,
-) -> Result<Response, ApiError> {
-    let matchers = match params.get("match_target") {
-        None => Vec::new(),
-        Some(text) => {
-            let selector = swell_promql_syntax::parse_any_selector(text)
-                .map_err(|error| ApiError::bad_param("match_target", error.to_string()))?;
-            selector.matchers
-        }
-    };
-    let limit = params.limit("limit")?.unwrap_or(usize::MAX);
-    let metric = params.get("metric").map(str::to_owned);
-    let matches = |labels: &Labels| {
-        matchers.iter().all(|matcher| matcher.matches(labels.get(&matcher.name).unwrap_or("")))
-    };
-    let mut targets: Vec<Labels> = api
-        .targets
-        .targets()
-        .into_iter()
-        .filter(|report| !report.dropped && matches(&report.labels))
-        .map(|report| report.labels)
-        .collect();
-    targets.sort();
-    targets.dedup();
-    let source = api.source.clone();
-    let known = api.db.metadata();
-    let now = api.clock.now();
-    // Only what was there lately is a target's own.
-    let range = TimeRange { start_incl: now - api.config.lookback, end_incl: now };
-    let cancelled = Arc::<AtomicBool>::default();
-    let unwanted = cancelled.clone();
-    let found = api
-        .run(params.client(), api.config.timeout, cancelled, move || {
-            let mut found = Vec::new();
-            for target in &targets {
-                if unwanted.load(Ordering::Relaxed) {
-                    return Err(ApiError::timeout("nobody waits for the answer any more"));
-                }
-                let of_target: Vec<Matcher> =
-                    target.iter().map(|(name, value)| Matcher::equal(name, value)).collect();
-                let names = source.label_values(METRIC_NAME, &of_target, range)?;
-                let families: BTreeSet<&str> =
-                    names.iter().filter_map(|name| family_of(name, &known)).collect();
-                for family in families {
-                    if metric.as_deref().is_some_and(|metric| metric != family) {
-                        continue;
-                    }
-                    if found.len() == limit {
-                        return Ok(found);
-                    }
-                    let metadata = &known[family];
-                    found.push(TargetMetadata {
-                        target: target
-                            .iter()
-                            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-                            .collect(),
-                        metric: metric.is_none().then(|| family.to_owned()),
-                        kind: metadata.kind.as_str(),
-                        help: metadata.help.clone(),
-                        unit: metadata.unit.clone(),
-                    });
-                }
-            }
-            Ok(found)
-        })
-        .await?;
-    Ok(success(&found))
-}
-
-#[derive(Serialize)]
-struct TargetMetadata {
-    target: BTreeMap<String, String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    metric: Option<String>,
-    #[serde(rename = "type")]
-    kind: &'static str,
-    help: String,
-    unit: String,
-}
-
-/// The described family that a metric belongs to.
-fn family_of<'a>(metric: &'a str, known: &BTreeMap<String, MetricMetadata>) -> Option<&'a str> {
-    let parts = ["", "_bucket", "_count", "_sum", "_total", "_created", "_info"];
-    let families = parts.iter().filter_map(|part| metric.strip_suffix(part));
-    families.into_iter().find(|family| known.contains_key(*family))
 }
 
 #[cfg(test)]

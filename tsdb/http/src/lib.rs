@@ -11,6 +11,7 @@ mod answer;
 mod arrow;
 mod blocks;
 mod damage;
+mod descriptions;
 mod edge;
 mod encode;
 mod error;
@@ -52,7 +53,8 @@ pub use operations::operations;
 pub use pages::{PageQueries, PageRefusal};
 pub use service::{Api, ApiConfig, ApiDeps};
 pub use targets::{
-    RelabelStep, TargetHealth, TargetReport, TargetStatusSource, UnsupportedDiscovery,
+    DescribedTarget, RelabelStep, TargetHealth, TargetReport, TargetStatusSource,
+    UnsupportedDiscovery,
 };
 pub use write::{Message, RemoteWrite, RemoteWriteConfig, write_router};
 
@@ -72,12 +74,12 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/api/v1/series", get(labels::series).post(labels::series))
         .route("/api/v1/labels", get(labels::names).post(labels::names))
         .route("/api/v1/label/{name}/values", get(labels::values))
-        .route("/api/v1/metadata", get(labels::metadata))
+        .route("/api/v1/metadata", get(descriptions::metadata))
         .route("/api/v1/search/metric_names", get(search::metric_names).post(search::metric_names))
         .route("/api/v1/search/label_names", get(search::label_names).post(search::label_names))
         .route("/api/v1/search/label_values", get(search::label_values).post(search::label_values))
         .route("/api/v1/targets", get(targets::targets))
-        .route("/api/v1/targets/metadata", get(labels::target_metadata))
+        .route("/api/v1/targets/metadata", get(descriptions::target_metadata))
         .route("/api/v1/targets/relabel_steps", get(targets::relabel_steps))
         .route("/api/v1/features", get(features::features))
         .route("/api/v1/scrape_pools", get(targets::scrape_pools))

@@ -8,7 +8,7 @@ use axum::response::Response;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::json;
-use swell_model::{DurationMs, Labels, TimestampMs};
+use swell_model::{DurationMs, Labels, MetricDescription, TimestampMs};
 
 use crate::answer::success;
 use crate::error::ApiError;
@@ -55,6 +55,15 @@ pub struct TargetReport {
     pub dropped: bool,
 }
 
+/// What one target that is scraped says of its metrics.
+#[derive(Clone, Debug)]
+pub struct DescribedTarget {
+    /// Labels of its series.
+    pub labels: Labels,
+    /// Families in the order of their names, each name once; targets that say the same may share the list.
+    pub families: Arc<[Arc<MetricDescription>]>,
+}
+
 /// A discovery that the configuration asks for and that Swell does not have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnsupportedDiscovery {
@@ -68,6 +77,11 @@ pub struct UnsupportedDiscovery {
 pub trait TargetStatusSource: Send + Sync {
     /// All targets, the dropped ones too.
     fn targets(&self) -> Vec<TargetReport>;
+
+    /// What each target that is scraped says of its metrics.
+    fn described(&self) -> Vec<DescribedTarget> {
+        Vec::new()
+    }
 
     /// What the configuration asks for in vain.
     fn unsupported(&self) -> Vec<UnsupportedDiscovery>;

@@ -16,8 +16,12 @@ use super::raw_scrape::RawRelabel;
 use super::raw_sources::with_sources;
 use super::set;
 
+/// How Alertmanagers are spoken to unless told.
+pub(super) const SCHEME_DEFAULT: &str = "http";
+/// The one version of their API.
+pub(super) const API_VERSION: &str = "v2";
 /// Longest a request may take unless told.
-const TIMEOUT_DEFAULT: DurationMs = DurationMs::from_secs(10);
+pub(super) const TIMEOUT_DEFAULT: DurationMs = DurationMs::from_secs(10);
 
 /// `alerting:`
 #[derive(Debug, Default, Deserialize)]
@@ -117,13 +121,13 @@ fn alertmanagers(
     faults: &mut Faults<'_>,
 ) -> AlertmanagerSettings {
     match raw.api_version.as_deref() {
-        None | Some("" | "v2") => {}
+        None | Some("" | API_VERSION) => {}
         Some(other) => faults.push(format!(
             "api_version {other:?} is not v2, the one that Alertmanagers since 0.16 have"
         )),
     }
     let scheme = raw.scheme.clone().filter(|scheme| !scheme.is_empty());
-    let scheme = scheme.unwrap_or_else(|| "http".to_owned());
+    let scheme = scheme.unwrap_or_else(|| SCHEME_DEFAULT.to_owned());
     if !["http", "https"].contains(&scheme.as_str()) {
         faults.push(format!("scheme {scheme:?} is neither http nor https"));
     }

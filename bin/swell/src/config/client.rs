@@ -15,6 +15,9 @@ use super::raw_client::{
     RawAuthorization, RawBasicAuth, RawClient, RawHeader, RawOAuth2, RawProxy, RawTls,
 };
 
+/// What stands before credentials, unless told.
+pub(super) const AUTHORIZATION_TYPE_DEFAULT: &str = "Bearer";
+
 /// What options of clients stand on.
 #[derive(Clone, Copy)]
 pub(super) struct ClientContext<'a> {
@@ -248,7 +251,7 @@ fn basic_auth(raw: &RawBasicAuth, folder: &Path, faults: &mut Faults<'_>) -> Aut
 
 fn header_auth(raw: &RawAuthorization, folder: &Path, faults: &mut Faults<'_>) -> Auth {
     let scheme = raw.type_.as_deref().map(str::trim).filter(|scheme| !scheme.is_empty());
-    let scheme = scheme.unwrap_or("Bearer");
+    let scheme = scheme.unwrap_or(AUTHORIZATION_TYPE_DEFAULT);
     if scheme.eq_ignore_ascii_case("basic") {
         faults.push("authorization.type cannot be Basic: use basic_auth");
     }

@@ -21,11 +21,19 @@ use super::raw_sources::RawSources;
 use super::set;
 
 /// Distances of questions unless a job says otherwise, as Prometheus has them.
-const FILE_REFRESH_DEFAULT: DurationMs = DurationMs::from_secs(300);
-const HTTP_REFRESH_DEFAULT: DurationMs = DurationMs::from_secs(60);
-const DNS_REFRESH_DEFAULT: DurationMs = DurationMs::from_secs(30);
-const DOCKER_REFRESH_DEFAULT: DurationMs = DurationMs::from_secs(60);
-const CONSUL_REFRESH_DEFAULT: DurationMs = DurationMs::from_secs(30);
+pub(super) const FILE_REFRESH_DEFAULT: DurationMs = DurationMs::from_secs(300);
+pub(super) const HTTP_REFRESH_DEFAULT: DurationMs = DurationMs::from_secs(60);
+pub(super) const DNS_REFRESH_DEFAULT: DurationMs = DurationMs::from_secs(30);
+pub(super) const DOCKER_REFRESH_DEFAULT: DurationMs = DurationMs::from_secs(60);
+pub(super) const CONSUL_REFRESH_DEFAULT: DurationMs = DurationMs::from_secs(30);
+
+/// What else sources have unless a job says otherwise.
+pub(super) const DNS_RECORD_DEFAULT: &str = "SRV";
+pub(super) const DOCKER_PORT_DEFAULT: u16 = 80;
+pub(super) const DOCKER_HOST_DEFAULT: &str = "localhost";
+pub(super) const CONSUL_SERVER_DEFAULT: &str = "localhost:8500";
+pub(super) const CONSUL_SCHEME_DEFAULT: &str = "http";
+pub(super) const CONSUL_TAG_SEPARATOR_DEFAULT: &str = ",";
 
 /// Where a pod finds the account that it runs as.
 const ACCOUNT_FOLDER: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
@@ -108,17 +116,20 @@ fn dns(raw: &RawDnsSd, faults: &mut Faults<'_>) -> DnsConfig {
     if raw.names.is_empty() {
         faults.push("dns_sd_configs: names is empty");
     }
-    let record = match raw.record.as_deref().unwrap_or("SRV").to_ascii_uppercase().as_str() {
-        "SRV" => DnsRecord::Srv,
-        "A" => DnsRecord::A,
-        "AAAA" => DnsRecord::Aaaa,
-        "MX" => DnsRecord::Mx,
-        "NS" => DnsRecord::Ns,
-        other => {
-            faults.push(format!("dns_sd_configs: type {other:?} is none of SRV, A, AAAA, MX, NS"));
-            DnsRecord::Srv
-        }
-    };
+    let record =
+        match raw.record.as_deref().unwrap_or(DNS_RECORD_DEFAULT).to_ascii_uppercase().as_str() {
+            "SRV" => DnsRecord::Srv,
+            "A" => DnsRecord::A,
+            "AAAA" => DnsRecord::Aaaa,
+            "MX" => DnsRecord::Mx,
+            "NS" => DnsRecord::Ns,
+            other => {
+                faults.push(format!(
+                    "dns_sd_configs: type {other:?} is none of SRV, A, AAAA, MX, NS"
+                ));
+                DnsRecord::Srv
+            }
+        };
     if raw.port.is_none() && record != DnsRecord::Srv {
         faults.push("dns_sd_configs: port is missing: only SRV records have ports of their own");
     }
@@ -238,11 +249,11 @@ fn docker(
     }
     Some(DockerConfig {
         host,
-        port: raw.port.unwrap_or(80),
+        port: raw.port.unwrap_or(DOCKER_PORT_DEFAULT),
         host_networking_host: raw
             .host_networking_host
             .clone()
-            .unwrap_or_else(|| "localhost".to_owned()),
+            .unwrap_or_else(|| DOCKER_HOST_DEFAULT.to_owned()),
         match_first_network: raw.match_first_network.unwrap_or(true),
         filters: raw.filters.iter().map(|it| (it.name.clone(), it.values.clone())).collect(),
         refresh: set(raw.refresh_interval, DOCKER_REFRESH_DEFAULT),
@@ -284,8 +295,8 @@ fn consul(
         };
     }
     let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
-    let server = raw.server.as_deref().unwrap_or("localhost:8500");
-    let scheme = raw.scheme.as_deref().unwrap_or("http");
+    let server = raw.server.as_deref().unwrap_or(CONSUL_SERVER_DEFAULT);
+    let scheme = raw.scheme.as_deref().unwrap_or(CONSUL_SCHEME_DEFAULT);
     let text =
         if server.contains("://") { server.to_owned() } else { format!("{scheme}://{server}") };
     let mut url: Url = client::url("consul_sd_configs.server", &text, faults)?;
@@ -298,7 +309,10 @@ fn consul(
         datacenter: given(&raw.datacenter),
         namespace: given(&raw.namespace),
         partition: given(&raw.partition),
-        tag_separator: raw.tag_separator.clone().unwrap_or_else(|| ",".to_owned()),
+        tag_separator: raw
+            .tag_separator
+            .clone()
+            .unwrap_or_else(|| CONSUL_TAG_SEPARATOR_DEFAULT.to_owned()),
         services: raw.services.clone(),
         tags: raw.tags.clone(),
         node_meta: raw.node_meta.clone(),

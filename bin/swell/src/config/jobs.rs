@@ -70,6 +70,7 @@ pub(super) fn job(
     };
     let context = ClientContext { folder: defaults.folder, environment: defaults.environment };
     let sources = raw.sources();
+    let histograms = histograms(raw, defaults.global);
     let standard = ScrapeConfig::new(raw.job_name.as_str(), interval, timeout);
     ScrapeConfig {
         metrics_path: raw.metrics_path.clone().unwrap_or_else(|| standard.metrics_path.clone()),
@@ -81,8 +82,8 @@ pub(super) fn job(
         metric_relabel: rules("metric_relabel_configs", &raw.metric_relabel_configs, &mut faults),
         honor_labels: raw.honor_labels,
         honor_timestamps: raw.honor_timestamps.unwrap_or(standard.honor_timestamps),
-        histograms: histograms(raw, defaults.global),
-        protocols: protocols(raw, defaults.global, &mut faults),
+        histograms,
+        protocols: protocols(raw, defaults.global, histograms.native, &mut faults),
         fallback_protocol: raw
             .fallback_scrape_protocol
             .as_deref()
@@ -129,11 +130,13 @@ fn histograms(raw: &RawScrapeConfig, global: &RawGlobal) -> HistogramOptions {
 fn protocols(
     raw: &RawScrapeConfig,
     global: &RawGlobal,
+    native: bool,
     faults: &mut Faults<'_>,
 ) -> Vec<ScrapeProtocol> {
     let names = raw.scrape_protocols.as_ref().or(global.scrape_protocols.as_ref());
+    let Some(names) = names else { return ScrapeProtocol::standard(native).to_vec() };
     let mut found: Vec<ScrapeProtocol> = Vec::new();
-    for name in names.into_iter().flatten() {
+    for name in names {
         let Some(protocol) = protocol("scrape_protocols", name, faults) else { continue };
         if found.contains(&protocol) {
             faults.push(format!("scrape_protocols: {name} is given twice"));

@@ -8,6 +8,7 @@ pub(crate) mod downsample;
 mod environment;
 mod faults;
 mod features;
+mod filled;
 mod fingerprint;
 mod jobs;
 mod location;
@@ -24,6 +25,7 @@ mod sending;
 mod shown;
 mod storage;
 pub(crate) mod templates;
+mod tree;
 mod unsupported;
 mod web;
 
@@ -56,7 +58,13 @@ use raw_scrape::RawScrapeConfig;
 pub(crate) use raw::parse_size;
 pub(crate) use receivers::parse_message;
 use receivers::{OtlpSettings, PushgatewaySettings, RemoteWriteSettings};
+use shown::Shown;
 pub(crate) use web::{Files, WebConfig, stamp};
+
+/// Distance of scrapes, longest a scrape may take and distance of evaluations, unless told.
+const SCRAPE_INTERVAL_DEFAULT: DurationMs = DurationMs::from_secs(60);
+const SCRAPE_TIMEOUT_DEFAULT: DurationMs = DurationMs::from_secs(10);
+const EVALUATION_INTERVAL_DEFAULT: DurationMs = DurationMs::from_secs(60);
 
 /// Checked settings of a server.
 #[derive(Debug)]
@@ -113,9 +121,9 @@ pub(crate) struct Config {
     pub(crate) deltas: Deltas,
     /// Whether the server stores its own metrics and those of its objects.
     pub(crate) self_metrics: bool,
-    /// The file's text, for `status/config`; secrets hidden.
+    /// The file with its defaults, for `status/config`; secrets hidden.
     pub(crate) shown_yaml: String,
-    /// The text of each job, secrets hidden.
+    /// The same of each job.
     pub(crate) job_texts: BTreeMap<String, String>,
     /// That of the file and of those it names, where it was read from one.
     pub(crate) fingerprint: Option<Fingerprint>,
@@ -255,11 +263,10 @@ impl Config {
         path: &Path,
     ) -> Result<Self, ConfigFaults> {
         let mut faults = Vec::new();
-        let default_interval = DurationMs::from_secs(60);
-        let scrape_interval = set(raw.global.scrape_interval, default_interval);
+        let scrape_interval = set(raw.global.scrape_interval, SCRAPE_INTERVAL_DEFAULT);
         let scrape_timeout =
-            set(raw.global.scrape_timeout, scrape_interval.min(DurationMs::from_secs(10)));
-        let evaluation_interval = set(raw.global.evaluation_interval, default_interval);
+            set(raw.global.scrape_timeout, SCRAPE_TIMEOUT_DEFAULT.min(scrape_interval));
+        let evaluation_interval = set(raw.global.evaluation_interval, EVALUATION_INTERVAL_DEFAULT);
         if scrape_timeout > scrape_interval {
             faults.push(format!(
                 "global.scrape_timeout {scrape_timeout} is longer than scrape_interval {scrape_interval}"
@@ -275,8 +282,9 @@ impl Config {
         let mut globs = Globs { folder, missing: Vec::new() };
         let files = globs.files("scrape_config_files", &raw.scrape_config_files, &mut faults);
         let files = scrape_files::read(&files, &mut faults);
-        let mut job_texts = shown::jobs(text);
-        files.iter().for_each(|file| job_texts.append(&mut shown::jobs(&file.text)));
+        let shown = Shown::of(text);
+        let mut job_texts = shown.jobs();
+        files.iter().for_each(|file| job_texts.append(&mut shown.jobs_of(&file.text)));
         let own_jobs = raw.scrape_configs.iter().map(|job| (folder, job));
         let further =
             files.iter().flat_map(|it| it.jobs.iter().map(|job| (it.folder.as_path(), job)));
@@ -372,7 +380,7 @@ impl Config {
             pushgateway,
             deltas,
             self_metrics: raw.swell.self_metrics.unwrap_or(true),
-            shown_yaml: shown::hide_secrets(text),
+            shown_yaml: shown.yaml(),
             job_texts,
             fingerprint: None,
             unsupported,

@@ -11,8 +11,10 @@ use super::raw::Span;
 use super::raw_client::with_client;
 use super::set;
 
+/// Longest a request may take unless told.
+pub(super) const TIMEOUT_DEFAULT: DurationMs = DurationMs::from_secs(60);
 /// Bytes of a frame, unless told: as in Prometheus.
-const FRAME_BYTES_MAX: u64 = 50_000_000;
+pub(super) const FRAME_BYTES_MAX: u64 = 50_000_000;
 /// More is never held of one answer at once.
 const FRAME_BYTES_BOUND: u64 = 512 << 20;
 
@@ -78,7 +80,7 @@ fn reader(
         name: name.unwrap_or_else(|| swell_remote_write::name_of(&url)),
         url,
         client,
-        timeout: set(raw.remote_timeout, DurationMs::from_secs(60)).to_std(),
+        timeout: set(raw.remote_timeout, TIMEOUT_DEFAULT).to_std(),
         read_recent: raw.read_recent,
         required: raw.required_matchers.clone().into_iter().collect(),
         filter_external_labels: raw.filter_external_labels.unwrap_or(true),

@@ -18,6 +18,8 @@ use super::raw_scrape::RawRelabel;
 use super::receivers::parse_message;
 use super::{jobs, set};
 
+/// Longest a request may take unless told.
+pub(super) const TIMEOUT_DEFAULT: DurationMs = DurationMs::from_secs(30);
 /// Each shard has a connection and a place in memory.
 const SHARDS_MAX: usize = 1000;
 /// Points of a request, and of a shard: what fits into memory many times.
@@ -139,7 +141,7 @@ fn queue(
         name,
         url,
         client,
-        timeout: set(raw.remote_timeout, DurationMs::from_secs(30)).to_std(),
+        timeout: set(raw.remote_timeout, TIMEOUT_DEFAULT).to_std(),
         message,
         send_exemplars: raw.send_exemplars,
         // As in Prometheus, 2.0 always has them.

@@ -1,8 +1,9 @@
-//! The configuration as it is shown: secrets hidden.
+//! The configuration as it is shown: defaults filled in, secrets hidden.
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use super::filled;
+use super::tree::Node;
 
 /// Ends of keys whose values, and all that is below them, are not shown; letters of either case.
 const SECRET_ENDS: [&str; 12] = [
@@ -27,51 +28,79 @@ const SECRET_HEADERS: [&str; 3] = ["authorization", "proxy-authorization", "cook
 const ADDRESS_ENDS: [&str; 4] = ["url", "server", "host", "address"];
 const HIDDEN: &str = "<secret>";
 
-/// A configuration without its secrets, rendered anew: comments, which may hold any, are not in it.
-pub(super) fn hide_secrets(text: &str) -> String {
-    if text.trim().is_empty() {
-        return String::new();
+/// A configuration with its defaults and without its secrets, rendered anew: comments, which may hold any, are not in it.
+pub(super) struct Shown(Option<Node>);
+
+impl Shown {
+    /// Of the text of a file; defaults are filled in.
+    pub(super) fn of(text: &str) -> Self {
+        Self(tree(text).map(filled::config))
     }
-    // What is wrong is not said: it would quote the text.
-    let unshown = || "# This configuration cannot be shown without its secrets.\n".to_owned();
-    let Ok(mut whole) = serde_saphyr::from_str::<Value>(text) else { return unshown() };
-    if whole.is_null() {
-        return String::new();
+
+    /// The whole as YAML.
+    pub(super) fn yaml(&self) -> String {
+        // What is wrong is not said: it would quote the text.
+        let unshown = || "# This configuration cannot be shown without its secrets.\n".to_owned();
+        self.0.clone().and_then(yaml).unwrap_or_else(unshown)
     }
-    hide_values("", &mut whole);
-    serde_saphyr::to_string(&whole).unwrap_or_else(|_| unshown())
+
+    /// Each job of it as YAML of its own, by name.
+    pub(super) fn jobs(&self) -> BTreeMap<String, String> {
+        self.0.iter().flat_map(jobs).cloned().filter_map(named).collect()
+    }
+
+    /// The same of a file with further jobs, which take over what is global here.
+    pub(super) fn jobs_of(&self, text: &str) -> BTreeMap<String, String> {
+        let global = self.0.as_ref().and_then(|whole| whole.get("global")).cloned();
+        let global = global.unwrap_or_default();
+        let further = tree(text);
+        let further = further.iter().flat_map(jobs).cloned();
+        further.filter_map(|job| named(filled::job(job, &global))).collect()
+    }
 }
 
-/// Each job of `scrape_configs:` as YAML of its own, by name.
-pub(super) fn jobs(text: &str) -> BTreeMap<String, String> {
-    let whole: Value = serde_saphyr::from_str(text).unwrap_or_default();
-    let mut jobs = BTreeMap::new();
-    for job in whole["scrape_configs"].as_array().into_iter().flatten() {
-        let mut job = job.clone();
-        hide_values("", &mut job);
-        if let (Some(name), Ok(yaml)) = (job["job_name"].as_str(), serde_saphyr::to_string(&job)) {
-            jobs.insert(name.to_owned(), yaml);
-        }
+/// What a text says; none of one that is no YAML.
+fn tree(text: &str) -> Option<Node> {
+    if text.trim().is_empty() {
+        return Some(Node::Null);
     }
-    jobs
+    serde_saphyr::from_str(text).ok()
+}
+
+fn jobs(whole: &Node) -> &[Node] {
+    match whole.get("scrape_configs") {
+        Some(Node::List(jobs)) => jobs,
+        _ => &[],
+    }
+}
+
+/// A job as YAML, with its name.
+fn named(job: Node) -> Option<(String, String)> {
+    let name = job.get("job_name").and_then(Node::text)?.to_owned();
+    Some((name, yaml(job)?))
+}
+
+fn yaml(mut shown: Node) -> Option<String> {
+    hide_values("", &mut shown);
+    serde_saphyr::to_string(&shown).ok()
 }
 
 /// Hides what is secret in the value of a key, and below it.
-fn hide_values(key: &str, value: &mut Value) {
+fn hide_values(key: &str, value: &mut Node) {
     match value {
-        Value::Object(fields) => {
+        Node::Map(fields) => {
             for (key, value) in fields {
                 let is_header = SECRET_HEADERS.contains(&key.to_ascii_lowercase().as_str());
-                if is_secret(key) || (is_header && value.is_string()) {
-                    *value = Value::String(HIDDEN.to_owned());
+                if is_secret(key) || (is_header && value.text().is_some()) {
+                    *value = HIDDEN.into();
                 } else {
                     hide_values(key, value);
                 }
             }
         }
-        Value::Array(values) => values.iter_mut().for_each(|value| hide_values(key, value)),
-        Value::String(text) => *text = hide_in_text(key, text),
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        Node::List(values) => values.iter_mut().for_each(|value| hide_values(key, value)),
+        Node::Text(text) => *text = hide_in_text(key, text),
+        Node::Null | Node::Flag(_) | Node::Number(_) => {}
     }
 }
 
@@ -127,6 +156,10 @@ fn hide_in_query(query: &str) -> String {
 mod tests {
     use super::*;
 
+    fn shown(text: &str) -> String {
+        Shown::of(text).yaml()
+    }
+
     const TEXT: &str = r#"global: {scrape_interval: 1s} # once it was hunter2
 scrape_configs:
 - job_name: a
@@ -152,7 +185,7 @@ scrape_configs:
 
     #[test]
     fn secrets_are_hidden_and_the_rest_is_not() {
-        let shown = hide_secrets(TEXT);
+        let shown = shown(TEXT);
         assert!(!shown.contains("hunter2"), "{shown}");
         for part in [
             "scrape_interval: 1s",
@@ -171,7 +204,7 @@ scrape_configs:
 
     #[test]
     fn a_job_is_shown_by_itself() {
-        let jobs = jobs(TEXT);
+        let jobs = Shown::of(TEXT).jobs();
         assert_eq!(jobs.keys().collect::<Vec<_>>(), ["a", "b"]);
         let shown = &jobs["a"];
         assert!(!shown.contains("hunter2"), "{shown}");
@@ -183,7 +216,8 @@ scrape_configs:
     /// One job with a line of its own, as it is shown in the whole; the secret stands in neither form.
     fn shown_with(line: &str) -> String {
         let text = format!("scrape_configs:\n- job_name: a\n  {line}\n");
-        let (whole, job) = (hide_secrets(&text), jobs(&text).remove("a").expect("the job"));
+        let shown = Shown::of(&text);
+        let (whole, job) = (shown.yaml(), shown.jobs().remove("a").expect("the job"));
         for shown in [&whole, &job] {
             assert!(!shown.contains("hunter2") && shown.contains(HIDDEN), "{line}: {shown}");
         }
@@ -233,13 +267,12 @@ scrape_configs:
     fn what_is_no_secret_stays() {
         let text = "a:\n  password_file: p\n  credentials_file: c\n  key_file: k\n  authorization: {type: T}\n  \
                     replacement: x@y:1\n  url: https://h/x?match=up\n  1: one\n";
-        let shown = hide_secrets(text);
-        assert!(!shown.contains(HIDDEN), "{shown}");
+        let told = shown(text);
+        assert!(!told.contains(HIDDEN), "{told}");
         for part in ["password_file: p", "type: T", "x@y:1", "https://h/x?match=up", "one"] {
-            assert!(shown.contains(part), "{part}: {shown}");
+            assert!(told.contains(part), "{part}: {told}");
         }
-        assert_eq!(hide_secrets(""), "");
-        assert_eq!(hide_secrets("# only a remark about hunter2\n"), "");
-        assert!(!hide_secrets("a: [hunter2").contains("hunter2"));
+        assert_eq!(shown("# only a remark about hunter2\n"), shown(""));
+        assert!(!shown("a: [hunter2").contains("hunter2"));
     }
 }

@@ -11,10 +11,11 @@ use swell_discovery::DiscoveryDeps;
 use swell_env::Clock;
 use swell_model::Labels;
 use swell_relabel::{Rule, RuleSpec};
-use swell_scrape::{Health, ScrapeError, ScrapeHandle, Scraper, TargetState};
+use swell_scrape::{Health, ScrapeError, ScrapeHandle, Scraper, TargetFamilies, TargetState};
 use swell_telemetry::Registry;
 use swell_tsdb_http::{
-    RelabelStep, TargetHealth, TargetReport, TargetStatusSource, UnsupportedDiscovery,
+    DescribedTarget, RelabelStep, TargetHealth, TargetReport, TargetStatusSource,
+    UnsupportedDiscovery,
 };
 
 use crate::adapters::AnnouncingSink;
@@ -68,6 +69,12 @@ impl Targets {
 impl TargetStatusSource for Targets {
     fn targets(&self) -> Vec<TargetReport> {
         self.scraper.targets().into_iter().map(report).collect()
+    }
+
+    fn described(&self) -> Vec<DescribedTarget> {
+        let told = self.scraper.families().into_iter();
+        told.map(|TargetFamilies { labels, families }| DescribedTarget { labels, families })
+            .collect()
     }
 
     fn unsupported(&self) -> Vec<UnsupportedDiscovery> {

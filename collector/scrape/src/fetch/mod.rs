@@ -11,10 +11,10 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use swell_exposition::BodyFormat;
 use swell_http_client::{HttpClient, HttpRequest, RequestError, TlsError};
-use url::Url;
 
 use crate::config::ScrapeConfig;
 use crate::protocol::{self, ScrapeProtocol};
+use crate::target::Target;
 pub(crate) use unpack::BodySink;
 
 /// Bodies without a limit of their own end here: no exporter in reason says more, and memory is shared.
@@ -60,8 +60,8 @@ pub(crate) struct Page {
 #[derive(Debug)]
 pub(crate) struct Fetcher {
     config: ScrapeConfig,
-    /// The formats that are asked for.
-    accept: HeaderValue,
+    /// The formats that targets are asked for of which native histograms are not taken, and those that are.
+    accept: [HeaderValue; 2],
     client: HttpClient,
 }
 
@@ -69,8 +69,10 @@ impl Fetcher {
     /// A fetcher without connections; what the job says of TLS is checked.
     pub(crate) fn new(config: ScrapeConfig) -> Result<Self, TlsError> {
         let client = HttpClient::new(config.client.clone())?;
-        let accept = HeaderValue::try_from(protocol::accept(&config))
-            .expect("media types and weights are plain text");
+        let accept = [false, true].map(|native| {
+            HeaderValue::try_from(protocol::accept(&config, native))
+                .expect("media types and weights are plain text")
+        });
         Ok(Self { config, accept, client })
     }
 
@@ -78,23 +80,30 @@ impl Fetcher {
         &self.config
     }
 
-    /// The page at `url`, within the deadline.
-    pub(crate) async fn fetch(&self, url: &Url, timeout: Duration) -> Result<Page, FetchError> {
-        let exchange = async { self.page(self.ask(url, timeout).await?).await };
+    /// The page of a target, within its deadline.
+    pub(crate) async fn fetch(&self, target: &Target) -> Result<Page, FetchError> {
+        let timeout = target.timeout.to_std();
+        let exchange = async { self.page(self.ask(target, timeout).await?).await };
         let page = tokio::time::timeout(timeout, exchange).await;
         page.unwrap_or(Err(FetchError::Deadline(timeout)))
     }
 
-    async fn ask(&self, url: &Url, timeout: Duration) -> Result<Response<Incoming>, FetchError> {
+    async fn ask(
+        &self,
+        target: &Target,
+        timeout: Duration,
+    ) -> Result<Response<Incoming>, FetchError> {
         let encoding = match (self.config.compression, self.config.zstd) {
             (false, _) => "identity",
             (true, false) => "gzip",
             // Of two that it likes as much, client_golang takes gzip.
             (true, true) => "zstd, gzip;q=0.9",
         };
+        let [plain, native] = &self.accept;
+        let accept = if target.histograms.native { native } else { plain };
         let seconds = HeaderValue::try_from(timeout.as_secs_f64().to_string());
-        let request = HttpRequest::get(url.clone())
-            .header(header::ACCEPT, self.accept.clone())
+        let request = HttpRequest::get(target.url.clone())
+            .header(header::ACCEPT, accept.clone())
             .header(header::ACCEPT_ENCODING, HeaderValue::from_static(encoding))
             .header(TIMEOUT_HEADER, seconds.expect("a number is plain text"));
         Ok(self.client.send(&request).await?)

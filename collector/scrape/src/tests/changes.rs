@@ -7,7 +7,7 @@ use swell_model::DurationMs;
 use swell_relabel::{Action, Rule, RuleSpec};
 
 use super::lab::{Answer, Lab, Target, job};
-use crate::{Limits, ScrapeError};
+use crate::{Limits, ScrapeConfig, ScrapeError};
 
 #[tokio::test]
 async fn a_removed_target_ends_all_its_series() {
@@ -20,6 +20,42 @@ async fn a_removed_target_ends_all_its_series() {
     lab.until_last("scrape_duration_seconds", "stale").await;
     assert!(lab.handle.targets().is_empty());
     lab.stop().await;
+}
+
+/// A job with an interval that no pause between two steps of a test comes near.
+fn slow_job(target: &Target) -> ScrapeConfig {
+    let mut config = job(&[target]);
+    (config.interval, config.timeout) = (DurationMs(3000), DurationMs(3000));
+    config
+}
+
+#[tokio::test]
+async fn a_target_that_comes_back_in_time_leaves_no_gap() {
+    let target = Target::text("a 1\n").await;
+    let config = slow_job(&target);
+    let lab = Lab::start(vec![config.clone()]);
+    lab.until_last("a", "1").await;
+    lab.handle.reload(Vec::new()).await.expect("applied");
+    assert!(lab.handle.targets().is_empty());
+    target.says("a 2\n");
+    lab.handle.reload(vec![config]).await.expect("applied");
+    lab.until_last("a", "2").await;
+    for name in ["a", "up"] {
+        let values = lab.memory.values(&format!(r#"{name}{{instance="i", job="j"}}"#));
+        assert!(!values.contains(&"stale".to_owned()), "{name}: {values:?}");
+    }
+    lab.stop().await;
+}
+
+#[tokio::test]
+async fn shutdown_does_not_end_what_went_shortly_before() {
+    let target = Target::text("a 1\n").await;
+    let lab = Lab::start(vec![slow_job(&target)]);
+    lab.until_last("a", "1").await;
+    let memory = lab.memory.clone();
+    lab.handle.reload(Vec::new()).await.expect("applied");
+    lab.stop().await;
+    assert_eq!(memory.last(r#"a{instance="i", job="j"}"#).as_deref(), Some("1"));
 }
 
 #[tokio::test]

@@ -149,10 +149,13 @@ impl SampleSink for Memory {
             for (series, value) in row.series.iter().zip(&row.values) {
                 let idx = usize::try_from(series.0).expect("made by resolve");
                 let samples = &mut inner.series[idx].samples;
-                if samples.last().is_some_and(|(last, _)| *last >= row.timestamp.0) {
+                let at = row.timestamp.0;
+                let place = samples.partition_point(|(time, _)| *time < at);
+                let after = samples.get(place).map(|(time, _)| *time);
+                if after == Some(at) || (after.is_some() && batch.in_order_only) {
                     report.out_of_order += 1;
                 } else {
-                    samples.push((row.timestamp.0, *value));
+                    samples.insert(place, (at, *value));
                     report.stored += 1;
                 }
             }

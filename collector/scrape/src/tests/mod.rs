@@ -2,6 +2,7 @@
 
 mod answers;
 mod changes;
+mod departures;
 mod lab;
 mod memory;
 mod options;

@@ -80,6 +80,19 @@ async fn series_with_times_of_their_own_end_when_told_so() {
 }
 
 #[tokio::test]
+async fn a_label_of_a_target_asks_for_native_histograms() {
+    let target = Target::text("a 1\n").await;
+    let mut config = job(&[&target]);
+    let label = ("__scrape_native_histograms__".to_owned(), "true".to_owned());
+    config.static_groups[0].labels.extend([label]);
+    let lab = Lab::start(vec![config]);
+    lab.until_last("up", "1").await;
+    let (_, headers) = target.request();
+    let accept = headers["accept"].to_str().expect("text");
+    assert!(accept.starts_with("application/vnd.google.protobuf"), "{accept}");
+}
+
+#[tokio::test]
 async fn headers_of_the_configuration_are_sent() {
     let target = Target::text("a 1\n").await;
     let mut config = job(&[&target]);

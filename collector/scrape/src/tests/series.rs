@@ -1,12 +1,15 @@
 //! Bodies, one after the other, on one target.
 
-use swell_exposition::{BodyFormat, Format};
+use std::sync::Arc;
+
+use swell_exposition::{BodyFormat, Format, HistogramOptions};
 use swell_model::{DurationMs, Labels, MetricKind, TimestampMs};
 use swell_relabel::{Action, Rule, RuleSpec};
 
 use super::memory::Memory;
 use crate::claims::Claimed;
 use crate::config::{Limits, ScrapeConfig};
+use crate::described::{Described, FamilyCatalog};
 use crate::ingest::{IngestError, Ingested, TargetSeries};
 
 struct Bench {
@@ -24,9 +27,10 @@ impl Bench {
     /// With a target of these labels.
     fn of(labels: &[(&str, &str)]) -> Self {
         let labels = Labels::from_pairs(labels.iter().copied());
+        let described = Described::new(&Arc::new(FamilyCatalog::new()));
         Self {
             memory: Memory::default(),
-            series: TargetSeries::new(labels, Claimed::alone()),
+            series: TargetSeries::new(labels, Claimed::alone(), described),
             config: ScrapeConfig::new("j", DurationMs(1000), DurationMs(1000)),
             now: TimestampMs(0),
         }
@@ -342,6 +346,28 @@ fn families_are_described_when_they_change() {
 }
 
 #[test]
+fn a_target_knows_the_families_of_its_own_last_scrapes() {
+    let mut bench = Bench::new();
+    let names = |bench: &Bench| -> Vec<String> {
+        let families = bench.series.described().families();
+        families.iter().map(|family| family.metric_name.clone()).collect()
+    };
+    bench.counts("# TYPE b counter\nb 1\n# HELP a What it counts.\na 1\n");
+    assert_eq!(names(&bench), ["a", "b"]);
+    bench.scrape("a{").expect_err("no body");
+    assert_eq!(names(&bench), ["a", "b"], "a failed scrape forgets nothing");
+    // Not even a comment says what they are any more, and then for ten scrapes.
+    for _ in 0..9 {
+        bench.counts("a 1\n");
+    }
+    assert_eq!(names(&bench), ["a", "b"]);
+    for _ in 0..2 {
+        bench.counts("a 1\n");
+    }
+    assert_eq!(names(&bench), Vec::<String>::new());
+}
+
+#[test]
 fn many_changing_texts_do_not_pile_up() {
     let mut bench = Bench::new();
     for round in 0..50 {
@@ -454,6 +480,14 @@ fn native_histograms_are_stored_and_end_like_other_series() {
         .ingest(PROTOBUF, BodyFormat::Protobuf, TimestampMs(3000), &bench.config, memory)
         .expect("a good body");
     assert_eq!(ingested.kept, 3, "count, sum, the bucket of all");
+    // A target may have it otherwise than its job.
+    let native = HistogramOptions { native: true, ..HistogramOptions::default() };
+    bench.series.take_histograms(native);
+    let ingested = bench
+        .series
+        .ingest(PROTOBUF, BodyFormat::Protobuf, TimestampMs(3500), &bench.config, memory)
+        .expect("a good body");
+    assert_eq!(ingested.kept, 1);
     let cut = &PROTOBUF[..PROTOBUF.len() - 1];
     let outcome =
         bench.series.ingest(cut, BodyFormat::Protobuf, TimestampMs(4000), &bench.config, memory);

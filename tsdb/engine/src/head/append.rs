@@ -88,6 +88,7 @@ impl Head {
             exemplars: batch.exemplars.clone(),
             descriptions: batch.descriptions.clone(),
             is_whole: batch.is_whole,
+            in_order_only: batch.in_order_only,
         };
         kept.rows.retain(|row| !row.series.is_empty());
         kept.rows.sort_by_key(|row| row.timestamp);

@@ -154,6 +154,7 @@ fn without(batch: &Batch, beaten: &HashSet<Place>) -> Batch {
         exemplars: batch.exemplars.clone(),
         descriptions: batch.descriptions.clone(),
         is_whole: batch.is_whole,
+        in_order_only: batch.in_order_only,
     }
 }
 

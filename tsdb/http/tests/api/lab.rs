@@ -18,8 +18,9 @@ use swell_model::{
 use swell_promql::Features;
 use swell_telemetry::Registry;
 use swell_tsdb_http::{
-    ActiveQueries, Api, ApiConfig, ApiDeps, ConfigState, InForce, Lifecycle, LifecycleCommand,
-    Notices, Readiness, RelabelStep, TargetReport, TargetStatusSource, UnsupportedDiscovery,
+    ActiveQueries, Api, ApiConfig, ApiDeps, ConfigState, DescribedTarget, InForce, Lifecycle,
+    LifecycleCommand, Notices, Readiness, RelabelStep, TargetReport, TargetStatusSource,
+    UnsupportedDiscovery,
 };
 use tokio::sync::mpsc;
 use tower::ServiceExt as _;
@@ -33,6 +34,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Default)]
 pub(crate) struct Targets {
     pub(crate) reports: Mutex<Vec<TargetReport>>,
+    pub(crate) described: Mutex<Vec<DescribedTarget>>,
     pub(crate) unsupported: Mutex<Vec<UnsupportedDiscovery>>,
     pub(crate) pools: Mutex<Vec<String>>,
 }
@@ -40,6 +42,10 @@ pub(crate) struct Targets {
 impl TargetStatusSource for Targets {
     fn targets(&self) -> Vec<TargetReport> {
         self.reports.lock().clone()
+    }
+
+    fn described(&self) -> Vec<DescribedTarget> {
+        self.described.lock().clone()
     }
 
     fn unsupported(&self) -> Vec<UnsupportedDiscovery> {
@@ -79,6 +85,17 @@ pub(crate) struct Lab {
     pub(crate) in_force: ConfigState,
     pub(crate) notices: Notices,
     pub(crate) commands: tokio::sync::Mutex<mpsc::Receiver<LifecycleCommand>>,
+}
+
+/// A target of the job that tells counters of these names and helps, in this order.
+pub(crate) fn described(job: &str, counters: &[(&str, &str)]) -> DescribedTarget {
+    let family = |(name, help): &(&str, &str)| {
+        let (kind, help) = (MetricKind::Counter, (*help).to_owned());
+        let metadata = MetricMetadata { kind, help, unit: String::new() };
+        Arc::new(MetricDescription { metric_name: (*name).to_owned(), metadata })
+    };
+    let labels = Labels::from_pairs([("job", job)]);
+    DescribedTarget { labels, families: counters.iter().map(family).collect() }
 }
 
 /// An answer, its body read.

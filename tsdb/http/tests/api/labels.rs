@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::lab::{Lab, NOW_S};
+use super::lab::{Lab, NOW_S, described};
 
 #[tokio::test]
 async fn series_match_one_of_the_selectors() {
@@ -104,8 +104,29 @@ async fn metadata_tells_type_and_help() {
     let one = lab.get(path, &[("metric", "requests_total")]).await.data();
     assert_eq!(one, json!({"requests_total": requests}));
     assert_eq!(lab.get(path, &[("metric", "x")]).await.data(), json!({}));
-    let cut = lab.get(path, &[("limit", "1")]).await.data();
-    assert_eq!(cut.as_object().map(serde_json::Map::len), Some(1));
+    for (limit, count) in [("1", 1), ("0", 0), ("-1", 2)] {
+        let cut = lab.get(path, &[("limit", limit)]).await.data();
+        assert_eq!(cut.as_object().map(serde_json::Map::len), Some(count), "{limit}");
+    }
     lab.get(path, &[("limit", "x")]).await.is_error(400, "bad_data", "\"limit\"");
     lab.get(path, &[("limit_per_metric", "x")]).await.is_error(400, "bad_data", "limit_per_metric");
+}
+
+#[tokio::test]
+async fn metadata_tells_what_each_target_says() {
+    let lab = Lab::new();
+    let path = "/api/v1/metadata";
+    *lab.targets.described.lock() = vec![
+        described("a", &[("requests_total", "Requests."), ("up", "Whether it is up.")]),
+        described("b", &[("requests_total", "Other requests.")]),
+    ];
+    let entry = |help: &str| json!({"type": "counter", "help": help, "unit": ""});
+    let both = json!({"requests_total": [entry("Other requests."), entry("Requests.")]});
+    let metric = ("metric", "requests_total");
+    assert_eq!(lab.get(path, &[metric]).await.data(), both);
+    let one = lab.get(path, &[metric, ("limit_per_metric", "1")]).await.data();
+    assert_eq!(one, json!({"requests_total": [entry("Other requests.")]}));
+    assert_eq!(lab.get(path, &[metric, ("limit_per_metric", "0")]).await.data(), both);
+    let all = lab.get(path, &[]).await.data();
+    assert_eq!(all["up"].as_array().map(Vec::len), Some(2), "what was pushed is there as well");
 }

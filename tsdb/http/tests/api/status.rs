@@ -8,7 +8,7 @@ use swell_env::Clock as _;
 use swell_model::{DurationMs, Labels, TimestampMs};
 use swell_tsdb_http::{TargetHealth, TargetReport, UnsupportedDiscovery};
 
-use super::lab::{Lab, NOW_S, config};
+use super::lab::{Lab, NOW_S, config, described};
 
 fn report(pool: &str, health: TargetHealth, dropped: bool) -> TargetReport {
     TargetReport {
@@ -303,30 +303,39 @@ async fn queries_are_counted_under_prometheus_names() {
 async fn targets_tell_what_their_metrics_are() {
     let lab = Lab::new();
     let path = "/api/v1/targets/metadata";
-    let mut one = report("a", TargetHealth::Up, false);
-    one.labels = Labels::from_pairs([("job", "a")]);
-    let other = report("nowhere", TargetHealth::Up, false);
-    *lab.targets.reports.lock() = vec![one, other];
-    let target = json!({"job": "a"});
-    let requests = json!({
-        "target": target, "metric": "requests_total", "type": "counter", "help": "Requests.", "unit": "",
-    });
-    let up = json!({
-        "target": target, "metric": "up", "type": "gauge", "help": "Requests.", "unit": "",
-    });
-    let all = lab.get(path, &[]).await.data();
-    assert_eq!(all, json!([requests, up]));
-    assert_eq!(lab.get(path, &[("limit", "1")]).await.data(), json!([requests]));
-    let named = lab.get(path, &[("metric", "up"), ("match_target", "{job=\"a\"}")]).await.data();
+    assert_eq!(lab.get(path, &[]).await.data(), json!([]));
+    *lab.targets.described.lock() = vec![
+        described("b", &[("requests_total", "Other requests.")]),
+        described("a", &[("queue_\"length", "Of \\ it.\n"), ("requests_total", "Requests.")]),
+    ];
+    let entry = |job: &str, metric: &str, help: &str| json!({"target": {"job": job}, "metric": metric, "type": "counter", "help": help, "unit": ""});
+    let (queue, requests, other) = (
+        entry("a", "queue_\"length", "Of \\ it.\n"),
+        entry("a", "requests_total", "Requests."),
+        entry("b", "requests_total", "Other requests."),
+    );
+    let all = json!([queue, requests, other]);
+    assert_eq!(lab.get(path, &[]).await.data(), all);
+    assert_eq!(lab.get(path, &[("limit", "-1"), ("metric", "")]).await.data(), all);
+    // As upstream, the limit is looked at between targets.
+    assert_eq!(lab.get(path, &[("limit", "1")]).await.data(), json!([queue, requests]));
+    assert_eq!(lab.get(path, &[("limit", "0")]).await.data(), json!([]));
+    let nameless = |job: &str, help: &str| json!({"target": {"job": job}, "type": "counter", "help": help, "unit": ""});
+    let metric = ("metric", "requests_total");
+    let named = lab.get(path, &[metric]).await.data();
+    assert_eq!(named, json!([nameless("a", "Requests."), nameless("b", "Other requests.")]));
+    let one = lab.get(path, &[metric, ("match_target", "{job=\"b\"}")]).await.data();
+    assert_eq!(one, json!([nameless("b", "Other requests.")]));
     assert_eq!(
-        named,
-        json!([{"target": target, "type": "gauge", "help": "Requests.", "unit": ""}])
+        lab.get(path, &[metric, ("limit", "1")]).await.data()[0],
+        nameless("a", "Requests.")
     );
     let any = lab.get(path, &[("match_target", "{job=~\".*\"}")]).await.data();
     assert_eq!(any, all);
-    let nothing = lab.get(path, &[("match_target", "{job=\"b\"}")]).await.data();
+    let nothing = lab.get(path, &[("match_target", "{job=\"c\"}")]).await.data();
     assert_eq!(nothing, json!([]));
     lab.get(path, &[("match_target", "{")]).await.is_error(400, "bad_data", "match_target");
+    lab.get(path, &[("limit", "x")]).await.is_error(400, "bad_data", "\"limit\"");
 }
 
 #[tokio::test]

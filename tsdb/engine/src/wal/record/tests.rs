@@ -69,6 +69,7 @@ fn any_batch() -> impl Strategy<Value = Batch> {
             exemplars,
             descriptions,
             is_whole: false,
+            in_order_only: false,
         })
 }
 
