@@ -228,7 +228,8 @@ async fn scrapes_are_counted_under_prometheus_names() {
 #[tokio::test]
 async fn limits_that_are_hit_are_counted_under_prometheus_names() {
     let target = Target::text("a{b=\"1\",c=\"2\"} 1\na{b=\"2\",c=\"2\"} 1\n").await;
-    let limited: [(&str, fn(&mut crate::Limits)); 4] = [
+    type SetsLimit = fn(&mut crate::Limits);
+    let limited: [(&str, SetsLimit); 4] = [
         ("scrapes_exceeded_sample_limit_total", |limits| limits.samples_max = Some(1)),
         ("scrapes_exceeded_body_size_limit_total", |limits| limits.body_bytes_max = Some(8)),
         ("scrape_pool_exceeded_label_limits_total", |limits| limits.labels_max = Some(2)),

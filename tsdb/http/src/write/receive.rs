@@ -137,6 +137,7 @@ impl Receiver {
                 .collect(),
             descriptions,
             is_whole: message == Message::V1,
+            in_order_only: false,
         };
         batch.histograms.sort_by_key(|histogram| histogram.timestamp);
         let report =
