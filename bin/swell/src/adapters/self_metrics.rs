@@ -144,7 +144,7 @@ mod tests {
         let named = ("waits_seconds", "Waits.");
         let waits = SummaryVec::register(&registry, &clock, named, &["of"], &[0.9]).expect("new");
         waits.with_label_values(&["a"]).observe(0.0);
-        let mut source = SelfMetrics::new(registry, "core".to_owned());
+        let mut source = SelfMetrics::new(registry, "core".to_owned(), false);
         assert_eq!(
             shown(&mut source, &mut Pass::new()),
             [
