@@ -144,7 +144,9 @@ fn windows_over_blocks_and_memory_are_folded_as_their_samples_are() {
 #[test]
 fn figures_of_chunks_save_the_reads_of_their_samples() {
     let dir = FaultDir::new();
-    let (db, _) = filled_in(Arc::new(dir.clone()), 5, config(WalSync::Never));
+    // So short that flushed blocks wait for their day: few chunks lie in one frame, which is read as a whole.
+    let settings = Config { retention_time: DurationMs(40 * HOUR), ..config(WalSync::Never) };
+    let (db, _) = filled_in(Arc::new(dir.clone()), 5, settings);
     let last = db.block_range().expect("blocks").end_incl;
     let read_bytes = |source: &dyn SeriesSource, query: &str| {
         let before = dir.read_bytes();

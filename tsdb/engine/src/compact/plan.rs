@@ -11,6 +11,8 @@ const FLUSH_DELAY: DurationMs = DurationMs(3_600_000);
 /// Length of the blocks that flushed ones are merged into before their day is over: a read of today meets five or six blocks
 /// rather than eleven.
 const EIGHT_HOURS: DurationMs = DurationMs(8 * 3_600_000);
+/// Where samples are kept for less, blocks of eight hours would keep them for a good part longer: a block goes as a whole.
+const KEPT_MIN: DurationMs = DurationMs(48 * 3_600_000);
 /// Length of the blocks that are merged from these, and from flushed ones.
 pub(crate) const DAY: DurationMs = DurationMs(24 * 3_600_000);
 /// Length of the blocks that are merged from days.
@@ -72,10 +74,11 @@ pub(crate) struct Candidate {
 }
 
 /// The next rewrite that was not given up. A window of a level is complete when the head has nothing before
-/// `head_floor`, and that is not before the window's end.
+/// `head_floor`, and that is not before the window's end. Samples are `kept` for that long.
 pub(crate) fn next(
     candidates: &[Candidate],
     head_floor: Option<TimestampMs>,
+    kept: DurationMs,
     given_up: &[Rewrite],
 ) -> Option<Rewrite> {
     let mut blocks: Vec<&Candidate> = candidates.iter().collect();
@@ -90,7 +93,7 @@ pub(crate) fn next(
     each()
         .flat_map(overlapping)
         .chain(level(DAY))
-        .chain(level(EIGHT_HOURS))
+        .chain(if kept >= KEPT_MIN { level(EIGHT_HOURS) } else { Vec::new() })
         .chain(each().flat_map(much_deleted))
         .chain(level(EIGHT_DAYS))
         .find(|rewrite| !given_up.contains(rewrite))

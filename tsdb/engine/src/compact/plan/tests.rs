@@ -50,9 +50,9 @@ fn check_merge(blocks: &[(u64, i64, i64)], floor_h: i64, expected: Option<(&[u64
         (ids, (TimestampMs(start * HOUR), TimestampMs(end * HOUR)))
     });
     let found = |rewrite: Rewrite| (rewrite.sources, rewrite.window);
-    assert_eq!(next(&candidates, floor, &[]).map(found), expected);
+    assert_eq!(next(&candidates, floor, KEPT_MIN, &[]).map(found), expected);
     let reversed: Vec<Candidate> = candidates.into_iter().rev().collect();
-    assert_eq!(next(&reversed, floor, &[]).map(found), expected, "in any order");
+    assert_eq!(next(&reversed, floor, KEPT_MIN, &[]).map(found), expected, "in any order");
 }
 
 #[test]
@@ -72,6 +72,11 @@ fn a_third_of_a_day_is_merged_before_the_day_is_over() {
     check_merge(&[(1, 0, 2), (2, 2, 4), (3, 6, 8)], 8, Some((&[1, 2, 3], (0, 8))));
     check_merge(&[(1, 0, 8), (2, 8, 10), (3, 14, 16)], 16, Some((&[2, 3], (8, 16))));
     check_merge(&[(1, 0, 8), (2, 8, 16), (3, 16, 18)], 18, None);
+    // Not where samples are kept for less than two days.
+    let flushed = [block(1, 0, 2), block(2, 2, 4)];
+    let floor = Some(TimestampMs(8 * HOUR));
+    assert!(next(&flushed, floor, KEPT_MIN, &[]).is_some());
+    assert_eq!(next(&flushed, floor, KEPT_MIN - DurationMs(1), &[]), None);
     // Whole days are made of what there is, at once.
     check_merge(&[(1, 0, 2), (2, 2, 4), (3, 24, 26), (4, 26, 28)], 32, Some((&[1, 2], (0, 24))));
     check_merge(&[(1, 0, 24), (3, 24, 26), (4, 26, 28)], 32, Some((&[3, 4], (24, 32))));
@@ -86,35 +91,35 @@ fn blocks_that_overlap_are_merged_first() {
 #[test]
 fn what_was_given_up_is_passed_over_for_what_comes_after() {
     let blocks = [block(1, 0, 2), block(2, 1, 3), block(3, 24, 26), block(4, 25, 28)];
-    let first = next(&blocks, None, &[]).expect("two overlaps");
-    let second = next(&blocks, None, std::slice::from_ref(&first)).expect("the other");
+    let first = next(&blocks, None, KEPT_MIN, &[]).expect("two overlaps");
+    let second = next(&blocks, None, KEPT_MIN, std::slice::from_ref(&first)).expect("the other");
     assert_eq!(second.sources, [BlockId(3), BlockId(4)]);
-    assert_eq!(next(&blocks, None, &[first, second]), None);
+    assert_eq!(next(&blocks, None, KEPT_MIN, &[first, second]), None);
 }
 
 #[test]
 fn very_large_blocks_stay_as_they_are() {
     let mut blocks = [block(1, 0, 2), block(2, 2, 4)];
     blocks[0].meta.file_bytes = MERGE_MAX_BYTES;
-    assert_eq!(next(&blocks, Some(TimestampMs(24 * HOUR)), &[]), None);
+    assert_eq!(next(&blocks, Some(TimestampMs(24 * HOUR)), KEPT_MIN, &[]), None);
 }
 
 #[test]
 fn a_block_is_written_anew_when_a_twentieth_of_its_series_is_touched() {
     let mut blocks = [block(1, 0, 2), block(2, 2, 4), block(4, 6, 8)];
     blocks[2].deleted_series_count = 100;
-    assert_eq!(next(&blocks, None, &[]), None, "the newest waits");
+    assert_eq!(next(&blocks, None, KEPT_MIN, &[]), None, "the newest waits");
     blocks[2].deleted_series_count = 0;
     blocks[1].deleted_series_count = 4;
-    assert_eq!(next(&blocks, None, &[]), None);
+    assert_eq!(next(&blocks, None, KEPT_MIN, &[]), None);
     blocks[1].deleted_series_count = 5;
-    let rewrite = next(&blocks, None, &[]).expect("much is deleted");
+    let rewrite = next(&blocks, None, KEPT_MIN, &[]).expect("much is deleted");
     assert_eq!((rewrite.reason, rewrite.sources), (Reason::Tombstones, vec![BlockId(2)]));
     blocks[0].deleted_series_count = 1;
     let all: Vec<Vec<BlockId>> = clean(&blocks).into_iter().map(|it| it.sources).collect();
     assert_eq!(all, [[BlockId(1)], [BlockId(2)]], "on demand, however little");
     let overlapping = [blocks[1].clone(), block(3, 3, 5)];
-    assert_eq!(next(&overlapping, None, &[]).map(|it| it.reason), Some(Reason::Overlap));
+    assert_eq!(next(&overlapping, None, KEPT_MIN, &[]).map(|it| it.reason), Some(Reason::Overlap));
 }
 
 proptest! {
@@ -123,7 +128,7 @@ proptest! {
         let mut blocks: Vec<Candidate> =
             (1u64..).zip(&starts).map(|(id, at)| block(id, at * 2, at * 2 + 2)).collect();
         let mut next_id = 1000;
-        while let Some(plan) = next(&blocks, Some(TimestampMs(floor * HOUR)), &[]) {
+        while let Some(plan) = next(&blocks, Some(TimestampMs(floor * HOUR)), KEPT_MIN, &[]) {
             prop_assert!(next_id < 3000, "{:?}", plan);
             let before = blocks.len();
             blocks.retain(|block| !plan.sources.contains(&block.meta.id));
