@@ -33,6 +33,8 @@ const WHOLE_MAX: f64 = 4_611_686_018_427_387_904.0;
 const TOTAL_MAX: u128 = 1 << 124;
 /// Room below the first term for smaller ones.
 const ROOM_BELOW: i32 = 40;
+/// A mantissa shifted by so much has 117 bits at most: it can be added to any sum below [`TOTAL_MAX`].
+const SHORT_SHIFT_MAX: u32 = 64;
 
 impl ExactSum {
     /// Adds a term.
@@ -51,6 +53,7 @@ impl ExactSum {
         self.add_fine(term);
     }
 
+    #[inline]
     fn add_fine(&mut self, term: f64) {
         if !term.is_finite() {
             self.odd += term;
@@ -59,6 +62,16 @@ impl ExactSum {
         let (mantissa, exponent) = float_parts(term);
         if self.fine == 0 {
             self.unit = (exponent - ROOM_BELOW).max(EXPONENT_MIN);
+        }
+        // Nearly always: terms are about as large as the first.
+        if let Ok(up) = u32::try_from(exponent - self.unit)
+            && up <= SHORT_SHIFT_MAX
+        {
+            let fine = self.fine + (i128::from(mantissa) << up);
+            if is_clearly_bounded(fine) {
+                self.fine = fine;
+                return;
+            }
         }
         match shifted(mantissa, exponent - self.unit).and_then(|term| bounded(self.fine + term)) {
             Some(fine) => self.fine = fine,
@@ -212,6 +225,12 @@ fn shifted<N: Into<i128>>(number: N, shift: i32) -> Option<i128> {
     }
     let shift = u32::try_from(shift).ok()?;
     (number.unsigned_abs().leading_zeros() >= shift + 4).then(|| number << shift)
+}
+
+/// Whether a total is below [`TOTAL_MAX`] by its upper half alone; `false` for some that just are.
+const fn is_clearly_bounded(total: i128) -> bool {
+    let upper = (total >> 64) as i64;
+    upper.unsigned_abs() < 1 << 60
 }
 
 fn bounded(total: i128) -> Option<i128> {

@@ -257,6 +257,12 @@ impl Db {
         }
     }
 
+    /// Damage that was met and not acknowledged.
+    #[must_use]
+    pub fn damage(&self) -> Vec<Damage> {
+        self.inner.open_damage()
+    }
+
     /// Damage that may make answers for these times incomplete, as sentences for the reader.
     #[must_use]
     pub fn warnings(&self, range: TimeRange) -> Vec<String> {

@@ -164,7 +164,13 @@ impl Members {
     /// Members, rising, as a list.
     pub(crate) fn to_vec(&self) -> Vec<u32> {
         let mut list = Vec::with_capacity(self.len());
-        self.for_each_run(|first, last| list.extend(first..=last));
+        match self {
+            Self::One(_) | Self::Runs(_) => {
+                spans(self.runs()).for_each(|(first, last)| list.extend(first..=last));
+            }
+            // Its runs are short, and finding them takes longer than going through them.
+            Self::Many(bitmap) => list.extend(bitmap),
+        }
         list
     }
 
@@ -185,23 +191,7 @@ impl Members {
             Self::One(_) | Self::Runs(_) => {
                 spans(self.runs()).for_each(|(first, last)| out.extend_run(first, last));
             }
-            // Its runs are short, and finding them takes longer than going through them.
             Self::Many(bitmap) => out.extend(bitmap.iter()),
-        }
-    }
-
-    /// Runs of neighbours, rising; of a bitmap they may touch.
-    fn for_each_run(&self, mut take: impl FnMut(u32, u32)) {
-        match self {
-            Self::One(_) | Self::Runs(_) => {
-                spans(self.runs()).for_each(|(first, last)| take(first, last));
-            }
-            Self::Many(bitmap) => {
-                let mut members = bitmap.iter();
-                while let Some(range) = members.next_range() {
-                    take(*range.start(), *range.end());
-                }
-            }
         }
     }
 }

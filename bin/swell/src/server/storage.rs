@@ -79,7 +79,7 @@ pub(crate) async fn replay(db: &Db, replay: Replay) -> anyhow::Result<()> {
         .await
         .context("read the log of the storage")?
         .context("read the log of the storage")?;
-    for damage in &db.status().damage {
+    for damage in &db.damage() {
         warn!(
             file = damage.file,
             offset = damage.offset,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use swell_model::{
     Aggregate, Coarse, CounterResetHint, HistogramColumn, HistogramRun, Labels, NativeHistogram,
-    SelectError, SelectHints, SeriesData, TimeRange, TimestampMs, is_stale_nan,
+    SelectError, SelectHints, SeriesData, TimeRange, TimestampMs, has_stale, is_stale_nan,
 };
 use swell_promql_syntax::{Boundary, Span};
 
@@ -206,7 +206,7 @@ impl RangeSeries {
     }
 
     pub(crate) fn from_storage(data: SeriesData, with_starts: bool) -> Self {
-        let floats_stale = data.floats.values.iter().any(|value| is_stale_nan(*value));
+        let floats_stale = has_stale(&data.floats.values);
         let starts = data.floats.starts.filter(|_| with_starts);
         let (times, floats, starts) = if floats_stale {
             let kept: Vec<usize> = (0..data.floats.values.len())
