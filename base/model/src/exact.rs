@@ -205,6 +205,7 @@ impl ExactSum {
 
 /// A number, which may not be zero or odd, as `(mantissa, exponent)`: it is `mantissa * 2^exponent`.
 #[must_use]
+#[inline]
 pub fn float_parts(value: f64) -> (i64, i32) {
     let bits = value.to_bits();
     let fraction = (bits & ((1 << 52) - 1)).cast_signed();
