@@ -198,8 +198,9 @@ impl Object for RawParams {
 }
 
 /// A text that shows as it is within an element, and within an attribute in quotes. In a script it cannot end the string or
-/// the template it stands in, but shows with references; where nothing quotes it, in styles, and as the scheme of a link
-/// (`javascript:`), nothing is made of it that would be safe.
+/// the template it stands in, but shows with references; where nothing quotes it, in styles, in the scripts of attributes
+/// (`onclick`), whose references are read before they run, and as the scheme of a link (`javascript:`), nothing is made of
+/// it that would be safe.
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {

@@ -38,7 +38,7 @@ pub fn is_match(pattern: &str, text: &str) -> Result<bool, String> {
 
 /// In backquotes where these can hold it, as Go's package `regexp` quotes patterns.
 fn quoted_pattern(pattern: &str) -> String {
-    let is_plain = |c: char| c == '\t' || !(c.is_control() || c == '`' || c == '\u{feff}');
+    let is_plain = |c: char| c == '\t' || !(c.is_ascii_control() || c == '`' || c == '\u{feff}');
     if pattern.chars().all(is_plain) { format!("`{pattern}`") } else { quote(pattern) }
 }
 
@@ -382,6 +382,12 @@ mod tests {
         assert_eq!(
             re_replace_all("a**", "", "x"),
             Err("regexp: Compile(`a**`): error parsing regexp: invalid nested repetition operator: `**`".to_owned())
+        );
+        // Go has only the control characters of ASCII in mind here.
+        assert_eq!(
+            re_replace_all("\u{85}(", "", "x"),
+            Err("regexp: Compile(`\u{85}(`): error parsing regexp: missing closing ): `\u{85}(`"
+                .to_owned())
         );
         assert_eq!(
             re_replace_all("`(", "", "x"),

@@ -92,10 +92,11 @@ impl<S> PatientStream<S> {
 
     fn received(&mut self, bytes: &[u8]) {
         let is_h2 = *self.is_h2.get_or_insert_with(|| bytes.starts_with(H2_PREFACE_START));
-        if is_h2 {
-            self.wait_for(Waiting::Idle);
-        } else if self.waiting == Waiting::Idle {
-            self.wait_for(Waiting::Head);
+        match self.waiting {
+            // Once: answers to our pings are no requests, and keep no connection that has none.
+            Waiting::Head if is_h2 => self.wait_for(Waiting::Idle),
+            Waiting::Idle if !is_h2 => self.wait_for(Waiting::Head),
+            Waiting::Head | Waiting::Idle | Waiting::Answer => {}
         }
     }
 

@@ -229,6 +229,42 @@ async fn a_shorter_time_to_read_cuts_heads_bodies_and_idle_connections() {
     }
 }
 
+/// The next frame of HTTP/2: its kind, flags and payload; none once the server has closed.
+async fn next_frame(stream: &mut TcpStream) -> Option<(u8, u8, Vec<u8>)> {
+    let mut head = [0; 9];
+    stream.read_exact(&mut head).await.ok()?;
+    let [_, high, low, kind, flags, ..] = head;
+    let mut payload = vec![0; u16::from_be_bytes([high, low]).into()];
+    stream.read_exact(&mut payload).await.ok()?;
+    Some((kind, flags, payload))
+}
+
+#[tokio::test(start_paused = true)]
+async fn answers_to_pings_keep_no_connection_that_has_no_requests() {
+    const PING: u8 = 6;
+    let patience = Patience { idle: Duration::from_secs(20), ..Patience::default() };
+    let running = start_as(|server| server.patience(patience)).await;
+    let mut stream = TcpStream::connect(running.address).await.expect("connect");
+    let start = tokio::time::Instant::now();
+    // The preface, and settings that are as they are.
+    let begin = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    stream.write_all(begin).await.expect("write");
+    let mut pings_count = 0;
+    while let Some((kind, flags, payload)) = next_frame(&mut stream).await {
+        if (kind, flags) != (PING, 0) {
+            continue;
+        }
+        pings_count += 1;
+        assert!(pings_count < 100, "it stays open");
+        let answer = [&[0, 0, 8, PING, 1, 0, 0, 0, 0][..], payload.as_slice()].concat();
+        // Once the server has closed, the next read says so.
+        let _sent = stream.write_all(&answer).await;
+    }
+    assert!(pings_count > 0, "it was asked for a sign of life");
+    let waited = start.elapsed();
+    assert!(waited >= patience.idle && waited < 2 * patience.idle, "{waited:?}");
+}
+
 async fn tls_get(
     address: SocketAddr,
     authority: &Authority,

@@ -32,6 +32,13 @@ fn lead(address: SocketAddr, path: &str) -> (u16, Option<String>) {
     (status.expect("a status line"), to)
 }
 
+/// Puts another file in the place of one, so that no look finds half of it.
+fn replace(path: &str, text: &str) {
+    let new = format!("{path}.new");
+    write(new.as_ref(), text);
+    std::fs::rename(&new, path).expect("renamed");
+}
+
 /// Asserts that a page has this base, and that the files it names are found from there.
 #[track_caller]
 fn is_whole_page(server: &Server, path: &str, base: &str, folder: &str) {
@@ -198,15 +205,15 @@ fn files_of_the_configuration_are_followed_where_that_is_switched_on() {
         metrics.contains("\nprometheus_config_last_reload_successful 1\n")
     };
     assert!(names().is_empty() && succeeded());
-    write(rules.as_ref(), ALERT);
+    replace(&rules, ALERT);
     wait_for("the new rule", || (names() == ["g"]).then_some(()));
-    write(rules.as_ref(), "groups: [{name: h, rules: [{record: one, expr: 'sum('}]}]\n");
+    replace(&rules, "groups: [{name: h, rules: [{record: one, expr: 'sum('}]}]\n");
     wait_for("word of the broken rule", || (!succeeded()).then_some(()));
     assert_eq!(names(), ["g"], "what was in force is");
     // Also where the files become what is in force already.
-    write(rules.as_ref(), ALERT);
+    replace(&rules, ALERT);
     wait_for("the end of the fault", || succeeded().then_some(()));
-    write(config.as_ref(), "rule_files: ['r*.yaml']\n");
+    replace(&config, "rule_files: ['r*.yaml']\n");
     folder.file("rest.yaml", "groups: [{name: h, rules: [{record: one, expr: vector(1)}]}]\n");
     wait_for("a further file", || (names().len() == 2).then_some(()));
     assert_eq!(server.stop(), 0);

@@ -441,7 +441,8 @@ pub(crate) async fn start(server: ServerConfig) -> anyhow::Result<Running> {
         in_force,
         notices: notices.clone(),
         clock: clock.clone(),
-        metrics: ReloadMetrics::register(&registry).context("register the metrics of reloads")?,
+        metrics: ReloadMetrics::register(&registry, clock.as_ref())
+            .context("register the metrics of reloads")?,
         quit: quit.clone(),
     };
     let stop = tasks.stop_token();

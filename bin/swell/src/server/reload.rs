@@ -60,8 +60,11 @@ pub(super) struct ReloadMetrics {
 }
 
 impl ReloadMetrics {
-    /// Registers them.
-    pub(super) fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+    /// Registers them, for a configuration that has just been put in force.
+    pub(super) fn register(
+        registry: &Registry,
+        clock: &dyn Clock,
+    ) -> Result<Self, prometheus::Error> {
         let metrics = Self {
             last_successful: IntGauge::new(
                 "swell_config_last_reload_successful",
@@ -72,6 +75,8 @@ impl ReloadMetrics {
                 "When the configuration in force was read, in Unix seconds.",
             )?,
         };
+        // Before anybody can ask: no failure is told that was none.
+        metrics.succeeded(clock);
         registry.register(Box::new(metrics.last_successful.clone()))?;
         registry.register(Box::new(metrics.last_success_seconds.clone()))?;
         Ok(metrics)
@@ -96,7 +101,6 @@ impl Reloader {
         mut hangup: Option<Signal>,
         stop: CancellationToken,
     ) {
-        self.metrics.succeeded(self.clock.as_ref());
         let mut looks = self.looks();
         loop {
             tokio::select! {

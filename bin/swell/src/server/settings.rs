@@ -54,6 +54,10 @@ pub(super) fn settings(args: &ServerArgs) -> anyhow::Result<Config> {
         let remark = "--config.auto-reload-interval changes nothing without --enable-feature=auto-reload-config";
         config.remarks.push(remark.to_owned());
     }
+    if config.switches.auto_reload && args.config.is_none() {
+        let remark = "--enable-feature=auto-reload-config changes nothing without --config: there is no file to follow";
+        config.remarks.push(remark.to_owned());
+    }
     let query = &mut config.query;
     query.remote_read_samples_max =
         args.remote_read_samples_max.unwrap_or(query.remote_read_samples_max);
@@ -263,16 +267,23 @@ mod tests {
     fn flags_that_change_nothing_are_told_and_those_that_cannot_be_had_refused() {
         let remarks = |flags: &[&str]| settings(&given(flags)).map(|config| config.remarks);
         assert_eq!(remarks(&[]).expect("good"), Vec::<String>::new());
+        let [interval, feature] =
+            ["--config.auto-reload-interval=1m", "--enable-feature=auto-reload-config"];
         for (flags, part) in [
             (vec!["--storage.tsdb.wal-compression"], "always columnar"),
             (vec!["--storage.tsdb.wal-compression-type=zstd"], "always columnar"),
-            (vec!["--config.auto-reload-interval=1m"], "auto-reload-config"),
+            (vec![interval], "auto-reload-config"),
+            (vec![interval, feature], "without --config"),
         ] {
             let told = remarks(&flags).expect("good");
             assert!(told.len() == 1 && told[0].contains(part), "{flags:?}: {told:?}");
         }
-        let switched = ["--config.auto-reload-interval=1m", "--enable-feature=auto-reload-config"];
-        assert_eq!(remarks(&switched).expect("good"), Vec::<String>::new());
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("swell.yaml");
+        std::fs::write(&path, "").expect("written");
+        let file = format!("--config={}", path.display());
+        let followed = remarks(&[interval, feature, file.as_str()]);
+        assert_eq!(followed.expect("good"), Vec::<String>::new());
         let refused = remarks(&["--no-storage.tsdb.wal-compression"]).expect_err("refused");
         assert!(refused.to_string().contains("always columnar"), "{refused}");
     }

@@ -8,6 +8,7 @@ mod lab;
 mod labels;
 mod lifecycle;
 mod limits;
+mod pages;
 mod query;
 mod remote_read;
 mod search;
