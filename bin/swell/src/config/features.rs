@@ -94,7 +94,13 @@ mod tests {
     #[test]
     fn each_switch_has_a_name() {
         let mut switches = Switches::default();
-        for name in ["search-api", "concurrent-rule-eval", "promql-per-step-stats", "zstd-scrape"] {
+        for name in [
+            "search-api",
+            "concurrent-rule-eval",
+            "promql-per-step-stats",
+            "zstd-scrape",
+            "auto-reload-config",
+        ] {
             let before = switches;
             assert!(switches.switch_on(name), "{name}");
             assert_ne!(before, switches, "{name}");
