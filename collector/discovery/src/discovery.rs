@@ -171,6 +171,19 @@ impl Discovery {
     }
 }
 
+/// The job is no more: nothing tells of its sources any longer, as upstream.
+impl Drop for Discovery {
+    fn drop(&mut self) {
+        let mechanism = |source: Source| source.config.mechanism();
+        // They end first, or they would count again.
+        let mechanisms: Vec<&str> = self.sources.drain(..).map(mechanism).collect();
+        self.deps.metrics.forget_job(&self.job);
+        for mechanism in mechanisms {
+            self.deps.metrics.forget_source(mechanism, &self.job);
+        }
+    }
+}
+
 /// A source that is set up and does not run yet.
 enum Prepared {
     File(file::FileSource),

@@ -137,6 +137,13 @@ impl DiscoveryMetrics {
         drop(self.discovered_targets.remove_label_values(&[self.purpose, job]));
     }
 
+    /// The job has no source of this kind any more.
+    pub(crate) fn forget_source(&self, mechanism: &str, job: &str) {
+        // Missing where it was never asked, or the job had two of the kind.
+        drop(self.refresh_failures_total.remove_label_values(&[mechanism, job]));
+        drop(self.refresh_duration_seconds.remove_label_values(&[mechanism, job]));
+    }
+
     /// The sources of a job tell so many targets.
     pub(crate) fn count_targets(&self, job: &str, count: usize) {
         let count = i64::try_from(count).unwrap_or(i64::MAX);

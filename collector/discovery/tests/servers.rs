@@ -139,4 +139,14 @@ async fn an_engine_is_asked_over_its_socket() {
     .await;
     assert_eq!(*asked.borrow(), "filters=%7B%22label%22%3A%5B%22scrape%3Dyes%22%5D%7D");
     assert!(value(&registry, "prometheus_sd_refresh_failures_total") < 1.0);
+    // A job that goes leaves nothing of its own behind.
+    let told = || {
+        let families = registry.gather();
+        let of_job = ["discovered_targets", "refresh_failures_total", "refresh_duration_seconds"];
+        let of_job = of_job.map(|name| format!("prometheus_sd_{name}"));
+        of_job.iter().filter(|name| families.iter().any(|it| it.name() == name.as_str())).count()
+    };
+    assert_eq!(told(), 3);
+    drop(discovery);
+    assert_eq!(told(), 0);
 }

@@ -57,7 +57,7 @@ impl Collector for BoardMetrics {
         for card in &board.active {
             let (targets, families) = counts.entry(&*card.job).or_default();
             *targets += 1;
-            *families += card.last.lock().family_count;
+            *families += card.described.family_count();
         }
         let targets = counts.iter().map(|(job, (targets, _))| (*job, *targets));
         let families = counts.iter().map(|(job, (_, families))| (*job, *families));

@@ -26,10 +26,10 @@ pub(crate) struct Departed {
 }
 
 impl Departed {
-    /// Ends its series.
+    /// Ends its series; those that tell about scrapes also where the others could not be ended.
     pub(crate) fn end(mut self, sink: &dyn SampleSink) -> Result<(), AppendError> {
-        self.series.end_all(self.ends_at, sink)?;
-        self.series.end_reports(self.ends_at, sink)
+        let ended = self.series.end_all(self.ends_at, sink).map(drop);
+        ended.and(self.series.end_reports(self.ends_at, sink))
     }
 }
 

@@ -221,7 +221,6 @@ impl ScrapeLoop {
             error,
             at: Some(at),
             duration: took,
-            family_count: self.series.described().family_count(),
         };
     }
 

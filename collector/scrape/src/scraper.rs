@@ -306,11 +306,15 @@ impl Scraper {
         let mut starts = Vec::new();
         for (identity, target) in wanted {
             match old.remove(&identity) {
-                Some(running)
+                Some(mut running)
                     if !renewed
                         && running.crowd == crowd
                         && running.card.target.is_scraped_as(&target) =>
                 {
+                    // What sources say of it is shown as they say it now.
+                    if running.card.target.discovered != target.discovered {
+                        running.card.target = Arc::new(target);
+                    }
                     loops.insert(identity, running);
                 }
                 other => starts.push((identity, target, other)),

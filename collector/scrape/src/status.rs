@@ -66,8 +66,6 @@ pub(crate) struct LastScrape {
     pub(crate) error: String,
     pub(crate) at: Option<TimestampMs>,
     pub(crate) duration: std::time::Duration,
-    /// Metric families that the target has described.
-    pub(crate) family_count: usize,
 }
 
 /// A target on the board.

@@ -43,17 +43,20 @@ pub(crate) async fn metadata(
 ) -> Result<Response, ApiError> {
     let families_max = count_max(&params, "limit")?.unwrap_or(usize::MAX);
     let entries_max = count_max(&params, "limit_per_metric")?.filter(|max| *max > 0);
-    let wanted = params.get("metric").filter(|metric| !metric.is_empty());
-    let lists = distinct(api.targets.described());
-    let stored = api.db.metadata();
-    let shown: BTreeMap<&str, Vec<Entry<'_>>> = entries(&lists, &stored, wanted)
-        .into_iter()
-        .take(families_max)
-        .map(|(name, said)| {
-            (name, said.into_iter().take(entries_max.unwrap_or(usize::MAX)).collect())
-        })
-        .collect();
-    Ok(success(&shown))
+    let entries_max = entries_max.unwrap_or(usize::MAX);
+    let wanted = params.get("metric").filter(|metric| !metric.is_empty()).map(str::to_owned);
+    let asked = Arc::clone(&api);
+    api.run(params.client(), api.config.timeout, Arc::default(), move || {
+        let lists = distinct(asked.targets.described());
+        let stored = asked.db.metadata();
+        let shown: BTreeMap<&str, Vec<Entry<'_>>> = entries(&lists, &stored, wanted.as_deref())
+            .into_iter()
+            .take(families_max)
+            .map(|(name, said)| (name, said.into_iter().take(entries_max).collect()))
+            .collect();
+        Ok(success(&shown))
+    })
+    .await
 }
 
 /// What the targets that the selector `match_target` matches (all without it) say of their metrics.
@@ -71,16 +74,17 @@ pub(crate) async fn target_metadata(
     };
     let limit = count_max(&params, "limit")?.unwrap_or(usize::MAX);
     let wanted = params.get("metric").filter(|metric| !metric.is_empty()).map(str::to_owned);
-    let matches = |labels: &Labels| {
+    let matches = move |labels: &Labels| {
         matchers.iter().all(|matcher| matcher.matches(labels.get(&matcher.name).unwrap_or("")))
     };
-    let mut targets = api.targets.described();
-    targets.retain(|target| matches(&target.labels));
-    targets.sort_by(|one, other| one.labels.cmp(&other.labels));
+    let asked = Arc::clone(&api);
     let cancelled = Arc::<AtomicBool>::default();
     let unwanted = cancelled.clone();
     let found = api
         .run(params.client(), api.config.timeout, cancelled, move || {
+            let mut targets = asked.targets.described();
+            targets.retain(|target| matches(&target.labels));
+            targets.sort_by(|one, other| one.labels.cmp(&other.labels));
             let mut list = opened();
             list.push('[');
             let mut count = 0;

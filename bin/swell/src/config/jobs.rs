@@ -135,6 +135,9 @@ fn protocols(
 ) -> Vec<ScrapeProtocol> {
     let names = raw.scrape_protocols.as_ref().or(global.scrape_protocols.as_ref());
     let Some(names) = names else { return ScrapeProtocol::standard(native).to_vec() };
+    if names.is_empty() {
+        faults.push("scrape_protocols is empty: leave it out for the usual ones");
+    }
     let mut found: Vec<ScrapeProtocol> = Vec::new();
     for name in names {
         let Some(protocol) = protocol("scrape_protocols", name, faults) else { continue };
@@ -217,7 +220,7 @@ fn schema_max(factor: f64) -> Option<i32> {
 
 fn name_rules(raw: &RawScrapeConfig, global: &RawGlobal, faults: &mut Faults<'_>) -> NameRules {
     let said = |own: &Option<String>, global: &Option<String>| {
-        own.clone().or(global.clone()).filter(|it| !it.is_empty())
+        [own, global].into_iter().flatten().find(|it| !it.is_empty()).cloned()
     };
     let validation =
         said(&raw.metric_name_validation_scheme, &global.metric_name_validation_scheme);

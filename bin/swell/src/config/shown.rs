@@ -22,7 +22,7 @@ const SECRET_ENDS: [&str; 12] = [
 ];
 /// Whole keys of the same kind.
 const SECRET_KEYS: [&str; 3] = ["api_url", "slack_api_url", "proxy_connect_header"];
-/// Headers that are secret when they are given as plain text; `authorization:` with fields below it is not one.
+/// Headers that are secret when a value is given for them; `authorization:` with fields below it is not one.
 const SECRET_HEADERS: [&str; 3] = ["authorization", "proxy-authorization", "cookie"];
 /// Ends of keys whose values are addresses, with or without a scheme.
 const ADDRESS_ENDS: [&str; 4] = ["url", "server", "host", "address"];
@@ -91,7 +91,7 @@ fn hide_values(key: &str, value: &mut Node) {
         Node::Map(fields) => {
             for (key, value) in fields {
                 let is_header = SECRET_HEADERS.contains(&key.to_ascii_lowercase().as_str());
-                if is_secret(key) || (is_header && value.text().is_some()) {
+                if is_secret(key) || (is_header && !matches!(value, Node::Map(_) | Node::Null)) {
                     *value = HIDDEN.into();
                 } else {
                     hide_values(key, value);
@@ -261,6 +261,8 @@ scrape_configs:
         ] {
             shown_with(line);
         }
+        let number = shown("headers: {Cookie: 31337, X-Count: 4}\n");
+        assert!(!number.contains("31337") && number.contains("X-Count: 4"), "{number}");
     }
 
     #[test]

@@ -546,6 +546,7 @@ scrape_configs:
     metric_name_validation_scheme: legacy
     metric_name_escaping_scheme: allow-utf-8
     native_histogram_min_bucket_factor: -1
+    scrape_protocols: []
   - job_name: lonely
     no_proxy: a
   - job_name: double
@@ -565,6 +566,7 @@ scrape_configs:
         "TLS11 is not spoken",
         "allow-utf-8 asks for names",
         "min_bucket_factor -1",
+        "scrape_protocols is empty",
         "job \"lonely\": no_proxy",
     ] {
         assert!(error.contains(part), "{part} in {error}");

@@ -147,6 +147,8 @@ impl Finder {
             discovery.run(&settings.discoveries);
             self.sets.push(Set { settings: settings.clone(), client, discovery });
         }
+        // Before all are counted anew: another may have the place of one that goes.
+        drop(before);
         self.settings = prepared.settings;
         self.tell();
     }

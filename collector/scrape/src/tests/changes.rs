@@ -62,6 +62,8 @@ async fn shutdown_does_not_end_what_went_shortly_before() {
 async fn a_reload_keeps_the_series_of_targets_that_stay() {
     let target = Target::text("a 1\nb 1\n").await;
     let mut config = job(&[&target]);
+    // A scrape that takes too long would end them, too.
+    (config.interval, config.timeout) = (DurationMs(500), DurationMs(500));
     let lab = Lab::start(vec![config.clone()]);
     lab.until_last("b", "1").await;
     config.metric_relabel = vec![
@@ -106,11 +108,15 @@ async fn target_files_are_followed() {
     let lab = Lab::start(vec![config]);
     let file = dir.path().join("t.json");
     let list = format!(r#"[{{"targets": ["{}"], "labels": {{"instance": "i"}}}}]"#, target.addr);
-    fs::write(&file, list).expect("written");
+    fs::write(&file, &list).expect("written");
     lab.until_last("a", "1").await;
     let state = lab.target();
     let path = file.display().to_string();
     assert_eq!(state.discovered.get("__meta_filepath"), Some(path.as_str()));
+    // Labels that make no other target of it are shown as they are told now.
+    fs::write(&file, list.replace("{\"instance\"", "{\"__meta_rack\": \"7\", \"instance\""))
+        .expect("written");
+    lab.until("the new label", |lab| lab.target().discovered.get("__meta_rack") == Some("7")).await;
     // A file that breaks keeps its targets; one that is gone loses them.
     fs::write(&file, "[{").expect("written");
     lab.until("a failure", |lab| {

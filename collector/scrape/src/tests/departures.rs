@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use swell_env::{Clock as _, ManualClock};
 use swell_exposition::{BodyFormat, Format};
-use swell_model::{Batch, DurationMs, Labels, Row, SampleSink as _, TimestampMs};
+use swell_model::{AppendError, Batch, DurationMs, Labels, Row, SampleSink as _, TimestampMs};
 
 use super::memory::Memory;
 use crate::claims::Claimed;
@@ -125,6 +125,17 @@ fn what_others_went_on_with_does_not_end() {
     bench.memory.append(&Batch::of_rows(vec![row])).expect("stored");
     assert_eq!(bench.end_due_at(due), 1);
     assert_eq!(bench.memory.values(SERIES), ["1", "5"]);
+    assert_eq!(bench.memory.values(r#"up{job="j"}"#), ["1", "stale"]);
+}
+
+#[test]
+fn that_it_was_up_ends_also_where_its_series_are_not_known_any_more() {
+    let mut bench = Bench::new();
+    bench.memory.forget_named("a");
+    bench.clock.advance(bench.due().since(bench.clock.now()));
+    let due = bench.departures.take_due(bench.clock.now());
+    let outcomes: Vec<_> = due.into_iter().map(|it| it.end(&bench.memory)).collect();
+    assert!(matches!(outcomes.as_slice(), [Err(AppendError::UnknownSeries(_))]), "{outcomes:?}");
     assert_eq!(bench.memory.values(r#"up{job="j"}"#), ["1", "stale"]);
 }
 

@@ -90,6 +90,13 @@ impl Memory {
         }
     }
 
+    /// The same of the series of one metric.
+    pub(super) fn forget_named(&self, name: &str) {
+        for series in &mut self.0.lock().series {
+            series.forgotten |= series.labels.metric_name() == Some(name);
+        }
+    }
+
     pub(super) fn read_only(&self) {
         self.0.lock().read_only = true;
     }

@@ -118,6 +118,12 @@ fn jobs_show_what_they_take_over() {
     ] {
         assert!(second.iter().any(|it| it == line), "{line}: {second:?}");
     }
+    // An empty text is none of its own.
+    let text = "global: {metric_name_validation_scheme: legacy}\n\
+                scrape_configs: [{job_name: a, metric_name_validation_scheme: ''}]\n";
+    assert!(parse(text).jobs[0].names.classic_only);
+    let shown = shown(text, ".scrape_configs[0]");
+    assert!(shown.contains(&".metric_name_validation_scheme legacy".to_owned()), "{shown:?}");
 }
 
 const MUCH: &str = "
