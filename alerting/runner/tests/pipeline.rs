@@ -267,8 +267,9 @@ groups:
     );
     let group = "rules.yml;g";
     let metric = |name: &str| running.metric(&format!("prometheus_rule_{name}"), group);
-    assert_eq!(metric("evaluation_failures_total"), Some(0.0), "there from the start");
-    assert_eq!(metric("group_iterations_missed_total"), Some(0.0));
+    // There from the start; how often the group has been evaluated by now nobody knows.
+    assert!(metric("evaluation_failures_total").is_some());
+    assert!(metric("group_iterations_missed_total").is_some());
     assert_eq!(metric("group_rules"), Some(2.0));
     assert_eq!(metric("group_interval_seconds"), Some(0.05));
     world.evaluations(3).await;
@@ -286,7 +287,8 @@ groups:
     ] {
         assert!(metric(name).is_some_and(|value| value >= 1.0), "{name}: {:?}", metric(name));
     }
-    assert!(metric("evaluations_total") > metric("evaluation_failures_total"));
+    // Failures are read first: evaluations go on meanwhile.
+    assert!(metric("evaluation_failures_total") < metric("evaluations_total"));
 
     let other =
         load_rules("rules.yml", "groups: [{name: other, rules: [{record: r, expr: load}]}]");

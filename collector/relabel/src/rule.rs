@@ -2,7 +2,7 @@
 
 use md5::{Digest as _, Md5};
 use regex::Regex;
-use swell_model::{LabelsBuilder, anchored_regex, expand};
+use swell_model::{LabelsBuilder, anchored_regex, expand, replace_all};
 
 /// Between the values of a rule's labels, unless given.
 pub const SEPARATOR: &str = ";";
@@ -249,7 +249,7 @@ impl Rule {
                     .iter()
                     .filter(|(name, _)| self.pattern.is_match(name))
                     .map(|(name, value)| {
-                        let new_name = self.pattern.replace(name, self.replacement.as_str());
+                        let new_name = replace_all(&self.pattern, name, &self.replacement);
                         (new_name.into_owned(), value.to_owned())
                     })
                     .collect();

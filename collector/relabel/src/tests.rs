@@ -50,6 +50,11 @@ fn each_action_does_what_prometheus_does() {
             r#"{{__address__="10.0.0.1:9100", a="foo", b="bar", copy_a="foo", copy_b="bar", {rest}"#
         )),
     );
+    // Of `$1é` all is the name of a group, as in Go; there is none of that name.
+    check(
+        spec("labelmap", &[], "(a)", "", "x$1é"),
+        Some(r#"{__address__="10.0.0.1:9100", a="foo", b="bar", job="X", x="foo"}"#),
+    );
     check(spec("labeldrop", &[], "a|b|__.*", "", ""), Some(r#"{job="X"}"#));
     check(spec("labelkeep", &[], "job", "", ""), Some(r#"{job="X"}"#));
     check(

@@ -36,7 +36,7 @@ impl<'a> From<&'a MetricMetadata> for Entry<'a> {
 }
 
 /// What is said of each metric family: by the targets that are scraped, and what was stored last, which is also said by
-/// those that push and by the server of itself. What a target said that is gone stays as long as it was the last one.
+/// those that push. What a target said that is gone stays as long as it was the last one.
 pub(crate) async fn metadata(
     State(api): State<Arc<Api>>,
     params: Params,

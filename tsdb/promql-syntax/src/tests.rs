@@ -138,7 +138,7 @@ fn errors_tell_where_and_what_was_expected() {
             "1:3: parse error: unexpected \"]\" in subquery or range selector, expected number, duration, step(), or range()",
         ),
         ("x @ foo", "1:5: parse error: unexpected identifier \"foo\" in @, expected timestamp"),
-        ("x{a=~\"(\"}", "1:6: parse error: error parsing regexp: missing closing ): `(`"),
+        ("x{a=~\"(\"}", "1:3: parse error: error parsing regexp: missing closing ): `(`"),
         ("\"a", "1:1: parse error: unterminated quoted string: \"\\\"a\""),
         ("5x", "1:1: parse error: bad number or duration syntax: \"5x\""),
         ("a ; b", "1:3: parse error: unexpected character: \";\""),

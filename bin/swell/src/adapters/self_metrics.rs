@@ -32,6 +32,8 @@ impl SelfMetrics {
             }
         }
         self.sample("up", &[], 1.0, pass);
+        // Series that a tick left out are retired; one that comes back is announced anew.
+        self.known.retain(|_, series| pass.is_live(*series));
     }
 
     fn metric(&mut self, family: &MetricFamily, metric: &Metric, pass: &mut Pass) {
@@ -42,7 +44,8 @@ impl SelfMetrics {
             MetricType::COUNTER => MetricKind::Counter,
             MetricType::GAUGE => MetricKind::Gauge,
             MetricType::HISTOGRAM => MetricKind::Histogram,
-            MetricType::SUMMARY | MetricType::UNTYPED => MetricKind::Unknown,
+            MetricType::SUMMARY => MetricKind::Summary,
+            MetricType::UNTYPED => MetricKind::Unknown,
         };
         if self.type_labels && kind != MetricKind::Unknown {
             labels.push((METRIC_TYPE, kind.as_str()));
@@ -114,7 +117,7 @@ impl SelfMetrics {
 mod tests {
     use std::sync::Arc;
 
-    use prometheus::{Histogram, HistogramOpts, IntCounter};
+    use prometheus::{Histogram, HistogramOpts, IntCounter, IntGaugeVec, Opts};
     use swell_env::{Clock, ManualClock};
     use swell_model::TimestampMs;
     use swell_telemetry::SummaryVec;
@@ -144,7 +147,7 @@ mod tests {
         let named = ("waits_seconds", "Waits.");
         let waits = SummaryVec::register(&registry, &clock, named, &["of"], &[0.9]).expect("new");
         waits.with_label_values(&["a"]).observe(0.0);
-        let mut source = SelfMetrics::new(registry, "core".to_owned(), false);
+        let mut source = SelfMetrics::new(registry.clone(), "core".to_owned(), false);
         assert_eq!(
             shown(&mut source, &mut Pass::new()),
             [
@@ -156,6 +159,31 @@ mod tests {
                 r#"up{instance="core", job="swell"} 1"#,
             ]
         );
+        let mut source = SelfMetrics::new(registry, "core".to_owned(), true);
+        let mut pass = Pass::new();
+        source.record(&mut pass);
+        let announced = pass.finish(TimestampMs(2000)).announced;
+        let types: Vec<Option<&str>> =
+            announced.iter().map(|(_, labels)| labels.get(METRIC_TYPE)).collect();
+        let (gauge, summary) = (Some("gauge"), Some("summary"));
+        assert_eq!(types, [gauge, gauge, summary, summary, summary, None]);
+    }
+
+    #[test]
+    fn what_is_no_more_is_forgotten() {
+        let registry = Registry::new();
+        let things = IntGaugeVec::new(Opts::new("things", "Things."), &["of"]).expect("valid");
+        registry.register(Box::new(things.clone())).expect("new");
+        things.with_label_values(&["a"]).set(1);
+        let mut source = SelfMetrics::new(registry, "core".to_owned(), false);
+        let mut pass = Pass::new();
+        source.record(&mut pass);
+        assert_eq!(pass.finish(TimestampMs(1000)).announced.len(), 2);
+        things.remove_label_values(&["a"]).expect("it is there");
+        source.record(&mut pass);
+        assert_eq!(pass.finish(TimestampMs(2000)).retired.len(), 1);
+        source.record(&mut pass);
+        assert_eq!(source.known.len(), 1, "only up is left");
     }
 
     #[test]

@@ -93,7 +93,7 @@ impl Parser<'_> {
             match self.match_op() {
                 Some(op) => {
                     self.take();
-                    matchers.push(self.matcher(label_name, op)?);
+                    matchers.push(self.matcher(label.span, label_name, op)?);
                 }
                 None if quoted
                     && matches!(self.kind(), TokenKind::Comma | TokenKind::RightBrace) =>
@@ -119,11 +119,17 @@ impl Parser<'_> {
         })
     }
 
-    fn matcher(&mut self, label_name: String, op: MatchOp) -> Result<Matcher, ParseError> {
+    /// The value of a condition whose label stands at `label`, where a fault of the pattern is told, as upstream.
+    fn matcher(
+        &mut self,
+        label: Span,
+        label_name: String,
+        op: MatchOp,
+    ) -> Result<Matcher, ParseError> {
         let token = self.expect(TokenKind::Text, "label matching", "string")?;
         let value = self.unquoted(token)?;
         Matcher::new(label_name, op, value)
-            .map_err(|error| self.fault(token.span, error.source.to_string()))
+            .map_err(|error| self.fault(label.to(token.span), error.source.to_string()))
     }
 
     fn name_twice(&self, span: Span, first: &str, second: &str) -> ParseError {
