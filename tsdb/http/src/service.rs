@@ -320,7 +320,7 @@ impl Api {
             ..Budget::new(self.config.samples_max, STEPS_MAX)
         };
         let params = self.tuned(EvalParams::instant(at), None);
-        let source = Watched::passing_over_damage(self.source.clone());
+        let source = Watched::passing_over_damage(self.source_until(cancelled));
         let _noted = self.active.begin(query, Origin::Api);
         let output = swell_promql::evaluate(expr, &source, &params, &budget)
             .map_err(|error| ApiError::of_query(query, error))?;
