@@ -1,12 +1,15 @@
 //! Blocks that an import made beside a running server's storage, handed to that server.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::CliError;
 use crate::args::HttpArgs;
-use crate::http_api::post;
+use crate::http_api::post_within;
 
 const PATH: &str = "/api/swell/v1/tsdb/adopt";
+/// A block waits until a merge that is under way has ended, which goes on slowly beside other work.
+const DEADLINE: Duration = Duration::from_secs(2 * 3600);
 
 /// What a server took in of a block.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,7 +44,8 @@ impl Adopter {
     /// # Errors
     /// [`CliError`] when the server cannot be reached or does not take it.
     pub async fn adopt(&self, folder: &str, block: &str) -> Result<Adopted, CliError> {
-        let told = post(&self.0, PATH, &[("folder", folder), ("block", block)]).await?;
+        let params = [("folder", folder), ("block", block)];
+        let told = post_within(&self.0, PATH, &params, DEADLINE).await?;
         let data = &told["data"];
         let Some(sample_count) = data["samples"].as_u64() else {
             let message = format!("{PATH} told of no samples: {told}");

@@ -31,7 +31,7 @@ pub(crate) async fn get(
     path: &str,
     params: &[(&str, &str)],
 ) -> Result<Value, CliError> {
-    json(send(http, Method::GET, path, params).await?, path).await
+    json(send(http, Method::GET, path, params, DEADLINE).await?, path).await
 }
 
 /// As [`get`], for what changes something.
@@ -40,7 +40,17 @@ pub(crate) async fn post(
     path: &str,
     params: &[(&str, &str)],
 ) -> Result<Value, CliError> {
-    json(send(http, Method::POST, path, params).await?, path).await
+    post_within(http, path, params, DEADLINE).await
+}
+
+/// As [`post`], for what may take its time before it is answered.
+pub(crate) async fn post_within(
+    http: &HttpArgs,
+    path: &str,
+    params: &[(&str, &str)],
+    deadline: Duration,
+) -> Result<Value, CliError> {
+    json(send(http, Method::POST, path, params, deadline).await?, path).await
 }
 
 async fn json(mut answer: Answer, path: &str) -> Result<Value, CliError> {
@@ -58,7 +68,7 @@ pub(crate) async fn stream(
     params: &[(&str, &str)],
     take: &mut dyn FnMut(&[u8]) -> Result<(), CliError>,
 ) -> Result<(), CliError> {
-    let mut answer = send(http, Method::GET, path, params).await?;
+    let mut answer = send(http, Method::GET, path, params, DEADLINE).await?;
     if !answer.status.is_success() {
         let body = answer.rest(DEADLINE).await?;
         return Err(refused(path, answer.status, &body));
@@ -122,12 +132,13 @@ impl Answer {
     }
 }
 
-/// Sends a request and waits for the head of its answer.
+/// Sends a request and waits for the head of its answer, no longer than until the deadline.
 async fn send(
     http: &HttpArgs,
     method: Method,
     path: &str,
     params: &[(&str, &str)],
+    deadline: Duration,
 ) -> Result<Answer, CliError> {
     // Errors do not show the address as given: it may hold a password.
     let wrong = |what: String| CliError::Usage(format!("--server: {what}"));
@@ -162,7 +173,7 @@ async fn send(
         let client = Client::builder(TokioExecutor::new()).build::<_, Empty<Bytes>>(connector);
         client.request(request).await.map_err(Cause::from)
     };
-    let answer = tokio::time::timeout(DEADLINE, exchange)
+    let answer = tokio::time::timeout(deadline, exchange)
         .await
         .map_err(|elapsed| unreachable(Box::new(elapsed)))?
         .map_err(unreachable)?;

@@ -118,10 +118,11 @@ impl Inner {
     /// being in the head.
     pub(crate) fn show_older(&self, block: Arc<Block>, log: &WalWriter) {
         let (end, newest) = (block.meta.end, block.meta.max);
+        let is_ahead = newest > self.allowed();
         self.exchange(&[], Some(block));
         let mut state = self.state.write();
-        if state.head.range().is_none() {
-            // As at the next start: what is older than the newest block is in blocks.
+        if state.head.range().is_none() && !is_ahead {
+            // As at the next start: what is older than the newest block is in blocks, unless that is ahead of the clock.
             let mark = FlushMark { from: TimestampMs::MIN, below: end, upto: log.position() };
             state.head.has_seen(newest);
             if state.head.late_count() == 0 {

@@ -50,7 +50,7 @@ pub(crate) struct RetentionPlan {
 
 impl Limits<'_> {
     /// How long any series is kept.
-    fn longest(&self) -> DurationMs {
+    pub(crate) fn longest(&self) -> DurationMs {
         self.rules.iter().map(|rule| rule.time).fold(self.time, DurationMs::max)
     }
 }

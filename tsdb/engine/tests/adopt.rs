@@ -112,6 +112,20 @@ fn what_is_taken_into_an_empty_storage_is_the_past() {
 }
 
 #[test]
+fn a_block_that_is_ahead_of_the_clock_shuts_nothing_out() {
+    let dir = MemDir::new();
+    let db = opened(&dir);
+    let now = 10_000 * 24 * HOUR;
+    stage(&dir, &[(1, &[(now + 24 * HOUR, 1.0)])]);
+    assert_eq!(db.adopt("new", FILE).expect("taken in").sample_count, 1);
+    // Too old to be one that comes late.
+    let report = append(&db, now - 3 * HOUR, &[(1, 2.0)]).expect("appended");
+    assert_eq!((report.stored, report.stored_late), (1, 0));
+    let expected = model(&[(1, &[(now - 3 * HOUR, 2.0), (now + 24 * HOUR, 1.0)])]);
+    assert_eq!(read_all(&db), expected);
+}
+
+#[test]
 fn names_lead_to_blocks_of_imports_and_nowhere_else() {
     let dir = MemDir::new();
     let db = opened(&dir);

@@ -46,7 +46,7 @@ fn found(db: &Db, wanted: Wanted<'_>, matchers: &[Matcher], range: TimeRange) ->
 }
 
 #[test]
-fn samples_are_at_hand_in_memory_and_where_an_equality_leaves_few() {
+fn samples_are_at_hand_in_memory_where_finding_them_takes_little() {
     let db = filled();
     let at_hand = |matchers: &[Matcher], range| found(&db, Wanted::Samples, matchers, range);
     let pod = |op, pattern: &str| Matcher::new("pod", op, pattern).expect("a pattern");

@@ -128,13 +128,14 @@ pub fn select<I: LabelIndex + ?Sized>(
     let Sorted { equal, other, removing } = Sorted::of(matchers);
     let mut kept = by_equality(index, &equal)?;
     for matcher in other {
+        let search = Search::new(matcher, true);
         kept = Some(match kept {
-            Some(mut kept) if is_few(index, kept.len(), matcher)? => {
+            Some(mut kept) if search.is_dearer(index, kept.len())? => {
                 index.retain(&mut kept, &matcher.name, &mut |value| matcher.matches(value))?;
                 kept
             }
-            Some(kept) => intersect(&kept, &with_value(index, matcher, true)?),
-            None => with_value(index, matcher, true)?,
+            Some(kept) => intersect(&kept, &search.series(index)?),
+            None => search.series(index)?,
         });
     }
     let mut kept = match kept {
@@ -142,10 +143,11 @@ pub fn select<I: LabelIndex + ?Sized>(
         None => index.all()?,
     };
     for matcher in removing {
-        if is_few(index, kept.len(), matcher)? {
+        let search = Search::new(matcher, false);
+        if search.is_dearer(index, kept.len())? {
             index.retain(&mut kept, &matcher.name, &mut |value| matcher.matches(value))?;
         } else {
-            kept = subtract(&kept, &with_value(index, matcher, false)?);
+            kept = subtract(&kept, &search.series(index)?);
         }
     }
     Ok(kept)
@@ -202,8 +204,8 @@ pub struct Foreseen {
     pub series_max: usize,
 }
 
-/// Tells of a selection, by what [`select`] would do, how much it looks at; counting ends where that is clearly more than
-/// `effort_max`.
+/// Tells of a selection, by what [`select`] would do, how much it looks at; counting ends where that is more than
+/// `effort_max`, and takes no longer than so much looking does.
 ///
 /// # Errors
 /// When the index cannot be read.
@@ -220,9 +222,12 @@ pub fn foresee<I: LabelIndex + ?Sized>(
     }
     let mut effort = kept.unwrap_or(0).saturating_mul(equal.len()) / SERIES_PER_VALUE;
     for matcher in other {
-        let reach = reach(index, matcher, effort_max)?;
-        let by_series = kept.map_or(usize::MAX, |kept| kept.saturating_mul(VALUES_PER_SERIES));
-        effort = effort.saturating_add(reach.effort().min(by_series));
+        if effort > effort_max {
+            break;
+        }
+        let by_labels = kept.map_or(usize::MAX, |kept| kept.saturating_mul(VALUES_PER_SERIES));
+        let reach = Search::new(matcher, true).reach(index, by_labels.min(effort_max))?;
+        effort = effort.saturating_add(reach.effort().min(by_labels));
         kept = Some(kept.map_or(reach.series, |kept| kept.min(reach.series)));
     }
     let series_max = kept.unwrap_or_else(|| {
@@ -230,87 +235,113 @@ pub fn foresee<I: LabelIndex + ?Sized>(
         effort = effort.saturating_add(all / SERIES_PER_VALUE);
         all
     });
+    let by_labels = series_max.saturating_mul(VALUES_PER_SERIES);
     for matcher in removing {
-        let by_series = series_max.saturating_mul(VALUES_PER_SERIES);
-        let by_value = reach(index, matcher, effort_max)?.effort();
-        effort = effort.saturating_add(by_value.min(by_series));
+        if effort > effort_max {
+            break;
+        }
+        let reach = Search::new(matcher, false).reach(index, by_labels.min(effort_max))?;
+        effort = effort.saturating_add(reach.effort().min(by_labels));
     }
     Ok(Foreseen { effort, series_max })
 }
 
-/// Whether it is less to look at the labels of the series kept than at the values that may match, and at the series that have
-/// them.
-fn is_few<I: LabelIndex + ?Sized>(
-    index: &I,
-    kept: usize,
-    matcher: &Matcher,
-) -> Result<bool, I::Error> {
-    let worth = kept * VALUES_PER_SERIES;
-    Ok(worth < reach(index, matcher, worth)?.effort())
-}
-
-/// What a matcher looks at where series are found by its label; counted no further than it takes to be more than `limit`.
-fn reach<I: LabelIndex + ?Sized>(
-    index: &I,
-    matcher: &Matcher,
-    limit: usize,
-) -> Result<Reach, I::Error> {
-    let name = &matcher.name;
-    match (matcher.op, bound(&matcher.value)) {
-        (MatchOp::Regex, Bound::Literals(literals)) => {
-            let mut reach = Reach { values: literals.len(), series: 0 };
-            for literal in &literals {
-                if reach.effort() > limit {
-                    break;
-                }
-                reach.series += index.posting_count(name, literal)?;
-            }
-            Ok(reach)
-        }
-        (MatchOp::Regex, Bound::Prefix(prefix)) if !prefix.is_empty() => {
-            Ok(index.prefixed(name, &prefix, limit + 1))
-        }
-        _ => Ok(Reach { values: index.value_count(name), series: index.bound() as usize }),
-    }
-}
-
-/// Series that have the label, with a value that passes the matcher or (`pass` false) fails it.
-fn with_value<I: LabelIndex + ?Sized>(
-    index: &I,
-    matcher: &Matcher,
+/// The series whose value of a label passes a matcher, or fails it, and how they are found by that label.
+struct Search<'m> {
+    matcher: &'m Matcher,
     pass: bool,
-) -> Result<Vec<u32>, I::Error> {
-    let name = &matcher.name;
-    let is_negative = matches!(matcher.op, MatchOp::NotEqual | MatchOp::NotRegex);
-    let bound = match matcher.op {
-        MatchOp::Equal | MatchOp::NotEqual => Bound::Literals(vec![matcher.value.clone()]),
-        MatchOp::Regex | MatchOp::NotRegex => bound(&matcher.value),
-    };
-    // The bound speaks of what the value or pattern itself matches, so it helps when that is what is wanted.
-    let wants_matched = pass != is_negative;
-    let prefix = match bound {
-        Bound::Literals(literals) if wants_matched => {
-            return any_of(index, name, &literals);
-        }
-        // What does not match the empty text has a label.
-        Bound::Literals(literals) if literals.iter().all(String::is_empty) => {
-            return index.with_label(name);
-        }
-        Bound::All | Bound::NonEmpty if wants_matched => return index.with_label(name),
-        Bound::All | Bound::NonEmpty => return Ok(Vec::new()),
-        Bound::Prefix(prefix) if wants_matched => prefix,
-        _ => String::new(),
-    };
-    let mut out = Union::new(index.bound());
-    if index.value_count(name) < AUTOMATON_MIN_VALUES {
-        let keep = &mut |value: &str| matcher.matches(value) == pass;
-        index.postings_where(name, &prefix, keep, &mut out)?;
-    } else {
-        let mut texts = SortedTexts::new(matcher);
-        let keep = &mut |value: &str| texts.matches(value) == pass;
-        index.postings_where(name, &prefix, keep, &mut out)?;
+    way: Way,
+}
+
+/// How series are found by a label.
+enum Way {
+    /// By these values, of which the empty one is none.
+    Values(Vec<String>),
+    /// By having the label.
+    Labelled,
+    /// There are none.
+    Nowhere,
+    /// By all values that start with this, each compared.
+    Compared(String),
+}
+
+impl<'m> Search<'m> {
+    fn new(matcher: &'m Matcher, pass: bool) -> Self {
+        let is_negative = matches!(matcher.op, MatchOp::NotEqual | MatchOp::NotRegex);
+        let bound = match matcher.op {
+            MatchOp::Equal | MatchOp::NotEqual => Bound::Literals(vec![matcher.value.clone()]),
+            MatchOp::Regex | MatchOp::NotRegex => bound(&matcher.value),
+        };
+        // The bound speaks of what the value or pattern itself matches, so it helps when that is what is wanted.
+        let wants_matched = pass != is_negative;
+        let way = match bound {
+            Bound::Literals(literals) if wants_matched => Way::Values(literals),
+            // What does not match the empty text has a label.
+            Bound::Literals(literals) if literals.iter().all(String::is_empty) => Way::Labelled,
+            Bound::All | Bound::NonEmpty if wants_matched => Way::Labelled,
+            Bound::All | Bound::NonEmpty => Way::Nowhere,
+            Bound::Prefix(prefix) if wants_matched => Way::Compared(prefix),
+            Bound::Literals(_) | Bound::Prefix(_) => Way::Compared(String::new()),
+        };
+        Self { matcher, pass, way }
     }
-    Ok(out.finish())
+
+    /// Whether it is less to look at the labels of the series kept than to find these.
+    fn is_dearer<I: LabelIndex + ?Sized>(&self, index: &I, kept: usize) -> Result<bool, I::Error> {
+        let by_labels = kept.saturating_mul(VALUES_PER_SERIES);
+        Ok(by_labels < self.reach(index, by_labels)?.effort())
+    }
+
+    /// What finding them looks at. Where that is more than `limit` it is not counted on: then they may be all series.
+    fn reach<I: LabelIndex + ?Sized>(&self, index: &I, limit: usize) -> Result<Reach, I::Error> {
+        let (name, all) = (&self.matcher.name, index.bound() as usize);
+        match &self.way {
+            Way::Nowhere => Ok(Reach { values: 0, series: 0 }),
+            Way::Values(values) => {
+                let mut reach = Reach { values: values.len(), series: 0 };
+                for value in values {
+                    if reach.effort() > limit {
+                        reach.series = reach.series.max(all);
+                        break;
+                    }
+                    reach.series += index.posting_count(name, value)?;
+                }
+                Ok(reach)
+            }
+            Way::Compared(prefix) if !prefix.is_empty() => {
+                let mut reach = index.prefixed(name, prefix, limit.saturating_add(1));
+                if reach.values > limit {
+                    reach.series = reach.series.max(all);
+                }
+                Ok(reach)
+            }
+            Way::Labelled | Way::Compared(_) => {
+                Ok(Reach { values: index.value_count(name), series: all })
+            }
+        }
+    }
+
+    /// Their indices, sorted.
+    fn series<I: LabelIndex + ?Sized>(&self, index: &I) -> Result<Vec<u32>, I::Error> {
+        let Self { matcher, pass, way } = self;
+        let name = &matcher.name;
+        let prefix = match way {
+            Way::Values(values) => return any_of(index, name, values),
+            Way::Labelled => return index.with_label(name),
+            Way::Nowhere => return Ok(Vec::new()),
+            Way::Compared(prefix) => prefix,
+        };
+        let mut out = Union::new(index.bound());
+        if index.value_count(name) < AUTOMATON_MIN_VALUES {
+            let keep = &mut |value: &str| matcher.matches(value) == *pass;
+            index.postings_where(name, prefix, keep, &mut out)?;
+        } else {
+            let mut texts = SortedTexts::new(matcher);
+            let keep = &mut |value: &str| texts.matches(value) == *pass;
+            index.postings_where(name, prefix, keep, &mut out)?;
+        }
+        Ok(out.finish())
+    }
 }
 
 fn any_of<I: LabelIndex + ?Sized>(

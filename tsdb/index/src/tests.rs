@@ -1,12 +1,16 @@
 //! Both indices answer as a scan over all labels does.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 
 use proptest::prelude::*;
 use swell_model::{Grouping, Labels, MatchOp, Matcher};
 
+use crate::sets::Union;
 use crate::{
-    Identity, KnownTexts, LabelIndex, MemoryIndex, SliceIndex, TableReader, select, write_index,
+    Foreseen, Identity, Keep, KnownTexts, LabelIndex, MemoryIndex, Reach, SliceIndex, TableReader,
+    VALUES_PER_SERIES, foresee, select, write_index,
 };
 
 fn any_labels() -> impl Strategy<Value = Labels> {
@@ -150,6 +154,10 @@ proptest! {
         }
         let Ok(found) = select(&index, &matchers);
         prop_assert_eq!(&found, &scan(model.iter().map(|(labels, idx)| (*idx, labels)), &matchers));
+        for effort_max in [0, 2, 6, 20, usize::MAX] {
+            let Ok(foreseen) = foresee(&index, &matchers, effort_max);
+            prop_assert!(found.len() <= foreseen.series_max, "{} for {}", foreseen.series_max, effort_max);
+        }
         prop_assert_eq!(index.series_count(), model.len());
         let pairs: std::collections::BTreeSet<(&str, &str)> = model.keys().flat_map(Labels::iter).collect();
         prop_assert_eq!(index.pair_count(), pairs.len());
@@ -326,6 +334,142 @@ fn many_values_and_series_are_found_through_the_skip_lists() {
     let prefix = Matcher::new("pod", MatchOp::Regex, "pod-012.*").expect("valid");
     assert_eq!(select(&index, &[prefix]).expect("sound"), (1200..1300).collect::<Vec<_>>());
     assert_eq!(index.values("pod").expect("sound").len(), 5000);
+}
+
+/// An index that notes what is looked at in it.
+struct Noting<'i> {
+    index: &'i MemoryIndex,
+    values: Cell<usize>,
+    series: Cell<usize>,
+}
+
+impl Noting<'_> {
+    fn note(&self, values: usize, series: usize) {
+        self.values.set(self.values.get() + values);
+        self.series.set(self.series.get() + series);
+    }
+}
+
+impl LabelIndex for Noting<'_> {
+    type Error = Infallible;
+
+    fn all(&self) -> Result<Vec<u32>, Infallible> {
+        self.note(0, self.index.bound() as usize);
+        self.index.all()
+    }
+
+    fn bound(&self) -> u32 {
+        self.index.bound()
+    }
+
+    fn value_count(&self, name: &str) -> usize {
+        self.index.value_count(name)
+    }
+
+    fn posting_count(&self, name: &str, value: &str) -> Result<usize, Infallible> {
+        self.index.posting_count(name, value)
+    }
+
+    fn postings(&self, name: &str, value: &str) -> Result<Vec<u32>, Infallible> {
+        let found = self.index.postings(name, value);
+        found.inspect(|found| self.note(1, found.len()))
+    }
+
+    fn retain_postings(
+        &self,
+        series: &mut Vec<u32>,
+        name: &str,
+        value: &str,
+    ) -> Result<(), Infallible> {
+        self.note(0, series.len());
+        self.index.retain_postings(series, name, value)
+    }
+
+    fn with_label(&self, name: &str) -> Result<Vec<u32>, Infallible> {
+        let found = self.index.with_label(name);
+        found.inspect(|found| self.note(self.index.value_count(name), found.len()))
+    }
+
+    fn prefixed(&self, name: &str, prefix: &str, limit: usize) -> Reach {
+        self.index.prefixed(name, prefix, limit)
+    }
+
+    fn postings_where(
+        &self,
+        name: &str,
+        prefix: &str,
+        keep: &mut Keep<'_>,
+        out: &mut Union,
+    ) -> Result<(), Infallible> {
+        let mut noted = |value: &str| {
+            let is_kept = keep(value);
+            let Ok(count) = self.index.posting_count(name, value);
+            self.note(1, if is_kept { count } else { 0 });
+            is_kept
+        };
+        self.index.postings_where(name, prefix, &mut noted, out)
+    }
+
+    fn retain(
+        &self,
+        series: &mut Vec<u32>,
+        name: &str,
+        keep: &mut Keep<'_>,
+    ) -> Result<(), Infallible> {
+        self.note(series.len() * VALUES_PER_SERIES, 0);
+        self.index.retain(series, name, keep)
+    }
+}
+
+#[test]
+fn a_selection_looks_at_no_more_than_is_foreseen() {
+    let mut index = MemoryIndex::default();
+    for nr in 0..2000 {
+        let (metric, pod) = (format!("metric_{}", nr % 20), format!("pod-{nr}"));
+        let pairs = [("__name__", &*metric), ("pod", &*pod)];
+        index.insert(&Labels::from_pairs(
+            pairs.into_iter().chain((nr % 2 == 0).then_some(("even", "1"))),
+        ));
+    }
+    let patterns = [
+        "",
+        "|pod-1",
+        "pod-1",
+        "pod-1|pod-2|none",
+        "pod-1.*",
+        "pod-.*",
+        "pod-1?",
+        ".*",
+        ".+",
+        ".*7",
+        "(pod-7.*)?",
+        "1",
+    ];
+    let few = Matcher::equal("__name__", "metric_3");
+    let fewer = [few.clone(), Matcher::equal("pod", "pod-43")];
+    let beside: [&[Matcher]; 3] = [&[], &[few], &fewer];
+    for beside in beside {
+        for (name, pattern) in
+            ["pod", "even"].iter().flat_map(|name| patterns.map(|it| (*name, it)))
+        {
+            for op in [MatchOp::Equal, MatchOp::NotEqual, MatchOp::Regex, MatchOp::NotRegex] {
+                let matcher = Matcher::new(name, op, pattern).expect("valid");
+                let matchers = [beside, &[matcher]].concat();
+                let Ok(Foreseen { effort, series_max }) = foresee(&index, &matchers, usize::MAX);
+                let noting = Noting { index: &index, values: Cell::new(0), series: Cell::new(0) };
+                let Ok(found) = select(&noting, &matchers);
+                assert!(found.len() <= series_max, "{matchers:?}");
+                let looked_at = noting.values.get() + noting.series.get() / 16;
+                // Each value that is looked up by itself, and what is rounded down, may come on top.
+                assert!(looked_at <= effort + 6, "{looked_at} of {effort}: {matchers:?}");
+                for effort_max in [0, 10, 200, 3000] {
+                    let Ok(foreseen) = foresee(&index, &matchers, effort_max);
+                    assert!(found.len() <= foreseen.series_max, "{matchers:?}");
+                    assert_eq!(foreseen.effort > effort_max, effort > effort_max, "{matchers:?}");
+                }
+            }
+        }
+    }
 }
 
 #[test]

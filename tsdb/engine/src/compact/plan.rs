@@ -11,7 +11,7 @@ const FLUSH_DELAY: DurationMs = DurationMs(3_600_000);
 /// Length of the blocks that flushed ones are merged into before their day is over: a read of today meets five or six blocks
 /// rather than eleven.
 const EIGHT_HOURS: DurationMs = DurationMs(8 * 3_600_000);
-/// Where samples are kept for less, blocks of eight hours would keep them for a good part longer: a block goes as a whole.
+/// Where all samples are kept for less, blocks of eight hours would keep them for a good part longer: a block goes as a whole.
 const KEPT_MIN: DurationMs = DurationMs(48 * 3_600_000);
 /// Length of the blocks that are merged from these, and from flushed ones.
 pub(crate) const DAY: DurationMs = DurationMs(24 * 3_600_000);
@@ -55,7 +55,7 @@ pub(crate) struct Rewrite {
 }
 
 impl Rewrite {
-    /// Whether it makes days of what was flushed: soon done, and better before anything reads the day.
+    /// Whether it makes days, or parts of them, of what was flushed: soon done, and better before anything reads the day.
     pub(crate) fn is_of_fresh_blocks(&self) -> bool {
         match self.reason {
             Reason::Overlap => true,
@@ -74,7 +74,7 @@ pub(crate) struct Candidate {
 }
 
 /// The next rewrite that was not given up. A window of a level is complete when the head has nothing before
-/// `head_floor`, and that is not before the window's end. Samples are `kept` for that long.
+/// `head_floor`, and that is not before the window's end. Samples are `kept` for that long at most.
 pub(crate) fn next(
     candidates: &[Candidate],
     head_floor: Option<TimestampMs>,

@@ -33,7 +33,7 @@ impl Inner {
     /// The next rewrite that is due.
     pub(crate) fn next_rewrite(&self, backoff: &Backoff) -> Option<Rewrite> {
         let floor = self.state.read().head.read_floor();
-        let kept = self.tuned().retention_time;
+        let kept = self.retention().longest();
         let next = plan::next(&self.candidates(), floor, kept, &backoff.given_up);
         match next {
             Some(next) if next.is_of_fresh_blocks() => Some(next),
