@@ -322,8 +322,15 @@ impl Api {
         let params = self.tuned(EvalParams::instant(at), None);
         let source = Watched::passing_over_damage(self.source_until(cancelled));
         let _noted = self.active.begin(query, Origin::Api);
-        let output = swell_promql::evaluate(expr, &source, &params, &budget)
-            .map_err(|error| ApiError::of_query(query, error))?;
+        let began = self.clock.monotonic();
+        let output = swell_promql::evaluate(expr, &source, &params, &budget);
+        let spent_s = self.clock.monotonic().since(began).as_secs_f64();
+        self.metrics.evaluation_seconds.observe(spent_s);
+        self.metrics.duration_seconds.observe(spent_s);
+        let output = output.map_err(|error| ApiError::of_query(query, error));
+        let output = output.inspect_err(|error| {
+            self.metrics.failures_total.with_label_values(&[error.kind()]).inc();
+        })?;
         self.metrics.samples_total.inc_by(output.stats.samples_total);
         Ok((output.value, source.warnings_of_reads()))
     }
