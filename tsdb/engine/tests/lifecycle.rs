@@ -272,8 +272,8 @@ fn retention_works_on_a_full_disk_out_of_the_reserve() {
         reserve_bytes: RESERVE,
         ..config(WalSync::Never)
     };
-    let db = open(Arc::new(image.clone()), settings(100)).expect("opens");
-    for step in 0..26 {
+    let db = open(Arc::new(image.clone()), settings(40)).expect("opens");
+    for step in 0..22 {
         append(&db, step * HOUR / 2, &[(0, 1.0)]).expect("appends");
         db.maintain(TimestampMs(0)).expect("maintains");
     }

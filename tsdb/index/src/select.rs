@@ -125,8 +125,12 @@ pub fn select<I: LabelIndex + ?Sized>(
     index: &I,
     matchers: &[Matcher],
 ) -> Result<Vec<u32>, I::Error> {
-    let Sorted { equal, other, removing } = Sorted::of(matchers);
-    let mut kept = by_equality(index, &equal)?;
+    let Sorted { equal, mut other, removing } = Sorted::of(matchers);
+    let first = match rarer(index, &equal, &other)? {
+        Some(at) => Some(Search::new(other.remove(at), true).series(index)?),
+        None => None,
+    };
+    let mut kept = by_equality(index, &equal, first)?;
     for matcher in other {
         let search = Search::new(matcher, true);
         kept = Some(match kept {
@@ -171,17 +175,40 @@ impl<'m> Sorted<'m> {
     }
 }
 
-/// The series that satisfy all equalities, the rarest first; `None` without any.
+/// Which of other matchers finds its series with less than it takes to list those of the rarest equality.
+fn rarer<I: LabelIndex + ?Sized>(
+    index: &I,
+    equal: &[&Matcher],
+    other: &[&Matcher],
+) -> Result<Option<usize>, I::Error> {
+    let mut least = usize::MAX;
+    for matcher in equal {
+        least = least.min(index.posting_count(&matcher.name, &matcher.value)? / SERIES_PER_VALUE);
+    }
+    let mut found = None;
+    if equal.is_empty() {
+        return Ok(found);
+    }
+    for (at, matcher) in other.iter().enumerate() {
+        let effort = Search::new(matcher, true).reach(index, least)?.effort();
+        if effort < least {
+            (least, found) = (effort, Some(at));
+        }
+    }
+    Ok(found)
+}
+
+/// The series that satisfy all equalities, the rarest first, and are among those kept already; `None` without any of both.
 fn by_equality<I: LabelIndex + ?Sized>(
     index: &I,
     matchers: &[&Matcher],
+    mut kept: Option<Vec<u32>>,
 ) -> Result<Option<Vec<u32>>, I::Error> {
     let mut counted = Vec::with_capacity(matchers.len());
     for matcher in matchers {
         counted.push((index.posting_count(&matcher.name, &matcher.value)?, *matcher));
     }
     counted.sort_by_key(|(count, _)| *count);
-    let mut kept: Option<Vec<u32>> = None;
     for (_, matcher) in counted {
         kept = Some(match kept {
             Some(kept) if kept.is_empty() => return Ok(Some(kept)),

@@ -75,7 +75,8 @@ fn another_swell_is_read_histograms_and_all_and_asked_only_for_what_it_is_there_
         ),
     );
     let near = Server::start(&folder.join("near"), &["--config", &config]);
-    let at = (now / 1000 + 1).to_string();
+    // Behind all rows, also where the second is nearly over.
+    let at = (now / 1000 + 2).to_string();
     let all = r#"{job="pushed"}[1h]"#;
     let (ours, theirs) = (matrix(near.http, all, &at, &[]), matrix(far.http, all, &at, &[]));
     assert_eq!(ours.len(), 4);
