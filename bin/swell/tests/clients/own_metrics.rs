@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::process::{Command, Stdio};
 
 use swell_exposition::{BodyFault, BodyFormat, Entry, HistogramOptions, visit_body};
 use swell_lab::tools;
 
-use crate::harness::{DEADLINE, Folder, Server, texts, wait_for};
+use crate::harness::{DEADLINE, Folder, Server, wait_for};
+use crate::prometheus::lint;
 use crate::shared;
 
 const PROTOBUF: &str =
@@ -177,17 +177,7 @@ fn promtool_reads_the_metrics_of_a_server_with_rules_and_jobs() {
     let folder = Folder::new();
     let server = start(&folder);
     let (_, metrics) = server.get("/metrics");
-    let mut check = Command::new(promtool)
-        .args(["check", "metrics"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("promtool starts");
-    let mut input = check.stdin.take().expect("piped");
-    input.write_all(metrics.as_bytes()).expect("promtool reads");
-    drop(input);
-    let (_, told, faults) = texts(&check.wait_with_output().expect("promtool ends"));
+    let (_, told, faults) = lint(promtool, &metrics);
     assert_eq!(told, "");
     // Of names that are Prometheus' own it may think what it likes.
     let ours: Vec<&str> = faults.lines().filter(|it| !it.starts_with("prometheus_")).collect();

@@ -20,13 +20,8 @@ fn busy_server(folder: &Folder) -> Server {
     server
 }
 
-#[test]
-fn promtool_is_content_with_our_own_metrics() {
-    let Some(promtool) = tools::program("promtool", "prometheus") else { return };
-    let folder = Folder::new();
-    let server = busy_server(&folder);
-    let (status, metrics) = server.get("/metrics");
-    assert_eq!(status, 200);
+/// Exit status, output and complaints of promtool about metrics.
+pub(crate) fn lint(promtool: PathBuf, metrics: &str) -> (i32, String, String) {
     let mut check = Command::new(promtool)
         .args(["check", "metrics"])
         .stdin(Stdio::piped())
@@ -37,8 +32,18 @@ fn promtool_is_content_with_our_own_metrics() {
     let mut input = check.stdin.take().expect("piped");
     input.write_all(metrics.as_bytes()).expect("promtool reads");
     drop(input);
-    let output = check.wait_with_output().expect("promtool ends");
-    assert_eq!(texts(&output), (0, String::new(), String::new()));
+    texts(&check.wait_with_output().expect("promtool ends"))
+}
+
+#[test]
+fn promtool_is_content_with_our_own_metrics() {
+    let Some(promtool) = tools::program("promtool", "prometheus") else { return };
+    let folder = Folder::new();
+    let server = busy_server(&folder);
+    let (status, metrics) = server.get("/metrics");
+    assert_eq!(status, 200);
+    let told = lint(promtool, &metrics);
+    assert_eq!(told, (0, String::new(), String::new()));
     assert_eq!(server.stop(), 0);
 }
 
