@@ -12,7 +12,7 @@ use crate::config::{ExternalUrl, parse_prefix};
 /// Flags of the HTTP port.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct WebArgs {
-    /// Where users reach the server, such as https://metrics.example.org/swell, for links and redirects; before the configuration's swell.external_url
+    /// Where users reach the server, such as `https://metrics.example.org/swell`, for links and redirects; before the configuration's swell.external_url
     #[arg(long = "web.external-url", value_name = "URL", value_parser = ExternalUrl::parse)]
     pub(crate) external_url: Option<ExternalUrl>,
     /// Path below which everything is served; the path of the external URL unless given, / where a proxy takes that off

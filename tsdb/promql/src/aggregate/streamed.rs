@@ -148,18 +148,22 @@ impl Folded {
     /// Folds in the values of a series, the staleness marker where there is none.
     fn take(&mut self, group: usize, floats: &[f64]) {
         let slots = group * self.steps..(group + 1) * self.steps;
-        for (count, value) in self.counts[slots.clone()].iter_mut().zip(floats) {
-            *count += u32::from(!is_stale_nan(*value));
-        }
-        let present = |(_, value): &(_, &f64)| !is_stale_nan(**value);
+        let is_present = |value: &f64| !is_stale_nan(*value);
         if !self.sums.is_empty() {
-            let sums = self.sums[slots].iter_mut().zip(floats);
-            sums.filter(|(_, value)| !is_stale_nan(**value))
-                .for_each(|(sum, value)| sum.add(*value));
-        } else if !self.best.is_empty() {
+            let sums = self.counts[slots.clone()].iter_mut().zip(&mut self.sums[slots]);
+            for ((count, sum), value) in sums.zip(floats).filter(|(_, value)| is_present(value)) {
+                *count += 1;
+                sum.add(*value);
+            }
+            return;
+        }
+        for (count, value) in self.counts[slots.clone()].iter_mut().zip(floats) {
+            *count += u32::from(is_present(value));
+        }
+        if !self.best.is_empty() {
             let wins = self.wins();
             let best = self.best[slots].iter_mut().zip(floats);
-            for (best, value) in best.filter(present) {
+            for (best, value) in best.filter(|(_, value)| is_present(value)) {
                 if wins(*value, *best) {
                     *best = *value;
                 }
