@@ -151,6 +151,14 @@ fn errors_tell_where_and_what_was_expected() {
             "1:1: parse error: expected at most 2 argument(s) in call to \"round\", got 3",
         ),
         (
+            "histogram_quantiles(x, \"q\")",
+            "1:1: parse error: expected at least 3 argument(s) in call to \"histogram_quantiles\", got 2",
+        ),
+        (
+            "histogram_quantiles(x, \"q\", 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0)",
+            "1:1: parse error: expected at most 12 argument(s) in call to \"histogram_quantiles\", got 13",
+        ),
+        (
             "topk(x)",
             "1:1: parse error: wrong number of arguments for aggregate expression provided, expected 2, got 1",
         ),
