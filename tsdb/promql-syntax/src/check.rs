@@ -1,11 +1,7 @@
 //! Types: which expressions may stand where.
 
-use crate::ast::{Binary, Boundary, Call, Expr, ExprKind, UnaryOp, ValueType};
+use crate::ast::{Binary, Call, Expr, ExprKind, UnaryOp, ValueType};
 use crate::error::ParseError;
-
-/// Functions that know what `anchored` and `smoothed` windows mean.
-const ANCHORED: [&str; 5] = ["resets", "changes", "rate", "increase", "delta"];
-const SMOOTHED: [&str; 3] = ["rate", "increase", "delta"];
 
 /// Checks the whole tree.
 pub(crate) fn check(query: &str, root: &Expr) -> Result<(), ParseError> {
@@ -99,26 +95,8 @@ fn check_call(query: &str, expr: &Expr, call: &Call) -> Result<(), ParseError> {
         if let Some(wanted) = function.arg_type(idx) {
             expect(query, arg, wanted, &format!("call to function \"{}\"", function.name))?;
         }
-        check_boundary(query, arg, function.name)?;
     }
     Ok(())
-}
-
-fn check_boundary(query: &str, arg: &Expr, function: &str) -> Result<(), ParseError> {
-    let ExprKind::Matrix(matrix) = &arg.without_parens().kind else { return Ok(()) };
-    let (word, allowed): (&str, &[&str]) = match matrix.selector.boundary {
-        Boundary::Plain => return Ok(()),
-        Boundary::Anchored => ("anchored", &ANCHORED),
-        Boundary::Smoothed => ("smoothed", &SMOOTHED),
-    };
-    if allowed.contains(&function) {
-        return Ok(());
-    }
-    let message = format!(
-        "{word} modifier can only be used with: {} - not with {function}",
-        allowed.join(", ")
-    );
-    Err(ParseError::new(query, arg.span, message))
 }
 
 fn check_binary(query: &str, expr: &Expr, binary: &Binary) -> Result<(), ParseError> {

@@ -163,10 +163,6 @@ fn errors_tell_where_and_what_was_expected() {
             "1:1: parse error: wrong number of arguments for aggregate expression provided, expected 2, got 1",
         ),
         (
-            "sum_over_time(x[5m] smoothed)",
-            "1:15: parse error: smoothed modifier can only be used with: rate, increase, delta - not with sum_over_time",
-        ),
-        (
             "foo{__name__=\"bar\"}",
             "1:1: parse error: metric name must not be set twice: \"foo\" or \"bar\"",
         ),

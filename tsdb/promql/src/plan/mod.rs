@@ -130,6 +130,10 @@ const TIME_DEPENDENT: [&str; 11] = [
     "timestamp",
 ];
 
+/// Functions that know what `anchored` and `smoothed` windows mean, by name.
+const ANCHORED: [&str; 5] = ["changes", "delta", "increase", "rate", "resets"];
+const SMOOTHED: [&str; 3] = ["delta", "increase", "rate"];
+
 /// Functions that look at count and sum of a histogram only.
 const FIGURES: [&str; 3] = ["histogram_count", "histogram_sum", "histogram_avg"];
 
@@ -318,6 +322,9 @@ impl Planner<'_> {
             .iter()
             .map(|arg| self.node(arg, figures_only))
             .collect::<Result<Vec<_>, _>>()?;
+        for arg in &args {
+            check_extended(function, arg)?;
+        }
         let invariant =
             !TIME_DEPENDENT.contains(&function.name) && args.iter().all(|arg| arg.invariant);
         Ok((NodeKind::Call { function, args }, invariant))
@@ -376,6 +383,25 @@ impl Planner<'_> {
         let word = if boundary == Boundary::Anchored { "anchored" } else { "smoothed" };
         Err(disabled(format!("{word} modifier"), span))
     }
+}
+
+/// Refuses windows that a function would take for plain ones.
+fn check_extended(function: &Function, arg: &Node) -> Result<(), EvalError> {
+    let NodeKind::Window(window) = &arg.kind else { return Ok(()) };
+    let (word, allowed): (&str, &[&str]) = match window.boundary {
+        Boundary::Plain => return Ok(()),
+        Boundary::Anchored => ("anchored", &ANCHORED),
+        Boundary::Smoothed => ("smoothed", &SMOOTHED),
+    };
+    if allowed.contains(&function.name) {
+        return Ok(());
+    }
+    let message = format!(
+        "{word} modifier can only be used with: {} - not with {}",
+        allowed.join(", "),
+        function.name
+    );
+    Err(EvalError::query(arg.span, message))
 }
 
 /// Whether the operator makes one series of each group, with no label but those grouped by.
