@@ -86,10 +86,8 @@ fn check_call(query: &str, expr: &Expr, call: &Call) -> Result<(), ParseError> {
     }
     if function.name == "info"
         && let Some(selector) = call.args.get(1)
-        && !matches!(selector.kind, ExprKind::Vector(_))
     {
-        let message = "expected label selectors as the second argument to \"info\" function, got something else";
-        return Err(ParseError::new(query, selector.span, message));
+        check_label_selector(query, expr, selector)?;
     }
     for (idx, arg) in call.args.iter().enumerate() {
         if let Some(wanted) = function.arg_type(idx) {
@@ -97,6 +95,25 @@ fn check_call(query: &str, expr: &Expr, call: &Call) -> Result<(), ParseError> {
         }
     }
     Ok(())
+}
+
+/// The second argument of `info()` is conditions in braces, without a metric's name before them.
+fn check_label_selector(query: &str, call: &Expr, selector: &Expr) -> Result<(), ParseError> {
+    let got = selector.value_type();
+    if got != ValueType::Vector {
+        let message = format!(
+            "expected type {} in call to function \"info\", got {}",
+            ValueType::Vector.documented(),
+            got.documented()
+        );
+        return Err(ParseError::new(query, call.span, message));
+    }
+    let message = match &selector.kind {
+        ExprKind::Vector(selector) if selector.name.is_none() => return Ok(()),
+        ExprKind::Vector(_) => "expected label selectors only, got vector selector instead",
+        _ => "expected label selectors only",
+    };
+    Err(ParseError::new(query, selector.span, message))
 }
 
 fn check_binary(query: &str, expr: &Expr, binary: &Binary) -> Result<(), ParseError> {

@@ -178,6 +178,19 @@ fn errors_tell_where_and_what_was_expected() {
         ("x + fill(0) fill(1) y", "1:13: parse error: unexpected <fill>"),
         ("x + fill_left(0) fill(1) y", "1:18: parse error: unexpected <fill>"),
         ("nan{a=\"b\"}", "1:4: parse error: unexpected \"{\""),
+        (
+            "info(x, y{a=\"b\"})",
+            "1:9: parse error: expected label selectors only, got vector selector instead",
+        ),
+        ("info(x, ({a=\"b\"}))", "1:9: parse error: expected label selectors only"),
+        (
+            "info(x, 1)",
+            "1:1: parse error: expected type instant vector in call to function \"info\", got scalar",
+        ),
+        (
+            "info(x, {a=\"b\"}[5m])",
+            "1:1: parse error: expected type instant vector in call to function \"info\", got range vector",
+        ),
         ("time(1,)", "1:7: parse error: trailing commas not allowed in function call args"),
     ] {
         assert_eq!(printed(query), expected, "{query}");
@@ -198,6 +211,10 @@ fn words_that_look_like_others() {
         ("{\"foo\",__name__=\"bar\"}", "{__name__=\"foo\",__name__=\"bar\"}"),
         ("{\"foo\",a=\"b\"}", "foo{a=\"b\"}"),
         ("x + fill_left(0) fill_right(1) y", "x + fill_left (0) fill_right (1) y"),
+        // What info() takes need not select anything, and may have a time, which has no effect.
+        ("info(x, {})", "info(x, {})"),
+        ("info(x, {\"b_info\"})", "info(x, {__name__=\"b_info\"})"),
+        ("info(x, {a=~\".*\"} @ 60 offset 5m)", "info(x, {a=~\".*\"} @ 60.000 offset 5m)"),
     ] {
         assert_eq!(printed(query), expected, "{query}");
         assert_eq!(printed(expected), expected);
