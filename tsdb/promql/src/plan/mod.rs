@@ -2,6 +2,7 @@
 //! parentheses gone, and known for each node whether its value is the same at all steps.
 
 mod duration;
+mod reference;
 
 use swell_model::{Grouping, Labels, Matcher};
 use swell_promql_syntax::{
@@ -13,6 +14,7 @@ use crate::error::EvalError;
 use crate::eval::is_metadata_label;
 use crate::params::EvalParams;
 pub(crate) use duration::DurationContext;
+pub(crate) use reference::shared_time;
 
 /// A planned expression.
 #[derive(Debug)]
@@ -54,7 +56,7 @@ pub(crate) struct Selector {
 }
 
 /// `offset` and `@`: which time a step looks at.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TimeShift {
     pub(crate) offset_ms: i64,
     pub(crate) at_ms: Option<i64>,
@@ -325,8 +327,14 @@ impl Planner<'_> {
         for arg in &args {
             check_extended(function, arg)?;
         }
-        let invariant =
-            !TIME_DEPENDENT.contains(&function.name) && args.iter().all(|arg| arg.invariant);
+        let invariant = if function.name == "info" {
+            // Info series are those of the time that the samples are of: the same at all steps only where that is fixed.
+            args.first().is_some_and(|arg| {
+                arg.invariant && shared_time(arg).is_some_and(|time| time.at_ms.is_some())
+            })
+        } else {
+            !TIME_DEPENDENT.contains(&function.name) && args.iter().all(|arg| arg.invariant)
+        };
         Ok((NodeKind::Call { function, args }, invariant))
     }
 
