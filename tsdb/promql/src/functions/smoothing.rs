@@ -23,16 +23,18 @@ struct Ends {
     last: usize,
 }
 
-/// The samples that bound a window; `None` when there is nothing to measure.
-fn ends(view: &WindowView<'_>, times: &[i64], smoothed: bool) -> Option<Ends> {
-    let newest = times.len() - 1;
+/// The samples that bound a window; `None` when none is after its start.
+fn bounding(view: &WindowView<'_>, times: &[i64], smoothed: bool) -> Option<Ends> {
+    let newest = times.len().checked_sub(1)?;
     let first = times[..newest].partition_point(|at| *at <= view.start_ms).saturating_sub(1);
     let last =
         if smoothed { times[..newest].partition_point(|at| *at < view.end_ms) } else { newest };
-    if times[last] <= view.start_ms || (smoothed && times[first] > view.end_ms) {
-        return None;
-    }
-    Some(Ends { first, last })
+    (times[last] > view.start_ms).then_some(Ends { first, last })
+}
+
+/// The same; `None` also when all are after its end, so that there is nothing to measure.
+fn ends(view: &WindowView<'_>, times: &[i64], smoothed: bool) -> Option<Ends> {
+    bounding(view, times, smoothed).filter(|ends| !smoothed || times[ends.first] <= view.end_ms)
 }
 
 /// The value between two samples on a straight line; a counter that fell is taken to rise from zero.
@@ -46,6 +48,38 @@ fn share(before: i64, after: i64, at: i64) -> f64 {
     seconds(at - before) / seconds(after - before)
 }
 
+/// The floats at a window's start and end.
+fn floats_at_ends(view: &WindowView<'_>, ends: &Ends, smoothed: bool, counter: bool) -> (f64, f64) {
+    let Ends { first, last } = *ends;
+    let sample = |idx: usize| (view.times[idx], view.floats[idx]);
+    let left = if smoothed && view.times[first] < view.start_ms {
+        interpolated(sample(first), sample(first + 1), view.start_ms, counter)
+    } else {
+        view.floats[first]
+    };
+    let right = if smoothed && last > 0 && view.times[last] > view.end_ms {
+        interpolated(sample(last - 1), sample(last), view.end_ms, counter)
+    } else {
+        view.floats[last]
+    };
+    (left, right)
+}
+
+/// The floats of an anchored or smoothed window with their times: those inside, and one at each end. Nothing when no sample
+/// is after its start.
+pub(crate) fn extended(view: &WindowView<'_>, boundary: Boundary) -> Vec<(i64, f64)> {
+    let smoothed = boundary == Boundary::Smoothed;
+    let Some(ends) = bounding(view, view.times, smoothed) else { return Vec::new() };
+    let (left, right) = floats_at_ends(view, &ends, smoothed, false);
+    let inside = (ends.first..=ends.last)
+        .map(|idx| (view.times[idx], view.floats[idx]))
+        .filter(|(at, _)| *at > view.start_ms && *at < view.end_ms);
+    let mut result = vec![(view.start_ms, left)];
+    result.extend(inside);
+    result.push((view.end_ms, right));
+    result
+}
+
 /// Change of a float over an anchored or smoothed window.
 pub(super) fn float_change(
     view: &WindowView<'_>,
@@ -53,18 +87,9 @@ pub(super) fn float_change(
     kind: Change,
 ) -> Option<Point> {
     let smoothed = call.boundary == Boundary::Smoothed;
-    let Ends { mut first, last } = ends(view, view.times, smoothed)?;
-    let sample = |idx: usize| (view.times[idx], view.floats[idx]);
-    let left = if smoothed && view.times[first] < view.start_ms {
-        interpolated(sample(first), sample(first + 1), view.start_ms, kind.counter)
-    } else {
-        view.floats[first]
-    };
-    let right = if smoothed && last > 0 && view.times[last] > view.end_ms {
-        interpolated(sample(last - 1), sample(last), view.end_ms, kind.counter)
-    } else {
-        view.floats[last]
-    };
+    let bounds = ends(view, view.times, smoothed)?;
+    let (left, right) = floats_at_ends(view, &bounds, smoothed, kind.counter);
+    let Ends { mut first, last } = bounds;
     let mut change = right - left;
     if kind.counter {
         // Samples on or outside the ends are accounted for by the values at the ends.
