@@ -103,17 +103,11 @@ pub(super) fn timestamp(
     arg: &Node,
     grid: &Grid,
 ) -> Result<Vec<Series>, EvalError> {
-    let plain = match &arg.kind {
-        NodeKind::Selector(selector)
-            if selector.boundary == swell_promql_syntax::Boundary::Plain =>
-        {
-            Some(selector)
+    let series = match &arg.kind {
+        NodeKind::Selector(selector) => {
+            ev.selector(selector, arg.span, grid, SampleTime::Timestamp)?
         }
-        _ => None,
-    };
-    let series = match plain {
-        Some(selector) => ev.selector(selector, arg.span, grid, SampleTime::Timestamp)?,
-        None => {
+        _ => {
             let mut series = ev.vector(arg, grid)?;
             for one in &mut series {
                 for step in 0..grid.count {

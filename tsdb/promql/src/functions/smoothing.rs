@@ -108,29 +108,51 @@ pub(super) fn float_change(
     Some(Point::Float(if kind.per_second { change / seconds(call.range_ms) } else { change }))
 }
 
+/// In which steps of an interpolation different custom bounds were reduced to the shared ones.
+#[derive(Clone, Copy, Default)]
+struct Reconciled {
+    subtraction: bool,
+    addition: bool,
+}
+
+impl Reconciled {
+    fn note(self, annotations: &mut Annotations, span: Span) {
+        for (done, operation) in [(self.subtraction, "subtraction"), (self.addition, "addition")] {
+            if done {
+                let text = format!("mismatched custom buckets were reconciled during {operation}");
+                annotations.info(span, text);
+            }
+        }
+    }
+}
+
 /// The histogram between two samples.
 fn histogram_between(
     before: (i64, &NativeHistogram),
     after: (i64, &NativeHistogram),
     at: i64,
     counter: bool,
-) -> Result<(NativeHistogram, bool), IncompatibleSchema> {
+) -> Result<(NativeHistogram, Reconciled), IncompatibleSchema> {
     if at == before.0 {
-        return Ok((before.1.clone(), false));
+        return Ok((before.1.clone(), Reconciled::default()));
     }
     if at == after.0 {
-        return Ok((after.1.clone(), false));
+        return Ok((after.1.clone(), Reconciled::default()));
     }
     if before.1.uses_custom_buckets() != after.1.uses_custom_buckets() {
         return Err(IncompatibleSchema);
     }
     let share = share(before.0, after.0, at);
     if counter && after.1.is_reset_from(before.1) {
-        return Ok((after.1.scaled(share), false));
+        return Ok((after.1.scaled(share), Reconciled::default()));
     }
-    let (difference, notes) = after.1.subtracted(before.1)?;
-    let (sum, more) = difference.scaled(share).added(before.1)?;
-    Ok((sum, notes.or(more).bounds_reconciled))
+    let (difference, subtraction) = after.1.subtracted(before.1)?;
+    let (sum, addition) = difference.scaled(share).added(before.1)?;
+    let reconciled = Reconciled {
+        subtraction: subtraction.bounds_reconciled,
+        addition: addition.bounds_reconciled,
+    };
+    Ok((sum, reconciled))
 }
 
 fn end_histogram(
@@ -143,10 +165,7 @@ fn end_histogram(
     let sample = |idx: usize| (view.histogram_times[idx], view.histograms[idx].as_ref());
     match histogram_between(sample(pair.0), sample(pair.1), at, counter) {
         Ok((value, reconciled)) => {
-            if reconciled {
-                let text = "mismatched custom buckets were reconciled during subtraction";
-                call.annotations.info(call.span, text);
-            }
+            reconciled.note(call.annotations, call.span);
             Some(value)
         }
         Err(IncompatibleSchema) => {
@@ -280,18 +299,32 @@ pub(crate) fn instant(
             let sample = |idx: usize| (times[idx], histograms[idx].as_ref());
             let value = match after {
                 Some(after) => {
-                    let counter = !is_gauge(histograms[after]);
+                    let counter = !is_gauge(histograms[before]) || !is_gauge(histograms[after]);
                     histogram_between(sample(before), sample(after), at, counter)
                 }
-                None => Ok((histograms[before].as_ref().clone(), false)),
+                None => {
+                    Ok((carried_on(histograms[before], times[before] < at), Reconciled::default()))
+                }
             };
             match value {
-                Ok((value, _)) => column.set_histogram(step, Arc::new(value)),
+                Ok((value, reconciled)) => {
+                    reconciled.note(annotations, span);
+                    column.set_histogram(step, Arc::new(value));
+                }
                 Err(IncompatibleSchema) => warn_mixed_schemas(annotations, span, name),
             }
         }
     }
     column
+}
+
+/// A histogram that stands for later times says nothing of what was before it.
+fn carried_on(histogram: &NativeHistogram, is_later: bool) -> NativeHistogram {
+    let mut carried = histogram.clone();
+    if is_later {
+        carried.reset_hint = CounterResetHint::Unknown;
+    }
+    carried
 }
 
 fn kept(times: &[i64], value: impl Fn(usize) -> f64) -> Vec<i64> {
