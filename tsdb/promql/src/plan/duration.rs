@@ -33,6 +33,8 @@ impl DurationContext {
         match function {
             "start" => Some(self.start),
             "end" => Some(self.end),
+            // As a function, not as a duration: a query of one step has no distance of steps.
+            "step" if self.start == self.end => Some(0.0),
             "step" => Some(self.step),
             "range" => Some(self.range),
             _ => None,
