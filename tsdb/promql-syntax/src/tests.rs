@@ -132,6 +132,7 @@ fn errors_tell_where_and_what_was_expected() {
         ("(x)[5m]", "1:4: parse error: ranges only allowed for vector selectors"),
         ("x[5]m", "1:5: parse error: unexpected identifier \"m\""),
         ("x[0s]", "1:3: parse error: duration must be greater than 0"),
+        ("x offset 1e10", "1:10: parse error: duration out of range"),
         ("x[5m:-1]", "1:6: parse error: duration must be greater than 0"),
         (
             "x[]",
