@@ -94,6 +94,8 @@ pub(crate) enum WindowSource {
 #[derive(Debug)]
 pub(crate) struct AggregateNode {
     pub(crate) op: AggregateOp,
+    /// Where it stands.
+    pub(crate) span: Span,
     pub(crate) param: Option<Node>,
     pub(crate) input: Node,
     /// Sorted.
@@ -358,8 +360,8 @@ impl Planner<'_> {
         let mut grouping = aggregate.grouping.clone();
         grouping.sort_unstable();
         grouping.dedup();
-        let node =
-            AggregateNode { op: aggregate.op, param, input, grouping, without: aggregate.without };
+        let (op, without) = (aggregate.op, aggregate.without);
+        let node = AggregateNode { op, span, param, input, grouping, without };
         Ok((NodeKind::Aggregate(Box::new(node)), invariant))
     }
 
