@@ -128,6 +128,8 @@ impl From<EvalError> for ApiError {
                 let code = StatusCode::from_u16(CLIENT_CLOSED_REQUEST).expect("a valid code");
                 Self::new(code, "canceled", error.to_string())
             }
+            // To Prometheus a fault of the text, as it finds these before it evaluates.
+            EvalError::Duration { .. } => Self::bad_param("query", error.to_string()),
             EvalError::TooManySteps { .. } | EvalError::BadRange(_) => {
                 Self::bad_data(error.to_string())
             }

@@ -99,7 +99,9 @@ fn signature(function: &Function) -> Value {
         "argTypes": function.args.iter().copied().map(type_name).collect::<Vec<_>>(),
         "variadic": match function.variadic {
             Variadic::No => 0,
-            Variadic::Optional(count) => i64::try_from(count).unwrap_or(i64::MAX),
+            Variadic::Optional(count) | Variadic::Repeated(count) => {
+                i64::try_from(count).unwrap_or(i64::MAX)
+            }
             Variadic::Any => -1,
         },
         "returnType": type_name(function.returns),

@@ -1,11 +1,7 @@
 //! Types: which expressions may stand where.
 
-use crate::ast::{Binary, Boundary, Call, Expr, ExprKind, UnaryOp, ValueType};
+use crate::ast::{Binary, Call, Expr, ExprKind, UnaryOp, ValueType};
 use crate::error::ParseError;
-
-/// Functions that know what `anchored` and `smoothed` windows mean.
-const ANCHORED: [&str; 5] = ["resets", "changes", "rate", "increase", "delta"];
-const SMOOTHED: [&str; 3] = ["rate", "increase", "delta"];
 
 /// Checks the whole tree.
 pub(crate) fn check(query: &str, root: &Expr) -> Result<(), ParseError> {
@@ -90,35 +86,34 @@ fn check_call(query: &str, expr: &Expr, call: &Call) -> Result<(), ParseError> {
     }
     if function.name == "info"
         && let Some(selector) = call.args.get(1)
-        && !matches!(selector.kind, ExprKind::Vector(_))
     {
-        let message = "expected label selectors as the second argument to \"info\" function, got something else";
-        return Err(ParseError::new(query, selector.span, message));
+        check_label_selector(query, expr, selector)?;
     }
     for (idx, arg) in call.args.iter().enumerate() {
         if let Some(wanted) = function.arg_type(idx) {
             expect(query, arg, wanted, &format!("call to function \"{}\"", function.name))?;
         }
-        check_boundary(query, arg, function.name)?;
     }
     Ok(())
 }
 
-fn check_boundary(query: &str, arg: &Expr, function: &str) -> Result<(), ParseError> {
-    let ExprKind::Matrix(matrix) = &arg.without_parens().kind else { return Ok(()) };
-    let (word, allowed): (&str, &[&str]) = match matrix.selector.boundary {
-        Boundary::Plain => return Ok(()),
-        Boundary::Anchored => ("anchored", &ANCHORED),
-        Boundary::Smoothed => ("smoothed", &SMOOTHED),
-    };
-    if allowed.contains(&function) {
-        return Ok(());
+/// The second argument of `info()` is conditions in braces, without a metric's name before them.
+fn check_label_selector(query: &str, call: &Expr, selector: &Expr) -> Result<(), ParseError> {
+    let got = selector.value_type();
+    if got != ValueType::Vector {
+        let message = format!(
+            "expected type {} in call to function \"info\", got {}",
+            ValueType::Vector.documented(),
+            got.documented()
+        );
+        return Err(ParseError::new(query, call.span, message));
     }
-    let message = format!(
-        "{word} modifier can only be used with: {} - not with {function}",
-        allowed.join(", ")
-    );
-    Err(ParseError::new(query, arg.span, message))
+    let message = match &selector.kind {
+        ExprKind::Vector(selector) if selector.name.is_none() => return Ok(()),
+        ExprKind::Vector(_) => "expected label selectors only, got vector selector instead",
+        _ => "expected label selectors only",
+    };
+    Err(ParseError::new(query, selector.span, message))
 }
 
 fn check_binary(query: &str, expr: &Expr, binary: &Binary) -> Result<(), ParseError> {

@@ -25,6 +25,8 @@ pub enum Variadic {
     No,
     /// The last `n` listed types may be left out.
     Optional(usize),
+    /// The last listed type may be left out, or given up to `n` times.
+    Repeated(usize),
     /// The last listed type may be given any number of times, also not at all.
     Any,
 }
@@ -36,7 +38,7 @@ impl Function {
         match self.variadic {
             Variadic::No => self.args.len(),
             Variadic::Optional(count) => self.args.len() - count,
-            Variadic::Any => self.args.len() - 1,
+            Variadic::Repeated(_) | Variadic::Any => self.args.len() - 1,
         }
     }
 
@@ -45,6 +47,7 @@ impl Function {
     pub const fn args_max(&self) -> Option<usize> {
         match self.variadic {
             Variadic::No | Variadic::Optional(_) => Some(self.args.len()),
+            Variadic::Repeated(count) => Some(self.args.len() - 1 + count),
             Variadic::Any => None,
         }
     }
@@ -82,6 +85,15 @@ const fn optional(
     returns: ValueType,
 ) -> Function {
     Function { name, args, variadic: Variadic::Optional(count), returns, experimental: false }
+}
+
+const fn repeated(
+    name: &'static str,
+    args: &'static [ValueType],
+    count: usize,
+    returns: ValueType,
+) -> Function {
+    Function { name, args, variadic: Variadic::Repeated(count), returns, experimental: false }
 }
 
 const fn any(name: &'static str, args: &'static [ValueType], returns: ValueType) -> Function {
@@ -122,13 +134,13 @@ static FUNCTIONS: [Function; FUNCTION_COUNT] = [
     experimental(plain("double_exponential_smoothing", &[Matrix, Scalar, Scalar], Vector)),
     experimental(plain("end", &[], Scalar)),
     plain("exp", &[Vector], Vector),
-    experimental(plain("first_over_time", &[Matrix], Vector)),
+    plain("first_over_time", &[Matrix], Vector),
     plain("floor", &[Vector], Vector),
     plain("histogram_avg", &[Vector], Vector),
     plain("histogram_count", &[Vector], Vector),
     plain("histogram_fraction", &[Scalar, Scalar, Vector], Vector),
     plain("histogram_quantile", &[Scalar, Vector], Vector),
-    experimental(any("histogram_quantiles", &[Vector, Text, Scalar, Scalar], Vector)),
+    experimental(repeated("histogram_quantiles", &[Vector, Text, Scalar, Scalar], 9, Vector)),
     plain("histogram_stddev", &[Vector], Vector),
     plain("histogram_stdvar", &[Vector], Vector),
     plain("histogram_sum", &[Vector], Vector),
@@ -210,5 +222,7 @@ mod tests {
         assert_eq!(counts("label_join"), (3, None));
         assert_eq!(counts("hour"), (0, Some(1)));
         assert_eq!(counts("info"), (1, Some(2)));
+        assert_eq!(counts("histogram_quantiles"), (3, Some(12)));
+        assert!(!find("first_over_time").experimental && find("mad_over_time").experimental);
     }
 }

@@ -132,6 +132,7 @@ fn errors_tell_where_and_what_was_expected() {
         ("(x)[5m]", "1:4: parse error: ranges only allowed for vector selectors"),
         ("x[5]m", "1:5: parse error: unexpected identifier \"m\""),
         ("x[0s]", "1:3: parse error: duration must be greater than 0"),
+        ("x offset 1e10", "1:10: parse error: duration out of range"),
         ("x[5m:-1]", "1:6: parse error: duration must be greater than 0"),
         (
             "x[]",
@@ -151,12 +152,16 @@ fn errors_tell_where_and_what_was_expected() {
             "1:1: parse error: expected at most 2 argument(s) in call to \"round\", got 3",
         ),
         (
-            "topk(x)",
-            "1:1: parse error: wrong number of arguments for aggregate expression provided, expected 2, got 1",
+            "histogram_quantiles(x, \"q\")",
+            "1:1: parse error: expected at least 3 argument(s) in call to \"histogram_quantiles\", got 2",
         ),
         (
-            "sum_over_time(x[5m] smoothed)",
-            "1:15: parse error: smoothed modifier can only be used with: rate, increase, delta - not with sum_over_time",
+            "histogram_quantiles(x, \"q\", 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0)",
+            "1:1: parse error: expected at most 12 argument(s) in call to \"histogram_quantiles\", got 13",
+        ),
+        (
+            "topk(x)",
+            "1:1: parse error: wrong number of arguments for aggregate expression provided, expected 2, got 1",
         ),
         (
             "foo{__name__=\"bar\"}",
@@ -174,6 +179,19 @@ fn errors_tell_where_and_what_was_expected() {
         ("x + fill(0) fill(1) y", "1:13: parse error: unexpected <fill>"),
         ("x + fill_left(0) fill(1) y", "1:18: parse error: unexpected <fill>"),
         ("nan{a=\"b\"}", "1:4: parse error: unexpected \"{\""),
+        (
+            "info(x, y{a=\"b\"})",
+            "1:9: parse error: expected label selectors only, got vector selector instead",
+        ),
+        ("info(x, ({a=\"b\"}))", "1:9: parse error: expected label selectors only"),
+        (
+            "info(x, 1)",
+            "1:1: parse error: expected type instant vector in call to function \"info\", got scalar",
+        ),
+        (
+            "info(x, {a=\"b\"}[5m])",
+            "1:1: parse error: expected type instant vector in call to function \"info\", got range vector",
+        ),
         ("time(1,)", "1:7: parse error: trailing commas not allowed in function call args"),
     ] {
         assert_eq!(printed(query), expected, "{query}");
@@ -194,6 +212,10 @@ fn words_that_look_like_others() {
         ("{\"foo\",__name__=\"bar\"}", "{__name__=\"foo\",__name__=\"bar\"}"),
         ("{\"foo\",a=\"b\"}", "foo{a=\"b\"}"),
         ("x + fill_left(0) fill_right(1) y", "x + fill_left (0) fill_right (1) y"),
+        // What info() takes need not select anything, and may have a time, which has no effect.
+        ("info(x, {})", "info(x, {})"),
+        ("info(x, {\"b_info\"})", "info(x, {__name__=\"b_info\"})"),
+        ("info(x, {a=~\".*\"} @ 60 offset 5m)", "info(x, {a=~\".*\"} @ 60.000 offset 5m)"),
     ] {
         assert_eq!(printed(query), expected, "{query}");
         assert_eq!(printed(expected), expected);

@@ -22,6 +22,14 @@ pub enum EvalError {
         /// Where.
         span: Span,
     },
+    /// A duration in the expression comes to nothing that it could be.
+    #[error("{}:{}: {message}", .span.start, .span.end)]
+    Duration {
+        /// What is wrong with it, as Prometheus words it.
+        message: String,
+        /// Where it stands.
+        span: Span,
+    },
     /// More samples than the budget allows.
     #[error("query processing would load too many samples into memory in query execution")]
     TooManySamples {

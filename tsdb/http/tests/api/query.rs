@@ -89,6 +89,7 @@ async fn parameters_that_make_no_sense_are_named() {
         (&[][..], "invalid parameter \"query\""),
         (&[("query", "")], "no expression found"),
         (&[("query", "up{")], "invalid parameter \"query\": 1:4: parse error"),
+        (&[("query", "up[1m/0]")], "invalid parameter \"query\": 3:7: division by zero"),
         (&[("query", "up"), ("time", "noon")], "invalid parameter \"time\": cannot parse \"noon\""),
         (&[("query", "up"), ("timeout", "soon")], "invalid parameter \"timeout\""),
         (&[("query", "up"), ("lookback_delta", "x")], "invalid parameter \"lookback_delta\""),

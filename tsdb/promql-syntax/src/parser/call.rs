@@ -9,6 +9,16 @@ use crate::span::Span;
 use crate::token::TokenKind;
 
 impl Parser<'_> {
+    /// The second argument of `info()`: conditions that need not select anything by themselves. What stands behind them
+    /// has no effect, but may stand there. A name in them is a condition like others, and no metric's name.
+    fn label_selector(&mut self) -> Result<Parsed, ParseError> {
+        let mut expr = self.vector_selector(true)?;
+        if let ExprKind::Vector(selector) = &mut expr.kind {
+            selector.name = None;
+        }
+        self.modified(Parsed::leaf(expr))
+    }
+
     pub(super) fn call(&mut self) -> Result<Parsed, ParseError> {
         let name = self.take();
         let text = self.text(name);
@@ -33,15 +43,10 @@ impl Parser<'_> {
             return Ok((args, close.span, depth));
         }
         loop {
-            // The second argument of info() is a label selector: it need not select anything by itself.
             let is_label_selector = args.len() == 1
                 && function.is_some_and(|function| function.name == "info")
                 && self.kind() == TokenKind::LeftBrace;
-            let arg = if is_label_selector {
-                Parsed { expr: self.vector_selector(true)?, depth: 1 }
-            } else {
-                self.binary(0)?
-            };
+            let arg = if is_label_selector { self.label_selector()? } else { self.binary(0)? };
             depth = depth.max(arg.depth);
             args.push(arg.expr);
             if let Some(close) = self.take_if(TokenKind::RightParen) {

@@ -5,6 +5,9 @@ use crate::ast::{BinaryOp, DurationExpr, DurationKind, NumberLiteral, UnaryOp};
 use crate::error::ParseError;
 use crate::token::TokenKind;
 
+/// The longest duration that can be written: Prometheus counts them in nanoseconds, in 64 bits.
+const SECONDS_MAX: f64 = 9_223_372_036_854_775_808.0 / 1e9;
+
 impl Parser<'_> {
     /// A duration expression whose operators bind at least as strongly as `precedence_min`.
     pub(super) fn duration(
@@ -75,6 +78,9 @@ impl Parser<'_> {
         let token = self.token();
         match token.kind {
             TokenKind::Number { value, is_duration } => {
+                if value > SECONDS_MAX {
+                    return Err(self.fault(token.span, "duration out of range"));
+                }
                 self.take();
                 let kind = DurationKind::Number(NumberLiteral { value, is_duration });
                 Ok(DurationExpr { span: token.span, kind })

@@ -323,7 +323,12 @@ impl<'a> Parser<'a> {
 
     /// A primary expression with ranges, offsets and `@` behind it.
     fn postfix(&mut self) -> Result<Parsed, ParseError> {
-        let mut parsed = self.primary()?;
+        let parsed = self.primary()?;
+        self.modified(parsed)
+    }
+
+    /// An expression with what stands behind it.
+    fn modified(&mut self, mut parsed: Parsed) -> Result<Parsed, ParseError> {
         loop {
             parsed = match self.kind() {
                 TokenKind::LeftBracket => self.brackets(parsed)?,

@@ -154,18 +154,11 @@ impl Parser<'_> {
                 );
             }
             _ => {
-                return Err(self.fault(
-                    span,
-                    format!("{word} modifier must be preceded by a vector or range selector"),
-                ));
+                return Err(self.fault(span, format!("{word} modifier not implemented")));
             }
         };
-        if selector.boundary != Boundary::Plain {
-            let message = if selector.boundary == wanted {
-                format!("{word} modifier may not be set multiple times")
-            } else {
-                "anchored and smoothed modifiers cannot be used together".to_owned()
-            };
+        if selector.boundary != Boundary::Plain && selector.boundary != wanted {
+            let message = "anchored and smoothed modifiers cannot be used together";
             return Err(self.fault(span, message));
         }
         selector.boundary = wanted;

@@ -226,8 +226,12 @@ pub(super) fn quantile(
     grid: &Grid,
 ) -> Vec<Series> {
     if let Some(param) = &node.param {
-        for value in wanted {
-            warn_if_no_quantile(&mut ev.annotations, param.outer, *value);
+        // Of many that are none the greatest and the least are told.
+        let greatest = wanted.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let least = wanted.iter().copied().fold(f64::INFINITY, f64::min);
+        let odd = wanted.iter().copied().find(|value| value.is_nan());
+        for value in odd.map_or_else(|| vec![greatest, least], |odd| vec![odd]) {
+            warn_if_no_quantile(&mut ev.annotations, param.outer, value);
         }
     }
     let mut result = Vec::with_capacity(groups.len());

@@ -119,5 +119,10 @@ fn groups(node: &AggregateNode, input: &[Series]) -> Vec<Group> {
 /// Says that an operator for floats met histograms.
 fn note_ignored_histograms(ev: &mut Evaluator<'_>, node: &AggregateNode) {
     let text = format!("ignored histogram in {} aggregation", node.op.as_str());
-    ev.annotations.info(node.input.outer, text);
+    // Prometheus remarks on what is aggregated, but of these two on the aggregation.
+    let span = match node.op {
+        AggregateOp::TopK | AggregateOp::BottomK => node.span,
+        _ => node.input.outer,
+    };
+    ev.annotations.info(span, text);
 }

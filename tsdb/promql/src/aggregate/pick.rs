@@ -1,7 +1,7 @@
 //! Operators that pick series of each group and leave them as they are: `topk`, `bottomk`, `limitk`, `limit_ratio`.
 
 use swell_model::Labels;
-use swell_promql_syntax::{AggregateOp, format_float_short};
+use swell_promql_syntax::{AggregateOp, Span, format_float_short};
 
 use super::{Group, note_ignored_histograms};
 use crate::error::EvalError;
@@ -20,6 +20,13 @@ pub(super) fn pick(
     grid: &Grid,
 ) -> Result<Vec<Series>, EvalError> {
     let span = node.param.as_ref().map_or(node.input.span, |param| param.outer);
+    // Where no step picks anything, no count is too low.
+    if op != AggregateOp::LimitRatio && param.iter().all(|count| *count < 1.0) {
+        return Ok(Vec::new());
+    }
+    if op == AggregateOp::LimitRatio {
+        warn_of_ratios(ev, span, param);
+    }
     let mut kept: Vec<Option<Column>> = vec![None; input.len()];
     let mut order: Vec<usize> = Vec::new();
     let mut floats: Vec<(f64, usize)> = Vec::new();
@@ -36,7 +43,10 @@ pub(super) fn pick(
             }
         };
         if op == AggregateOp::LimitRatio {
-            let ratio = checked_ratio(ev, node, *param)?;
+            if param.is_nan() {
+                return Err(EvalError::query(span, "Ratio value is NaN"));
+            }
+            let ratio = param.clamp(-1.0, 1.0);
             for group in groups {
                 let picked = group.members.iter().copied();
                 keep(picked.filter(|idx| in_ratio(ratio, &input[*idx].labels)).collect());
@@ -90,12 +100,13 @@ fn checked_count(param: f64) -> Result<usize, String> {
     if param.is_nan() {
         return Err("Parameter value is NaN".to_owned());
     }
-    // 2^63, the first float that is no i64.
-    const BOUND: f64 = 9_223_372_036_854_775_808.0;
-    if param >= BOUND {
+    // Prometheus' bounds: the greatest float that is an i64, and the least.
+    const GREATEST: f64 = 9_223_372_036_854_774_784.0;
+    const LEAST: f64 = -9_223_372_036_854_775_808.0;
+    if param >= GREATEST {
         return Err(format!("Scalar value {} overflows int64", format_float_short(param)));
     }
-    if param <= -BOUND {
+    if param <= LEAST {
         return Err(format!("Scalar value {} underflows int64", format_float_short(param)));
     }
     #[expect(clippy::cast_possible_truncation, reason = "checked just above")]
@@ -103,26 +114,20 @@ fn checked_count(param: f64) -> Result<usize, String> {
     Ok(usize::try_from(count).unwrap_or(0))
 }
 
-/// A share between -1 and 1; others are capped and warned of.
-fn checked_ratio(
-    ev: &mut Evaluator<'_>,
-    node: &AggregateNode,
-    ratio: f64,
-) -> Result<f64, EvalError> {
-    let span = node.param.as_ref().map_or(node.input.span, |param| param.outer);
-    if ratio.is_nan() {
-        return Err(EvalError::query(span, "Ratio value is NaN"));
+/// Warns of shares that are no such, and are capped: of the greatest and the least.
+fn warn_of_ratios(ev: &mut Evaluator<'_>, span: Span, ratios: &[f64]) {
+    let greatest = ratios.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let least = ratios.iter().copied().fold(f64::INFINITY, f64::min);
+    for (ratio, capped) in [(greatest, greatest.min(1.0)), (least, least.max(-1.0))] {
+        if capped != ratio {
+            let text = format!(
+                "ratio value should be between -1 and 1, got {}, capping to {}",
+                format_float_short(ratio),
+                format_float_short(capped)
+            );
+            ev.annotations.warn(span, text);
+        }
     }
-    let capped = ratio.clamp(-1.0, 1.0);
-    if capped != ratio {
-        let text = format!(
-            "ratio value should be between -1 and 1, got {}, capping to {}",
-            format_float_short(ratio),
-            format_float_short(capped)
-        );
-        ev.annotations.warn(span, text);
-    }
-    Ok(capped)
 }
 
 /// Whether a series falls into a share of all series. A series is in the share r or in the share -(1-r), never in both.

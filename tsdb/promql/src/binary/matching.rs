@@ -8,7 +8,7 @@ use swell_promql_syntax::{Cardinality, VectorMatching};
 use super::element::{Outcome, combine};
 use super::{changes_meaning, pairs};
 use crate::error::EvalError;
-use crate::eval::{Column, Evaluator, Grid, Point, PointRef, Series, without_metadata};
+use crate::eval::{Column, Evaluator, Grid, Point, PointRef, Series, braced, without_metadata};
 use crate::plan::{BinaryNode, Node};
 
 /// Gives label sets that agree in the matching labels the same number.
@@ -163,8 +163,8 @@ impl Join<'_> {
                 let message = format!(
                     "found duplicate series for the match group {} on the {side} hand-side of the operation: [{}, {}];many-to-many matching not allowed: matching labels must be unique on one side",
                     braced(&matching_labels(self.matching, &one.labels)),
-                    one.labels,
-                    self.one[before].labels
+                    braced(&one.labels),
+                    braced(&self.one[before].labels)
                 );
                 return Err(EvalError::query(self.node.span, message));
             }
@@ -301,10 +301,4 @@ pub(super) fn result_labels(
         builder.set(label, one_labels.get(label).unwrap_or(""));
     }
     builder.build()
-}
-
-/// Labels in braces, as error messages show them.
-fn braced(labels: &Labels) -> String {
-    let text = labels.to_string();
-    if text.starts_with('{') { text } else { format!("{{{text}}}") }
 }

@@ -238,6 +238,13 @@ pub(crate) fn is_metadata_label(name: &str) -> bool {
     matches!(name, METRIC_NAME | "__type__" | "__unit__")
 }
 
+/// Labels in braces, the name among them, as Prometheus' error messages show them.
+pub(crate) fn braced(labels: &Labels) -> String {
+    let pairs: Vec<String> =
+        labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
+    format!("{{{}}}", pairs.join(", "))
+}
+
 /// The labels without name, type and unit.
 pub(crate) fn without_metadata(labels: &Labels) -> Labels {
     if labels.iter().any(|(name, _)| is_metadata_label(name)) {

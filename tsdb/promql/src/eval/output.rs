@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use swell_model::{Coarse, SampleValue, TimestampMs, is_stale_nan};
-use swell_promql_syntax::ValueType;
+use swell_promql_syntax::{Boundary, ValueType};
 
 use super::{
     Evaluator, Grid, Held, PointRef, RangeSeries, Series, Value, WindowView, merge_same_labels,
     without_metadata,
 };
 use crate::error::EvalError;
+use crate::functions::smoothing;
 use crate::params::QueryKind;
 use crate::plan::{Node, NodeKind, WindowSource};
 use crate::value::{FloatPoint, HistogramPoint, MatrixSeries, QueryValue, VectorSample};
@@ -102,13 +103,25 @@ impl Evaluator<'_> {
                 lane.budget.check_cancelled()?;
                 lane.begin(&one)?;
                 let view = one.window(window, grid.start_ms, lookback_ms);
-                if !view.is_empty() {
-                    if is_selected {
-                        lane.tally.at(0, view.looked_at);
+                // Each series is given back after its visit; what the result holds is counted once more.
+                match window.boundary {
+                    _ if view.is_empty() => {}
+                    Boundary::Plain => {
+                        if is_selected {
+                            lane.tally.at(0, view.looked_at);
+                        }
+                        lane.hold(Held::samples(view.weight()))?;
+                        matrix.push(window_series(&one, &view));
                     }
-                    // Each series is given back after its visit; what the result holds is counted once more.
-                    lane.hold(Held::samples(view.weight()))?;
-                    matrix.push(window_series(&one, &view));
+                    Boundary::Anchored | Boundary::Smoothed => {
+                        let series = extended_series(&one, &view, window.boundary)
+                            .map_err(|message| EvalError::query(node.span, message))?;
+                        lane.tally.at(0, series.floats.len() as u64);
+                        lane.hold(Held::samples(series.floats.len()))?;
+                        if !series.floats.is_empty() {
+                            matrix.push(series);
+                        }
+                    }
                 }
                 lane.end(&one);
             }
@@ -139,6 +152,25 @@ fn window_series(one: &RangeSeries, view: &WindowView<'_>) -> MatrixSeries {
         .collect();
     let labels = if one.drop_name { without_metadata(&one.labels) } else { one.labels.clone() };
     MatrixSeries { labels, floats, histograms }
+}
+
+/// The samples of an anchored or smoothed window, with what stands for them at its ends.
+fn extended_series(
+    one: &RangeSeries,
+    view: &WindowView<'_>,
+    boundary: Boundary,
+) -> Result<MatrixSeries, &'static str> {
+    if !view.histograms.is_empty() {
+        return Err(match boundary {
+            Boundary::Smoothed => "smoothed modifier is not supported with histograms",
+            _ => "anchored modifier is not supported with histograms",
+        });
+    }
+    let floats = smoothing::extended(view, boundary)
+        .into_iter()
+        .map(|(at, value)| FloatPoint { timestamp: TimestampMs(at), value })
+        .collect();
+    Ok(MatrixSeries { labels: one.labels.clone(), floats, histograms: Vec::new() })
 }
 
 fn vector_samples(series: Vec<Series>, grid: &Grid) -> Vec<VectorSample> {

@@ -55,7 +55,9 @@ impl Evaluator<'_> {
                 lane.read(one.floats.values.len() + one.histograms.values.len());
                 let count = series_count.fetch_add(1, Ordering::Relaxed) + 1;
                 lane.budget.check_columns(count, grid.count)?;
-                let column = if selector.boundary == Boundary::Smoothed {
+                // Times are those of samples, between which nothing is interpolated.
+                let smoothed = selector.boundary == Boundary::Smoothed && what == SampleTime::Value;
+                let column = if smoothed {
                     smoothing::instant(
                         &mut lane.annotations,
                         &one,

@@ -103,27 +103,18 @@ pub(super) fn timestamp(
     arg: &Node,
     grid: &Grid,
 ) -> Result<Vec<Series>, EvalError> {
-    let plain = match &arg.kind {
-        NodeKind::Selector(selector)
-            if selector.boundary == swell_promql_syntax::Boundary::Plain =>
-        {
-            Some(selector)
-        }
-        _ => None,
-    };
-    let series = match plain {
-        Some(selector) => ev.selector(selector, arg.span, grid, SampleTime::Timestamp)?,
-        None => {
-            let mut series = ev.vector(arg, grid)?;
-            for one in &mut series {
-                for step in 0..grid.count {
-                    if one.column.is_present(step) {
-                        one.column.set_float(step, seconds_at(grid, step));
-                    }
+    let series = if let NodeKind::Selector(selector) = &arg.kind {
+        ev.selector(selector, arg.span, grid, SampleTime::Timestamp)?
+    } else {
+        let mut series = ev.vector(arg, grid)?;
+        for one in &mut series {
+            for step in 0..grid.count {
+                if one.column.is_present(step) {
+                    one.column.set_float(step, seconds_at(grid, step));
                 }
             }
-            series
         }
+        series
     };
     ev.nameless(series, node)
 }

@@ -128,6 +128,8 @@ impl Histograms {
         mut native: impl FnMut(&mut Annotations, usize, &NativeHistogram, &str) -> f64,
         mut classic: impl FnMut(usize, &mut Vec<ClassicBucket>, &str) -> f64,
     ) -> Vec<Series> {
+        // Where names are dropped at once, what is remarked of values knows of none, as in Prometheus.
+        let keeps_names = ev.params.features.delayed_name_removal;
         let mut result = Vec::new();
         let mut blocked: FxHashMap<(usize, usize), ()> = FxHashMap::default();
         for (idx, one) in self.series.iter().enumerate() {
@@ -146,12 +148,13 @@ impl Histograms {
                     }
                     continue;
                 }
-                column.set_float(step, native(&mut ev.annotations, step, histogram, name));
+                let known = if keeps_names { name } else { "" };
+                column.set_float(step, native(&mut ev.annotations, step, histogram, known));
             }
             push(ev, &mut result, one.labels.clone(), column);
         }
         for (idx, (labels, _)) in self.classic.iter().enumerate() {
-            let name = labels.get(METRIC_NAME).unwrap_or("").to_owned();
+            let name = labels.get(METRIC_NAME).filter(|_| keeps_names).unwrap_or("").to_owned();
             let mut column = Column::absent(grid.count);
             for step in 0..grid.count {
                 let mut buckets = self.buckets(idx, step);

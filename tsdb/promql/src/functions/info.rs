@@ -7,8 +7,8 @@ use swell_model::{Labels, METRIC_NAME, MatchOp, Matcher};
 use swell_promql_syntax::Boundary;
 
 use super::{EvalError, Evaluator, Grid, Node};
-use crate::eval::{Column, SampleTime, Series, merge_same_labels};
-use crate::plan::{NodeKind, Selector, TimeShift, WindowSource};
+use crate::eval::{Column, SampleTime, Series, braced, merge_same_labels};
+use crate::plan::{NodeKind, Selector, TimeShift, shared_time};
 
 /// Labels by which an info series and the series it tells of are known to belong together.
 const IDENTIFYING: [&str; 2] = ["instance", "job"];
@@ -50,36 +50,6 @@ impl Wanted {
     fn adds(&self, label: &str) -> bool {
         label != METRIC_NAME
             && (self.data.is_empty() || self.data.iter().any(|matcher| matcher.name == label))
-    }
-}
-
-/// The time that the samples of an expression are of: the shifts on the way to its first selector.
-fn time_of(node: &Node, outer: TimeShift) -> Option<TimeShift> {
-    let then = |inner: TimeShift| match (inner.at_ms, outer.at_ms) {
-        (Some(_), _) => inner,
-        (None, Some(at)) => TimeShift {
-            at_ms: Some(at.saturating_sub(outer.offset_ms)),
-            offset_ms: inner.offset_ms,
-        },
-        (None, None) => {
-            TimeShift { at_ms: None, offset_ms: outer.offset_ms.saturating_add(inner.offset_ms) }
-        }
-    };
-    match &node.kind {
-        NodeKind::Selector(selector) => Some(then(selector.time)),
-        NodeKind::Window(window) => match &window.source {
-            WindowSource::Matchers { .. } => Some(then(window.time)),
-            WindowSource::Subquery { node, .. } => {
-                Some(time_of(node, then(window.time)).unwrap_or(then(window.time)))
-            }
-        },
-        NodeKind::Number(_) | NodeKind::Text(_) => None,
-        NodeKind::Call { args, .. } => args.iter().find_map(|arg| time_of(arg, outer)),
-        NodeKind::Aggregate(aggregate) => time_of(&aggregate.input, outer),
-        NodeKind::Binary(binary) => {
-            time_of(&binary.lhs, outer).or_else(|| time_of(&binary.rhs, outer))
-        }
-        NodeKind::Negate(operand) => time_of(operand, outer),
     }
 }
 
@@ -158,40 +128,49 @@ fn info_series(
     base: &[Series],
     grid: &Grid,
 ) -> Result<Vec<(Series, Column)>, EvalError> {
+    let identities: Vec<Labels> = base
+        .iter()
+        .filter(|one| !wanted.is_info(&one.labels))
+        .map(|one| identity(&one.labels))
+        .filter(|identity| !identity.is_empty())
+        .collect();
+    if identities.is_empty() {
+        return Ok(Vec::new());
+    }
     let mut matchers: Vec<Matcher> = wanted.names.iter().chain(&wanted.data).cloned().collect();
-    let mut identified = false;
     for label in IDENTIFYING {
-        let values: BTreeSet<&str> = base
-            .iter()
-            .filter(|one| !wanted.is_info(&one.labels))
-            .filter_map(|one| one.labels.get(label))
-            .collect();
-        if values.is_empty() {
-            continue;
-        }
-        identified = true;
+        // An absent label is an empty one: where some series lack it, info series may lack it, too.
+        let values: BTreeSet<&str> =
+            identities.iter().map(|identity| identity.get(label).unwrap_or("")).collect();
         let pattern = values.into_iter().map(regex::escape).collect::<Vec<_>>().join("|");
         // A pattern too large for the regex engine only means that more series are looked at.
         if let Ok(matcher) = Matcher::new(label, MatchOp::Regex, pattern) {
             matchers.push(matcher);
         }
     }
-    if !identified {
-        return Ok(Vec::new());
-    }
     let now = TimeShift { offset_ms: 0, at_ms: None };
-    let time = time_of(&args[0], now).unwrap_or(now);
+    let time = shared_time(&args[0]).unwrap_or(now);
     let selector = Selector { matchers, time, boundary: Boundary::Plain, figures_only: false };
     let span = args[0].span;
     let values = ev.selector(&selector, span, grid, SampleTime::Value)?;
-    if values.iter().any(|one| one.column.has_histograms()) {
-        return Err(EvalError::query(span, "info sample should be float"));
-    }
     // The same samples again, which count once.
     let counted = ev.tally.clone();
     let times = ev.selector(&selector, span, grid, SampleTime::Timestamp)?;
     ev.tally = counted;
-    Ok(values.into_iter().zip(times).map(|(one, times)| (one, times.column)).collect())
+    let has = |labels: &Labels| IDENTIFYING.map(|label| labels.get(label).is_some());
+    let kinds: BTreeSet<[bool; 2]> = identities.iter().map(has).collect();
+    let infos: Vec<(Series, Column)> = values
+        .into_iter()
+        .zip(times)
+        .filter(|(one, _)| kinds.contains(&has(&one.labels)))
+        .map(|(one, times)| (one, times.column))
+        .collect();
+    if let Some((one, _)) = infos.iter().find(|(one, _)| one.column.has_histograms()) {
+        let message =
+            format!("this should be an info metric, with float samples: {}", braced(&one.labels));
+        return Err(EvalError::query(span, message));
+    }
+    Ok(infos)
 }
 
 /// Per signature the info series with the newest sample at a step.
@@ -211,9 +190,9 @@ fn newest_at<'a>(
         } else if at_before == at {
             let message = format!(
                 "found duplicate series for info metric: existing {} @ {}, new {} @ {}",
-                infos[before].0.labels,
+                braced(&infos[before].0.labels),
                 at_before * 1000.0,
-                one.labels,
+                braced(&one.labels),
                 at * 1000.0
             );
             return Err(EvalError::query(node.span, message));

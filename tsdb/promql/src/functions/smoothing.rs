@@ -23,16 +23,18 @@ struct Ends {
     last: usize,
 }
 
-/// The samples that bound a window; `None` when there is nothing to measure.
-fn ends(view: &WindowView<'_>, times: &[i64], smoothed: bool) -> Option<Ends> {
-    let newest = times.len() - 1;
+/// The samples that bound a window; `None` when none is after its start.
+fn bounding(view: &WindowView<'_>, times: &[i64], smoothed: bool) -> Option<Ends> {
+    let newest = times.len().checked_sub(1)?;
     let first = times[..newest].partition_point(|at| *at <= view.start_ms).saturating_sub(1);
     let last =
         if smoothed { times[..newest].partition_point(|at| *at < view.end_ms) } else { newest };
-    if times[last] <= view.start_ms || (smoothed && times[first] > view.end_ms) {
-        return None;
-    }
-    Some(Ends { first, last })
+    (times[last] > view.start_ms).then_some(Ends { first, last })
+}
+
+/// The same; `None` also when all are after its end, so that there is nothing to measure.
+fn ends(view: &WindowView<'_>, times: &[i64], smoothed: bool) -> Option<Ends> {
+    bounding(view, times, smoothed).filter(|ends| !smoothed || times[ends.first] <= view.end_ms)
 }
 
 /// The value between two samples on a straight line; a counter that fell is taken to rise from zero.
@@ -46,6 +48,38 @@ fn share(before: i64, after: i64, at: i64) -> f64 {
     seconds(at - before) / seconds(after - before)
 }
 
+/// The floats at a window's start and end.
+fn floats_at_ends(view: &WindowView<'_>, ends: &Ends, smoothed: bool, counter: bool) -> (f64, f64) {
+    let Ends { first, last } = *ends;
+    let sample = |idx: usize| (view.times[idx], view.floats[idx]);
+    let left = if smoothed && view.times[first] < view.start_ms {
+        interpolated(sample(first), sample(first + 1), view.start_ms, counter)
+    } else {
+        view.floats[first]
+    };
+    let right = if smoothed && last > 0 && view.times[last] > view.end_ms {
+        interpolated(sample(last - 1), sample(last), view.end_ms, counter)
+    } else {
+        view.floats[last]
+    };
+    (left, right)
+}
+
+/// The floats of an anchored or smoothed window with their times: those inside, and one at each end. Nothing when no sample
+/// is after its start.
+pub(crate) fn extended(view: &WindowView<'_>, boundary: Boundary) -> Vec<(i64, f64)> {
+    let smoothed = boundary == Boundary::Smoothed;
+    let Some(ends) = bounding(view, view.times, smoothed) else { return Vec::new() };
+    let (left, right) = floats_at_ends(view, &ends, smoothed, false);
+    let inside = (ends.first..=ends.last)
+        .map(|idx| (view.times[idx], view.floats[idx]))
+        .filter(|(at, _)| *at > view.start_ms && *at < view.end_ms);
+    let mut result = vec![(view.start_ms, left)];
+    result.extend(inside);
+    result.push((view.end_ms, right));
+    result
+}
+
 /// Change of a float over an anchored or smoothed window.
 pub(super) fn float_change(
     view: &WindowView<'_>,
@@ -53,18 +87,9 @@ pub(super) fn float_change(
     kind: Change,
 ) -> Option<Point> {
     let smoothed = call.boundary == Boundary::Smoothed;
-    let Ends { mut first, last } = ends(view, view.times, smoothed)?;
-    let sample = |idx: usize| (view.times[idx], view.floats[idx]);
-    let left = if smoothed && view.times[first] < view.start_ms {
-        interpolated(sample(first), sample(first + 1), view.start_ms, kind.counter)
-    } else {
-        view.floats[first]
-    };
-    let right = if smoothed && last > 0 && view.times[last] > view.end_ms {
-        interpolated(sample(last - 1), sample(last), view.end_ms, kind.counter)
-    } else {
-        view.floats[last]
-    };
+    let bounds = ends(view, view.times, smoothed)?;
+    let (left, right) = floats_at_ends(view, &bounds, smoothed, kind.counter);
+    let Ends { mut first, last } = bounds;
     let mut change = right - left;
     if kind.counter {
         // Samples on or outside the ends are accounted for by the values at the ends.
@@ -83,29 +108,51 @@ pub(super) fn float_change(
     Some(Point::Float(if kind.per_second { change / seconds(call.range_ms) } else { change }))
 }
 
+/// In which steps of an interpolation different custom bounds were reduced to the shared ones.
+#[derive(Clone, Copy, Default)]
+struct Reconciled {
+    subtraction: bool,
+    addition: bool,
+}
+
+impl Reconciled {
+    fn note(self, annotations: &mut Annotations, span: Span) {
+        for (done, operation) in [(self.subtraction, "subtraction"), (self.addition, "addition")] {
+            if done {
+                let text = format!("mismatched custom buckets were reconciled during {operation}");
+                annotations.info(span, text);
+            }
+        }
+    }
+}
+
 /// The histogram between two samples.
 fn histogram_between(
     before: (i64, &NativeHistogram),
     after: (i64, &NativeHistogram),
     at: i64,
     counter: bool,
-) -> Result<(NativeHistogram, bool), IncompatibleSchema> {
+) -> Result<(NativeHistogram, Reconciled), IncompatibleSchema> {
     if at == before.0 {
-        return Ok((before.1.clone(), false));
+        return Ok((before.1.clone(), Reconciled::default()));
     }
     if at == after.0 {
-        return Ok((after.1.clone(), false));
+        return Ok((after.1.clone(), Reconciled::default()));
     }
     if before.1.uses_custom_buckets() != after.1.uses_custom_buckets() {
         return Err(IncompatibleSchema);
     }
     let share = share(before.0, after.0, at);
     if counter && after.1.is_reset_from(before.1) {
-        return Ok((after.1.scaled(share), false));
+        return Ok((after.1.scaled(share), Reconciled::default()));
     }
-    let (difference, notes) = after.1.subtracted(before.1)?;
-    let (sum, more) = difference.scaled(share).added(before.1)?;
-    Ok((sum, notes.or(more).bounds_reconciled))
+    let (difference, subtraction) = after.1.subtracted(before.1)?;
+    let (sum, addition) = difference.scaled(share).added(before.1)?;
+    let reconciled = Reconciled {
+        subtraction: subtraction.bounds_reconciled,
+        addition: addition.bounds_reconciled,
+    };
+    Ok((sum, reconciled))
 }
 
 fn end_histogram(
@@ -118,10 +165,7 @@ fn end_histogram(
     let sample = |idx: usize| (view.histogram_times[idx], view.histograms[idx].as_ref());
     match histogram_between(sample(pair.0), sample(pair.1), at, counter) {
         Ok((value, reconciled)) => {
-            if reconciled {
-                let text = "mismatched custom buckets were reconciled during subtraction";
-                call.annotations.info(call.span, text);
-            }
+            reconciled.note(call.annotations, call.span);
             Some(value)
         }
         Err(IncompatibleSchema) => {
@@ -255,18 +299,32 @@ pub(crate) fn instant(
             let sample = |idx: usize| (times[idx], histograms[idx].as_ref());
             let value = match after {
                 Some(after) => {
-                    let counter = !is_gauge(histograms[after]);
+                    let counter = !is_gauge(histograms[before]) || !is_gauge(histograms[after]);
                     histogram_between(sample(before), sample(after), at, counter)
                 }
-                None => Ok((histograms[before].as_ref().clone(), false)),
+                None => {
+                    Ok((carried_on(histograms[before], times[before] < at), Reconciled::default()))
+                }
             };
             match value {
-                Ok((value, _)) => column.set_histogram(step, Arc::new(value)),
+                Ok((value, reconciled)) => {
+                    reconciled.note(annotations, span);
+                    column.set_histogram(step, Arc::new(value));
+                }
                 Err(IncompatibleSchema) => warn_mixed_schemas(annotations, span, name),
             }
         }
     }
     column
+}
+
+/// A histogram that stands for later times says nothing of what was before it.
+fn carried_on(histogram: &NativeHistogram, is_later: bool) -> NativeHistogram {
+    let mut carried = histogram.clone();
+    if is_later {
+        carried.reset_hint = CounterResetHint::Unknown;
+    }
+    carried
 }
 
 fn kept(times: &[i64], value: impl Fn(usize) -> f64) -> Vec<i64> {

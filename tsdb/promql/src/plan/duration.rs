@@ -33,6 +33,8 @@ impl DurationContext {
         match function {
             "start" => Some(self.start),
             "end" => Some(self.end),
+            // As a function, not as a duration: a query of one step has no distance of steps.
+            "step" if self.start == self.end => Some(0.0),
             "step" => Some(self.step),
             "range" => Some(self.range),
             _ => None,
@@ -45,7 +47,7 @@ impl DurationContext {
         // i64::MAX is no float; the largest float below it bounds what fits.
         #[expect(clippy::cast_precision_loss, reason = "the bounds need not be exact")]
         if !(millis > i64::MIN as f64 && millis < i64::MAX as f64) {
-            return Err(EvalError::query(expr.span, "duration is out of range"));
+            return Err(fault(expr, "duration is out of range"));
         }
         // Rounding away what 0.1 and its like lose on the way, then cutting off as Prometheus does.
         let millis = if (millis - millis.round()).abs() < 1e-6 { millis.round() } else { millis };
@@ -57,7 +59,7 @@ impl DurationContext {
     pub(crate) fn positive(&self, expr: &DurationExpr) -> Result<i64, EvalError> {
         match self.signed(expr)? {
             millis if millis > 0 => Ok(millis),
-            _ => Err(EvalError::query(expr.span, "duration must be greater than 0")),
+            _ => Err(fault(expr, "duration must be greater than 0")),
         }
     }
 
@@ -78,17 +80,17 @@ impl DurationContext {
                     BinaryOp::Sub => left - right,
                     BinaryOp::Mul => left * right,
                     BinaryOp::Div if right == 0.0 => {
-                        return Err(EvalError::query(expr.span, "division by zero"));
+                        return Err(fault(expr, "division by zero"));
                     }
                     BinaryOp::Mod if right == 0.0 => {
-                        return Err(EvalError::query(expr.span, "modulo by zero"));
+                        return Err(fault(expr, "modulo by zero"));
                     }
                     BinaryOp::Div => left / right,
                     BinaryOp::Mod => left % right,
                     BinaryOp::Pow => left.powf(right),
                     _ => {
-                        return Err(EvalError::query(
-                            expr.span,
+                        return Err(fault(
+                            expr,
                             format!("operator {:?} is not for durations", op.as_str()),
                         ));
                     }
@@ -96,4 +98,8 @@ impl DurationContext {
             }
         })
     }
+}
+
+fn fault(expr: &DurationExpr, message: impl Into<String>) -> EvalError {
+    EvalError::Duration { message: message.into(), span: expr.span }
 }

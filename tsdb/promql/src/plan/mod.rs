@@ -2,6 +2,7 @@
 //! parentheses gone, and known for each node whether its value is the same at all steps.
 
 mod duration;
+mod reference;
 
 use swell_model::{Grouping, Labels, Matcher};
 use swell_promql_syntax::{
@@ -13,6 +14,7 @@ use crate::error::EvalError;
 use crate::eval::is_metadata_label;
 use crate::params::EvalParams;
 pub(crate) use duration::DurationContext;
+pub(crate) use reference::shared_time;
 
 /// A planned expression.
 #[derive(Debug)]
@@ -54,7 +56,7 @@ pub(crate) struct Selector {
 }
 
 /// `offset` and `@`: which time a step looks at.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TimeShift {
     pub(crate) offset_ms: i64,
     pub(crate) at_ms: Option<i64>,
@@ -92,6 +94,8 @@ pub(crate) enum WindowSource {
 #[derive(Debug)]
 pub(crate) struct AggregateNode {
     pub(crate) op: AggregateOp,
+    /// Where it stands.
+    pub(crate) span: Span,
     pub(crate) param: Option<Node>,
     pub(crate) input: Node,
     /// Sorted.
@@ -129,6 +133,10 @@ const TIME_DEPENDENT: [&str; 11] = [
     "time",
     "timestamp",
 ];
+
+/// Functions that know what `anchored` and `smoothed` windows mean, by name.
+const ANCHORED: [&str; 5] = ["changes", "delta", "increase", "rate", "resets"];
+const SMOOTHED: [&str; 3] = ["delta", "increase", "rate"];
 
 /// Functions that look at count and sum of a histogram only.
 const FIGURES: [&str; 3] = ["histogram_count", "histogram_sum", "histogram_avg"];
@@ -318,8 +326,17 @@ impl Planner<'_> {
             .iter()
             .map(|arg| self.node(arg, figures_only))
             .collect::<Result<Vec<_>, _>>()?;
-        let invariant =
-            !TIME_DEPENDENT.contains(&function.name) && args.iter().all(|arg| arg.invariant);
+        for arg in &args {
+            check_extended(function, arg)?;
+        }
+        let invariant = if function.name == "info" {
+            // Info series are those of the time that the samples are of: the same at all steps only where that is fixed.
+            args.first().is_some_and(|arg| {
+                arg.invariant && shared_time(arg).is_some_and(|time| time.at_ms.is_some())
+            })
+        } else {
+            !TIME_DEPENDENT.contains(&function.name) && args.iter().all(|arg| arg.invariant)
+        };
         Ok((NodeKind::Call { function, args }, invariant))
     }
 
@@ -343,8 +360,8 @@ impl Planner<'_> {
         let mut grouping = aggregate.grouping.clone();
         grouping.sort_unstable();
         grouping.dedup();
-        let node =
-            AggregateNode { op: aggregate.op, param, input, grouping, without: aggregate.without };
+        let (op, without) = (aggregate.op, aggregate.without);
+        let node = AggregateNode { op, span, param, input, grouping, without };
         Ok((NodeKind::Aggregate(Box::new(node)), invariant))
     }
 
@@ -376,6 +393,25 @@ impl Planner<'_> {
         let word = if boundary == Boundary::Anchored { "anchored" } else { "smoothed" };
         Err(disabled(format!("{word} modifier"), span))
     }
+}
+
+/// Refuses windows that a function would take for plain ones.
+fn check_extended(function: &Function, arg: &Node) -> Result<(), EvalError> {
+    let NodeKind::Window(window) = &arg.kind else { return Ok(()) };
+    let (word, allowed): (&str, &[&str]) = match window.boundary {
+        Boundary::Plain => return Ok(()),
+        Boundary::Anchored => ("anchored", &ANCHORED),
+        Boundary::Smoothed => ("smoothed", &SMOOTHED),
+    };
+    if allowed.contains(&function.name) {
+        return Ok(());
+    }
+    let message = format!(
+        "{word} modifier can only be used with: {} - not with {}",
+        allowed.join(", "),
+        function.name
+    );
+    Err(EvalError::query(arg.span, message))
 }
 
 /// Whether the operator makes one series of each group, with no label but those grouped by.
