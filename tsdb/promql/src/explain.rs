@@ -91,6 +91,10 @@ impl Explainer<'_> {
             }
             NodeKind::Call { function, args } => {
                 operands.extend(args.iter().map(|arg| self.node(arg, grid)));
+                // The second argument of info() says which labels are wanted: by itself nothing is read for it.
+                if let ("info", Some(conditions)) = (function.name, operands.get_mut(1)) {
+                    conditions.reads = None;
+                }
                 format!("call {}", function.name)
             }
             NodeKind::Aggregate(aggregate) => {

@@ -169,7 +169,8 @@ mod tests {
     fn counts_must_be_numbers_of_64_bits() {
         assert_eq!(checked_count(2.9), Ok(2));
         assert_eq!(checked_count(-3.0), Ok(0));
-        for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        let (greatest, least) = (9_223_372_036_854_774_784.0, -9_223_372_036_854_775_808.0);
+        for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, greatest, least] {
             assert!(checked_count(value).is_err(), "{value}");
         }
     }

@@ -240,8 +240,12 @@ pub(crate) fn is_metadata_label(name: &str) -> bool {
 
 /// Labels in braces, the name among them, as Prometheus' error messages show them.
 pub(crate) fn braced(labels: &Labels) -> String {
-    let pairs: Vec<String> =
-        labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
+    let pair = |(name, value): (&str, &str)| {
+        let is_plain = name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        if is_plain { format!("{name}={value:?}") } else { format!("{name:?}={value:?}") }
+    };
+    let pairs: Vec<String> = labels.iter().map(pair).collect();
     format!("{{{}}}", pairs.join(", "))
 }
 
@@ -315,3 +319,14 @@ pub(crate) fn merge_same_labels(
 
 /// Prometheus' words for two samples of one series at one time.
 pub(crate) const SAME_LABELSET: &str = "vector cannot contain metrics with the same labelset";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_of_messages_have_odd_names_in_quotes() {
+        let labels = Labels::from_pairs([("__name__", "m"), ("a.b", "1"), ("a_b", "x\"y")]);
+        assert_eq!(braced(&labels), r#"{__name__="m", "a.b"="1", a_b="x\"y"}"#);
+    }
+}

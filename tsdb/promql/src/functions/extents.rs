@@ -196,7 +196,7 @@ mod tests {
             gaps in prop::collection::vec(prop_oneof![4 => Just(1000i64), 1 => 1i64..9000], 1..40),
             values in prop::collection::vec(prop::collection::vec(any_value(), 40), 1..4),
             range_ms in 1i64..9000,
-            step_ms in 1i64..3000,
+            step_ms in prop_oneof![1 => Just(1000i64), 1 => 1i64..3000],
             start_ms in -2000i64..4000,
             nr in 0usize..3,
         ) {

@@ -295,6 +295,7 @@ pub(super) fn quantiles(
         }
         for one in quantile_series(ev, &args[0], grid, &histograms, &wanted, &spans) {
             // A quantile that differs between steps names a series of its own for each of its values.
+            ev.budget.check_cancelled()?;
             let mut by_value: Vec<(u64, Series)> = Vec::new();
             for (step, wanted) in wanted.iter().enumerate() {
                 let Some(value) = one.column.float(step) else { continue };
@@ -309,6 +310,7 @@ pub(super) fn quantiles(
                     ));
                     by_value.len() - 1
                 });
+                ev.budget.check_columns(result.len() + by_value.len(), grid.count)?;
                 by_value[at].1.column.set_float(step, value);
             }
             result.extend(by_value.into_iter().map(|(_, series)| series));

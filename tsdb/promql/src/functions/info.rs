@@ -83,10 +83,12 @@ pub(super) fn info(
     let may_be_alone = wanted.data.iter().all(Matcher::matches_empty);
     let mut newest: Vec<FxHashMap<&Signature, usize>> = Vec::with_capacity(grid.count);
     for step in 0..grid.count {
+        ev.budget.check_cancelled()?;
         newest.push(newest_at(node, &infos, &signatures, step)?);
     }
     let mut result = Vec::new();
     for one in base {
+        ev.budget.check_cancelled()?;
         if wanted.is_info(&one.labels) {
             result.push(one);
             continue;
@@ -106,6 +108,7 @@ pub(super) fn info(
             let at = match joined.get(&matched) {
                 Some(at) => *at,
                 None => {
+                    ev.budget.check_columns(result.len() + parts.len() + 1, grid.count)?;
                     let labels = enriched(node, &one.labels, &matched, &infos, &wanted)?;
                     let column = Column::absent(grid.count);
                     parts.push(Series { labels, drop_name: one.drop_name, column });
@@ -152,18 +155,22 @@ fn info_series(
     let time = shared_time(&args[0]).unwrap_or(now);
     let selector = Selector { matchers, time, boundary: Boundary::Plain, figures_only: false };
     let span = args[0].span;
+    let selected = ev.stats.series_selected;
     let values = ev.selector(&selector, span, grid, SampleTime::Value)?;
-    // The same samples again, which count once.
-    let counted = ev.tally.clone();
+    // The same series and samples again, which count once.
+    let counted = (ev.tally.clone(), ev.stats.series_selected);
+    ev.stats.series_selected = selected;
     let times = ev.selector(&selector, span, grid, SampleTime::Timestamp)?;
-    ev.tally = counted;
+    (ev.tally, ev.stats.series_selected) = counted;
+    // Read a moment later: series may have come or gone meanwhile.
+    let mut times: FxHashMap<Labels, Column> =
+        times.into_iter().map(|one| (one.labels, one.column)).collect();
     let has = |labels: &Labels| IDENTIFYING.map(|label| labels.get(label).is_some());
     let kinds: BTreeSet<[bool; 2]> = identities.iter().map(has).collect();
     let infos: Vec<(Series, Column)> = values
         .into_iter()
-        .zip(times)
-        .filter(|(one, _)| kinds.contains(&has(&one.labels)))
-        .map(|(one, times)| (one, times.column))
+        .filter(|one| kinds.contains(&has(&one.labels)))
+        .filter_map(|one| times.remove(&one.labels).map(|times| (one, times)))
         .collect();
     if let Some((one, _)) = infos.iter().find(|(one, _)| one.column.has_histograms()) {
         let message =
