@@ -37,5 +37,6 @@ pub use parser::{
     DEPTH_MAX, QUERY_BYTES_MAX, parse, parse_any_selector, parse_metric, parse_selector,
 };
 pub use pretty::Pretty;
+pub use printer::format_label_name;
 pub use series::{format_histogram, parse_series_values};
 pub use span::{Position, Span};

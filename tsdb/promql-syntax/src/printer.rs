@@ -88,8 +88,9 @@ fn print_list<T: Display>(f: &mut Formatter<'_>, items: &[T]) -> fmt::Result {
     Ok(())
 }
 
-/// A label's name, in quotes where it is no plain one.
-fn label_name(name: &str) -> String {
+/// Writes a label's name, in quotes where it is no plain one.
+#[must_use]
+pub fn format_label_name(name: &str) -> String {
     let plain = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     if plain { name.to_owned() } else { quote(name) }
@@ -97,7 +98,7 @@ fn label_name(name: &str) -> String {
 
 fn print_labels(f: &mut Formatter<'_>, labels: &[String]) -> fmt::Result {
     f.write_char('(')?;
-    print_list(f, &labels.iter().map(|label| label_name(label)).collect::<Vec<_>>())?;
+    print_list(f, &labels.iter().map(|label| format_label_name(label)).collect::<Vec<_>>())?;
     f.write_char(')')
 }
 
@@ -139,7 +140,12 @@ fn print_series(f: &mut Formatter<'_>, selector: &VectorSelector) -> fmt::Result
             name_skipped = true;
             continue;
         }
-        parts.push(format!("{}{}{}", label_name(&matcher.name), matcher.op, quote(&matcher.value)));
+        parts.push(format!(
+            "{}{}{}",
+            format_label_name(&matcher.name),
+            matcher.op,
+            quote(&matcher.value)
+        ));
     }
     if parts.is_empty() && name.is_some() {
         return Ok(());

@@ -12,7 +12,7 @@ mod window;
 
 use rustc_hash::FxHashMap;
 use swell_model::{Labels, METRIC_NAME, SeriesSource};
-use swell_promql_syntax::Expr;
+use swell_promql_syntax::{Expr, format_label_name, quote};
 
 use crate::annotations::Annotations;
 use crate::error::EvalError;
@@ -240,11 +240,7 @@ pub(crate) fn is_metadata_label(name: &str) -> bool {
 
 /// Labels in braces, the name among them, as Prometheus' error messages show them.
 pub(crate) fn braced(labels: &Labels) -> String {
-    let pair = |(name, value): (&str, &str)| {
-        let is_plain = name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
-            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-        if is_plain { format!("{name}={value:?}") } else { format!("{name:?}={value:?}") }
-    };
+    let pair = |(name, value)| format!("{}={}", format_label_name(name), quote(value));
     let pairs: Vec<String> = labels.iter().map(pair).collect();
     format!("{{{}}}", pairs.join(", "))
 }
@@ -326,7 +322,7 @@ mod tests {
 
     #[test]
     fn labels_of_messages_have_odd_names_in_quotes() {
-        let labels = Labels::from_pairs([("__name__", "m"), ("a.b", "1"), ("a_b", "x\"y")]);
-        assert_eq!(braced(&labels), r#"{__name__="m", "a.b"="1", a_b="x\"y"}"#);
+        let labels = Labels::from_pairs([("__name__", "m"), ("a.b", "1"), ("a_b", "x\"y\u{85}")]);
+        assert_eq!(braced(&labels), r#"{__name__="m", "a.b"="1", a_b="x\"y\u0085"}"#);
     }
 }
