@@ -5,6 +5,7 @@
 mod build;
 mod chain;
 mod encode;
+mod family;
 mod logging;
 mod process;
 mod registry;
@@ -14,6 +15,7 @@ mod synonyms;
 pub use build::{BUILD, BuildInfo, PROMETHEUS_VERSION, VERSION};
 pub use chain::chain;
 pub use encode::encode_metrics;
+pub use family::{family, gauge_metric};
 pub use logging::{LogFormat, LoggingError, init_logging};
 pub use prometheus::Registry;
 pub use registry::{render_metrics, self_metrics};

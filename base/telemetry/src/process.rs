@@ -3,9 +3,11 @@
 use std::fs;
 
 use prometheus::core::{Collector, Desc};
-use prometheus::proto::{Counter, Gauge, Metric, MetricFamily, MetricType};
+use prometheus::proto::{MetricFamily, MetricType};
 use rustix::process::{Resource, getrlimit};
 use rustix::time::{ClockId, clock_gettime};
+
+use crate::family::{counter_metric, family, gauge_metric};
 
 /// Ticks a second in `/proc/*/stat`: `USER_HZ`, 100 on every architecture we build for.
 const USER_HZ: f64 = 100.0;
@@ -57,29 +59,18 @@ impl Collector for ProcessCollector {
         METRICS
             .iter()
             .zip(values)
-            .filter_map(|((name, help), value)| value.map(|value| family(name, help, value)))
+            .filter_map(|((name, help), value)| value.map(|value| single(name, help, value)))
             .collect()
     }
 }
 
-fn family(name: &str, help: &str, value: f64) -> MetricFamily {
-    let mut metric = Metric::default();
-    let mut family = MetricFamily::default();
-    if name.ends_with("_total") {
-        let mut counter = Counter::default();
-        counter.set_value(value);
-        metric.set_counter(counter);
-        family.set_field_type(MetricType::COUNTER);
+fn single(name: &str, help: &str, value: f64) -> MetricFamily {
+    let (kind, metric) = if name.ends_with("_total") {
+        (MetricType::COUNTER, counter_metric([], value))
     } else {
-        let mut gauge = Gauge::default();
-        gauge.set_value(value);
-        metric.set_gauge(gauge);
-        family.set_field_type(MetricType::GAUGE);
-    }
-    family.set_name(name.to_owned());
-    family.set_help(help.to_owned());
-    family.set_metric(vec![metric]);
-    family
+        (MetricType::GAUGE, gauge_metric([], value))
+    };
+    family(name, help, kind, vec![metric])
 }
 
 fn cpu_time_s() -> f64 {

@@ -11,10 +11,10 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use prometheus::Registry;
 use prometheus::core::{Collector, Desc};
-use prometheus::proto::{
-    LabelPair, Metric, MetricFamily, MetricType, Quantile, Summary as Message,
-};
+use prometheus::proto::{MetricFamily, MetricType, Quantile, Summary as Message};
 use swell_env::{Clock, Monotonic};
+
+use crate::family::{family, labelled};
 
 /// Quantiles are those of so many spans, the current one included: what is observed is forgotten after ten minutes, as
 /// by Prometheus' own client library.
@@ -125,28 +125,15 @@ impl Collector for SummaryVec {
         let now = clock.monotonic();
         let summaries = summaries.lock();
         let metrics = summaries.iter().map(|(values, summary)| {
-            let mut pairs: Vec<LabelPair> =
-                labels.iter().zip(values).map(|(label, value)| pair(label, value)).collect();
-            pairs.sort_by(|one, other| one.name().cmp(other.name()));
-            let mut metric = Metric::from_label(pairs);
+            let values = values.iter().map(String::as_str);
+            let mut pairs: Vec<(&str, &str)> = labels.iter().copied().zip(values).collect();
+            pairs.sort_unstable();
+            let mut metric = labelled(pairs);
             metric.set_summary(summary.observed.lock().message(quantiles, now));
             metric
         });
-        let metrics: Vec<Metric> = metrics.collect();
-        let mut family = MetricFamily::default();
-        family.set_name(name.clone());
-        family.set_help(help.clone());
-        family.set_field_type(MetricType::SUMMARY);
-        family.set_metric(metrics);
-        vec![family]
+        vec![family(name, help, MetricType::SUMMARY, metrics.collect())]
     }
-}
-
-fn pair(name: &str, value: &str) -> LabelPair {
-    let mut pair = LabelPair::default();
-    pair.set_name(name.to_owned());
-    pair.set_value(value.to_owned());
-    pair
 }
 
 /// What one summary knows.

@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 
 use prometheus::Registry;
-use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
+use prometheus::proto::{LabelPair, Metric, MetricFamily, MetricType};
+
+use crate::family::{counter_metric, family, gauge_metric};
 
 /// A family of Prometheus' that follows from ours.
 struct Synonym {
@@ -117,32 +119,16 @@ impl Synonym {
             return None;
         }
         let metrics = sums.into_iter().map(|(values, sum)| self.metric(&values, sum)).collect();
-        let mut family = MetricFamily::default();
-        family.set_name(self.name.to_owned());
-        family.set_help(self.help.to_owned());
-        family.set_field_type(self.kind);
-        family.set_metric(metrics);
-        Some(family)
+        Some(family(self.name, self.help, self.kind, metrics))
     }
 
     fn metric(&self, values: &[&str], sum: f64) -> Metric {
-        let pairs = self.kept.iter().zip(values).map(|((_, theirs), value)| {
-            let mut pair = LabelPair::default();
-            pair.set_name((*theirs).to_owned());
-            pair.set_value((*value).to_owned());
-            pair
-        });
-        let mut metric = Metric::from_label(pairs.collect());
+        let labels = self.kept.iter().zip(values).map(|((_, theirs), value)| (*theirs, *value));
         if self.kind == MetricType::COUNTER {
-            let mut counter = Counter::default();
-            counter.set_value(sum);
-            metric.set_counter(counter);
+            counter_metric(labels, sum)
         } else {
-            let mut gauge = Gauge::default();
-            gauge.set_value(sum);
-            metric.set_gauge(gauge);
+            gauge_metric(labels, sum)
         }
-        metric
     }
 }
 

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use prometheus::core::{Collector, Desc};
-use prometheus::proto::{Gauge, LabelPair, Metric, MetricFamily, MetricType};
+use prometheus::proto::{MetricFamily, MetricType};
+use swell_telemetry::{family, gauge_metric};
 
 use crate::status::{Card, TargetState};
 
@@ -61,30 +62,15 @@ impl Collector for BoardMetrics {
         }
         let targets = counts.iter().map(|(job, (targets, _))| (*job, *targets));
         let families = counts.iter().map(|(job, (_, families))| (*job, *families));
-        vec![family(TARGETS, targets), family(FAMILIES, families)]
+        vec![by_job(TARGETS, targets), by_job(FAMILIES, families)]
     }
 }
 
-fn family<'a>(
+fn by_job<'a>(
     (name, help): (&str, &str),
     counts: impl Iterator<Item = (&'a str, usize)>,
 ) -> MetricFamily {
-    let metrics = counts.map(|(job, count)| {
-        let mut pair = LabelPair::default();
-        pair.set_name(JOB_LABEL.to_owned());
-        pair.set_value(job.to_owned());
-        let mut gauge = Gauge::default();
-        #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
-        gauge.set_value(count as f64);
-        let mut metric = Metric::from_label(vec![pair]);
-        metric.set_gauge(gauge);
-        metric
-    });
-    let metrics = metrics.collect();
-    let mut family = MetricFamily::default();
-    family.set_name(name.to_owned());
-    family.set_help(help.to_owned());
-    family.set_field_type(MetricType::GAUGE);
-    family.set_metric(metrics);
-    family
+    #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+    let metric = |(job, count): (&str, usize)| gauge_metric([(JOB_LABEL, job)], count as f64);
+    family(name, help, MetricType::GAUGE, counts.map(metric).collect())
 }

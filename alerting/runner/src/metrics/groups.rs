@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use prometheus::core::{Collector, Desc};
-use prometheus::proto::{Gauge, LabelPair, Metric, MetricFamily, MetricType};
+use prometheus::proto::{MetricFamily, MetricType};
 use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
 use swell_env::Clock;
-use swell_telemetry::{Summary, SummaryVec};
+use swell_telemetry::{Summary, SummaryVec, family, gauge_metric};
 
 use crate::rules_task::{GroupKey, Views};
 use crate::view::GroupView;
@@ -180,24 +180,12 @@ impl Collector for GroupGauges {
 
     fn collect(&self) -> Vec<MetricFamily> {
         let views: BTreeMap<GroupKey, Arc<GroupView>> = self.views.read().clone();
-        let family = |(name, help, value): GroupGauge| {
+        let gauges = |(name, help, value): GroupGauge| {
             let metric = |((file, group_name), group): (&GroupKey, &Arc<GroupView>)| {
-                let mut pair = LabelPair::default();
-                pair.set_name(LABEL.to_owned());
-                pair.set_value(label(file, group_name));
-                let mut gauge = Gauge::default();
-                gauge.set_value(value(group));
-                let mut metric = Metric::from_label(vec![pair]);
-                metric.set_gauge(gauge);
-                metric
+                gauge_metric([(LABEL, label(file, group_name).as_str())], value(group))
             };
-            let mut family = MetricFamily::default();
-            family.set_name(name.to_owned());
-            family.set_help(help.to_owned());
-            family.set_field_type(MetricType::GAUGE);
-            family.set_metric(views.iter().map(metric).collect());
-            family
+            family(name, help, MetricType::GAUGE, views.iter().map(metric).collect())
         };
-        GAUGES.into_iter().map(family).collect()
+        GAUGES.into_iter().map(gauges).collect()
     }
 }
