@@ -3,8 +3,7 @@
 use std::sync::LazyLock;
 
 use regex::Regex;
-use swell_model::{Labels, MatchOp, Matcher, MatcherError};
-use swell_template::{quote, unquote};
+use swell_model::{Labels, MatchOp, Matcher, MatcherError, quote, unquote};
 
 /// A text that holds no matchers.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -130,7 +129,7 @@ impl Lexer<'_> {
                 _ if escaped => escaped = false,
                 '\\' => escaped = true,
                 '"' => {
-                    let word = unquote(&text[1..at])
+                    let word = unquote(&text[..=at])
                         .map_err(|error| self.fault(start, error.to_string()))?;
                     return Ok((Token::Word(word), at + 1));
                 }

@@ -123,7 +123,7 @@ impl Route {
     pub fn group_key(&self, group_labels: &Labels) -> String {
         let pairs: Vec<String> = group_labels
             .iter()
-            .map(|(name, value)| format!("{name}={}", swell_template::quote(value)))
+            .map(|(name, value)| format!("{name}={}", swell_model::quote(value)))
             .collect();
         format!("{}:{{{}}}", self.key, pairs.join(", "))
     }

@@ -176,8 +176,8 @@ async fn one_that_fails_holds_up_no_other_and_is_told_later() {
         .forward_to(forwarding(vec![set(&[&well_url], unchanged()), set(&[&ill_url], marked)]));
     world.fire(1);
     wait_for("the alert", || well.hosts().len() == 1).await;
-    wait_for("two attempts", || ill.requests.lock().len() == 2).await;
-    assert!(world.metric("errors_total") >= 2.0);
+    // The peer has a request before its sender has the answer and counts it.
+    wait_for("two failed attempts", || world.metric("errors_total") >= 2.0).await;
     // It resolves while one does not hear of it: what that one is told in the end is that it is over.
     world.fire(0);
     wait_for("the resolution", || well.hosts().len() == 2).await;
@@ -220,10 +220,10 @@ async fn a_refusal_is_final_and_a_reload_keeps_what_waits() {
     wait_for("the refusal", || (world.metric("dropped_total") - 1.0).abs() < 0.5).await;
     peer.status.store(503, Ordering::SeqCst);
     world.fire(2);
-    wait_for("a failed attempt", || peer.requests.lock().len() == 2).await;
+    wait_for("a failed attempt", || peer.requests.lock().len() >= 2).await;
     world.handle.forward_to(forwarding(vec![set(&[&url], unchanged())]));
     peer.status.store(200, Ordering::SeqCst);
-    wait_for("what waited", || peer.requests.lock().len() >= 3).await;
+    wait_for("what waited", || !peer.hosts().is_empty()).await;
     assert_eq!(peer.hosts().last().map(String::as_str), Some("\"001\""));
     // Nobody is left, and nobody is told.
     world.handle.forward_to(Forwarding::default());
@@ -242,7 +242,7 @@ async fn what_waits_is_sent_before_the_end() {
     let world = World::start(ForwardLimits::default());
     world.handle.forward_to(forwarding(vec![set(&[&url], unchanged())]));
     world.fire(1);
-    wait_for("a failed attempt", || peer.requests.lock().len() == 3).await;
+    wait_for("failed attempts", || peer.requests.lock().len() >= 3).await;
     peer.status.store(200, Ordering::SeqCst);
     let (requests, registry) = (peer.requests.clone(), world.registry.clone());
     world.stop().await;

@@ -1,9 +1,8 @@
 //! Functions that the rule engine's and the notifier's sets share, as plain Rust functions.
 
-use swell_model::{replace_all, searching_regex};
+use swell_model::{quote, replace_all, searching_regex};
 
 use crate::printf::format_float;
-use crate::quote::quote;
 use crate::time::GoTime;
 use crate::value::Value;
 

@@ -1,7 +1,8 @@
 //! Template text to tokens.
 
+use swell_model::unquote;
+
 use crate::parse::ParseError;
-use crate::quote::unquote;
 
 /// One token; `spaced` says whether white space stood before it inside an action.
 #[derive(Clone, Debug)]
@@ -236,7 +237,7 @@ impl<'a> Lexer<'a> {
     fn string(&mut self, spaced: bool) -> Result<(), ParseError> {
         let rest = self.rest();
         let end = quoted_end(rest, '"').ok_or_else(|| self.fault("unterminated quoted string"))?;
-        let value = unquote(&rest[1..end]).map_err(|error| self.fault(error.to_string()))?;
+        let value = unquote(&rest[..=end]).map_err(|error| self.fault(error.to_string()))?;
         self.push(TokenKind::Str(value), spaced);
         self.advance(end + 1);
         Ok(())
@@ -255,7 +256,7 @@ impl<'a> Lexer<'a> {
         let rest = self.rest();
         let end =
             quoted_end(rest, '\'').ok_or_else(|| self.fault("unterminated character constant"))?;
-        let value = unquote(&rest[1..end]).map_err(|error| self.fault(error.to_string()))?;
+        let value = unquote(&rest[..=end]).map_err(|error| self.fault(error.to_string()))?;
         let mut chars = value.chars();
         let (Some(only), None) = (chars.next(), chars.next()) else {
             return Err(self.fault(format!("malformed character constant: {}", &rest[..=end])));

@@ -16,13 +16,11 @@ pub mod functions;
 mod lexer;
 mod parse;
 mod printf;
-mod quote;
 mod time;
 mod value;
 
 pub use eval::{Functions, Host, Limits, NoFunctions, RenderError, Set};
 pub use parse::ParseError;
 pub use printf::{format_float, sprintf};
-pub use quote::{UnquoteError, quote, unquote};
 pub use time::{GoDuration, GoTime};
 pub use value::{Object, Record, Value};

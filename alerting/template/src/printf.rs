@@ -1,6 +1,7 @@
 //! Go's `fmt.Sprintf`, for the verbs that templates can use.
 
-use crate::quote::quote;
+use swell_model::quote;
+
 use crate::value::Value;
 
 /// Longest width or precision that is honoured, as in Go.

@@ -5,6 +5,8 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+use crate::go_literal::quote;
+
 /// The label that holds the metric's name.
 pub const METRIC_NAME: &str = "__name__";
 
@@ -384,14 +386,14 @@ impl fmt::Display for Labels {
         f.write_str("{")?;
         let mut separator = "";
         if let Some(name) = quoted_name {
-            write!(f, "{name:?}")?;
+            f.write_str(&quote(name))?;
             separator = ", ";
         }
         for (label, value) in rest {
             if is_bare_label_name(label) {
-                write!(f, "{separator}{label}={value:?}")?;
+                write!(f, "{separator}{label}={}", quote(value))?;
             } else {
-                write!(f, "{separator}{label:?}={value:?}")?;
+                write!(f, "{separator}{}={}", quote(label), quote(value))?;
             }
             separator = ", ";
         }

@@ -9,6 +9,7 @@ mod arrivals;
 mod document;
 mod exact;
 mod folds;
+mod go_literal;
 mod histogram;
 mod ids;
 mod join;
@@ -29,6 +30,7 @@ pub use arrivals::{Arrivals, Tracked, TrackedSeries};
 pub use document::first_document;
 pub use exact::{ExactSum, RunningSums, float_parts};
 pub use folds::{changes, falls, greatest, has_stale, is_change, least};
+pub use go_literal::{LiteralFault, quote, quote_bytes, unquote, unquote_bytes};
 pub use histogram::{
     Bucket, CombineNotes, CounterResetHint, HistogramRun, HistogramSum, IncompatibleSchema,
     InvalidHistogram, KahanSum, Keep, NativeHistogram, Span, histogram_runs,

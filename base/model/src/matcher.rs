@@ -160,7 +160,7 @@ impl fmt::Display for MatchOp {
 
 impl fmt::Display for Matcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}{:?}", self.name, self.op, self.value)
+        write!(f, "{}{}{}", self.name, self.op, crate::quote(&self.value))
     }
 }
 

@@ -29,10 +29,7 @@ pub use ast::{
 pub use error::ParseError;
 pub use functions::{Function, Variadic};
 pub use histogram_text::histogram_text;
-pub use literal::{
-    format_float, format_float_short, parse_duration_seconds, parse_number, quote, quote_bytes,
-    unquote, unquote_bytes,
-};
+pub use literal::{format_float, format_float_short, parse_duration_seconds, parse_number};
 pub use parser::{
     DEPTH_MAX, QUERY_BYTES_MAX, parse, parse_any_selector, parse_metric, parse_selector,
 };

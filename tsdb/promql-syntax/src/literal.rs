@@ -1,4 +1,4 @@
-//! Numbers, durations and strings as the language writes them.
+//! Numbers and durations as the language writes them.
 
 use swell_model::DurationMs;
 
@@ -84,130 +84,6 @@ pub fn parse_duration_seconds(text: &str) -> Option<f64> {
     DurationMs::parse_prometheus(text).ok().map(DurationMs::as_seconds)
 }
 
-/// Reads a quoted string with Go's rules: `"…"` and `'…'` with escapes, `` `…` `` as it stands.
-///
-/// # Errors
-/// What is wrong, when the text is no string literal or does not denote UTF-8 text.
-pub fn unquote(literal: &str) -> Result<String, &'static str> {
-    String::from_utf8(unquote_bytes(literal)?).map_err(|_| "string is not UTF-8")
-}
-
-/// Reads a quoted string like [`unquote`], whatever bytes it denotes.
-///
-/// # Errors
-/// What is wrong, when the text is no string literal.
-pub fn unquote_bytes(literal: &str) -> Result<Vec<u8>, &'static str> {
-    let quote = literal.chars().next().ok_or("invalid syntax")?;
-    if literal.len() < 2 || !literal.ends_with(quote) || !matches!(quote, '"' | '\'' | '`') {
-        return Err("invalid syntax");
-    }
-    let body = &literal[1..literal.len() - 1];
-    if quote == '`' {
-        return if body.contains('`') {
-            Err("invalid syntax")
-        } else {
-            Ok(body.as_bytes().to_vec())
-        };
-    }
-    let mut bytes = Vec::with_capacity(body.len());
-    let mut chars = body.chars();
-    while let Some(c) = chars.next() {
-        match c {
-            '\n' => return Err("newline in string"),
-            c if c == quote => return Err("invalid syntax"),
-            '\\' => unescape(&mut chars, quote, &mut bytes)?,
-            c => bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
-        }
-    }
-    Ok(bytes)
-}
-
-fn unescape(
-    chars: &mut std::str::Chars<'_>,
-    quote: char,
-    bytes: &mut Vec<u8>,
-) -> Result<(), &'static str> {
-    let escape = chars.next().ok_or("escape sequence not terminated")?;
-    let simple = match escape {
-        'a' => Some(0x07),
-        'b' => Some(0x08),
-        'f' => Some(0x0c),
-        'n' => Some(b'\n'),
-        'r' => Some(b'\r'),
-        't' => Some(b'\t'),
-        'v' => Some(0x0b),
-        '\\' => Some(b'\\'),
-        '\'' if quote == '\'' => Some(b'\''),
-        '"' if quote == '"' => Some(b'"'),
-        _ => None,
-    };
-    if let Some(byte) = simple {
-        bytes.push(byte);
-        return Ok(());
-    }
-    let mut number = |first: Option<char>, count: usize, radix: u32| {
-        let mut value = first.and_then(|digit| digit.to_digit(radix)).unwrap_or(0);
-        for _ in 0..count {
-            let digit = chars.next().and_then(|digit| digit.to_digit(radix));
-            let digit = digit.ok_or("illegal character in escape sequence")?;
-            value = value
-                .checked_mul(radix)
-                .and_then(|value| value.checked_add(digit))
-                .ok_or("escape sequence is an invalid Unicode code point")?;
-        }
-        Ok::<u32, &'static str>(value)
-    };
-    let value = match escape {
-        'x' => number(None, 2, 16)?,
-        '0'..='7' => number(Some(escape), 2, 8)?,
-        'u' | 'U' => {
-            let value = number(None, if escape == 'u' { 4 } else { 8 }, 16)?;
-            let c =
-                char::from_u32(value).ok_or("escape sequence is an invalid Unicode code point")?;
-            bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
-            return Ok(());
-        }
-        _ => return Err("unknown escape sequence"),
-    };
-    bytes.push(u8::try_from(value).map_err(|_| "escape sequence is out of range")?);
-    Ok(())
-}
-
-/// Writes a string literal that [`unquote`] reads back.
-#[must_use]
-pub fn quote(text: &str) -> String {
-    quote_bytes(text.as_bytes())
-}
-
-/// Writes a string literal that [`unquote_bytes`] reads back.
-#[must_use]
-pub fn quote_bytes(bytes: &[u8]) -> String {
-    let mut out = String::with_capacity(bytes.len() + 2);
-    out.push('"');
-    for chunk in bytes.utf8_chunks() {
-        quote_into(&mut out, chunk.valid());
-        for byte in chunk.invalid() {
-            out.push_str(&format!("\\x{byte:02x}"));
-        }
-    }
-    out.push('"');
-    out
-}
-
-fn quote_into(out: &mut String, text: &str) {
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            c if c.is_control() => out.push_str(&format!("\\u{:04x}", u32::from(c))),
-            c => out.push(c),
-        }
-    }
-}
-
 /// Prints a float as Prometheus does (`strconv.FormatFloat(v, 'f', -1, 64)`): shortest digits, no exponent,
 /// `+Inf`, `-Inf`, `NaN`.
 #[must_use]
@@ -260,23 +136,6 @@ mod tests {
         assert!(parse_number("nan").is_some_and(f64::is_nan));
         for text in ["", "-", "1__0", "_1", "0x", "1e", "1x", "abc", "1.2.3", "--1"] {
             assert_eq!(parse_number(text), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn strings_follow_go_rules() {
-        for (literal, expected) in [
-            (r#""a\"b""#, "a\"b"),
-            (r"'it\'s'", "it's"),
-            (r"`raw\n`", r"raw\n"),
-            (r#""\x41\102\u00e9\U0001F600\t""#, "AB\u{e9}\u{1F600}\t"),
-            (r#""\xc3\xa9""#, "\u{e9}"),
-        ] {
-            assert_eq!(unquote(literal).as_deref(), Ok(expected), "{literal}");
-        }
-        for literal in ["", "\"", "\"a", r#""\q""#, r#""\xff""#, r#""\x4""#, r#""\'""#, "\"a\nb\""]
-        {
-            assert!(unquote(literal).is_err(), "{literal}");
         }
     }
 

@@ -2,13 +2,13 @@
 
 use std::fmt::{self, Display, Formatter, Write};
 
-use swell_model::{DurationMs, METRIC_NAME, MatchOp, Matcher};
+use swell_model::{DurationMs, METRIC_NAME, MatchOp, Matcher, quote, quote_bytes};
 
 use crate::ast::{
     Aggregate, AtModifier, Binary, BinaryOp, Boundary, Cardinality, DurationExpr, DurationKind,
     Expr, ExprKind, NumberLiteral, Subquery, UnaryOp, VectorMatching, VectorSelector,
 };
-use crate::literal::{format_float, quote, quote_bytes};
+use crate::literal::format_float;
 
 impl Display for Expr {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {

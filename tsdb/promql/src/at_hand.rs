@@ -78,7 +78,7 @@ impl Estimate<'_> {
                 // Both sides of `or`.
                 lhs.saturating_add(self.node(&binary.rhs, grid)?)
             }
-            NodeKind::Negate(operand) => self.node(operand, grid)?,
+            NodeKind::Negate(operand) | NodeKind::Plus(operand) => self.node(operand, grid)?,
         };
         self.add(series, 1 + grid.count as u64 / STEPS_COMPUTED)?;
         Some(series)

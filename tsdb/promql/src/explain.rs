@@ -116,6 +116,10 @@ impl Explainer<'_> {
                 operands.push(self.node(operand, grid));
                 "negate".to_owned()
             }
+            NodeKind::Plus(operand) => {
+                operands.push(self.node(operand, grid));
+                "plus".to_owned()
+            }
         };
         Explained {
             operation,

@@ -7,7 +7,7 @@ use swell_http::RoutePrefix;
 use swell_model::DurationMs;
 
 use super::{parse_count, parse_time};
-use crate::config::{ExternalUrl, parse_prefix};
+use crate::config::ExternalUrl;
 
 /// Flags of the HTTP port.
 #[derive(Args, Clone, Debug, Default)]
@@ -16,8 +16,8 @@ pub(crate) struct WebArgs {
     #[arg(long = "web.external-url", value_name = "URL", value_parser = ExternalUrl::parse)]
     pub(crate) external_url: Option<ExternalUrl>,
     /// Path below which everything is served; the path of the external URL unless given, / where a proxy takes that off
-    #[arg(long = "web.route-prefix", value_name = "PATH", value_parser = parse_prefix)]
-    pub(crate) route_prefix: Option<RoutePrefix>,
+    #[arg(long = "web.route-prefix", value_name = "PATH", value_parser = GivenPrefix::parse)]
+    route_prefix: Option<GivenPrefix>,
     /// Title of the web UI's pages; Swell unless given
     #[arg(long = "web.page-title", value_name = "TEXT")]
     pub(crate) page_title: Option<String>,
@@ -29,7 +29,25 @@ pub(crate) struct WebArgs {
     pub(crate) read_timeout: Option<DurationMs>,
 }
 
+/// A prefix as it is given: an empty one is none, as in Prometheus.
+#[derive(Clone, Debug)]
+struct GivenPrefix(Option<RoutePrefix>);
+
+impl GivenPrefix {
+    fn parse(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            return Ok(Self(None));
+        }
+        RoutePrefix::new(text).map(|prefix| Self(Some(prefix))).map_err(|error| error.to_string())
+    }
+}
+
 impl WebArgs {
+    /// Path below which everything is served, where one is given.
+    pub(crate) fn route_prefix(&self) -> Option<&RoutePrefix> {
+        self.route_prefix.as_ref().and_then(|given| given.0.as_ref())
+    }
+
     /// Title of pages.
     pub(crate) fn page_title(&self) -> &str {
         self.page_title.as_deref().unwrap_or("Swell")

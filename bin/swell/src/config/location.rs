@@ -97,7 +97,7 @@ pub(super) fn settings(
         }
     });
     let prefix = raw.route_prefix.as_deref().filter(|text| !text.is_empty());
-    let prefix = prefix.and_then(|text| match parse_prefix(text) {
+    let prefix = prefix.and_then(|text| match RoutePrefix::new(text) {
         Ok(prefix) => Some(prefix),
         Err(why) => {
             faults.push(format!("swell.route_prefix: {why}"));
@@ -107,23 +107,13 @@ pub(super) fn settings(
     (url, prefix)
 }
 
-/// Reads a prefix of routes. An empty one is refused, since it could mean the root as well as what is not told.
-pub(crate) fn parse_prefix(text: &str) -> Result<RoutePrefix, String> {
-    if text.is_empty() {
-        return Err(
-            "it is empty: give /, or leave it out for the path of the external URL".to_owned()
-        );
-    }
-    RoutePrefix::new(text).map_err(|error| error.to_string())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn located(url: Option<&str>, prefix: Option<&str>) -> [String; 3] {
         let url = url.map(|text| ExternalUrl::parse(text).expect("a URL"));
-        let prefix = prefix.map(|text| parse_prefix(text).expect("a path"));
+        let prefix = prefix.map(|text| RoutePrefix::new(text).expect("a path"));
         let at = Location::new(url.as_ref(), prefix.as_ref(), "http://host:9090");
         [at.external_url, at.external_path.to_string(), at.prefix.to_string()]
     }
@@ -169,7 +159,7 @@ mod tests {
             let told = ExternalUrl::parse(text).expect_err(text);
             assert!(told.contains(part), "{text}: {told}");
         }
-        assert!(parse_prefix("").is_err() && parse_prefix("/{x}").is_err());
+        assert!(RoutePrefix::new("/{x}").is_err());
         assert_eq!(ExternalUrl::parse("/a/").expect("a path").to_string(), "/a");
         assert_eq!(ExternalUrl::parse("http://h/a/").expect("a URL").to_string(), "http://h/a");
     }

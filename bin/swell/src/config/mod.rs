@@ -50,7 +50,7 @@ use features::Switches;
 pub(crate) use features::features;
 pub(crate) use fingerprint::Fingerprint;
 use jobs::JobDefaults;
-pub(crate) use location::{ExternalUrl, Location, parse_prefix};
+pub(crate) use location::{ExternalUrl, Location};
 pub(crate) use query::QueryLimits;
 use raw::{RawConfig, Span};
 use raw_scrape::RawScrapeConfig;

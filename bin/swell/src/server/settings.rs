@@ -39,7 +39,7 @@ pub(super) fn settings(args: &ServerArgs) -> anyhow::Result<Config> {
     if let Some(url) = &args.web.external_url {
         config.external_url = Some(url.clone());
     }
-    if let Some(prefix) = &args.web.route_prefix {
+    if let Some(prefix) = args.web.route_prefix() {
         config.route_prefix = Some(prefix.clone());
     }
     if let Some(remark) = args.storage.remark().map_err(anyhow::Error::msg)? {
@@ -253,6 +253,8 @@ mod tests {
         assert_eq!(at(&[&file]), ["http://file/a", "/b"]);
         assert_eq!(at(&[&file, "--web.external-url=http://flag/c"]), ["http://flag/c", "/b"]);
         assert_eq!(at(&[&file, "--web.route-prefix=/"]), ["http://file/a", "/"]);
+        // An empty one is none: the file's stays.
+        assert_eq!(at(&[&file, "--web.route-prefix="]), ["http://file/a", "/b"]);
         for wrong in ["{external_url: 'file/a'}", "{route_prefix: 'a b'}"] {
             std::fs::write(&path, format!("swell: {wrong}\n")).expect("written");
             let told = format!("{:#}", settings(&given(&[&file])).expect_err("refused"));

@@ -4,7 +4,6 @@ use super::{Parsed, Parser};
 use crate::ast::{Call, Expr, ExprKind};
 use crate::error::ParseError;
 use crate::functions::Function;
-use crate::literal;
 use crate::span::Span;
 use crate::token::TokenKind;
 
@@ -23,7 +22,10 @@ impl Parser<'_> {
         let name = self.take();
         let text = self.text(name);
         let function = Function::find(text).ok_or_else(|| {
-            self.fault(name.span, format!("unknown function with name {}", literal::quote(text)))
+            self.fault(
+                name.span,
+                format!("unknown function with name {}", swell_model::quote(text)),
+            )
         })?;
         self.take();
         let (args, close, depth) = self.args(Some(function))?;

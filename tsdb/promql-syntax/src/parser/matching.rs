@@ -90,7 +90,7 @@ impl Parser<'_> {
                     span,
                     format!(
                         "label {} must not occur in ON and GROUP clause at once",
-                        literal::quote(label)
+                        swell_model::quote(label)
                     ),
                 ));
             }

@@ -7,7 +7,7 @@ mod matching;
 mod modifiers;
 mod selector;
 
-use swell_model::{Labels, MatchOp};
+use swell_model::{Labels, LiteralFault, MatchOp};
 
 use crate::ast::{
     AggregateOp, Binary, BinaryOp, Expr, ExprKind, NumberLiteral, TextLiteral, Unary, UnaryOp,
@@ -82,7 +82,8 @@ pub fn parse_metric(text: &str) -> Result<Labels, ParseError> {
         return Err(ParseError::new(text, expr.span, "expected a metric"));
     };
     if let Some(matcher) = selector.matchers.iter().find(|matcher| matcher.op != MatchOp::Equal) {
-        let message = format!("label {}: a metric has \"=\" only", literal::quote(&matcher.name));
+        let message =
+            format!("label {}: a metric has \"=\" only", swell_model::quote(&matcher.name));
         return Err(ParseError::new(text, expr.span, message));
     }
     Ok(Labels::from_pairs(selector.matchers.iter().map(|matcher| (&matcher.name, &matcher.value))))
@@ -175,7 +176,7 @@ impl<'a> Parser<'a> {
         let token = self.token();
         if let TokenKind::Error(what) = token.kind {
             let shown: String = self.text(token).chars().take(40).collect();
-            return self.fault(token.span, format!("{what}: {}", literal::quote(&shown)));
+            return self.fault(token.span, format!("{what}: {}", swell_model::quote(&shown)));
         }
         let mut message = format!("unexpected {}", self.describe(token));
         if !context.is_empty() {
@@ -202,13 +203,13 @@ impl<'a> Parser<'a> {
                 } else if selector::is_keyword(&keyword) {
                     format!("<{keyword}>")
                 } else {
-                    format!("identifier {}", literal::quote(&text))
+                    format!("identifier {}", swell_model::quote(&text))
                 }
             }
             TokenKind::Number { is_duration: true, .. } => {
-                format!("duration {}", literal::quote(&text))
+                format!("duration {}", swell_model::quote(&text))
             }
-            TokenKind::Number { .. } => format!("number {}", literal::quote(&text)),
+            TokenKind::Number { .. } => format!("number {}", swell_model::quote(&text)),
             TokenKind::Text => format!("string {text}"),
             _ if self.binary_op_of(token).is_some()
                 || matches!(
@@ -218,7 +219,7 @@ impl<'a> Parser<'a> {
             {
                 format!("<op:{text}>")
             }
-            _ => literal::quote(&text),
+            _ => swell_model::quote(&text),
         }
     }
 
@@ -355,7 +356,7 @@ impl<'a> Parser<'a> {
             }
             TokenKind::Text => {
                 self.take();
-                let bytes = literal::unquote_bytes(self.text(token))
+                let bytes = swell_model::unquote_bytes(self.text(token))
                     .map_err(|what| self.unquote_fault(token, what))?;
                 let kind = ExprKind::Text(TextLiteral { bytes });
                 Ok(Parsed::leaf(Expr { span: token.span, kind }))
@@ -398,10 +399,10 @@ impl<'a> Parser<'a> {
     }
 
     fn unquoted(&self, token: Token) -> Result<String, ParseError> {
-        literal::unquote(self.text(token)).map_err(|what| self.unquote_fault(token, what))
+        swell_model::unquote(self.text(token)).map_err(|what| self.unquote_fault(token, what))
     }
 
-    fn unquote_fault(&self, token: Token, what: &str) -> ParseError {
+    fn unquote_fault(&self, token: Token, what: LiteralFault) -> ParseError {
         let shown: String = self.text(token).chars().take(80).collect();
         self.fault(token.span, format!("error unquoting string {shown}: {what}"))
     }

@@ -5,7 +5,6 @@ use swell_model::{METRIC_NAME, MatchOp, Matcher};
 use super::Parser;
 use crate::ast::{Boundary, Expr, ExprKind, VectorSelector};
 use crate::error::ParseError;
-use crate::literal;
 use crate::span::Span;
 use crate::token::TokenKind;
 
@@ -137,8 +136,8 @@ impl Parser<'_> {
             span,
             format!(
                 "metric name must not be set twice: {} or {}",
-                literal::quote(first),
-                literal::quote(second)
+                swell_model::quote(first),
+                swell_model::quote(second)
             ),
         )
     }

@@ -1,8 +1,8 @@
 //! `count_values(label, v)`: one series per value.
 
 use rustc_hash::FxHashMap;
-use swell_model::Labels;
-use swell_promql_syntax::{format_float, histogram_text, quote_bytes};
+use swell_model::{Labels, quote_bytes};
+use swell_promql_syntax::{format_float, histogram_text};
 
 use crate::error::EvalError;
 use crate::eval::{Column, Evaluator, Grid, Held, PointRef, Series};

@@ -1,7 +1,10 @@
 //! Operators that pick series of each group and leave them as they are: `topk`, `bottomk`, `limitk`, `limit_ratio`.
 
+use std::hash::Hasher;
+
 use swell_model::Labels;
 use swell_promql_syntax::{AggregateOp, Span, format_float_short};
+use twox_hash::XxHash64;
 
 use super::{Group, note_ignored_histograms};
 use crate::error::EvalError;
@@ -136,19 +139,21 @@ fn in_ratio(ratio: f64, labels: &Labels) -> bool {
     if ratio >= 0.0 { place < ratio } else { place >= 1.0 + ratio }
 }
 
-/// A place in 0…1 that depends on the labels only: FNV-1a with a final mix.
+/// A place in 0…1 that depends on the labels only, the one that Prometheus 3 takes (`labels.Labels.Hash`, labels as one string).
 fn place_of(labels: &Labels) -> f64 {
-    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
-    for (name, value) in labels.iter() {
-        for byte in name.bytes().chain([0xff]).chain(value.bytes()).chain([0xff]) {
-            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    let mut hash = XxHash64::with_seed(0);
+    for text in labels.iter().flat_map(|(name, value)| [name, value]) {
+        let [lowest, middle, high, ..] = text.len().to_le_bytes();
+        // Lengths are one byte, or 255 and three bytes from the lowest.
+        if text.len() < 255 {
+            hash.write(&[lowest]);
+        } else {
+            hash.write(&[255, lowest, middle, high]);
         }
+        hash.write(text.as_bytes());
     }
-    hash ^= hash >> 33;
-    hash = hash.wrapping_mul(0xff51_afd7_ed55_8ccd);
-    hash ^= hash >> 33;
-    #[expect(clippy::cast_precision_loss, reason = "53 bits are enough to tell series apart")]
-    let place = (hash >> 11) as f64 / (1_u64 << 53) as f64;
+    #[expect(clippy::cast_precision_loss, reason = "as Prometheus divides, in floats")]
+    let place = hash.finish() as f64 / u64::MAX as f64;
     place
 }
 
@@ -162,6 +167,19 @@ mod tests {
             let labels = Labels::from_pairs([("i", idx.to_string())]);
             assert_ne!(in_ratio(0.3, &labels), in_ratio(-0.7, &labels), "{labels}");
             assert!(in_ratio(1.0, &labels) && !in_ratio(0.0, &labels) && in_ratio(-1.0, &labels));
+        }
+    }
+
+    /// By the Python package `xxhash` over the bytes that `labels_stringlabels.go` describes.
+    #[test]
+    fn places_are_those_of_prometheus() {
+        let long = |len: usize| Labels::from_pairs([("a", "x".repeat(len))]);
+        let named = Labels::from_pairs([("__name__", "http_requests"), ("instance", "0")]);
+        let places = [named, long(254), long(300), Labels::empty()].map(|labels| place_of(&labels));
+        let wanted =
+            [0.378274106363217, 0.8343165535799543, 0.4500190390509748, 0.9346749315317059];
+        for (place, wanted) in places.into_iter().zip(wanted) {
+            assert!((place - wanted).abs() < 1e-15, "{place} {wanted}");
         }
     }
 

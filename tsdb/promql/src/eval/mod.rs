@@ -11,8 +11,8 @@ mod tally;
 mod window;
 
 use rustc_hash::FxHashMap;
-use swell_model::{Labels, METRIC_NAME, SeriesSource};
-use swell_promql_syntax::{Expr, format_label_name, quote};
+use swell_model::{Labels, METRIC_NAME, SeriesSource, quote};
+use swell_promql_syntax::{Expr, format_label_name};
 
 use crate::annotations::Annotations;
 use crate::error::EvalError;
@@ -128,6 +128,7 @@ impl<'a> Evaluator<'a> {
             }
             NodeKind::Binary(operation) => binary::binary(self, node, operation, grid),
             NodeKind::Negate(operand) => self.negate(node, operand, grid),
+            NodeKind::Plus(operand) => self.eval(operand, grid),
         }
     }
 

@@ -90,6 +90,7 @@ impl<'a> Pipeline<'a> {
                 let hints = SelectHints { coarse, ..SelectHints::range(range) };
                 Ok(Self::begin(ev, matchers, hints, grid, First::Window(sliding)))
             }
+            NodeKind::Plus(operand) => Self::of(ev, operand, grid),
             NodeKind::Negate(operand) => {
                 Self::then(ev, operand, grid, |_| Ok(Map::Float(std::ops::Neg::neg)))
             }

@@ -130,7 +130,7 @@ fn text_arg(args: &[Node], idx: usize) -> Result<&str, EvalError> {
     std::str::from_utf8(bytes).map_err(|_| {
         EvalError::query(
             node.span,
-            format!("string {} is not UTF-8", swell_promql_syntax::quote_bytes(bytes)),
+            format!("string {} is not UTF-8", swell_model::quote_bytes(bytes)),
         )
     })
 }

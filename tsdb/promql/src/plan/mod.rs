@@ -39,10 +39,15 @@ pub(crate) enum NodeKind {
     Text(Vec<u8>),
     Selector(Selector),
     Window(Window),
-    Call { function: &'static Function, args: Vec<Node> },
+    Call {
+        function: &'static Function,
+        args: Vec<Node>,
+    },
     Aggregate(Box<AggregateNode>),
     Binary(Box<BinaryNode>),
     Negate(Box<Node>),
+    /// A selector behind a plus sign: the same series, and no selector any more to those who look for one.
+    Plus(Box<Node>),
 }
 
 /// Series by matchers, at a time relative to the step or fixed.
@@ -173,7 +178,7 @@ impl Node {
                 binary.lhs.each_selection(visit);
                 binary.rhs.each_selection(visit);
             }
-            NodeKind::Negate(operand) => operand.each_selection(visit),
+            NodeKind::Negate(operand) | NodeKind::Plus(operand) => operand.each_selection(visit),
         }
     }
 }
@@ -251,10 +256,14 @@ impl Planner<'_> {
             ExprKind::Unary(unary) => {
                 let operand = self.node(&unary.expr, figures_only)?;
                 let invariant = operand.invariant;
-                Ok(match unary.op {
-                    UnaryOp::Plus => (operand.kind, invariant),
-                    UnaryOp::Minus => (NodeKind::Negate(Box::new(operand)), invariant),
-                })
+                let kind = match (unary.op, operand.kind) {
+                    (UnaryOp::Minus, kind) => NodeKind::Negate(Box::new(Node { kind, ..operand })),
+                    (UnaryOp::Plus, kind @ NodeKind::Selector(_)) => {
+                        NodeKind::Plus(Box::new(Node { kind, ..operand }))
+                    }
+                    (UnaryOp::Plus, kind) => kind,
+                };
+                Ok((kind, invariant))
             }
             ExprKind::Paren(inner) => self.kind(inner, figures_only),
         }

@@ -60,7 +60,7 @@ fn reference(node: &Node, outer: TimeShift) -> Reference {
         NodeKind::Binary(binary) => {
             reference(&binary.lhs, outer).and(reference(&binary.rhs, outer))
         }
-        NodeKind::Negate(operand) => reference(operand, outer),
+        NodeKind::Negate(operand) | NodeKind::Plus(operand) => reference(operand, outer),
     }
 }
 

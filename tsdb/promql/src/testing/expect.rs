@@ -1,8 +1,8 @@
 //! What an `eval` expects.
 
 use regex::Regex;
-use swell_model::{DurationMs, TimestampMs};
-use swell_promql_syntax::{parse_number, unquote};
+use swell_model::{DurationMs, TimestampMs, unquote};
+use swell_promql_syntax::parse_number;
 
 use super::script::{EvalCommand, range};
 use super::values::{SeriesLine, series_line};
@@ -121,7 +121,7 @@ impl Expectation {
             "no_warn" => self.warn.none = true,
             "no_info" => self.info.none = true,
             "ordered" => self.ordered = true,
-            "string" => self.text = Some(unquote(rest.trim()).map_err(str::to_owned)?),
+            "string" => self.text = Some(unquote(rest.trim()).map_err(|fault| fault.to_string())?),
             "range" => {
                 let mut rest = rest.trim().strip_prefix("vector").ok_or("expected \"vector\"")?;
                 let (start, end, step) = range(&mut rest)?;
