@@ -3,6 +3,7 @@
 use super::Parser;
 use crate::ast::{BinaryOp, DurationExpr, DurationKind, NumberLiteral, UnaryOp};
 use crate::error::ParseError;
+use crate::span::Span;
 use crate::token::TokenKind;
 
 /// The longest duration that can be written: Prometheus counts them in nanoseconds, in 64 bits.
@@ -51,8 +52,7 @@ impl Parser<'_> {
     }
 
     fn signed_duration(&mut self, context: &str) -> Result<DurationExpr, ParseError> {
-        let Some(op) = self.sign() else { return self.duration_term(context) };
-        let start = self.take().span;
+        let Some((op, start)) = self.take_sign() else { return self.duration_term(context) };
         let operand = self.duration(BinaryOp::Pow.precedence(), context)?;
         Ok(signed(start, op, operand))
     }
@@ -60,18 +60,9 @@ impl Parser<'_> {
     /// What `offset` takes: a term with an optional sign; operators behind it belong to the expression.
     pub(super) fn offset_duration(&mut self) -> Result<DurationExpr, ParseError> {
         const CONTEXT: &str = "offset";
-        let Some(op) = self.sign() else { return self.duration_term(CONTEXT) };
-        let start = self.take().span;
+        let Some((op, start)) = self.take_sign() else { return self.duration_term(CONTEXT) };
         let operand = self.duration_term(CONTEXT)?;
         Ok(signed(start, op, operand))
-    }
-
-    fn sign(&self) -> Option<UnaryOp> {
-        match self.kind() {
-            TokenKind::Add => Some(UnaryOp::Plus),
-            TokenKind::Sub => Some(UnaryOp::Minus),
-            _ => None,
-        }
     }
 
     fn duration_term(&mut self, context: &str) -> Result<DurationExpr, ParseError> {
@@ -128,7 +119,7 @@ impl Parser<'_> {
 }
 
 /// A literal takes its sign in; anything else is wrapped.
-fn signed(start: crate::span::Span, op: UnaryOp, operand: DurationExpr) -> DurationExpr {
+fn signed(start: Span, op: UnaryOp, operand: DurationExpr) -> DurationExpr {
     let span = start.to(operand.span);
     let kind = match operand.kind {
         DurationKind::Number(number) => {

@@ -1,7 +1,7 @@
 //! What stands between a binary operator and its right side: `bool`, `on`, `group_left`, `fill` and so on.
 
 use super::Parser;
-use crate::ast::{BinaryOp, Cardinality, Expr, NumberLiteral, ValueType, VectorMatching};
+use crate::ast::{BinaryOp, Cardinality, Expr, NumberLiteral, UnaryOp, ValueType, VectorMatching};
 use crate::error::ParseError;
 use crate::literal;
 use crate::span::Span;
@@ -101,17 +101,7 @@ impl Parser<'_> {
     fn fill_value(&mut self) -> Result<NumberLiteral, ParseError> {
         const CONTEXT: &str = "fill";
         self.take();
-        let negative = match self.kind() {
-            TokenKind::Sub => {
-                self.take();
-                true
-            }
-            TokenKind::Add => {
-                self.take();
-                false
-            }
-            _ => false,
-        };
+        let is_negative = self.take_sign().is_some_and(|(op, _)| op == UnaryOp::Minus);
         let token = self.token();
         let number = match token.kind {
             TokenKind::Number { value, is_duration } => Some(NumberLiteral { value, is_duration }),
@@ -120,7 +110,7 @@ impl Parser<'_> {
             _ => None,
         };
         let mut number = number.ok_or_else(|| self.unexpected(CONTEXT, "number"))?;
-        if negative {
+        if is_negative {
             number.value = -number.value;
         }
         self.take();

@@ -141,6 +141,16 @@ impl<'a> Parser<'a> {
         token
     }
 
+    /// Takes a plus or minus, where one stands.
+    fn take_sign(&mut self) -> Option<(UnaryOp, Span)> {
+        let op = match self.kind() {
+            TokenKind::Add => UnaryOp::Plus,
+            TokenKind::Sub => UnaryOp::Minus,
+            _ => return None,
+        };
+        Some((op, self.take().span))
+    }
+
     fn take_if(&mut self, kind: TokenKind) -> Option<Token> {
         (self.kind() == kind).then(|| self.take())
     }
@@ -304,12 +314,7 @@ impl<'a> Parser<'a> {
     }
 
     fn unary(&mut self) -> Result<Parsed, ParseError> {
-        let op = match self.kind() {
-            TokenKind::Add => UnaryOp::Plus,
-            TokenKind::Sub => UnaryOp::Minus,
-            _ => return self.postfix(),
-        };
-        let start = self.take().span;
+        let Some((op, start)) = self.take_sign() else { return self.postfix() };
         // Weaker than `^`, stronger than `*`: -2 ^ 2 is -4.
         let operand = self.binary(BinaryOp::Pow.precedence())?;
         let span = start.to(operand.expr.span);

@@ -3,7 +3,9 @@
 use swell_model::TimestampMs;
 
 use super::{Parsed, Parser};
-use crate::ast::{AtModifier, Boundary, DurationExpr, Expr, ExprKind, MatrixSelector, Subquery};
+use crate::ast::{
+    AtModifier, Boundary, DurationExpr, Expr, ExprKind, MatrixSelector, Subquery, UnaryOp,
+};
 use crate::error::ParseError;
 use crate::literal;
 use crate::span::Span;
@@ -85,17 +87,7 @@ impl Parser<'_> {
 
     fn at_value(&mut self) -> Result<(AtModifier, Span), ParseError> {
         const CONTEXT: &str = "@";
-        let negative = match self.kind() {
-            TokenKind::Sub => {
-                self.take();
-                true
-            }
-            TokenKind::Add => {
-                self.take();
-                false
-            }
-            _ => false,
-        };
+        let is_negative = self.take_sign().is_some_and(|(op, _)| op == UnaryOp::Minus);
         let token = self.token();
         let seconds = match token.kind {
             TokenKind::Number { value, .. } => value,
@@ -119,7 +111,7 @@ impl Parser<'_> {
             _ => return Err(self.unexpected(CONTEXT, "timestamp")),
         };
         self.take();
-        let millis = (if negative { -seconds } else { seconds } * 1000.0).round();
+        let millis = (if is_negative { -seconds } else { seconds } * 1000.0).round();
         // i64::MAX is no float; the largest float below it bounds what fits.
         #[expect(clippy::cast_precision_loss, reason = "the bounds need not be exact")]
         let fits = millis > i64::MIN as f64 && millis < i64::MAX as f64;
