@@ -231,10 +231,12 @@ impl Split {
     /// All in one part.
     pub const WHOLE: Self = Self { parts_max: 1, series_min: 1 };
 
-    /// How many series each part has, all parts but the last the same number.
+    /// How many series each part has, all parts but the last the same number. There are no more parts than the series
+    /// are worth, so that the last one is not a rest that keeps a thread for nothing.
     #[must_use]
     pub fn part_len(self, series_count: usize) -> usize {
-        series_count.div_ceil(self.parts_max.max(1)).max(self.series_min).max(1)
+        let worth = series_count / self.series_min.max(1);
+        series_count.div_ceil(worth.clamp(1, self.parts_max.max(1))).max(1)
     }
 }
 

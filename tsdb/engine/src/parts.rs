@@ -181,7 +181,8 @@ mod tests {
             (40, 4, 10, &[10, 10, 10, 10]),
             (41, 4, 10, &[11, 11, 11, 8]),
             (100, 1, 10, &[100]),
-            (25, 8, 10, &[10, 10, 5]),
+            (19, 4, 10, &[19]),
+            (25, 8, 10, &[13, 12]),
         ] {
             let parts = cut((0..len).collect(), Split { parts_max, series_min });
             assert_eq!(parts.iter().map(Vec::len).collect::<Vec<_>>(), expected, "{len}");

@@ -7,9 +7,10 @@ pub trait Workers: Send + Sync + fmt::Debug {
     /// Most pieces done at a time, the caller's own thread included; 1 says that there is no use in cutting work.
     fn width(&self) -> usize;
 
-    /// Fewer series than this are not worth a piece of their own.
+    /// Fewer series than this are not worth a piece of their own: a thread takes a tenth of a millisecond to start and to
+    /// end, as long as some twenty series of an hour take.
     fn series_min(&self) -> usize {
-        128
+        512
     }
 
     /// Calls `work` once with each number below `count`, in any order and on any threads, and returns when all calls

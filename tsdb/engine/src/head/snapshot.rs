@@ -1,8 +1,8 @@
 //! What a reader takes out of the head while it holds the lock: references to sealed parts, copies of open ones.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
+use rustc_hash::FxHashMap;
 use swell_chunk::{Tail, TimesTail};
 use swell_index::LabelIndex as _;
 use swell_model::{Labels, TimeRange};
@@ -85,7 +85,7 @@ impl HeadSeries {
 #[derive(Debug, Default)]
 pub(crate) struct RowCopies {
     /// By place: number of the group, its rows, and the copy; `None` for a group without rows in the range.
-    by_place: HashMap<u32, (u64, u32, Option<Arc<OpenRows>>)>,
+    by_place: FxHashMap<u32, (u64, u32, Option<Arc<OpenRows>>)>,
     /// Copies that grew old. Who decodes knows columns by their address, so they stay as long as the others.
     replaced: Vec<Arc<OpenRows>>,
 }

@@ -1,8 +1,8 @@
 //! The samples of one series, decoded from the columns they are in.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
+use rustc_hash::FxHashMap;
 use swell_chunk::{DecodeError, FloatReader, TailColumn};
 use swell_model::{FloatColumn, SelectError, SeriesData, TimeRange};
 
@@ -21,7 +21,7 @@ pub(crate) struct Decoder {
     pub(crate) reader: FloatReader,
     pub(crate) column: TailColumn,
     /// By the address of what holds the column (which lives as long as the read) and its number there.
-    pub(crate) times: HashMap<(usize, u32), Arc<[i64]>>,
+    pub(crate) times: FxHashMap<(usize, u32), Arc<[i64]>>,
     /// Timestamps in `times`.
     times_len: usize,
     /// The stretches the last series was made of, their concatenation, and whether that rises.
