@@ -12,6 +12,7 @@ mod bind;
 mod body;
 mod error;
 mod gate;
+mod head;
 mod intake;
 mod metrics;
 mod patience;

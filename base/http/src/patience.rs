@@ -1,16 +1,18 @@
 //! The patience of a connection: a reader that ends it when the client is slow with a request's head,
-//! stands idle too long, or does not take what is sent to it. Bodies have their own rule (`body.rs`).
+//! stands idle too long, or does not take what is sent to it. Bodies have their own rule (`body.rs`), and what
+//! is escaped on the way stands in `head.rs`.
 
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use futures::task::AtomicWaker;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::head::{Heads, Left};
 use crate::limits::{Patience, WRITE_STALL_TIMEOUT};
 
 /// First bytes of an HTTP/2 connection.
@@ -26,6 +28,8 @@ struct Counts {
     open: AtomicUsize,
     /// Requests so far.
     begun: AtomicUsize,
+    /// One of them had more than a head, or wanted another protocol.
+    had_more: AtomicBool,
     /// The connection's task, which sets a new deadline when the last answer is out.
     reader: AtomicWaker,
 }
@@ -39,6 +43,18 @@ impl InFlight {
         self.0.open.fetch_add(1, Ordering::AcqRel);
         self.0.begun.fetch_add(1, Ordering::AcqRel);
         RequestGuard(Arc::clone(&self.0))
+    }
+
+    /// A request has more than a head, or wants another protocol.
+    pub(crate) fn has_more(&self) {
+        self.0.had_more.store(true, Ordering::Release);
+    }
+
+    /// Whether so many requests, of heads alone, are answered: then the next byte begins another one.
+    fn are_all_answered(&self, head_count: usize) -> bool {
+        self.0.open.load(Ordering::Acquire) == 0
+            && self.0.begun.load(Ordering::Acquire) == head_count
+            && !self.0.had_more.load(Ordering::Acquire)
     }
 }
 
@@ -70,6 +86,8 @@ pub(crate) struct PatientStream<S> {
     waiting: Waiting,
     begun_seen: usize,
     is_h2: Option<bool>,
+    heads: Heads,
+    left: Left,
     read_timer: Pin<Box<Sleep>>,
     write_timer: Option<Pin<Box<Sleep>>>,
 }
@@ -85,6 +103,8 @@ impl<S> PatientStream<S> {
             waiting: Waiting::Head,
             begun_seen: 0,
             is_h2: None,
+            heads: Heads::new(),
+            left: Left::default(),
             read_timer,
             write_timer: None,
         }
@@ -152,10 +172,21 @@ impl<S: AsyncRead + Unpin> AsyncRead for PatientStream<S> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if !self.left.is_empty() {
+            self.left.give(buffer);
+            return Poll::Ready(Ok(()));
+        }
         let before = buffer.filled().len();
         match Pin::new(&mut self.stream).poll_read(cx, buffer) {
             Poll::Ready(outcome) => {
                 self.received(&buffer.filled()[before..]);
+                if self.in_flight.are_all_answered(self.heads.count()) {
+                    self.heads.next();
+                }
+                if let Some(escaped) = self.heads.escaped(&buffer.filled()[before..]) {
+                    buffer.set_filled(before);
+                    self.left.put(escaped, buffer);
+                }
                 Poll::Ready(outcome)
             }
             Poll::Pending => self.poll_read_deadline(cx),

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use hyper::body::Incoming;
+use http::{Method, header};
+use hyper::body::{Body as _, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -362,6 +363,12 @@ impl Connection {
         let patience = self.patience;
         let service = service_fn(move |request: http::Request<Incoming>| {
             let guard = counted.begin();
+            if !request.body().is_end_stream()
+                || request.method() == Method::CONNECT
+                || request.headers().contains_key(header::UPGRADE)
+            {
+                counted.has_more();
+            }
             let steady =
                 |body: Incoming| Body::new(SteadyBody::new(Body::new(body), patience.body));
             let mut request = request.map(steady);

@@ -152,6 +152,34 @@ async fn plain_requests_are_answered_and_counted() {
 }
 
 #[tokio::test]
+async fn addresses_may_hold_what_belongs_escaped() {
+    let running = start(None).await;
+    let mut stream = TcpStream::connect(running.address).await.expect("connect");
+    let asked =
+        |more: &str| format!("GET /address/x?q=up{{a=\"b\"}}>0 HTTP/1.1\r\nhost: x\r\n{more}\r\n");
+    let told = "/address/x?q=up{a=%22b%22}%3E0";
+    for round in 0..3 {
+        stream.write_all(asked("").as_bytes()).await.expect("write");
+        let mut answer = String::new();
+        while !answer.ends_with(told) {
+            let mut buffer = [0; 256];
+            let count = stream.read(&mut buffer).await.expect("read");
+            assert!(count > 0, "round {round}: {answer}");
+            answer.push_str(&String::from_utf8_lossy(&buffer[..count]));
+        }
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+    let answer = exchange(&mut stream, &asked("connection: close\r\n")).await;
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with(told), "{answer}");
+    // A request with a body: what follows may belong to it
+    let mut stream = TcpStream::connect(running.address).await.expect("connect");
+    let with_body = "POST /address/x HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n\"\"";
+    let both = format!("{with_body}{}", asked("connection: close\r\n"));
+    let answer = exchange(&mut stream, &both).await;
+    assert!(answer.contains("HTTP/1.1 400") && !answer.contains(told), "{answer}");
+}
+
+#[tokio::test]
 async fn below_a_prefix_routes_are_found_and_counted_without_it() {
     let prefix = RoutePrefix::new("/a/b").expect("a path");
     let elsewhere = Router::new().fallback(async |uri: Uri| format!("elsewhere {uri}"));
