@@ -13,6 +13,7 @@ mod reach;
 mod resolve;
 mod rotation;
 mod tls;
+mod trust;
 
 pub use client::{HttpClient, HttpRequest, RequestError, read_body, without_user};
 pub use headers::{HeaderFault, settable};
@@ -21,3 +22,4 @@ pub use options::{Auth, ClientOptions, ExtraHeader, OAuth2, Pem, Secret, TlsOpti
 pub use proxy::{Exempt, Proxy, ProxyFault};
 pub use reach::{NoNetwork, Reach};
 pub use tls::TlsError;
+pub use trust::{AuthorityFault, authorities};

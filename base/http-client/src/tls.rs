@@ -10,10 +10,11 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 
 use crate::connect::Connector;
 use crate::options::{Pem, TlsOptions, TlsVersion};
+use crate::trust::{AuthorityFault, authorities};
 
 /// What is wrong with TLS options.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +42,9 @@ pub enum TlsError {
     /// The authority's text holds no certificate.
     #[error("the authority given holds no certificate")]
     NoAuthority,
+    /// TLS refuses the authority.
+    #[error("set up TLS with the authority")]
+    Authority(#[from] AuthorityFault),
     /// The oldest version is newer than the newest.
     #[error("tls_config.min_version is above max_version: no version is left")]
     NoVersion,
@@ -115,7 +119,8 @@ fn client_config(options: &TlsOptions) -> Result<ClientConfig, TlsError> {
     let builder = if options.insecure_skip_verify {
         builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
     } else if let Some(ca) = &options.ca {
-        builder.with_root_certificates(roots(&pem(ca, "the authority")?)?)
+        let verifier = authorities(certificates(&pem(ca, "the authority")?)?, provider);
+        builder.dangerous().with_custom_certificate_verifier(verifier?)
     } else {
         builder.with_native_roots().map_err(TlsError::SystemAuthorities)?
     };
@@ -142,14 +147,11 @@ fn pem(pem: &Pem, what: &'static str) -> Result<String, TlsError> {
     }
 }
 
-fn roots(pem: &str) -> Result<RootCertStore, TlsError> {
-    let what = "the authority";
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
-        let certificate = certificate.map_err(|source| TlsError::Pem { what, source })?;
-        roots.add(certificate).map_err(|source| TlsError::Refused { what, source })?;
-    }
-    if roots.is_empty() { Err(TlsError::NoAuthority) } else { Ok(roots) }
+fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let certificates = CertificateDer::pem_slice_iter(pem.as_bytes())
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|source| TlsError::Pem { what: "the authority", source })?;
+    if certificates.is_empty() { Err(TlsError::NoAuthority) } else { Ok(certificates) }
 }
 
 /// `insecure_skip_verify`: any certificate will do, whoever signed it; that the other side has its key is

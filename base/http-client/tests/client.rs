@@ -10,6 +10,9 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use parking_lot::Mutex;
+use rustls::ServerConfig;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use swell_env::{Clock as _, SystemClock};
 use swell_http::pki::{Authority, ClientAuth, server_config};
 use swell_http::{HttpMetrics, Server, bind};
@@ -294,6 +297,66 @@ async fn a_proxy_opens_tunnels_for_tls() {
     assert!(head.starts_with(&start) && head.contains("x-team: s"), "{head}");
     let error = get(options, "https://127.0.0.1:1/").await.expect_err("no tunnel");
     assert!(error.contains("opens no tunnel to 127.0.0.1:1") && error.contains("502"), "{error}");
+}
+
+/// A TLS server that shows `certificate`, whatever it is.
+async fn showing(certificate: CertificateDer<'static>, key: &rcgen::KeyPair) -> SocketAddr {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let signing = PrivateKeyDer::try_from(key.serialize_der()).expect("a key");
+    let signing = provider.key_provider.load_private_key(signing).expect("a key for signing");
+    let shown = CertifiedKey::new(vec![certificate], signing);
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(shown)));
+    let listener = bind(([127, 0, 0, 1], 0).into(), "--t").await.expect("a free port");
+    let at = listener.local_addr().expect("bound");
+    let metrics = HttpMetrics::register(&prometheus::Registry::new()).expect("new");
+    let server = Server::new("t", listener, keeping(&Asked::default()), &metrics);
+    tokio::spawn(server.tls(Arc::new(config)).run(tokio_util::sync::CancellationToken::new()));
+    at
+}
+
+/// As `openssl req -x509` makes it: signed by itself, and marked as an authority's.
+fn signed_by_itself(
+    names: &[&str],
+    years: std::ops::Range<i32>,
+) -> (rcgen::Certificate, rcgen::KeyPair) {
+    let names = names.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let mut params = rcgen::CertificateParams::new(names).expect("names");
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    params.not_before = rcgen::date_time_ymd(years.start, 1, 1);
+    params.not_after = rcgen::date_time_ymd(years.end, 1, 1);
+    let key = rcgen::KeyPair::generate().expect("a key");
+    (params.self_signed(&key).expect("signed"), key)
+}
+
+fn tls(options: TlsOptions) -> ClientOptions {
+    ClientOptions { tls: options, ..ClientOptions::default() }
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_its_own_authority_is_believed() {
+    let believing = |certificate: &rcgen::Certificate| {
+        let ca = Some(Pem::Text(certificate.pem()));
+        tls(TlsOptions { ca, ..TlsOptions::default() })
+    };
+    let (own, key) = signed_by_itself(&["127.0.0.1"], 2020..3000);
+    let at = format!("https://{}/", showing(own.der().clone(), &key).await);
+    assert_eq!(get(believing(&own), &at).await.as_deref(), Ok("hello"));
+    let (other, _) = signed_by_itself(&["127.0.0.1"], 2020..3000);
+    let error = get(believing(&other), &at).await.expect_err("another one's");
+    assert!(error.contains("invalid peer certificate"), "{error}");
+    // Name and times are looked at all the same
+    let (elsewhere, key) = signed_by_itself(&["elsewhere"], 2020..3000);
+    let at = format!("https://{}/", showing(elsewhere.der().clone(), &key).await);
+    let error = get(believing(&elsewhere), &at).await.expect_err("another name");
+    assert!(error.contains("not valid for name"), "{error}");
+    let (old, key) = signed_by_itself(&["127.0.0.1"], 2019..2020);
+    let at = format!("https://{}/", showing(old.der().clone(), &key).await);
+    let error = get(believing(&old), &at).await.expect_err("too old");
+    assert!(error.contains("expired"), "{error}");
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ use hyper_util::rt::TokioExecutor;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use serde_json::Value;
+use swell_http_client::authorities;
 
 use crate::CliError;
 use crate::args::HttpArgs;
@@ -204,22 +205,26 @@ fn tls(ca_file: Option<&Path>) -> Result<rustls::ClientConfig, CliError> {
     let unread = |error: &dyn std::fmt::Display| {
         CliError::Usage(format!("--ca-file {}: {error}", path.display()))
     };
-    let mut roots = rustls::RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(path).map_err(|error| unread(&error))? {
-        let certificate = certificate.map_err(|error| unread(&error))?;
-        roots.add(certificate).map_err(|error| unread(&error))?;
-    }
-    trusting(roots)
+    let certificates = CertificateDer::pem_file_iter(path)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| unread(&error))?;
+    let verifier =
+        authorities(certificates, Arc::new(provider())).map_err(|error| unread(&error))?;
+    let builder = client_builder()?.dangerous().with_custom_certificate_verifier(verifier);
+    Ok(builder.with_no_client_auth())
 }
 
 fn trusting(roots: rustls::RootCertStore) -> Result<rustls::ClientConfig, CliError> {
     Ok(client_builder()?.with_root_certificates(roots).with_no_client_auth())
 }
 
+fn provider() -> rustls::crypto::CryptoProvider {
+    rustls::crypto::ring::default_provider()
+}
+
 fn client_builder()
 -> Result<rustls::ConfigBuilder<rustls::ClientConfig, rustls::WantsVerifier>, CliError> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    rustls::ClientConfig::builder_with_provider(provider)
+    rustls::ClientConfig::builder_with_provider(Arc::new(provider()))
         .with_safe_default_protocol_versions()
         .map_err(|error| CliError::Usage(format!("set up TLS: {error}")))
 }

@@ -27,7 +27,7 @@ fn over_tls_only_known_users_get_in() {
     );
     let authority = Authority::in_memory(now).expect("an authority");
     let identity = authority.issue_server("web", &["127.0.0.1"], now).expect("a certificate");
-    folder.file("cert.pem", identity.certificate_pem());
+    let own = folder.file("cert.pem", identity.certificate_pem());
     folder.file("key.pem", identity.key_pem());
     let ca = folder.file("ca.pem", authority.certificate_pem());
     let stranger = Authority::in_memory(now).expect("an authority");
@@ -43,6 +43,8 @@ fn over_tls_only_known_users_get_in() {
     let (code, stdout, stderr) = query(&at("ann:o%3An%2Fe@"), &["--ca-file", &ca]);
     assert_eq!(code, 0, "{stderr}");
     has(&stdout, &["\"7\""]);
+    // The server's own certificate as the authority, as one that is signed by itself is given
+    assert_eq!(query(&at("ann:o%3An%2Fe@"), &["--ca-file", &own]).0, 0);
     for user in ["", "ann:one@", "eve:o%3An%2Fe@"] {
         let (code, _, stderr) = query(&at(user), &["--ca-file", &ca]);
         assert_ne!(code, 0);
