@@ -360,6 +360,27 @@ async fn a_certificate_that_is_its_own_authority_is_believed() {
 }
 
 #[tokio::test]
+async fn a_certificate_that_nobody_verifies_may_be_of_any_form() {
+    let (own, key) = signed_by_itself(&["127.0.0.1"], 2020..3000);
+    let mut der = own.der().to_vec();
+    let version = [0xa0, 3, 2, 1, 2];
+    let at = der.windows(version.len()).position(|five| five == version).expect("version 3");
+    // Version 1, as devices have it
+    der[at + 4] = 0;
+    let at = format!("https://{}/", showing(der.into(), &key).await);
+    let error = get(ClientOptions::default(), &at).await.expect_err("nobody signed it");
+    assert!(error.contains("invalid peer certificate"), "{error}");
+    for max_version in [TlsVersion::Tls12, TlsVersion::Tls13] {
+        let any = TlsOptions {
+            insecure_skip_verify: true,
+            max_version: Some(max_version),
+            ..TlsOptions::default()
+        };
+        assert_eq!(get(tls(any), &at).await.as_deref(), Ok("hello"), "{max_version:?}");
+    }
+}
+
+#[tokio::test]
 async fn headers_are_for_the_host_they_are_meant_for() {
     let there = Asked::default();
     let other = serve(keeping(&there)).await;
