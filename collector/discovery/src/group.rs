@@ -14,17 +14,27 @@ pub struct TargetGroup {
 /// Labels under construction.
 pub(crate) type LabelMap = BTreeMap<String, String>;
 
-/// Labels as JSON or YAML gives them.
-pub(crate) type ListedLabels = BTreeMap<String, Option<String>>;
+/// Labels as JSON or YAML gives them; null is an empty text.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(try_from = "BTreeMap<String, Option<String>>")]
+pub(crate) struct ListedLabels(LabelMap);
+
+impl TryFrom<BTreeMap<String, Option<String>>> for ListedLabels {
+    type Error = &'static str;
+
+    fn try_from(labels: BTreeMap<String, Option<String>>) -> Result<Self, Self::Error> {
+        if labels.contains_key("") {
+            return Err("a label has no name");
+        }
+        let labels = labels.into_iter();
+        Ok(Self(labels.map(|(name, value)| (name, value.unwrap_or_default())).collect()))
+    }
+}
 
 impl TargetGroup {
     /// A group of a list that JSON or YAML gives; what is null in it says nothing.
     pub(crate) fn of_list(targets: Option<Vec<String>>, labels: Option<ListedLabels>) -> Self {
-        let labels = labels.unwrap_or_default().into_iter();
-        Self {
-            targets: targets.unwrap_or_default(),
-            labels: labels.map(|(name, value)| (name, value.unwrap_or_default())).collect(),
-        }
+        Self { targets: targets.unwrap_or_default(), labels: labels.unwrap_or_default().0 }
     }
 
     /// One target with labels of its own on top of common ones.

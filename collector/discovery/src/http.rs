@@ -105,8 +105,15 @@ mod tests {
         assert_eq!((read[0].targets.len(), read[0].labels["a"].as_str()), (0, ""));
         assert_eq!((read[1].targets.len(), read[1].labels.len(), read.len()), (1, 1, 3));
         assert!(groups(b"[]", "u").expect("says that there are none").is_empty());
-        for odd in ["", "null", "{}", "[null]", r#"[{"targets":"a:1"}]"#, r#"[{"labels":{"a":1}}]"#]
-        {
+        for odd in [
+            "",
+            "null",
+            "{}",
+            "[null]",
+            r#"[{"targets":"a:1"}]"#,
+            r#"[{"labels":{"a":1}}]"#,
+            r#"[{"labels":{"":"a"}}]"#,
+        ] {
             assert!(groups(odd.as_bytes(), "u").is_err(), "{odd}");
         }
     }

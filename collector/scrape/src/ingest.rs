@@ -38,6 +38,8 @@ pub(crate) enum IngestError {
     RepeatedLabel(#[from] RepeatedLabel),
     #[error("metric relabelling leaves {series} without a name")]
     NameMissing { series: String },
+    #[error("series {series} has a label without a name")]
+    LabelNameMissing { series: String },
     #[error("the scrape has {count} samples, more than the limit of {limit}")]
     SampleLimit {
         /// Samples in the body.
@@ -355,6 +357,10 @@ impl TargetSeries {
         let labels = labels.build();
         if labels.metric_name().is_none() {
             return Err(IngestError::NameMissing { series: series.raw().to_owned() });
+        }
+        // Names are in order, and an empty one comes first
+        if labels.iter().next().is_some_and(|(name, _)| name.is_empty()) {
+            return Err(IngestError::LabelNameMissing { series: series.raw().to_owned() });
         }
         if config.names.classic_only {
             limits::check_names(&labels)?;

@@ -123,6 +123,9 @@ fn finish(
     if address.contains('/') {
         return Err(format!("{address:?} is not of the form host:port"));
     }
+    if labels.get("").is_some() {
+        return Err("one of its labels has no name".to_owned());
+    }
     let interval = span(&text(INTERVAL))?;
     let timeout = span(&text(TIMEOUT))?;
     if timeout > interval {
@@ -307,6 +310,7 @@ mod tests {
                 "\"ftp\" is not a scheme to scrape: http or https",
             ),
             ("h:99999", vec![], "\"h:99999\" is not an address: invalid port number"),
+            ("h:1", vec![("", "x")], "one of its labels has no name"),
             ("h:1", vec![("__scrape_interval__", "0s")], "a scrape interval or timeout is 0"),
             (
                 "h:1",

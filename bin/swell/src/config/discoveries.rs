@@ -71,6 +71,9 @@ pub(super) fn discoveries(
 pub(super) fn static_groups(raw: &RawSources<'_>, faults: &mut Faults<'_>) -> Vec<TargetGroup> {
     let mut groups = Vec::with_capacity(raw.groups.len());
     for group in raw.groups {
+        if group.labels.contains_key("") {
+            faults.push("static_configs: a label has no name");
+        }
         for target in group.targets.iter().filter(|target| target.contains('/')) {
             faults.push(format!("target {target:?} is not of the form host:port"));
         }

@@ -317,7 +317,7 @@ impl Config {
             })
             .collect();
         let limits = query::limits(&raw.swell.query, &mut faults);
-        let external_labels = external_labels(&raw, &environment, &mut remarks);
+        let external_labels = external_labels(&raw, &environment, &mut remarks, &mut faults);
         let context = ClientContext { folder, environment: &environment };
         let remote_reads = reading::readers(&raw.remote_read, context, &mut faults);
         let receivers = sending::queues(&raw.remote_write, &external_labels, context, &mut faults);
@@ -423,7 +423,11 @@ fn external_labels(
     let mut missing = Vec::new();
     let labels = raw.global.external_labels.iter().map(|(name, value)| {
         (name.clone(), environment::expanded(value, environment, &mut missing))
+    faults: &mut Vec<String>,
     });
+    if raw.global.external_labels.contains_key("") {
+        faults.push("global.external_labels: a label has no name".to_owned());
+    }
     let labels: BTreeMap<String, String> = labels.collect();
     told.extend(missing.into_iter().map(|name| {
         format!("global.external_labels: ${name} is not in the environment and stands for nothing")

@@ -498,6 +498,16 @@ scrape_configs:
 }
 
 #[test]
+fn a_label_needs_a_name() {
+    let error = refused(
+        "global: {external_labels: {'': a}}\nscrape_configs: [{job_name: j, static_configs: [{labels: {'': a}}]}]\n",
+    );
+    for part in ["global.external_labels: a label", "job \"j\": static_configs: a label"] {
+        assert!(error.contains(part), "{part} in {error}");
+    }
+}
+
+#[test]
 fn clients_are_as_the_keys_say() {
     let config = parse(
         r"

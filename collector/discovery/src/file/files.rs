@@ -205,6 +205,12 @@ mod tests {
         assert_eq!((groups[0].targets.len(), groups[0].labels.len()), (0, 1));
         fs::write(&json, r#"[{"target": ["h:1"]}]"#).expect("written");
         assert!(matches!(read(&json), Err(FileError::Format { .. })));
+        for (path, text) in [(&json, r#"[{"labels": {"": "x"}}]"#), (&yaml, "- labels: {'': x}\n")]
+        {
+            fs::write(path, text).expect("written");
+            let fault = read(path).expect_err("a label without a name").to_string();
+            assert!(fault.contains("a label has no name"), "{fault}");
+        }
         let missing = read(&dir.path().join("d.json"));
         assert!(matches!(missing, Err(FileError::Read { .. })));
     }

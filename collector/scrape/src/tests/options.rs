@@ -4,6 +4,7 @@ use std::fs;
 
 use swell_env::{Clock as _, SystemClock};
 use swell_http_client::{ExtraHeader, Secret, settable};
+use swell_relabel::{Action, Rule, RuleSpec};
 
 use super::lab::{Lab, Target, job};
 use crate::{Limits, ScrapeError};
@@ -64,6 +65,23 @@ async fn only_classic_names_are_taken_when_told_so() {
     target.says("a_b{\"c.d\"=\"e\"} 1\n");
     lab.until_error("has the label \"c.d\"").await;
     target.says("a_b{c_d=\"e.f\"} 1\n");
+    lab.until_last("up", "1").await;
+}
+
+#[tokio::test]
+async fn a_label_without_a_name_is_not_stored() {
+    let target = Target::text("a{x=\"y\"} 1\n").await;
+    let mut config = job(&[&target]);
+    // What follows the prefix becomes the name, and may be nothing
+    let spec = RuleSpec {
+        regex: Some("x(.*)".to_owned()),
+        action: Action::LabelMap,
+        ..RuleSpec::default()
+    };
+    config.metric_relabel = vec![Rule::new(spec).expect("valid")];
+    let lab = Lab::start(vec![config]);
+    lab.until_error("has a label without a name").await;
+    target.says("a{xz=\"y\"} 1\n");
     lab.until_last("up", "1").await;
 }
 
