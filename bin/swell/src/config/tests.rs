@@ -508,6 +508,14 @@ fn a_label_needs_a_name() {
 }
 
 #[test]
+fn a_proxy_that_a_template_leaves_empty_is_none() {
+    let config = parse(
+        "scrape_configs:\n- {job_name: a, proxy_url: ''}\n- {job_name: b, proxy_url: '', no_proxy: '', proxy_from_environment: true}\n",
+    );
+    assert!(config.expect("valid").jobs[0].client.proxy.http.is_none());
+}
+
+#[test]
 fn clients_are_as_the_keys_say() {
     let config = parse(
         r"
