@@ -3,6 +3,8 @@
 use std::fs;
 
 use swell_alert_runner::load_notifier;
+use swell_discovery::DiscoveryConfig;
+use swell_http_client::{ClientOptions, HttpClient};
 use swell_telemetry::chain;
 
 use crate::args::{CheckVerb, FilesArgs};
@@ -26,6 +28,7 @@ pub(crate) fn run(verb: &CheckVerb) -> bool {
             let mut faults: Vec<String> = missing
                 .map(|(key, path)| format!("{key}: there is no file {}", path.display()))
                 .collect();
+            faults.extend(client_faults(&config));
             for rules in &config.rule_files {
                 match fs::read_to_string(rules) {
                     Ok(text) => faults.extend(
@@ -61,6 +64,51 @@ pub(crate) fn run(verb: &CheckVerb) -> bool {
     }
 }
 
+/// What a start would fail at beyond the text: certificates that are not there or cannot be used.
+fn client_faults(config: &Config) -> Vec<String> {
+    let mut faults = Vec::new();
+    let mut check = |place: String, client: &ClientOptions| {
+        if let Err(error) = HttpClient::new(client.clone()) {
+            faults.push(format!("{place}: {}", chain(&error)));
+        }
+    };
+    for job in &config.jobs {
+        let place = format!("job {:?}", job.job_name);
+        check(place.clone(), &job.client);
+        sources(&place, &job.discoveries, &mut check);
+    }
+    for (idx, entry) in config.alerting.alertmanagers.iter().enumerate() {
+        let place = format!("alerting.alertmanagers[{idx}]");
+        check(place.clone(), &entry.client);
+        sources(&place, &entry.discoveries, &mut check);
+    }
+    for (idx, queue) in config.receivers.iter().enumerate() {
+        check(format!("remote_write[{idx}]"), &queue.client);
+    }
+    for (idx, reader) in config.remote_reads.iter().enumerate() {
+        check(format!("remote_read[{idx}]"), &reader.client);
+    }
+    faults
+}
+
+/// The clients that ask sources of targets.
+fn sources(
+    place: &str,
+    discoveries: &[DiscoveryConfig],
+    check: &mut impl FnMut(String, &ClientOptions),
+) {
+    for discovery in discoveries {
+        let client = match discovery {
+            DiscoveryConfig::Http(it) => &it.client,
+            DiscoveryConfig::Kubernetes(it) => &it.client,
+            DiscoveryConfig::Docker(it) => &it.client,
+            DiscoveryConfig::Consul(it) => &it.client,
+            DiscoveryConfig::File(_) | DiscoveryConfig::Dns(_) => continue,
+        };
+        check(format!("{place}: {}_sd_configs", discovery.mechanism()), client);
+    }
+}
+
 /// Checks each file; remarks and faults are printed, the verdict last.
 fn each(
     args: &FilesArgs,
@@ -92,4 +140,39 @@ fn each(
         }
     }
     good
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn certificates_that_a_start_would_miss_are_told() {
+        let missing = "tls_config: {ca_file: missing.pem}";
+        let text = format!(
+            "scrape_configs:\n- job_name: a\n  {missing}\n- job_name: b\n  \
+             http_sd_configs: [{{url: 'https://s/', {missing}}}]\n\
+             alerting: {{alertmanagers: [{{{missing}}}]}}\n\
+             remote_write: [{{url: 'https://w/', {missing}}}]\n\
+             remote_read: [{{url: 'https://r/', {missing}}}]\n"
+        );
+        let folder = Path::new("/nowhere");
+        let config =
+            Config::parse(&text, folder, Path::new("t.yaml")).expect("no faults of the text");
+        let faults = client_faults(&config);
+        let places = [
+            "job \"a\": ",
+            "job \"b\": http_sd_configs: ",
+            "alerting.alertmanagers[0]: ",
+            "remote_write[0]: ",
+            "remote_read[0]: ",
+        ];
+        assert_eq!(faults.len(), places.len(), "{faults:?}");
+        for (fault, place) in faults.iter().zip(places) {
+            let expected = format!("{place}read the authority from /nowhere/missing.pem");
+            assert!(fault.starts_with(&expected), "{fault}");
+        }
+    }
 }
