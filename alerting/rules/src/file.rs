@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
-use serde_saphyr::Spanned;
+use serde_saphyr::{Spanned, UserMessageFormatter};
 use swell_model::{DurationMs, METRIC_NAME, first_document};
 
 use self::raw::{RawFile, RawGroup, RawRule, Strict};
@@ -44,7 +44,7 @@ impl Finding {
     pub fn from_yaml(error: &serde_saphyr::Error) -> Self {
         let location = error.location().map(|at| Location { line: at.line(), column: at.column() });
         // The first line says what is wrong and where; a picture of the source follows it.
-        let text = error.without_snippet().to_string();
+        let text = error.without_snippet().render_with_formatter(&UserMessageFormatter);
         let line = text.lines().next().unwrap_or_default();
         let message = line.rsplit_once(" at line ").map_or(line, |(message, _)| message);
         Self { location, message: message.to_owned() }

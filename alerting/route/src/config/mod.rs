@@ -10,6 +10,7 @@ mod secret;
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use serde_saphyr::UserMessageFormatter;
 use swell_model::{DurationMs, first_document};
 
 use crate::inhibit::InhibitRule;
@@ -82,7 +83,7 @@ pub fn parse_config(text: &str) -> Result<Config, Vec<ConfigFault>> {
 
 fn yaml_fault(error: &serde_saphyr::Error) -> ConfigFault {
     let location = error.location().map(|at| (at.line(), at.column()));
-    let text = error.without_snippet().to_string();
+    let text = error.without_snippet().render_with_formatter(&UserMessageFormatter);
     let line = text.lines().next().unwrap_or_default();
     let message = line.rsplit_once(" at line ").map_or(line, |(message, _)| message);
     ConfigFault { location, message: message.to_owned() }

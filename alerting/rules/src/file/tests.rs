@@ -53,6 +53,14 @@ groups:
 }
 
 #[test]
+fn faults_of_the_text_are_told_without_words_of_its_parser() {
+    check(
+        "groups:\n- name: g\n  name: h\n",
+        &["line 3, column 3: duplicate mapping key: name not allowed here"],
+    );
+}
+
+#[test]
 fn zero_and_nothing_are_as_if_they_were_not_given() {
     let file = parse_rule_file(
         r#"

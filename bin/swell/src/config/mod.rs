@@ -34,6 +34,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use serde_saphyr::UserMessageFormatter;
 use swell_http::RoutePrefix;
 use swell_model::{DurationMs, Labels, first_document};
 use swell_otlp::Deltas;
@@ -182,7 +183,10 @@ impl Config {
             match serde_saphyr::from_str(text) {
                 Ok(raw) => raw,
                 // Without the lines around: they may hold passwords.
-                Err(error) => bail!("{}: {}", path.display(), error.without_snippet()),
+                Err(error) => {
+                    let why = error.without_snippet().render_with_formatter(&UserMessageFormatter);
+                    bail!("{}: {why}", path.display())
+                }
             }
         };
         Ok(Self::from_raw(raw, text, folder, path)?)

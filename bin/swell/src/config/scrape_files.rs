@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use serde_saphyr::UserMessageFormatter;
 use swell_model::first_document;
 
 use super::raw_scrape::RawScrapeConfig;
@@ -42,7 +43,8 @@ fn read_one(path: &Path) -> Result<ScrapeFile, String> {
         RawFile::default()
     } else {
         // Without the lines around: they may hold passwords.
-        serde_saphyr::from_str(&text).map_err(|error| error.without_snippet().to_string())?
+        serde_saphyr::from_str(&text)
+            .map_err(|error| error.without_snippet().render_with_formatter(&UserMessageFormatter))?
     };
     let folder = path.parent().unwrap_or(Path::new(".")).to_owned();
     Ok(ScrapeFile { folder, text, jobs: raw.scrape_configs })

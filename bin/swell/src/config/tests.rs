@@ -498,6 +498,17 @@ scrape_configs:
 }
 
 #[test]
+fn faults_of_the_text_are_told_without_words_of_its_parser() {
+    for (text, expected) in [
+        ("global: {}\nglobal: {}\n", "duplicate mapping key: global not allowed here at line 2"),
+        ("scrape_configs:\n- job_name:\n", "null is not allowed here at line 2"),
+    ] {
+        let error = refused(text);
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
+#[test]
 fn a_label_needs_a_name() {
     let error = refused(
         "global: {external_labels: {'': a}}\nscrape_configs: [{job_name: j, static_configs: [{labels: {'': a}}]}]\n",

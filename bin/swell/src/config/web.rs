@@ -10,6 +10,7 @@ use anyhow::{Context, bail};
 use http::{HeaderName, HeaderValue};
 use rustls::ServerConfig;
 use serde::Deserialize;
+use serde_saphyr::UserMessageFormatter;
 use swell_http::GateRules;
 use swell_http::pki::{self, ClientAuth, Identity};
 use swell_model::first_document;
@@ -76,7 +77,8 @@ impl WebConfig {
             serde_saphyr::from_str(text)
                 // Without the lines around: they may hold hashes.
                 .map_err(|error| {
-                    anyhow::anyhow!("{}: {}", path.display(), error.without_snippet())
+                    let why = error.without_snippet().render_with_formatter(&UserMessageFormatter);
+                    anyhow::anyhow!("{}: {why}", path.display())
                 })?
         };
         let folder = path.parent().unwrap_or(Path::new("."));

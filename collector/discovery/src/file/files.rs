@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use serde::Deserialize;
+use serde_saphyr::UserMessageFormatter;
 use swell_model::first_document;
 
 use crate::group::{ListedLabels, TargetGroup};
@@ -147,9 +148,8 @@ pub(crate) fn read(path: &Path) -> Result<Vec<TargetGroup>, FileError> {
     let parsed: Result<Vec<RawGroup>, String> = match extension.as_deref() {
         Some("json") => serde_json::from_str(&text).map_err(|error| error.to_string()),
         Some("yml" | "yaml") if text.trim().is_empty() => Ok(Vec::new()),
-        Some("yml" | "yaml") => {
-            serde_saphyr::from_str(first_document(&text)).map_err(|error| error.to_string())
-        }
+        Some("yml" | "yaml") => serde_saphyr::from_str(first_document(&text))
+            .map_err(|error| error.without_snippet().render_with_formatter(&UserMessageFormatter)),
         _ => return Err(FileError::Extension { path: path.to_owned() }),
     };
     let groups = parsed.map_err(|why| FileError::Format { path: path.to_owned(), why })?;
