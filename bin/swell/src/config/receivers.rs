@@ -133,6 +133,7 @@ pub(super) fn otlp(
     faults: &mut Vec<String>,
 ) -> OtlpSettings {
     let enabled = raw.swell.otlp_receiver.enabled;
+    let is_legacy = raw.global.metric_name_validation_scheme.as_deref() == Some("legacy");
     let raw = &raw.otlp;
     let strategy = match raw.translation_strategy.as_deref() {
         None => Strategy::default(),
@@ -142,6 +143,14 @@ pub(super) fn otlp(
             Strategy::default()
         }),
     };
+    if is_legacy
+        && matches!(strategy, Strategy::NoUtf8EscapingWithSuffixes | Strategy::NoTranslation)
+    {
+        let name = strategy.name();
+        faults.push(format!(
+            "otlp.translation_strategy {name} makes names that global.metric_name_validation_scheme legacy refuses"
+        ));
+    }
     let mut names = |key: &str, names: &[String]| -> BTreeSet<String> {
         let mut set = BTreeSet::new();
         for name in names.iter().map(|name| name.trim()) {

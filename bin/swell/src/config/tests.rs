@@ -519,6 +519,24 @@ fn a_label_needs_a_name() {
 }
 
 #[test]
+fn names_of_otlp_are_such_as_are_taken() {
+    for (strategy, is_good) in [
+        ("UnderscoreEscapingWithoutSuffixes", true),
+        ("NoUTF8EscapingWithSuffixes", false),
+        ("NoTranslation", false),
+    ] {
+        let otlp = format!("otlp: {{translation_strategy: {strategy}}}\n");
+        assert!(parse(&otlp).is_ok(), "{strategy}");
+        let legacy = format!("global: {{metric_name_validation_scheme: legacy}}\n{otlp}");
+        assert_eq!(parse(&legacy).is_ok(), is_good, "{strategy}");
+    }
+    let error = refused(
+        "global: {metric_name_validation_scheme: legacy}\notlp: {translation_strategy: NoTranslation}\n",
+    );
+    assert!(error.contains("NoTranslation makes names that"), "{error}");
+}
+
+#[test]
 fn a_proxy_that_a_template_leaves_empty_is_none() {
     let config = parse(
         "scrape_configs:\n- {job_name: a, proxy_url: ''}\n- {job_name: b, proxy_url: '', no_proxy: '', proxy_from_environment: true}\n",
