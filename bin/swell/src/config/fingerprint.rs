@@ -70,7 +70,7 @@ fn found(folder: &Path, pattern: &str) -> Vec<PathBuf> {
     if glob::Pattern::escape(pattern) == pattern {
         return vec![path];
     }
-    let files = glob::glob(&path.to_string_lossy());
+    let files = glob::glob(&super::plain_stars(&path));
     files.map(|files| files.filter_map(Result::ok).collect()).unwrap_or_default()
 }
 

@@ -31,7 +31,7 @@ mod web;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, bail};
 use serde_saphyr::UserMessageFormatter;
@@ -423,15 +423,15 @@ fn external_labels(
     raw: &RawConfig,
     environment: &dyn Environment,
     told: &mut Vec<String>,
-) -> Labels {
-    let mut missing = Vec::new();
-    let labels = raw.global.external_labels.iter().map(|(name, value)| {
-        (name.clone(), environment::expanded(value, environment, &mut missing))
     faults: &mut Vec<String>,
-    });
+) -> Labels {
     if raw.global.external_labels.contains_key("") {
         faults.push("global.external_labels: a label has no name".to_owned());
     }
+    let mut missing = Vec::new();
+    let labels = raw.global.external_labels.iter().map(|(name, value)| {
+        (name.clone(), environment::expanded(value, environment, &mut missing))
+    });
     let labels: BTreeMap<String, String> = labels.collect();
     told.extend(missing.into_iter().map(|name| {
         format!("global.external_labels: ${name} is not in the environment and stands for nothing")
@@ -490,33 +490,68 @@ struct Globs<'a> {
 }
 
 impl Globs<'_> {
-    /// Files that match the patterns of a key.
+    /// Files that match the patterns of a key. One that several of them find is there once, by the shortest form of its
+    /// path: groups of rules are named by it.
     fn files(
         &mut self,
         key: &'static str,
         patterns: &[String],
         faults: &mut Vec<String>,
     ) -> Vec<PathBuf> {
-        let mut files = Vec::new();
+        let mut found = Vec::new();
         for pattern in patterns {
-            let path = self.folder.join(pattern);
+            let path = shortest(&self.folder.join(pattern));
             if glob::Pattern::escape(pattern) == *pattern {
                 // What is there and no file is told by whoever reads it.
                 if path.symlink_metadata().is_ok() {
-                    files.push(path);
+                    found.push(path);
                 } else {
                     self.missing.push((key, path));
                 }
                 continue;
             }
-            match glob::glob(&path.to_string_lossy()) {
+            match glob::glob(&plain_stars(&path)) {
                 // As Prometheus: a folder that is not there, or cannot be read, holds no files.
-                Ok(found) => files.extend(found.filter_map(Result::ok)),
+                Ok(paths) => found.extend(paths.filter_map(Result::ok)),
                 Err(error) => faults.push(format!("{key}: {pattern:?}: {error}")),
+            }
+        }
+        let mut files: Vec<PathBuf> = Vec::with_capacity(found.len());
+        for path in found {
+            if !files.contains(&path) {
+                files.push(path);
             }
         }
         files
     }
+}
+
+/// The pattern with `**` beside other letters as `*`, which it is in Prometheus.
+fn plain_stars(pattern: &Path) -> String {
+    let pattern = pattern.to_string_lossy();
+    let parts = pattern.split('/').map(|part| {
+        let mut plain = part.to_owned();
+        while part != "**" && plain.contains("**") {
+            plain = plain.replace("**", "*");
+        }
+        plain
+    });
+    parts.collect::<Vec<_>>().join("/")
+}
+
+/// The path without `.`, and without `..` where it undoes a name.
+fn shortest(path: &Path) -> PathBuf {
+    let mut short = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir if short.file_name().is_some() => {
+                short.pop();
+            }
+            part => short.push(part),
+        }
+    }
+    if short.as_os_str().is_empty() { PathBuf::from(".") } else { short }
 }
 
 #[cfg(test)]

@@ -138,6 +138,8 @@ fn rule_files_may_have_wildcards() {
         ("?.yaml", vec!["c.yaml"]),
         ("nowhere/*.yml", vec![]),
         ("a.yml", vec!["a.yml"]),
+        ("./x/.././a.yml", vec!["a.yml"]),
+        ("**.yml", vec!["a.yml", "b.yml"]),
     ] {
         let mut faults = Vec::new();
         let mut globs = Globs { folder: folder.path(), missing: Vec::new() };
@@ -148,6 +150,9 @@ fn rule_files_may_have_wildcards() {
     }
     let mut faults = Vec::new();
     let mut globs = Globs { folder: folder.path(), missing: Vec::new() };
+    let patterns = ["./a.yml", "*.yml", "a.yml"].map(ToOwned::to_owned);
+    let found = globs.files("rule_files", &patterns, &mut faults);
+    assert_eq!(found, ["a.yml", "b.yml"].map(|name| folder.path().join(name)), "each once");
     let patterns = ["missing.yml".to_owned(), "[".to_owned()];
     assert_eq!(globs.files("rule_files", &patterns, &mut faults), Vec::<PathBuf>::new());
     assert_eq!(faults.len(), 1, "{faults:?}");
@@ -158,7 +163,7 @@ fn rule_files_may_have_wildcards() {
 fn files_that_are_not_there_do_not_stop_the_start() {
     let config = parse("rule_files: [no.yml]\nscrape_config_files: [none.yml, 'none/*.yml']");
     let config = config.expect("valid");
-    let missing = |key, name: &str| (key, Path::new(".").join(name));
+    let missing = |key, name: &str| (key, PathBuf::from(name));
     let expected = [missing("scrape_config_files", "none.yml"), missing("rule_files", "no.yml")];
     assert_eq!(config.missing_files, expected);
     assert_eq!((config.rule_files, config.jobs.len()), (Vec::new(), 0));
