@@ -43,7 +43,7 @@ pub(crate) struct Cli {
     )]
     pub(crate) log: String,
     /// Form of the log
-    #[arg(long, global = true, value_enum, default_value = "text")]
+    #[arg(long, alias = "log.format", global = true, value_enum, default_value = "text")]
     pub(crate) log_format: LogForm,
     #[command(subcommand)]
     pub(crate) verb: Verb,
@@ -53,6 +53,7 @@ pub(crate) struct Cli {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LogForm {
     /// For people
+    #[value(alias = "logfmt")]
     Text,
     /// One JSON object a line
     Json,
@@ -374,9 +375,12 @@ mod tests {
     }
 
     #[test]
-    fn the_log_has_prometheus_name() {
-        let cli = Cli::try_parse_from(["swell", "server", "--log.level=debug"]).expect("good");
-        assert_eq!(cli.log, "debug");
+    fn the_log_has_prometheus_names() {
+        let line = ["swell", "server", "--log.level=debug", "--log.format"];
+        for (word, form) in [("json", LogForm::Json), ("logfmt", LogForm::Text)] {
+            let cli = Cli::try_parse_from([&line[..], &[word]].concat()).expect("good");
+            assert_eq!((cli.log.as_str(), cli.log_format), ("debug", form));
+        }
     }
 
     #[test]
