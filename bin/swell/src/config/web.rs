@@ -24,6 +24,9 @@ const HEADERS: [&str; 5] = [
     "X-XSS-Protection",
 ];
 
+/// Versions of TLS, as upstream names them.
+const VERSIONS: [&str; 4] = ["TLS10", "TLS11", "TLS12", "TLS13"];
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct RawWeb {
@@ -131,6 +134,13 @@ fn server_config(
     files: &mut Files,
     unsupported: &mut Vec<&'static str>,
 ) -> anyhow::Result<Arc<ServerConfig>> {
+    for (key, given) in [("min_version", &raw.min_version), ("max_version", &raw.max_version)] {
+        if let Some(given) = given
+            && !VERSIONS.contains(&given.as_str())
+        {
+            bail!("{key} {given:?} is none of {}", VERSIONS.join(", "));
+        }
+    }
     for (found, what) in [
         (
             raw.max_version.as_deref().is_some_and(|it| it != "TLS13"),
@@ -208,6 +218,8 @@ mod tests {
                 "tls_server_config: {cert_file: web.yaml, key_file: web.yaml, client_ca_file: web.yaml}",
                 vec!["client_ca_file without client_auth_type"],
             ),
+            ("tls_server_config: {min_version: TLS1.3}", vec!["min_version \"TLS1.3\"", "TLS13"]),
+            ("tls_server_config: {max_version: SSL3}", vec!["max_version \"SSL3\""]),
             ("http_server_config: {headers: {Server: x}}", vec!["\"Server\"", "X-Frame-Options"]),
         ] {
             let told = told(text);
