@@ -48,6 +48,12 @@ pub(crate) async fn delete_series(
     if selectors.is_empty() {
         return Err(ApiError::bad_data("no match[] parameter provided"));
     }
+    // `{}`, as an empty variable leaves it, is nothing in Prometheus; here it would be everything
+    if selectors.iter().any(Vec::is_empty) {
+        let told =
+            "a selector without matchers deletes nothing: {__name__=~\".+\"} selects all series";
+        return Err(ApiError::bad_param("match[]", told.to_owned()));
+    }
     let range = params.range()?;
     work(&api, move |db| {
         for matchers in &selectors {

@@ -39,12 +39,14 @@ pub(crate) async fn federate(
     headers: HeaderMap,
     params: Params,
 ) -> Result<Response, Response> {
-    let selectors: Vec<Vec<Matcher>> = params
+    let mut selectors: Vec<Vec<Matcher>> = params
         .all("match[]")
         .iter()
         .map(|text| swell_promql_syntax::parse_any_selector(text).map(|selector| selector.matchers))
         .collect::<Result<_, _>>()
         .map_err(|error| (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response())?;
+    // As in Prometheus, where `{}` selects nothing
+    selectors.retain(|matchers| !matchers.is_empty());
     let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
     let utf8_names = accept.is_some_and(|accept| accept.contains(UTF8_NAMES));
     let format = ExpositionFormat::best(accept.unwrap_or_default(), &OFFERED);

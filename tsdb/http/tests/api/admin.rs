@@ -84,6 +84,11 @@ async fn wrong_deletions_are_told_why_and_delete_nothing() {
     lab.post(DELETE, &[("match[]", "up{")]).await.is_error(400, "bad_data", "match[]");
     let backwards = [("match[]", "up"), ("start", "20"), ("end", "10")];
     lab.post(DELETE, &backwards).await.is_error(400, "bad_data", "end timestamp");
+    lab.post(DELETE, &[("match[]", "up"), ("match[]", "{}")]).await.is_error(
+        400,
+        "bad_data",
+        "without matchers deletes nothing",
+    );
     assert_eq!(lab.get(DELETE, &[("match[]", "up")]).await.code, 405);
     lab.post(SNAPSHOT, &[("skip_head", "maybe")]).await.is_error(400, "bad_data", "skip_head");
     assert_eq!(series_of(&lab, "up").await, 2);

@@ -38,6 +38,8 @@ async fn the_newest_samples_come_by_name_with_times_and_this_servers_labels() {
     let type_of = answer.headers["content-type"].to_str().expect("a text");
     assert!(type_of.ends_with("escaping=allow-utf-8"), "{type_of}");
     assert!(answer.text.contains("\"http.code\"=\"200\""), "{}", answer.text);
+    let none = lab.get(PATH, &[("match[]", "{}")]).await;
+    assert_eq!((none.code, none.text.as_str()), (200, ""), "no matcher selects nothing");
 }
 
 #[tokio::test]
