@@ -335,6 +335,28 @@ async fn client_certificates_reach_the_handler() {
     assert!(answer.ends_with("node of [\"system:nodes\"]"), "{answer}");
 }
 
+/// As `openssl req -x509` makes it: signed by itself, and marked as an authority's.
+fn own_authority() -> Identity {
+    let mut params = rcgen::CertificateParams::default();
+    params.distinguished_name.push(rcgen::DnType::CommonName, "ann");
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let key = rcgen::KeyPair::generate().expect("a key");
+    Identity::from_pem(params.self_signed(&key).expect("signed").pem(), key.serialize_pem())
+}
+
+#[tokio::test]
+async fn a_client_may_be_its_own_authority() {
+    let authority = Authority::in_memory(NOW).expect("new authority");
+    let server = authority.issue_server("swell-server", &["localhost"], NOW).expect("issued");
+    let known = own_authority();
+    let config = pki::server_config(&server, known.certificate_pem(), ClientAuth::Required);
+    let running = start(Some(config.expect("valid parts"))).await;
+    let answer = tls_get(running.address, &authority, Some(&known)).await.expect("answered");
+    assert!(answer.ends_with("ann of []"), "{answer}");
+    assert!(tls_get(running.address, &authority, Some(&own_authority())).await.is_err());
+    assert!(tls_get(running.address, &authority, None).await.is_err());
+}
+
 #[tokio::test(start_paused = true)]
 async fn slow_heads_and_idle_connections_are_cut() {
     let running = start(None).await;

@@ -2,6 +2,7 @@
 //! builds the TLS configurations that trust it. TLS is rustls over ring, versions 1.3 and 1.2.
 
 mod authority;
+mod clients;
 mod error;
 mod files;
 mod tls;

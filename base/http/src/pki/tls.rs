@@ -5,6 +5,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
+use super::clients::Clients;
 use super::{Identity, PkiError};
 
 /// What a server asks of its clients during the handshake.
@@ -38,15 +39,15 @@ pub fn server_config(
     let builder = match client_auth {
         ClientAuth::Off => builder.with_no_client_auth(),
         ClientAuth::Optional | ClientAuth::Required => {
-            let verifier =
-                WebPkiClientVerifier::builder_with_provider(Arc::new(roots(ca_pem)?), provider);
+            let certificates = authorities(ca_pem)?;
+            let roots = Arc::new(roots(certificates.clone())?);
+            let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider);
             let verifier = match client_auth {
                 ClientAuth::Optional => verifier.allow_unauthenticated(),
                 ClientAuth::Off | ClientAuth::Required => verifier,
             };
-            builder.with_client_cert_verifier(
-                verifier.build().map_err(|source| PkiError::Verifier { source })?,
-            )
+            let signed = verifier.build().map_err(|source| PkiError::Verifier { source })?;
+            builder.with_client_cert_verifier(Arc::new(Clients { signed, certificates }))
         }
     };
     let mut config =
@@ -65,7 +66,7 @@ pub fn client_config(ca_pem: &str, identity: Option<&Identity>) -> Result<Client
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|source| PkiError::Tls { source })?
-        .with_root_certificates(roots(ca_pem)?);
+        .with_root_certificates(roots(authorities(ca_pem)?)?);
     match identity {
         None => Ok(builder.with_no_client_auth()),
         Some(identity) => {
@@ -86,16 +87,22 @@ fn parts(
     Ok((chain, key))
 }
 
-fn roots(ca_pem: &str) -> Result<RootCertStore, PkiError> {
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(ca_pem.as_bytes()) {
-        let certificate = certificate
-            .map_err(|source| PkiError::Pem { what: "the authority's certificate", source })?;
-        roots.add(certificate).map_err(|source| PkiError::Tls { source })?;
-    }
-    if roots.is_empty() {
+fn authorities(ca_pem: &str) -> Result<Vec<CertificateDer<'static>>, PkiError> {
+    let what = "the authority's certificate";
+    let certificates = CertificateDer::pem_slice_iter(ca_pem.as_bytes())
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|source| PkiError::Pem { what, source })?;
+    if certificates.is_empty() {
         let source = rustls::pki_types::pem::Error::NoItemsFound;
-        return Err(PkiError::Pem { what: "the authority's certificate", source });
+        return Err(PkiError::Pem { what, source });
+    }
+    Ok(certificates)
+}
+
+fn roots(certificates: Vec<CertificateDer<'static>>) -> Result<RootCertStore, PkiError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates {
+        roots.add(certificate).map_err(|source| PkiError::Tls { source })?;
     }
     Ok(roots)
 }
