@@ -16,7 +16,7 @@ const LABELS_MAX: usize = 1 << 12;
 /// Why an answer is not taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum AnswerError {
-    #[error("the answer is no such message: {0}")]
+    #[error("the answer is no such message")]
     Malformed(#[from] WireError),
     #[error("a series of the answer has labels that are none: {0}")]
     Labels(String),

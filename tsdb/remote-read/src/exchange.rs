@@ -40,7 +40,7 @@ pub(crate) enum ExchangeError {
     Status { status: u16, text: String },
     #[error("the answer has the content type {0:?}, which is none of {SAMPLES} and {FRAMES}")]
     ContentType(String),
-    #[error("the answer is no snappy block: {0}")]
+    #[error("the answer is no snappy block")]
     Packing(#[from] snap::Error),
     #[error("the answer unpacks to {0} bytes, at most {MESSAGE_BYTES_MAX} are read")]
     TooLarge(usize),

@@ -245,6 +245,9 @@ async fn a_server_that_answers_wrongly_adds_nothing_and_is_told() {
             warnings.contains("remote_read far: ") && warnings.contains(part),
             "{part} in {warnings}"
         );
+        let mut causes: Vec<&str> = warnings.split(": ").collect();
+        causes.sort_unstable();
+        assert!(causes.windows(2).all(|two| two[0] != two[1]), "told twice: {warnings}");
     }
     peer.answers(200, FRAMES, framed(SERIES));
     assert_eq!(lab.read(20).await, SHOWN, "it is asked again each time");

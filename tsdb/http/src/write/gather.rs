@@ -29,7 +29,7 @@ const EXEMPLAR_ENTRIES: usize = 8;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum GatherError {
     /// No such message.
-    #[error("the body is no such message: {0}")]
+    #[error("the body is no such message")]
     Malformed(#[from] WireError),
     /// More than one request may have.
     #[error("the request has more than {ENTRIES_MAX} entries: send smaller requests")]
