@@ -42,7 +42,9 @@ pub use forward::{AlertRelabel, AlertmanagerSet, ForwardLimits, Forwarding};
 pub use http::operations;
 pub use notification_log::{Delivery, DeliveryState};
 pub use runner::{AlertRunner, AlertingHandle, BuildError, ReloadError};
-pub use swell_rules::{CheckOptions, Finding, InstantSample, InstantValue, RuleFile, check_rules};
+pub use swell_rules::{
+    CheckOptions, Finding, InstantSample, InstantValue, RestoreOptions, RuleFile, check_rules,
+};
 pub use unit_test::{
     TestBench, UnitTestError, UnitTestFile, UnitTestOptions, UnitTestOutcome, parse_unit_tests,
     run_unit_tests,

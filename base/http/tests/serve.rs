@@ -11,11 +11,12 @@ use axum::http::Uri;
 use axum::routing::{get, post};
 use axum::{Router, body::Body};
 use prometheus::Registry;
-use rustls::pki_types::ServerName;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
 use swell_http::limits::{
     BODY_BYTES_MAX, HEADER_BYTES_MAX, HEADER_COUNT_MAX, Patience, WRITE_STALL_TIMEOUT,
 };
-use swell_http::pki::{self, Authority, ClientAuth, Identity};
+use swell_http::pki::{self, Authority, ClientAuth, Identity, TlsVersions};
 use swell_http::{HttpMetrics, Peer, RoutePrefix, Server, bind};
 use swell_model::TimestampMs;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -333,6 +334,37 @@ async fn client_certificates_reach_the_handler() {
     let later = again.issue_client("node", "system:nodes", NOW).expect("issued");
     let answer = tls_get(running.address, &again, Some(&later)).await.expect("answered");
     assert!(answer.ends_with("node of [\"system:nodes\"]"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_server_speaks_the_versions_of_tls_that_it_is_told() {
+    let authority = Authority::in_memory(NOW).expect("new authority");
+    let identity = authority.issue_server("swell-server", &["localhost"], NOW).expect("issued");
+    for (versions, spoken) in [
+        (TlsVersions::All, [true, true]),
+        (TlsVersions::Tls12, [true, false]),
+        (TlsVersions::Tls13, [false, true]),
+    ] {
+        let config = pki::server_config_with(&identity, "", ClientAuth::Off, versions);
+        let running = start(Some(config.expect("valid parts"))).await;
+        for (version, is_spoken) in
+            [&rustls::version::TLS12, &rustls::version::TLS13].into_iter().zip(spoken)
+        {
+            let mut roots = rustls::RootCertStore::empty();
+            let pem = authority.certificate_pem().as_bytes();
+            roots.add(CertificateDer::from_pem_slice(pem).expect("PEM")).expect("an authority");
+            let provider = Arc::new(rustls::crypto::ring::default_provider());
+            let client = rustls::ClientConfig::builder_with_provider(provider)
+                .with_protocol_versions(&[version])
+                .expect("a version")
+                .with_root_certificates(roots)
+                .with_no_client_auth();
+            let stream = TcpStream::connect(running.address).await.expect("connect");
+            let name = ServerName::try_from("localhost").expect("valid name");
+            let shaken = TlsConnector::from(Arc::new(client)).connect(name, stream).await;
+            assert_eq!(shaken.is_ok(), is_spoken, "{versions:?} {version:?}");
+        }
+    }
 }
 
 /// As `openssl req -x509` makes it: signed by itself, and marked as an authority's.

@@ -45,6 +45,7 @@ mod turns;
 mod write;
 
 pub use active::{ActiveQueries, ActiveQuery, LeftBehind, Origin};
+pub use edge::Origins;
 pub use health::{PROBE_INTERVAL, Readiness, refusal as not_ready};
 pub use in_force::{ConfigState, InForce};
 pub use lifecycle::{Lifecycle, LifecycleCommand, ReloadRefusal};
@@ -98,7 +99,7 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/api/swell/v1/damage", get(damage::list))
         .route("/api/v1/{*path}", any(edge::unknown_path))
         .layer(from_fn_with_state(api.clone(), edge::when_ready))
-        .layer(from_fn(edge::cross_origin));
+        .layer(from_fn_with_state(api.clone(), edge::cross_origin));
     let federation = Router::new()
         .route("/federate", get(federate::federate))
         .layer(from_fn_with_state(api.clone(), edge::when_ready));

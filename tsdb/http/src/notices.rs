@@ -19,7 +19,7 @@ use crate::service::Api;
 
 /// Changes a slow reader may lag behind before it misses some.
 const CHANGES_KEPT: usize = 64;
-/// Streams at once, as Prometheus' `--web.max-notifications-subscribers`.
+/// Streams at once unless told, as Prometheus' `--web.max-notifications-subscribers`.
 const SUBSCRIBERS_MAX: usize = 16;
 
 /// One notice, in the words of Prometheus where it has the same.
@@ -45,16 +45,22 @@ struct Shared {
 
 impl Default for Notices {
     fn default() -> Self {
-        let (changes, _) = broadcast::channel(CHANGES_KEPT);
-        Self(Arc::new(Shared {
-            active: Mutex::default(),
-            changes: Mutex::new(Some(changes)),
-            subscribers: Arc::new(Semaphore::new(SUBSCRIBERS_MAX)),
-        }))
+        Self::with_streams(SUBSCRIBERS_MAX)
     }
 }
 
 impl Notices {
+    /// Notices with so many streams at once.
+    #[must_use]
+    pub fn with_streams(streams_max: usize) -> Self {
+        let (changes, _) = broadcast::channel(CHANGES_KEPT);
+        Self(Arc::new(Shared {
+            active: Mutex::default(),
+            changes: Mutex::new(Some(changes)),
+            subscribers: Arc::new(Semaphore::new(streams_max)),
+        }))
+    }
+
     /// Says something from now on; the same text again changes nothing.
     pub fn raise(&self, text: &str, now: TimestampMs) {
         let mut active = self.0.active.lock();

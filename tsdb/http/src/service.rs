@@ -15,6 +15,7 @@ use tokio::sync::Semaphore;
 use tracing::{Instrument as _, debug_span};
 
 use crate::active::{ActiveQueries, Origin};
+use crate::edge::Origins;
 use crate::error::ApiError;
 use crate::health::{Readiness, Watch};
 use crate::in_force::ConfigState;
@@ -87,6 +88,8 @@ pub struct ApiConfig {
     pub search_limit_max: usize,
     /// Whether the configuration is read again by itself once its files change.
     pub auto_reload: bool,
+    /// Whose pages may read.
+    pub origins: Origins,
 }
 
 /// What the API stands on.

@@ -20,7 +20,7 @@ use tower::ServiceExt as _;
 
 use crate::{
     ActiveQueries, Api, ApiConfig, ApiDeps, ConfigState, InForce, Lifecycle, Message, Notices,
-    Readiness, RemoteWrite, RemoteWriteConfig, TargetReport, TargetStatusSource,
+    Origins, Readiness, RemoteWrite, RemoteWriteConfig, TargetReport, TargetStatusSource,
     UnsupportedDiscovery,
 };
 
@@ -185,6 +185,7 @@ fn server(settings: &BTreeMap<String, String>) -> Result<Router, String> {
         per_step_stats: false,
         search_limit_max: 10_000,
         auto_reload: false,
+        origins: Origins::default(),
     };
     let settings = InForce {
         config_yaml: String::new(),

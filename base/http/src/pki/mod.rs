@@ -9,4 +9,4 @@ mod tls;
 
 pub use authority::{Authority, Identity};
 pub use error::PkiError;
-pub use tls::{ClientAuth, client_config, server_config};
+pub use tls::{ClientAuth, TlsVersions, client_config, server_config, server_config_with};

@@ -3,7 +3,8 @@ use std::sync::Arc;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::version::{TLS12, TLS13};
+use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
 
 use super::clients::Clients;
 use super::{Identity, PkiError};
@@ -19,6 +20,27 @@ pub enum ClientAuth {
     Required,
 }
 
+/// Versions of TLS that a server speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsVersions {
+    /// 1.2 alone.
+    Tls12,
+    /// 1.3 alone.
+    Tls13,
+    /// Both.
+    All,
+}
+
+impl TlsVersions {
+    fn offered(self) -> Vec<&'static SupportedProtocolVersion> {
+        match self {
+            Self::Tls12 => vec![&TLS12],
+            Self::Tls13 => vec![&TLS13],
+            Self::All => vec![&TLS13, &TLS12],
+        }
+    }
+}
+
 /// Protocols offered in the handshake: HTTP/2 first.
 const ALPN_HTTP: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
@@ -31,10 +53,23 @@ pub fn server_config(
     ca_pem: &str,
     client_auth: ClientAuth,
 ) -> Result<Arc<ServerConfig>, PkiError> {
+    server_config_with(identity, ca_pem, client_auth, TlsVersions::All)
+}
+
+/// As [`server_config`], of a server that speaks some versions only.
+///
+/// # Errors
+/// As [`server_config`].
+pub fn server_config_with(
+    identity: &Identity,
+    ca_pem: &str,
+    client_auth: ClientAuth,
+    versions: TlsVersions,
+) -> Result<Arc<ServerConfig>, PkiError> {
     let (chain, key) = parts(identity)?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(&versions.offered())
         .map_err(|source| PkiError::Tls { source })?;
     let builder = match client_auth {
         ClientAuth::Off => builder.with_no_client_auth(),

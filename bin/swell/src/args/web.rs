@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use clap::Args;
 use swell_http::RoutePrefix;
 use swell_model::DurationMs;
+use swell_tsdb_http::Origins;
 
 use super::{parse_count, parse_time};
 use crate::config::ExternalUrl;
@@ -18,6 +19,12 @@ pub(crate) struct WebArgs {
     /// Path below which everything is served; the path of the external URL unless given, / where a proxy takes that off
     #[arg(long = "web.route-prefix", value_name = "PATH", value_parser = GivenPrefix::parse)]
     route_prefix: Option<GivenPrefix>,
+    /// Whose pages may read the API, by a pattern of origins such as `https://(grafana|status)\.example\.org`; all unless given
+    #[arg(long = "web.cors.origin", value_name = "PATTERN", value_parser = Origins::matching)]
+    pub(crate) cors_origin: Option<Origins>,
+    /// Streams of notifications at once, each a page that is open; 16 unless given
+    #[arg(long = "web.max-notifications-subscribers", value_name = "COUNT", value_parser = parse_count)]
+    pub(crate) notification_streams_max: Option<usize>,
     /// Title of the web UI's pages; Swell unless given
     #[arg(long = "web.page-title", value_name = "TEXT")]
     pub(crate) page_title: Option<String>,
@@ -46,6 +53,11 @@ impl WebArgs {
     /// Path below which everything is served, where one is given.
     pub(crate) fn route_prefix(&self) -> Option<&RoutePrefix> {
         self.route_prefix.as_ref().and_then(|given| given.0.as_ref())
+    }
+
+    /// Streams of notifications at once.
+    pub(crate) fn notification_streams_max(&self) -> usize {
+        self.notification_streams_max.unwrap_or(16)
     }
 
     /// Title of pages.

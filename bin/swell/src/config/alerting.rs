@@ -1,7 +1,7 @@
 //! `alerting:`: the Alertmanagers outside that alerts of rules are sent to.
 
 use serde::Deserialize;
-use swell_alert_runner::ForwardLimits;
+use swell_alert_runner::{ForwardLimits, RestoreOptions};
 use swell_discovery::{DiscoveryConfig, TargetGroup};
 use swell_http_client::ClientOptions;
 use swell_model::DurationMs;
@@ -50,6 +50,8 @@ with_sources! {
 pub(crate) struct AlertingSettings {
     /// A firing alert is sent again after so long.
     pub(crate) resend_delay: DurationMs,
+    /// How outages are bridged.
+    pub(crate) restore: RestoreOptions,
     /// Rules that may run beside others of their group, where that is switched on.
     pub(crate) rules_at_once: usize,
     /// Bounds of what waits and of what is sent at once.
@@ -65,6 +67,7 @@ impl Default for AlertingSettings {
     fn default() -> Self {
         Self {
             resend_delay: DurationMs::from_secs(60),
+            restore: RestoreOptions::default(),
             rules_at_once: 4,
             limits: ForwardLimits::default(),
             relabel: Vec::new(),

@@ -12,7 +12,7 @@ use rustls::ServerConfig;
 use serde::Deserialize;
 use serde_saphyr::UserMessageFormatter;
 use swell_http::GateRules;
-use swell_http::pki::{self, ClientAuth, Identity};
+use swell_http::pki::{self, ClientAuth, Identity, TlsVersions};
 use swell_model::first_document;
 
 /// Headers that may be set, as upstream allows them.
@@ -134,18 +134,8 @@ fn server_config(
     files: &mut Files,
     unsupported: &mut Vec<&'static str>,
 ) -> anyhow::Result<Arc<ServerConfig>> {
-    for (key, given) in [("min_version", &raw.min_version), ("max_version", &raw.max_version)] {
-        if let Some(given) = given
-            && !VERSIONS.contains(&given.as_str())
-        {
-            bail!("{key} {given:?} is none of {}", VERSIONS.join(", "));
-        }
-    }
+    let versions = versions(raw)?;
     for (found, what) in [
-        (
-            raw.max_version.as_deref().is_some_and(|it| it != "TLS13"),
-            "tls_server_config.max_version: TLS 1.2 and 1.3 are spoken",
-        ),
         (raw.cipher_suites.is_some(), "tls_server_config.cipher_suites: the safe ones are used"),
         (
             raw.curve_preferences.is_some(),
@@ -168,9 +158,6 @@ fn server_config(
     };
     let certificate = read("cert_file", raw.cert_file.as_ref())?;
     let key = read("key_file", raw.key_file.as_ref())?;
-    if raw.min_version.as_deref() == Some("TLS13") {
-        bail!("min_version TLS13: TLS 1.2 is spoken too, with the safe ciphers");
-    }
     let auth = match raw.client_auth_type.as_deref() {
         None | Some("NoClientCert") => ClientAuth::Off,
         Some("VerifyClientCertIfGiven") => ClientAuth::Optional,
@@ -187,7 +174,24 @@ fn server_config(
     } else {
         read("client_ca_file", raw.client_ca_file.as_ref())?
     };
-    Ok(pki::server_config(&Identity::from_pem(certificate, key), &ca, auth)?)
+    Ok(pki::server_config_with(&Identity::from_pem(certificate, key), &ca, auth, versions)?)
+}
+
+/// Versions between the oldest and the newest given, of those that are spoken.
+fn versions(raw: &RawTlsServer) -> anyhow::Result<TlsVersions> {
+    let known = |key: &str, given: Option<&str>, otherwise| {
+        let given = given.unwrap_or(otherwise);
+        let known = VERSIONS.into_iter().find(|version| *version == given);
+        known.with_context(|| format!("{key} {given:?} is none of {}", VERSIONS.join(", ")))
+    };
+    let oldest = known("min_version", raw.min_version.as_deref(), "TLS12")?;
+    let newest = known("max_version", raw.max_version.as_deref(), "TLS13")?;
+    match (oldest, newest) {
+        ("TLS13", "TLS13") => Ok(TlsVersions::Tls13),
+        (_, "TLS13") => Ok(TlsVersions::All),
+        (oldest, "TLS12") if oldest != "TLS13" => Ok(TlsVersions::Tls12),
+        _ => bail!("max_version {newest}: no version is left of TLS12 and TLS13"),
+    }
 }
 
 #[cfg(test)]
@@ -220,6 +224,11 @@ mod tests {
             ),
             ("tls_server_config: {min_version: TLS1.3}", vec!["min_version \"TLS1.3\"", "TLS13"]),
             ("tls_server_config: {max_version: SSL3}", vec!["max_version \"SSL3\""]),
+            ("tls_server_config: {max_version: TLS11}", vec!["max_version TLS11", "TLS12"]),
+            (
+                "tls_server_config: {min_version: TLS13, max_version: TLS12}",
+                vec!["max_version TLS12", "no version"],
+            ),
             ("http_server_config: {headers: {Server: x}}", vec!["\"Server\"", "X-Frame-Options"]),
         ] {
             let told = told(text);

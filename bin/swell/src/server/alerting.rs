@@ -46,6 +46,7 @@ pub(crate) fn start(
         swell_alert_runner::Config {
             seed: u64::from_le_bytes(seed),
             resend_delay: config.alerting.resend_delay,
+            restore: config.alerting.restore,
             rules_at_once: config
                 .switches
                 .concurrent_rules

@@ -217,7 +217,7 @@ pub(crate) async fn start(server: ServerConfig) -> anyhow::Result<Running> {
 
     let (db, replay) = storage::begin(&server.config, &data_dir, &clock, &registry).await?;
     let in_force = ConfigState::new(InForce::from(&server.config), clock.now());
-    let notices = Notices::default();
+    let notices = Notices::with_streams(server.web().notification_streams_max());
     let (lifecycle, commands) = Lifecycle::new(server.config.lifecycle_api);
     let active = storage::active_queries(&data_dir, &server.config, &clock);
     let early = early::router(

@@ -75,6 +75,9 @@ pub(super) fn settings(args: &ServerArgs) -> anyhow::Result<Config> {
     query.concurrency_max = args.query.concurrency_max.unwrap_or(query.concurrency_max);
     let alerting = &mut config.alerting;
     alerting.resend_delay = args.alerting.resend_delay.unwrap_or(alerting.resend_delay);
+    let restore = &mut alerting.restore;
+    restore.outage_tolerance = args.alerting.outage_tolerance.unwrap_or(restore.outage_tolerance);
+    restore.grace = args.alerting.grace_period.unwrap_or(restore.grace);
     alerting.rules_at_once = args.alerting.rules_at_once.unwrap_or(alerting.rules_at_once);
     let limits = &mut alerting.limits;
     limits.queue_len_max = args.alerting.queue_capacity.unwrap_or(limits.queue_len_max);
@@ -151,6 +154,8 @@ pub(super) fn api_config(server: &ServerConfig, location: &Location, asks_who: b
         config.external_url.as_ref().map(ToString::to_string).unwrap_or_default(),
     );
     flag("web.route-prefix", location.prefix.to_string());
+    flag("web.cors.origin", server.web().cors_origin.unwrap_or_default().to_string());
+    flag("web.max-notifications-subscribers", server.web().notification_streams_max().to_string());
     flag("web.page-title", server.web().page_title().to_owned());
     flag("web.max-connections", server.web().connections_max().to_string());
     flag("web.read-timeout", server.web().read_timeout().to_string());
@@ -193,6 +198,9 @@ pub(super) fn api_config(server: &ServerConfig, location: &Location, asks_who: b
     flag("rules.max-concurrent-evals", config.alerting.rules_at_once.to_string());
     flag("web.search.max-limit", config.query.search_limit_max.to_string());
     flag("rules.alert.resend-delay", config.alerting.resend_delay.to_string());
+    let restore = config.alerting.restore;
+    flag("rules.alert.for-outage-tolerance", restore.outage_tolerance.to_string());
+    flag("rules.alert.for-grace-period", restore.grace.to_string());
     let limits = config.alerting.limits;
     flag("alertmanager.notification-queue-capacity", limits.queue_len_max.to_string());
     flag("alertmanager.notification-batch-size", limits.batch_len_max.to_string());
@@ -218,6 +226,7 @@ pub(super) fn api_config(server: &ServerConfig, location: &Location, asks_who: b
         per_step_stats: config.switches.per_step_stats,
         search_limit_max: config.query.search_limit_max,
         auto_reload: config.switches.auto_reload,
+        origins: server.web().cors_origin.unwrap_or_default(),
         features: config.features,
     }
 }

@@ -3,6 +3,8 @@
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request};
 
+use swell_tsdb_http::{ApiConfig, Origins};
+
 use super::lab::{Lab, config};
 
 fn request(method: Method, path: &str, headers: &[(&str, &str)]) -> Request<Body> {
@@ -59,6 +61,27 @@ async fn pages_of_other_origins_may_read() {
 }
 
 #[tokio::test]
+async fn pages_of_origins_that_are_not_named_may_not_read() {
+    let origins = Origins::matching(r"https://(grafana|status)\.example").expect("a pattern");
+    let lab = Lab::with(ApiConfig { origins, ..config() });
+    for (origin, allowed) in [
+        ("https://grafana.example", Some("https://grafana.example")),
+        ("https://status.example", Some("https://status.example")),
+        ("https://grafana.example.evil", None),
+        ("http://grafana.example", None),
+        ("null", None),
+    ] {
+        for method in [Method::GET, Method::OPTIONS] {
+            let asked = request(method, "/api/v1/query?query=1", &[("origin", origin)]);
+            let answer = lab.answer(asked).await;
+            assert_eq!(header(&answer.headers, "access-control-allow-origin"), allowed, "{origin}");
+            assert!(header(&answer.headers, "vary").is_some_and(|vary| vary.contains("Origin")));
+        }
+    }
+    assert!(Origins::matching("(").is_err());
+}
+
+#[tokio::test]
 async fn large_answers_are_compressed_for_those_who_accept() {
     let lab = Lab::new();
     let accept = [("accept-encoding", "gzip")];
@@ -67,6 +90,10 @@ async fn large_answers_are_compressed_for_those_who_accept() {
     assert_eq!(header(&answer.headers, "content-encoding"), Some("gzip"));
     assert_eq!(answer.data(), lab.get(long, &[]).await.data());
     assert_eq!(header(&lab.get(long, &[]).await.headers, "content-encoding"), None);
+    let deflate = [("accept-encoding", "deflate")];
+    let answer = lab.answer(request(Method::GET, long, &deflate)).await;
+    assert_eq!(header(&answer.headers, "content-encoding"), Some("deflate"));
+    assert_eq!(answer.data(), lab.get(long, &[]).await.data());
     let short = "/api/v1/query?query=1";
     let answer = lab.answer(request(Method::GET, short, &accept)).await;
     assert_eq!(header(&answer.headers, "content-encoding"), None);

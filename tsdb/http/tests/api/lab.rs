@@ -19,7 +19,7 @@ use swell_promql::Features;
 use swell_telemetry::Registry;
 use swell_tsdb_http::{
     ActiveQueries, Api, ApiConfig, ApiDeps, ConfigState, DescribedTarget, InForce, Lifecycle,
-    LifecycleCommand, Notices, Readiness, RelabelStep, TargetReport, TargetStatusSource,
+    LifecycleCommand, Notices, Origins, Readiness, RelabelStep, TargetReport, TargetStatusSource,
     UnsupportedDiscovery,
 };
 use tokio::sync::mpsc;
@@ -151,6 +151,7 @@ pub(crate) fn config() -> ApiConfig {
         per_step_stats: false,
         search_limit_max: 10_000,
         auto_reload: false,
+        origins: Origins::default(),
     }
 }
 
@@ -261,8 +262,12 @@ impl Lab {
         let body = body.collect().await.expect("a whole body").to_bytes();
         let text = match parts.headers.get("content-encoding") {
             None => String::from_utf8(body.to_vec()).expect("UTF-8"),
-            Some(_) => std::io::read_to_string(flate2::read::GzDecoder::new(&body[..]))
-                .expect("compressed UTF-8"),
+            Some(coding) if coding == "deflate" => {
+                std::io::read_to_string(flate2::read::ZlibDecoder::new(&body[..])).expect("UTF-8")
+            }
+            Some(_) => {
+                std::io::read_to_string(flate2::read::GzDecoder::new(&body[..])).expect("UTF-8")
+            }
         };
         Answer { code: parts.status.as_u16(), headers: parts.headers, text }
     }
