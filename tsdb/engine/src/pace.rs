@@ -36,9 +36,20 @@ impl Pacer {
         Self { share, time_owed: Duration::ZERO, bytes_owed: Duration::ZERO, seen: now }
     }
 
+    /// Work begins: the time since the last was rest, and pays for what was owed.
+    pub(crate) fn begins(&mut self, now: Monotonic) {
+        self.paused(now.since(self.seen), now);
+    }
+
     /// Counts the work since the last call; gives the pause that is due.
     pub(crate) fn worked(&mut self, now: Monotonic, bytes: u64) -> Option<Duration> {
-        let share = self.share?;
+        self.count(now, bytes);
+        self.owes()
+    }
+
+    /// Counts the work since the last call.
+    pub(crate) fn count(&mut self, now: Monotonic, bytes: u64) {
+        let Some(share) = self.share else { return };
         let worked = now.since(self.seen);
         self.seen = now;
         let percent = share.cpu_percent.clamp(1, 100);
@@ -46,8 +57,6 @@ impl Pacer {
         let micros = u128::from(bytes) * 1_000_000 / u128::from(share.bytes_per_second.max(1));
         let moved = Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX));
         self.bytes_owed = (self.bytes_owed + moved).saturating_sub(worked);
-        let owed = self.time_owed.max(self.bytes_owed);
-        (owed >= PAUSE_MIN).then_some(owed.min(PAUSE_MAX))
     }
 
     /// A pause is over, at `now`.
@@ -129,6 +138,20 @@ mod tests {
         let whole = BackgroundShare { cpu_percent: 100, bytes_per_second: u64::MAX };
         let (time, _) = run(whole, 3, 1 << 20);
         assert!(time > 0.999, "{time}");
+    }
+
+    #[test]
+    fn time_without_work_is_rest() {
+        let clock = ManualClock::new(TimestampMs(0));
+        let share = BackgroundShare { cpu_percent: 25, bytes_per_second: 1_000_000 };
+        let mut pacer = Pacer::new(Some(share), clock.monotonic());
+        for _ in 0..3 {
+            clock.advance(DurationMs(7_200_000));
+            pacer.begins(clock.monotonic());
+            assert_eq!(pacer.owes(), None, "what the last work owed is paid");
+            clock.advance(DurationMs(20));
+            assert_eq!(pacer.worked(clock.monotonic(), 0), Some(Duration::from_millis(60)));
+        }
     }
 
     #[test]

@@ -56,7 +56,10 @@ impl Inner {
         if backoff.checkpoints.is_waiting(now) {
             return Ok(());
         }
-        let outcome = match self.write_checkpoint(Some(&mut backoff.pacer)) {
+        backoff.pacer.begins(now);
+        let written = self.write_checkpoint(Some(&mut backoff.pacer));
+        backoff.pacer.count(self.clock.monotonic(), 0);
+        let outcome = match written {
             Err(error) if error.is_full() => {
                 let error = swell_telemetry::chain(&error);
                 tracing::warn!(

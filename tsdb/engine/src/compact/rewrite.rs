@@ -84,7 +84,9 @@ impl Inner {
         backoff: &mut Backoff,
         report: &mut MaintainReport,
     ) -> Result<(), MaintainError> {
+        backoff.pacer.begins(self.clock.monotonic());
         let result = self.try_rewrite(plan, backoff, report);
+        backoff.pacer.count(self.clock.monotonic(), 0);
         // What cannot be read or does not fit will not do so next time.
         if let Err(MaintainError::Read { .. } | MaintainError::TooLong { .. }) = &result {
             backoff.given_up.push(plan.clone());
