@@ -1,5 +1,7 @@
 //! Deletion of series and times: tombstones now, rewritten blocks later.
 
+use std::collections::BTreeSet;
+use std::io;
 use std::sync::Arc;
 
 use swell_model::{DurationMs, Labels, Matcher, SelectError, TimeRange, TimestampMs, stretch_end};
@@ -13,7 +15,7 @@ use crate::publish::Publishing;
 use crate::retention::RetentionPlan;
 use crate::select::storage;
 use crate::status::{DeleteReport, MaintainReport};
-use crate::tombstones::Tombstones;
+use crate::tombstones::{LateDeletion, Tombstones};
 
 impl Db {
     /// Deletes what is stored now of the series that satisfy all matchers, inside the range: hidden from readers when
@@ -64,7 +66,10 @@ impl Inner {
     ) -> Result<DeleteReport, MaintainError> {
         self.need_marks(publishing)?;
         let mut report = DeleteReport::default();
-        let (blocks, floor, head) = {
+        let from = range.start_incl.max(TimestampMs(TimestampMs::MIN.0 + 1));
+        let (blocks, floor, head, upto) = {
+            // No batch is between its place in the log and the head.
+            let writer = self.commit.lock();
             let state = self.state.read();
             let Ok(found) = swell_index::select(&state.head.index, matchers);
             let of_head: Vec<(Labels, TimestampMs, bool)> = found
@@ -72,23 +77,39 @@ impl Inner {
                 .filter_map(|idx| {
                     let late = state.head.last_late_of(idx);
                     let last = state.head.last_of(idx).max(late)?;
-                    Some((state.head.index.labels(idx)?, last, late.is_some()))
+                    let has_late = state.head.has_late_in(idx, from.0, range.end_incl.0);
+                    Some((state.head.index.labels(idx)?, last, has_late))
                 })
                 .collect();
-            (state.all_blocks(), state.head.read_floor(), of_head)
+            (state.all_blocks(), state.head.read_floor(), of_head, writer.position())
         };
         // The head first: what is flushed from it waits for the lock that is held here.
         let mut tombstones = self.state.read().head.tombstones.clone();
-        let from = range.start_incl.max(TimestampMs(TimestampMs::MIN.0 + 1));
+        let mut late =
+            LateDeletion { upto, from_ms: from.0, to_ms: from.0, series: BTreeSet::new() };
         for (labels, last, has_late) in head {
             let to = range.end_incl.min(last);
+            if has_late {
+                late.to_ms = late.to_ms.max(to.0);
+                late.series.insert(labels.clone());
+            }
             // What is before the floor is in blocks, but for late samples.
             let is_new = (Some(to) >= floor || has_late) && tombstones.add(labels, from.0, to.0);
-            report.series_count += usize::from(is_new);
+            report.series_count += usize::from(is_new || has_late);
         }
         if report.series_count > 0 {
+            if !late.series.is_empty() {
+                // After a power cut no other record may have the place up to which they are deleted.
+                self.gate.sync_all().map_err(|reason| {
+                    let source = io::Error::other(self.fail(reason));
+                    MaintainError::Io { action: "delete late samples".to_owned(), source }
+                })?;
+                tombstones.add_late(late);
+            }
             self.write_head_tombstones(&tombstones, publishing)?;
-            self.state.write().head.tombstones = tombstones;
+            let mut state = self.state.write();
+            state.head.tombstones = tombstones;
+            state.head.forget_deleted_late();
         }
         for block in blocks.iter().filter(|block| may_have(&block.meta, range)) {
             let select = |loaded: &Loaded| -> Result<Vec<u32>, SelectError> {

@@ -365,8 +365,11 @@ impl Opening<'_> {
             let what = format!("{what}: samples of the log that were deleted may be shown again");
             damage.push(Damage { file: file.clone(), offset, what, range: None });
         };
-        match tombstones::read(self.dir, &file, manifest::HEAD.0) {
-            Ok(found) => head.tombstones = found,
+        match tombstones::read_head(self.dir) {
+            Ok(found) => {
+                head.tombstones = found;
+                head.forget_deleted_late();
+            }
             Err(ReadTombstonesError::Read { source, .. })
                 if source.kind() == io::ErrorKind::NotFound =>
             {

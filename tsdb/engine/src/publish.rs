@@ -13,7 +13,7 @@ use crate::block::manifest::{self, Listed};
 use crate::block::{self, Block, BlockId, BlockWriter, ReadBlockError};
 use crate::db::Inner;
 use crate::maintain::MaintainError;
-use crate::tombstones::{self, Tombstones};
+use crate::tombstones::{self, HeadTombstones, Tombstones};
 
 /// Held while something is published, so that a snapshot and a deletion meet a whole state.
 pub(crate) type Publishing<'a> = MutexGuard<'a, ()>;
@@ -142,7 +142,7 @@ impl Inner {
         _publishing: &Publishing<'_>,
     ) -> Result<(), MaintainError> {
         let name = tombstones::name_of(block.meta.id);
-        tombstones::write(&*self.dir, &name, block.meta.id.0, &tombstones)
+        tombstones::write(&*self.dir, &name, block.meta.id, &tombstones)
             .map_err(|source| MaintainError::Io { action: format!("write {name}"), source })?;
         block.set_tombstones(tombstones);
         Ok(())
@@ -151,11 +151,11 @@ impl Inner {
     /// Writes down what is deleted of the head.
     pub(crate) fn write_head_tombstones(
         &self,
-        tombstones: &Tombstones<swell_model::Labels>,
+        tombstones: &HeadTombstones,
         _publishing: &Publishing<'_>,
     ) -> Result<(), MaintainError> {
         let name = tombstones::head_name();
-        tombstones::write(&*self.dir, &name, manifest::HEAD.0, tombstones)
+        tombstones::write_head(&*self.dir, tombstones)
             .map_err(|source| MaintainError::Io { action: format!("write {name}"), source })
     }
 }

@@ -120,6 +120,8 @@ impl Replay {
         let mut replayed = opening.replay(&mut restored, from.resume)?;
         let Restored { mut head, exemplars, described } = restored;
         let position = Position { segment_nr: replayed.next_nr, record_nr: 0 };
+        let end = Position { segment_nr: replayed.next_nr - 1, record_nr: u64::from(u32::MAX) };
+        head.tombstones.end_at(end);
         after_replay(&mut head, &inner.state.read().blocks, position, inner.allowed());
         damage.append(&mut replayed.damage);
         let reach = Reach::of(inner, &head);

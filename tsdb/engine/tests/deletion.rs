@@ -11,7 +11,7 @@ use common::{
 use prometheus::Registry;
 use swell_engine::{Config, Db, WalSync};
 use swell_env::{Dir, Fault, FaultDir, ManualClock, MemDir, read_whole};
-use swell_model::{Labels, MatchOp, Matcher, SampleSink, TimeRange, TimestampMs};
+use swell_model::{DurationMs, Labels, MatchOp, Matcher, SampleSink, TimeRange, TimestampMs};
 
 fn settings() -> Config {
     config(WalSync::Always)
@@ -110,6 +110,62 @@ fn samples_that_come_after_a_deletion_are_kept() {
     assert_eq!(read_all(&db), model);
     append(&db, 29 * HOUR, &[(1, 7.0)]).expect("appends");
     model.entry(labels(1)).or_default().insert(29 * HOUR, 7f64.to_bits());
+    check_through_life(&disk, db, &model);
+}
+
+/// Settings that take samples of a day ago.
+fn late_settings() -> Config {
+    Config { out_of_order_window: DurationMs(24 * HOUR), ..settings() }
+}
+
+#[test]
+fn late_samples_that_come_after_a_deletion_are_kept() {
+    let disk = MemDir::new();
+    let db = open(Arc::new(disk.clone()), late_settings()).expect("opens");
+    let mut model = build(&db);
+    let put = |db: &Db, model: &mut Model, at: i64, value: f64| {
+        let report = append(db, at, &[(1, value)]).expect("appends");
+        assert_eq!((report.stored, report.dropped(), report.duplicates), (1, 0, 0), "at {at}");
+        model.entry(labels(1)).or_default().insert(at, value.to_bits());
+    };
+    let last = 29 * HOUR - HOUR / 4;
+    // Late ones are deleted like the others, and none stands against what comes then.
+    put(&db, &mut model, 28 * HOUR + 1, 9.0);
+    put(&db, &mut model, 20 * HOUR + 1, 9.0);
+    for (round, value) in [9.0, 9.0, 3.0].into_iter().enumerate() {
+        let report = db.delete_series(&pod(1), TimeRange::ALL).expect("deletes");
+        assert!(report.series_count > 0, "round {round}");
+        forget(&mut model, &pod(1), TimeRange::ALL);
+        assert_eq!(read_all(&db), model, "round {round}");
+        for at in [last, 28 * HOUR, 28 * HOUR + 1, 20 * HOUR + 1, 20 * HOUR + 2] {
+            put(&db, &mut model, at, value);
+        }
+        assert_eq!(read_all(&db), model, "round {round}");
+        let again = open(Arc::new(disk.after_kill()), late_settings()).expect("reopens");
+        assert_eq!(read_all(&again), model, "round {round}, after a kill");
+    }
+    let counts = [(7, 5.0)];
+    db.delete_series(&pod(7), TimeRange::ALL).expect("deletes");
+    forget(&mut model, &pod(7), TimeRange::ALL);
+    for at in [last, 28 * HOUR] {
+        let batch = histogram_batch(&db, at, &counts).expect("resolves");
+        assert_eq!(db.append(&batch).expect("appends").stored, 1);
+        model.entry(labels(7)).or_default().insert(at, histogram_bits(5.0));
+    }
+    check_through_life(&disk, db, &model);
+}
+
+#[test]
+fn late_samples_of_a_checkpoint_stay_deleted_and_later_ones_stay() {
+    let disk = MemDir::new();
+    let db = open(Arc::new(disk.clone()), late_settings()).expect("opens");
+    let mut model = build(&db);
+    append(&db, 28 * HOUR + 1, &[(1, 9.0)]).expect("appends");
+    db.checkpoint().expect("writes a checkpoint");
+    db.delete_series(&pod(1), TimeRange::ALL).expect("deletes");
+    forget(&mut model, &pod(1), TimeRange::ALL);
+    append(&db, 28 * HOUR + 1, &[(1, 2.0)]).expect("appends");
+    model.entry(labels(1)).or_default().insert(28 * HOUR + 1, 2f64.to_bits());
     check_through_life(&disk, db, &model);
 }
 

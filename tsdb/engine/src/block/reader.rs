@@ -134,7 +134,7 @@ impl Block {
     /// Reads the file of what is deleted of this block. Damage there hides the block: what it would show might
     /// be deleted.
     pub(crate) fn open_tombstones(&self, dir: &dyn Dir) -> Result<(), ReadTombstonesError> {
-        let found = tombstones::read(dir, &tombstones::name_of(self.meta.id), self.meta.id.0);
+        let found = tombstones::read(dir, &tombstones::name_of(self.meta.id), self.meta.id);
         *self.tombstones.write() = match found {
             Ok(found) => Ok(Arc::new(found)),
             Err(ReadTombstonesError::Damaged { file, offset, what }) => {

@@ -115,7 +115,7 @@ impl Head {
         let is_in_window = self.takes_late(at_ms, limits);
         if at_ms == NEVER {
             Admission::Drop(DropReason::TooOld)
-        } else if at_ms == last_ms {
+        } else if at_ms == last_ms && !(is_in_window && self.is_deleted(series, at_ms)) {
             match same_time(&self.series[raw_idx(series)]) {
                 // Without a window nothing comes late, also not in place of another.
                 Admission::Store if !is_in_window => Admission::Conflict,
@@ -272,7 +272,13 @@ impl Head {
         report: &mut AppendReport,
     ) {
         let at_ms = sample.at_ms;
-        let is_newest_time = at_ms == self.newest.at_ms(raw_idx(series));
+        if self.tombstones.hides_late(|| self.labels(series), at_ms, sample.position) {
+            // The log is read back.
+            return;
+        }
+        // What is deleted stands against nothing.
+        let is_newest_time =
+            at_ms == self.newest.at_ms(raw_idx(series)) && !self.is_deleted(series, at_ms);
         let known = &mut self.series[raw_idx(series)];
         let mut is_conflict = false;
         if is_newest_time {
@@ -304,7 +310,13 @@ impl Head {
         report: &mut AppendReport,
     ) {
         let at_ms = sample.at_ms;
-        let is_newest_time = at_ms == self.newest.at_ms(raw_idx(series));
+        if self.tombstones.hides_late(|| self.labels(series), at_ms, sample.position) {
+            // The log is read back.
+            return;
+        }
+        // What is deleted stands against nothing.
+        let is_newest_time =
+            at_ms == self.newest.at_ms(raw_idx(series)) && !self.is_deleted(series, at_ms);
         let known = &mut self.series[raw_idx(series)];
         let mut is_conflict = false;
         if is_newest_time {

@@ -2,6 +2,7 @@
 
 use super::segments::ChunkRef;
 use super::{Group, Head, NEVER, NONE, Series};
+use crate::tombstones::LateDeletion;
 use crate::wal::FlushMark;
 
 impl Head {
@@ -54,6 +55,29 @@ impl Head {
             }
         }
         if keep_series { 0 } else { self.forget_series() }
+    }
+
+    /// Forgets late samples that are deleted.
+    pub(crate) fn forget_deleted_late(&mut self) {
+        if self.tombstones.late().is_empty() {
+            return;
+        }
+        for idx in self.late_series() {
+            let labels = self.labels(self.reference(idx));
+            let of_series =
+                self.tombstones.late().iter().filter(|deletion| deletion.series.contains(&labels));
+            let Some(extra) = &mut self.series[idx as usize].extra else { continue };
+            let forget = |deletion: &LateDeletion| {
+                let LateDeletion { from_ms, to_ms, upto, .. } = deletion;
+                extra.late.forget((*from_ms, to_ms.saturating_add(1)), *upto)
+            };
+            let forgotten: usize = of_series.map(forget).sum();
+            if forgotten > 0 {
+                self.late_count -= forgotten;
+                self.late_changes += 1;
+                extra.late_changed = self.late_changes;
+            }
+        }
     }
 
     /// Forgets series without samples, but for those that were made since the last time and wait for their first.

@@ -47,7 +47,7 @@ use segment::SegmentBuilder;
 use segments::{ChunkRef, Segments};
 pub(crate) use snapshot::{ColumnRef, HeadSeries, NewestSample, OpenColumn, RowCopies};
 
-use crate::tombstones::Tombstones;
+use crate::tombstones::HeadTombstones;
 
 /// Rows of a group before it is sealed: two bit-packed blocks, four minutes at one row a second.
 const SEAL_ROWS: u32 = 256;
@@ -88,8 +88,8 @@ pub(crate) struct Head {
     max_ms: Option<i64>,
     /// Not after the first histogram.
     histograms_from_ms: Option<i64>,
-    /// What is deleted of the samples here.
-    pub(crate) tombstones: Tombstones<Labels>,
+    /// What is deleted of the samples here. Late ones that are deleted are here no more.
+    pub(crate) tombstones: HeadTombstones,
     /// Late samples of all series.
     late_count: usize,
     /// How often late samples came or went.
@@ -147,7 +147,7 @@ impl Head {
             read_floor_ms: NEVER,
             max_ms: None,
             histograms_from_ms: None,
-            tombstones: Tombstones::default(),
+            tombstones: HeadTombstones::default(),
             late_count: 0,
             late_changes: 0,
         }
@@ -321,6 +321,18 @@ impl Head {
     pub(crate) fn last_late_of(&self, idx: u32) -> Option<TimestampMs> {
         let extra = self.series[idx as usize].extra.as_ref()?;
         Some(TimestampMs(extra.late.span_ms()?.1))
+    }
+
+    /// Whether a series has late samples of these times, both ends included.
+    pub(crate) fn has_late_in(&self, idx: u32, from_ms: i64, to_ms: i64) -> bool {
+        let extra = self.series[idx as usize].extra.as_ref();
+        let first_ms = extra.and_then(|extra| extra.late.first_from_ms(from_ms));
+        first_ms.is_some_and(|first_ms| first_ms <= to_ms)
+    }
+
+    /// Whether the sample of that time that came in order is deleted.
+    pub(super) fn is_deleted(&self, series: SeriesRef, at_ms: i64) -> bool {
+        self.tombstones.hides(|| self.labels(series), at_ms)
     }
 
     /// Whether a series has native histograms here.

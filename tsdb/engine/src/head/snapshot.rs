@@ -25,7 +25,7 @@ pub(crate) struct HeadSeries {
     pub(crate) late_histograms: HistogramSamples,
     /// Time and value of the newest sample in the range, instead of all the others where no more is wanted.
     pub(crate) newest: Option<(i64, f64)>,
-    /// What is deleted of all these.
+    /// What is deleted of these, but for the late ones.
     pub(crate) deleted: Option<Arc<Intervals>>,
 }
 

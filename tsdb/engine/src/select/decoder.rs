@@ -104,15 +104,12 @@ impl Decoder {
         let (start_ms, end_ms) = (range.start_incl.0, range.end_incl.0);
         if columns.deleted.is_none() {
             self.head_window(columns, (from_ms, end_ms), histograms)?;
-            self.late_in(columns, (start_ms, end_ms), histograms);
-            return Ok(());
+        } else {
+            for window in kept(columns.deleted.as_ref(), from_ms, end_ms) {
+                self.head_window(columns, window, histograms)?;
+            }
         }
-        for window in kept(columns.deleted.as_ref(), from_ms, end_ms) {
-            self.head_window(columns, window, histograms)?;
-        }
-        for window in kept(columns.deleted.as_ref(), start_ms, end_ms) {
-            self.late_in(columns, window, histograms);
-        }
+        self.late_in(columns, (start_ms, end_ms), histograms);
         Ok(())
     }
 

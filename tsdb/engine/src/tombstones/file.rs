@@ -9,10 +9,13 @@
 //!          from 0), varint last - first
 //!          varint series; each in a block: varint position (difference from the one before, the first from 0);
 //!          in the head: varint labels; each: name and value as varint length, bytes
+//! of the head, from version 2 on:
+//! varint   deletions of late samples; each: varint segment and record of the log, zigzag first millisecond,
+//!          varint last - first, varint series; each as above
 //! 4 bytes  LE checksum (CRC-32) of all before
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 
@@ -20,12 +23,14 @@ use swell_chunk::{Cursor, DecodeError, put_varint, put_zigzag};
 use swell_env::{Dir, read_whole};
 use swell_model::{Labels, LabelsBuilder};
 
-use super::{Intervals, SUFFIX, Tombstones};
-use crate::block::{BlockId, FOLDER};
+use super::{HeadTombstones, Intervals, LateDeletion, SUFFIX, Tombstones};
+use crate::block::{BlockId, FOLDER, manifest};
 use crate::small_file;
+use crate::wal::Position;
 
 const MAGIC: &[u8; 8] = b"SWELLTMB";
 const VERSION: u32 = 1;
+const HEAD_VERSION: u32 = 2;
 const HEADER_LEN: usize = 20;
 const CHECKSUM_LEN: usize = 4;
 /// Ten million series of a block, or a million of the head.
@@ -42,9 +47,9 @@ pub(crate) enum ReadTombstonesError {
     Damaged { file: String, offset: u64, what: String },
     /// Written by a newer version of this program.
     #[error(
-        "{file} has format version {version}, this program reads up to {VERSION}: use a newer version"
+        "{file} has format version {version}, this program reads up to {known}: use a newer version"
     )]
-    Newer { file: String, version: u32 },
+    Newer { file: String, version: u32, known: u32 },
 }
 
 /// Names a series in its place.
@@ -102,15 +107,31 @@ pub(crate) fn head_name() -> String {
     format!("{FOLDER}/head{SUFFIX}")
 }
 
-/// Replaces the file; without tombstones it goes.
-pub(crate) fn write<K: Key>(
+/// Replaces the file of a block; without tombstones it goes.
+pub(crate) fn write(
     dir: &dyn Dir,
     name: &str,
-    owner: u64,
-    tombstones: &Tombstones<K>,
+    block: BlockId,
+    tombstones: &Tombstones<u32>,
 ) -> io::Result<()> {
-    if !tombstones.is_empty() {
-        return small_file::replace(dir, name, &encode(owner, tombstones));
+    let content = || file_of(VERSION, block, |out| put_groups(tombstones, out));
+    replace(dir, name, (!tombstones.is_empty()).then(content))
+}
+
+/// Replaces the file of the head; without tombstones it goes.
+pub(crate) fn write_head(dir: &dyn Dir, tombstones: &HeadTombstones) -> io::Result<()> {
+    let content = || {
+        file_of(HEAD_VERSION, manifest::HEAD, |out| {
+            put_groups(&tombstones.in_order, out);
+            put_late(&tombstones.late, out);
+        })
+    };
+    replace(dir, &head_name(), (!tombstones.is_empty()).then(content))
+}
+
+fn replace(dir: &dyn Dir, name: &str, content: Option<Vec<u8>>) -> io::Result<()> {
+    if let Some(content) = content {
+        return small_file::replace(dir, name, &content);
     }
     match dir.remove(name) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -118,12 +139,30 @@ pub(crate) fn write<K: Key>(
     }
 }
 
-/// Reads a file that is there.
-pub(crate) fn read<K: Key>(
+/// Reads the file of a block, which is there.
+pub(crate) fn read(
     dir: &dyn Dir,
     name: &str,
-    owner: u64,
-) -> Result<Tombstones<K>, ReadTombstonesError> {
+    block: BlockId,
+) -> Result<Tombstones<u32>, ReadTombstonesError> {
+    read_file(dir, name, (block, VERSION), |_, cursor| groups(cursor))
+}
+
+/// Reads the file of the head, which is there.
+pub(crate) fn read_head(dir: &dyn Dir) -> Result<HeadTombstones, ReadTombstonesError> {
+    read_file(dir, &head_name(), (manifest::HEAD, HEAD_VERSION), |version, cursor| {
+        let in_order = groups(cursor)?;
+        let late = if version < HEAD_VERSION { late_of(&in_order) } else { read_late(cursor)? };
+        Ok(HeadTombstones { in_order, late })
+    })
+}
+
+fn read_file<T>(
+    dir: &dyn Dir,
+    name: &str,
+    (owner, known): (BlockId, u32),
+    content: impl FnOnce(u32, &mut Cursor<'_>) -> Result<T, DecodeError>,
+) -> Result<T, ReadTombstonesError> {
     let file = || name.to_owned();
     let bytes = read_whole(dir, name, MAX_BYTES)
         .map_err(|source| ReadTombstonesError::Read { file: file(), source })?;
@@ -138,46 +177,52 @@ pub(crate) fn read<K: Key>(
     if bytes[..8] != *MAGIC || crc32fast::hash(&bytes[..end]) != word(end) {
         return Err(damaged(0, "the checksum differs"));
     }
-    if word(8) != VERSION {
-        return Err(ReadTombstonesError::Newer { file: file(), version: word(8) });
+    let version = word(8);
+    if !(1..=known).contains(&version) {
+        return Err(ReadTombstonesError::Newer { file: file(), version, known });
     }
-    if bytes[12..HEADER_LEN] != owner.to_le_bytes() {
+    if bytes[12..HEADER_LEN] != owner.0.to_le_bytes() {
         return Err(damaged(12, "the tombstones belong to another block"));
     }
-    decode(&bytes[HEADER_LEN..end]).map_err(|error| damaged(HEADER_LEN + error.offset, error.what))
+    let mut cursor = Cursor::new(&bytes[HEADER_LEN..end]);
+    let found = content(version, &mut cursor).and_then(|found| cursor.finish().map(|()| found));
+    found.map_err(|error| damaged(HEADER_LEN + error.offset, error.what))
 }
 
-fn encode<K: Key>(owner: u64, tombstones: &Tombstones<K>) -> Vec<u8> {
-    let mut groups: BTreeMap<&Intervals, Vec<&K>> = BTreeMap::new();
-    for (key, intervals) in tombstones.iter() {
-        groups.entry(intervals).or_default().push(key);
-    }
+fn file_of(version: u32, owner: BlockId, put: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     let mut out = Vec::new();
     out.extend_from_slice(MAGIC);
-    out.extend_from_slice(&VERSION.to_le_bytes());
-    out.extend_from_slice(&owner.to_le_bytes());
-    put_varint(&mut out, groups.len() as u64);
-    for (intervals, keys) in groups {
-        put_varint(&mut out, intervals.as_slice().len() as u64);
-        let mut end: i64 = 0;
-        for (from, to) in intervals.as_slice() {
-            put_zigzag(&mut out, from.wrapping_sub(end));
-            put_varint(&mut out, to.wrapping_sub(*from).cast_unsigned());
-            end = *to;
-        }
-        put_varint(&mut out, keys.len() as u64);
-        let mut before = None;
-        for key in keys {
-            key.put(before, &mut out);
-            before = Some(key);
-        }
-    }
+    out.extend_from_slice(&version.to_le_bytes());
+    out.extend_from_slice(&owner.0.to_le_bytes());
+    put(&mut out);
     out.extend_from_slice(&crc32fast::hash(&out).to_le_bytes());
     out
 }
 
-fn decode<K: Key>(bytes: &[u8]) -> Result<Tombstones<K>, DecodeError> {
-    let mut cursor = Cursor::new(bytes);
+fn put_groups<K: Key>(tombstones: &Tombstones<K>, out: &mut Vec<u8>) {
+    let mut groups: BTreeMap<&Intervals, Vec<&K>> = BTreeMap::new();
+    for (key, intervals) in tombstones.iter() {
+        groups.entry(intervals).or_default().push(key);
+    }
+    put_varint(out, groups.len() as u64);
+    for (intervals, keys) in groups {
+        put_varint(out, intervals.as_slice().len() as u64);
+        let mut end: i64 = 0;
+        for (from, to) in intervals.as_slice() {
+            put_zigzag(out, from.wrapping_sub(end));
+            put_varint(out, to.wrapping_sub(*from).cast_unsigned());
+            end = *to;
+        }
+        put_varint(out, keys.len() as u64);
+        let mut before = None;
+        for key in keys {
+            key.put(before, out);
+            before = Some(key);
+        }
+    }
+}
+
+fn groups<K: Key>(cursor: &mut Cursor<'_>) -> Result<Tombstones<K>, DecodeError> {
     let mut all = BTreeMap::new();
     for _ in 0..cursor.count(cursor.remaining())? {
         let mut intervals = Intervals::default();
@@ -192,13 +237,62 @@ fn decode<K: Key>(bytes: &[u8]) -> Result<Tombstones<K>, DecodeError> {
         let intervals = Arc::new(intervals);
         let mut before: Option<K> = None;
         for _ in 0..cursor.count(cursor.remaining())? {
-            let key = K::read(before.as_ref(), &mut cursor)?;
+            let key = K::read(before.as_ref(), cursor)?;
             all.insert(key.clone(), Arc::clone(&intervals));
             before = Some(key);
         }
     }
-    cursor.finish()?;
     Ok(Tombstones(all))
+}
+
+fn put_late(deletions: &[LateDeletion], out: &mut Vec<u8>) {
+    put_varint(out, deletions.len() as u64);
+    for LateDeletion { upto, from_ms, to_ms, series } in deletions {
+        put_varint(out, upto.segment_nr);
+        put_varint(out, upto.record_nr);
+        put_zigzag(out, *from_ms);
+        put_varint(out, to_ms.wrapping_sub(*from_ms).cast_unsigned());
+        put_varint(out, series.len() as u64);
+        series.iter().for_each(|labels| labels.put(None, out));
+    }
+}
+
+fn read_late(cursor: &mut Cursor<'_>) -> Result<Vec<LateDeletion>, DecodeError> {
+    let mut all = Vec::new();
+    for _ in 0..cursor.count(cursor.remaining())? {
+        let upto = Position { segment_nr: cursor.varint()?, record_nr: cursor.varint()? };
+        let from_ms = cursor.zigzag()?;
+        let to_ms = from_ms.wrapping_add(cursor.varint()?.cast_signed());
+        if to_ms < from_ms {
+            return Err(cursor.fault("an interval is empty"));
+        }
+        let mut series = BTreeSet::new();
+        for _ in 0..cursor.count(cursor.remaining())? {
+            series.insert(Labels::read(None, cursor)?);
+        }
+        all.push(LateDeletion { upto, from_ms, to_ms, series });
+    }
+    Ok(all)
+}
+
+/// A file of version 1 does not tell when its deletions were made: they hold for late samples that come later, too.
+fn late_of(in_order: &Tombstones<Labels>) -> Vec<LateDeletion> {
+    let upto = Position { segment_nr: u64::MAX, record_nr: u64::MAX };
+    let of = |(labels, intervals): (&Labels, &Arc<Intervals>)| {
+        let series = BTreeSet::from([labels.clone()]);
+        let all: Vec<LateDeletion> = intervals
+            .as_slice()
+            .iter()
+            .map(|(from_ms, to_ms)| LateDeletion {
+                upto,
+                from_ms: *from_ms,
+                to_ms: *to_ms,
+                series: series.clone(),
+            })
+            .collect();
+        all
+    };
+    in_order.iter().flat_map(of).collect()
 }
 
 #[cfg(test)]
@@ -222,19 +316,22 @@ mod tests {
         #[test]
         fn tombstones_come_back(deleted in prop::collection::vec((0u32..50, any::<i64>(), 0i64..100_000), 0..40)) {
             let dir = folder();
-            let (mut in_block, mut in_head) = (Tombstones::<u32>::default(), Tombstones::<Labels>::default());
+            let (mut in_block, mut in_head) = (Tombstones::<u32>::default(), HeadTombstones::default());
             for (nr, from, len) in deleted {
-                in_block.add(nr, from, from.saturating_add(len));
-                in_head.add(labels(nr), from, from.saturating_add(len));
+                let to = from.saturating_add(len);
+                in_block.add(nr, from, to);
+                in_head.add(labels(nr), from, to);
+                let upto = Position { segment_nr: u64::from(nr), record_nr: len.cast_unsigned() };
+                in_head.add_late(LateDeletion { upto, from_ms: from, to_ms: to, series: [labels(nr)].into() });
             }
-            let (block, head) = (name_of(BlockId(3)), head_name());
-            write(&dir, &block, 3, &in_block).expect("written");
-            write(&dir, &head, 0, &in_head).expect("written");
+            let block = name_of(BlockId(3));
+            write(&dir, &block, BlockId(3), &in_block).expect("written");
+            write_head(&dir, &in_head).expect("written");
             if in_block.is_empty() {
-                prop_assert!(read::<u32>(&dir, &block, 3).is_err(), "no file");
+                prop_assert!(read(&dir, &block, BlockId(3)).is_err(), "no file");
             } else {
-                prop_assert_eq!(read(&dir, &block, 3).expect("readable"), in_block);
-                prop_assert_eq!(read(&dir, &head, 0).expect("readable"), in_head);
+                prop_assert_eq!(read(&dir, &block, BlockId(3)).expect("readable"), in_block);
+                prop_assert_eq!(read_head(&dir).expect("readable"), in_head);
             }
         }
     }
@@ -247,9 +344,9 @@ mod tests {
         tombstones.add(7, 10, 20);
         tombstones.add(9, -5, 5);
         let name = name_of(BlockId(3));
-        write(&dir, &name, 3, &tombstones).expect("written");
+        write(&dir, &name, BlockId(3), &tombstones).expect("written");
         let is_damaged = |dir: &MemDir| {
-            matches!(read::<u32>(dir, &name, 3), Err(ReadTombstonesError::Damaged { .. }))
+            matches!(read(dir, &name, BlockId(3)), Err(ReadTombstonesError::Damaged { .. }))
         };
         let len = read_whole(&dir, &name, 1000).expect("readable").len();
         for offset in 0..len {
@@ -257,10 +354,25 @@ mod tests {
             assert!(is_damaged(&dir), "byte {offset}");
             dir.flip(&name, offset, 1).expect("flipped back");
         }
-        assert!(matches!(read::<u32>(&dir, &name, 4), Err(ReadTombstonesError::Damaged { .. })));
+        assert!(matches!(read(&dir, &name, BlockId(4)), Err(ReadTombstonesError::Damaged { .. })));
         for len in (0..len).rev() {
             dir.lose_end(&name, len).expect("cut");
             assert!(is_damaged(&dir), "{len} bytes");
         }
+    }
+
+    #[test]
+    fn deletions_of_the_first_version_hold_for_all_late_samples() {
+        let dir = folder();
+        let mut in_order = Tombstones::default();
+        in_order.add(labels(1), 10, 20);
+        let bytes = file_of(VERSION, manifest::HEAD, |out| put_groups(&in_order, out));
+        small_file::replace(&dir, &head_name(), &bytes).expect("written");
+        let found = read_head(&dir).expect("readable");
+        let far = Position { segment_nr: 1 << 40, record_nr: 0 };
+        assert!(found.hides_late(|| labels(1), 20, far) && found.of(&labels(1)).is_some());
+        assert!(
+            !found.hides_late(|| labels(1), 21, far) && !found.hides_late(|| labels(2), 20, far)
+        );
     }
 }

@@ -2,12 +2,16 @@
 //! written anew. `docs/format/tombstones.md` has the layout of the files.
 
 mod file;
+mod head;
 mod intervals;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-pub(crate) use file::{ReadTombstonesError, head_name, name_of, read, write};
+pub(crate) use file::{
+    ReadTombstonesError, head_name, name_of, read, read_head, write, write_head,
+};
+pub(crate) use head::{HeadTombstones, LateDeletion};
 pub(crate) use intervals::Intervals;
 
 /// Ending of the file of a block's tombstones.
