@@ -86,7 +86,7 @@ pub struct Batch {
     /// What metric families are; replaces what was known of them.
     pub descriptions: Vec<MetricDescription>,
     /// Whether nothing of the batch is stored when one of its samples would be dropped for another reason than being
-    /// a repeat. The report then counts what would have been dropped.
+    /// a repeat, or another value for the time of a late one. The report then counts what would have been dropped.
     pub is_whole: bool,
     /// Whether samples that are not newer than the newest of their series are dropped also where late ones are taken, as
     /// markers of staleness are that would end what somebody else goes on with.
@@ -225,6 +225,8 @@ pub struct AppendReport {
     pub exemplars_dropped: usize,
     /// The first sample that was dropped and is no repeat.
     pub example: Option<DroppedSample>,
+    /// Whether nothing of the batch was stored: it was to be stored as a whole, and not all of it could be.
+    pub is_rolled_back: bool,
 }
 
 impl AppendReport {

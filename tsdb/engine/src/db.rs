@@ -280,7 +280,8 @@ impl Inner {
         let mut writer = self.commit.lock();
         self.writable()?;
         let (batch, exemplar_series) = self.admit(batch, report)?;
-        if batch.is_empty() || (batch.is_whole && report.dropped() > 0) {
+        report.is_rolled_back = batch.is_whole && report.dropped() > 0;
+        if batch.is_empty() || report.is_rolled_back {
             return Ok(None);
         }
         self.restore_reserve()?;

@@ -142,7 +142,7 @@ impl Receiver {
         batch.histograms.sort_by_key(|histogram| histogram.timestamp);
         let report =
             if batch.is_empty() { AppendReport::default() } else { self.sink.append(&batch)? };
-        receipt.is_rolled_back = batch.is_whole && report.dropped() > 0;
+        receipt.is_rolled_back = report.is_rolled_back;
         if !receipt.is_rolled_back {
             self.remember_described(&batch.descriptions);
             receipt.written = written(&batch, &report);

@@ -61,6 +61,26 @@ async fn late_samples_within_the_window_are_taken() {
 }
 
 #[tokio::test]
+async fn another_value_for_a_late_time_does_not_take_its_request_along() {
+    let config =
+        swell_engine::Config { out_of_order_window: DurationMs::from_secs(60), ..storage() };
+    let lab = Lab::with(RemoteWriteConfig::standard(), config, Arc::new(MemDir::new()));
+    let (late, good) = (labels("late", 0), labels("good", 0));
+    assert_eq!(lab.push_series(&[(&late, &[(NOW_MS, 1.0)])]).await.code, 204);
+    assert_eq!(lab.push_series(&[(&late, &[(NOW_MS - 1000, 5.0)])]).await.code, 204);
+    for (value, counts) in [(4.0, 5.0), (6.0, 6.0)] {
+        let at = NOW_MS + if value > 5.0 { 1000 } else { 0 };
+        let answer =
+            lab.push_series(&[(&good, &[(at, 1.0)]), (&late, &[(NOW_MS - 1000, value)])]).await;
+        assert_eq!(answer.code, 400);
+        let start = "1 entries refused, the others are stored; duplicate sample";
+        assert!(answer.text.starts_with(start), "{}", answer.text);
+        assert_eq!(lab.stored("good").last(), Some(&(at, 1.0)));
+        assert_eq!(lab.stored("late"), [(NOW_MS - 1000, counts), (NOW_MS, 1.0)]);
+    }
+}
+
+#[tokio::test]
 async fn a_storage_that_takes_no_writes_makes_senders_come_again() {
     let dir = FaultDir::new();
     let lab = Lab::with(RemoteWriteConfig::standard(), storage(), Arc::new(dir.clone()));
