@@ -49,7 +49,7 @@ pub(crate) enum TsdbVerb {
 /// What samples are exported as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ExportFormat {
-    /// Parquet files in a folder, partitioned by day and metric; nothing is lost
+    /// Parquet files in a folder, partitioned by day; nothing but exemplars is lost
     Parquet,
     /// One stream of Arrow record batches, as /api/swell/v1/arrow gives it; native histograms are left out
     Arrow,
