@@ -248,4 +248,43 @@ mod tests {
         assert_eq!((meta.min, meta.sample_count), (below, 4), "the second hour");
         assert_eq!(state.head.late_count(), 1, "it stays for a block of its own");
     }
+
+    #[test]
+    fn late_samples_that_wait_are_read_back_when_the_log_begins_with_them() {
+        let disk = MemDir::new();
+        let open = || {
+            let clock = Arc::new(ManualClock::new(TimestampMs(100 * HOUR)));
+            let settings =
+                Config { out_of_order_window: DurationMs(24 * HOUR), ..Config::standard() };
+            let dir = Arc::new(disk.after_kill());
+            (Db::open(dir.clone(), settings, clock, &Registry::new()).expect("opens"), dir)
+        };
+        let (db, dir) = open();
+        let append = |name: &str, at_ms: i64| {
+            let series = db.resolve(&Labels::from_pairs([("__name__", name)])).expect("resolves");
+            let row = Row::new(TimestampMs(at_ms), vec![series], vec![1.0]);
+            db.append(&Batch::of_rows(vec![row])).expect("appends")
+        };
+        for step in 0..6 * 4 {
+            append("up", step * HOUR / 4);
+            db.maintain(TimestampMs(0)).expect("maintains");
+        }
+        for step in 6 * 4..11 * 4 {
+            append("up", step * HOUR / 4);
+            if step == 7 * 4 {
+                assert_eq!(append("late", HOUR).stored_late, 1);
+            }
+        }
+        // As in a pause of a merge, and at the next run behind it.
+        let mut report = MaintainReport::default();
+        while db.inner.flush(&mut report).expect("writes") {}
+        assert!(report.flushed_block_count > 0);
+        db.inner.trim_log(false).expect("cuts the log");
+        let late_count = |db: &Db| db.inner.state.read().head.late_count();
+        assert_eq!(late_count(&db), 1, "it waits for the next flush");
+        let again = MemDir::after_kill(&dir);
+        let clock = Arc::new(ManualClock::new(TimestampMs(100 * HOUR)));
+        let db = Db::open(Arc::new(again), Config::standard(), clock, &Registry::new());
+        assert_eq!(late_count(&db.expect("reopens")), 1, "after a kill");
+    }
 }

@@ -125,7 +125,7 @@ impl Db {
             tuned: RwLock::new(Tuned::from(&config)),
             config,
             // The writer of an empty log: nothing is written before the real one takes its place.
-            commit: Mutex::new(WalWriter::new(Arc::clone(&dir), Vec::new(), 1, 0)),
+            commit: Mutex::new(WalWriter::new(Arc::clone(&dir), Vec::new(), 1, 0, None)),
             dir,
             clock,
             timeline,

@@ -130,7 +130,8 @@ impl Replay {
         inner.metrics.theirs.wal_corruptions.inc_by(damage.len() as u64);
         inner.metrics.theirs.series_created.inc_by(head.index.series_count() as u64);
         let (segments, next_nr) = (replayed.segments, replayed.next_nr);
-        let writer = WalWriter::new(Arc::clone(&inner.dir), segments, next_nr, replayed.read_bytes);
+        let (read_bytes, floor) = (replayed.read_bytes, head.read_floor());
+        let writer = WalWriter::new(Arc::clone(&inner.dir), segments, next_nr, read_bytes, floor);
         *inner.commit.lock() = writer;
         inner.state.write().head = head;
         *inner.exemplars.write() = exemplars;
@@ -266,7 +267,10 @@ impl Opening<'_> {
             match record {
                 wal::Record::Batch(record) => restored.take(&mut known, record, position),
                 wal::Record::Flushed(mark) => {
-                    restored.head.forget(&mark, true);
+                    let is_news = restored.head.read_floor() < Some(mark.below);
+                    if is_news || mark.upto > Position::default() {
+                        restored.head.forget(&mark, true);
+                    }
                     0
                 }
             }

@@ -39,6 +39,13 @@ pub(crate) struct FlushMark {
     pub(crate) upto: Position,
 }
 
+impl FlushMark {
+    /// All samples before `below` are in blocks, but for late ones.
+    pub(crate) fn of_floor(below: TimestampMs) -> Self {
+        Self { from: TimestampMs::MIN, below, upto: Position::default() }
+    }
+}
+
 /// Where a record stands in the log: later ones are greater.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Position {

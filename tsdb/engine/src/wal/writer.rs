@@ -7,7 +7,7 @@ use swell_env::{AppendFile, Dir};
 use swell_model::{Batch, DurationMs, SeriesRef, TimestampMs};
 
 use super::definitions::Definitions;
-use super::frame::{SEGMENT_HEADER_LEN, end_record, segment_header, start_record};
+use super::frame::{end_record, segment_header, start_record};
 use super::record::{FlushMark, LocalId, Position, batch_span, put_batch, put_flushed};
 use super::resume::{Resume, put_series};
 use super::values::Bases;
@@ -67,9 +67,12 @@ pub(crate) struct WalWriter {
     logged_bytes: u64,
     /// What is in blocks and the log may not say yet, oldest first.
     marks: Vec<FlushMark>,
+    /// Samples before it are in blocks, but for late ones.
+    floor: Option<TimestampMs>,
 }
 
 const NO_ID: LocalId = LocalId::MAX;
+const A_MARK_IS_SHORT: &str = "a mark is short";
 /// Bytes of a checkpoint's part.
 const PART_BYTES: usize = 1 << 20;
 
@@ -114,13 +117,14 @@ impl Current {
 }
 
 impl WalWriter {
-    /// A writer behind the segments that are there, of which `unsaved_bytes` are in no checkpoint. It makes its first
-    /// file with the first record.
+    /// A writer behind the segments that are there, of which `unsaved_bytes` are in no checkpoint, of a head that is read
+    /// from `floor` on. It makes its first file with the first record.
     pub(crate) fn new(
         dir: Arc<dyn Dir>,
         ended: Vec<Segment>,
         next_nr: u64,
         unsaved_bytes: u64,
+        floor: Option<TimestampMs>,
     ) -> Self {
         Self {
             dir,
@@ -133,6 +137,7 @@ impl WalWriter {
             batch_ids: Vec::new(),
             logged_bytes: unsaved_bytes,
             marks: Vec::new(),
+            floor,
         }
     }
 
@@ -227,6 +232,7 @@ impl WalWriter {
 
     /// Takes a mark that samples are in a block; [`WalWriter::write_marks`] writes it down.
     pub(crate) fn note(&mut self, mark: FlushMark) {
+        self.floor = self.floor.max(Some(mark.below));
         self.marks.push(mark);
     }
 
@@ -243,7 +249,7 @@ impl WalWriter {
             let current = self.current.as_ref().expect("make_room started a segment");
             start_record(&mut self.record);
             put_flushed(&self.marks[idx], &mut self.record);
-            assert!(end_record(&mut self.record, current.record_count), "a mark is short");
+            assert!(end_record(&mut self.record, current.record_count), "{A_MARK_IS_SHORT}");
             last = Some(self.write(&Encoded { span: None, definition_bytes: 0 })?);
         }
         Ok(last)
@@ -324,14 +330,22 @@ impl WalWriter {
     }
 
     /// Makes the next segment. One that cannot be made whole is removed: there is nothing in it yet.
+    ///
+    /// It begins with a mark of what is in blocks by now. When the segments before it are gone, nothing else would tell
+    /// late samples from others, and those would go with the next mark.
     fn start(&mut self) -> Result<Current, LogError> {
         let (nr, name) = (self.next_nr, segment_name(self.next_nr));
+        let mut begin = segment_header(nr).to_vec();
+        if let Some(below) = self.floor {
+            start_record(&mut self.record);
+            put_flushed(&FlushMark::of_floor(below), &mut self.record);
+            assert!(end_record(&mut self.record, 0), "{A_MARK_IS_SHORT}");
+            begin.extend_from_slice(&self.record);
+        }
         let file = self.dir.create(&name).map_err(LogError::Write)?;
         self.next_nr += 1;
-        let begun = file
-            .append(&segment_header(nr))
-            .and_then(|()| file.sync())
-            .and_then(|()| self.dir.sync_dir(FOLDER));
+        let begun =
+            file.append(&begin).and_then(|()| file.sync()).and_then(|()| self.dir.sync_dir(FOLDER));
         if let Err(error) = begun {
             match self.dir.remove(&name) {
                 Ok(()) => self.next_nr = nr,
@@ -339,11 +353,11 @@ impl WalWriter {
             }
             return Err(LogError::Write(error));
         }
-        let segment = Segment { nr, bytes: SEGMENT_HEADER_LEN as u64, span: None };
+        let segment = Segment { nr, bytes: begin.len() as u64, span: None };
         Ok(Current {
             file,
             segment,
-            record_count: 0,
+            record_count: u64::from(self.floor.is_some()),
             defined_count: 0,
             definition_bytes: 0,
             has_torn_end: false,
@@ -379,6 +393,7 @@ impl WalWriter {
     pub(crate) fn come_back(&mut self, floor: Option<TimestampMs>) -> Result<(), LogError> {
         self.cut_torn_end()?;
         self.end_current()?;
+        self.floor = floor;
         let last = floor.map_or(TimestampMs::MIN, |floor| floor - DurationMs(1));
         for segment in &mut self.ended {
             segment.span = segment.span.map(|(from, to)| (from.min(last), to.min(last)));
