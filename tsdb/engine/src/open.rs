@@ -237,7 +237,9 @@ impl Opening<'_> {
             let name = format!("{}/{}", block::FOLDER, entry.name);
             let number: Option<u64> =
                 entry.name.split('.').next().and_then(|digits| digits.parse().ok());
-            next_block = number.map_or(next_block, |number| next_block.max(number + 1));
+            // Behind the greatest number there is no next one; no block of ours has it.
+            let after = number.and_then(|number| number.checked_add(1));
+            next_block = after.map_or(next_block, |after| next_block.max(after));
             if entry.name.ends_with(block::SUFFIX_UNFINISHED) {
                 self.dir.remove(&name).map_err(self.io(format!("remove {name}")))?;
                 has_changed = true;

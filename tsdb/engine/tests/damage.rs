@@ -315,6 +315,30 @@ fn damage_at_the_end_of_a_log_segment_casts_no_doubt_on_what_comes_after_the_sta
 }
 
 #[test]
+fn files_with_the_greatest_of_all_numbers_stop_no_start() {
+    let (disk, mut model) = build();
+    for name in [
+        "blocks/18446744073709551615.blk",
+        "blocks/18446744073709551615.tomb",
+        "wal/18446744073709551615.wal",
+        "labels-18446744073709551615",
+    ] {
+        disk.create(name).expect("made").append(b"not ours").expect("written");
+    }
+    let whole = || Config { checkpoint_log_bytes: 1, ..settings() };
+    for round in 0..3 {
+        let at = 30 * HOUR + round;
+        let db = open(Arc::new(disk.clone()), whole()).expect("opens");
+        append(&db, at, &[(0, 1.0)]).expect("appends");
+        model.entry(labels(0)).or_default().insert(at, 1f64.to_bits());
+        for _ in 0..4 {
+            db.maintain(TimestampMs(0)).expect("maintains");
+        }
+        assert_eq!(read_all(&db), model, "round {round}");
+    }
+}
+
+#[test]
 fn files_of_a_newer_version_are_refused_and_left_alone() {
     let (disk, _) = build();
     let names = files(&disk);

@@ -37,7 +37,8 @@ fn name_of(nr: u64) -> String {
 
 fn nr_of(name: &str) -> Option<u64> {
     let nr = name.strip_prefix(PREFIX)?.parse().ok()?;
-    (name_of(nr) == name).then_some(nr)
+    // Behind the greatest number there is no next one.
+    (nr < u64::MAX && name_of(nr) == name).then_some(nr)
 }
 
 fn numbers(dir: &dyn Dir) -> io::Result<Vec<u64>> {

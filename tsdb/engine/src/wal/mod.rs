@@ -43,8 +43,8 @@ pub(crate) fn is_segment_name(name: &str) -> bool {
         .is_some_and(|file_name| segment_nr(file_name).is_some())
 }
 
-/// The number in the file name of a segment.
+/// The number in the file name of a segment. The greatest one is none: no other could follow.
 pub(crate) fn segment_nr(file_name: &str) -> Option<u64> {
     let nr = file_name.strip_suffix(SUFFIX)?.parse().ok()?;
-    segment_name(nr).ends_with(&format!("/{file_name}")).then_some(nr)
+    (nr < u64::MAX && segment_name(nr).ends_with(&format!("/{file_name}"))).then_some(nr)
 }
