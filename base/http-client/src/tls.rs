@@ -155,8 +155,8 @@ fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, TlsError> {
 }
 
 /// `insecure_skip_verify`: any certificate will do, whoever signed it and of whatever form: those of devices may be
-/// of version 1, or have short keys. Signatures by its key are not looked at either: who is in between has a
-/// certificate and a key of his own.
+/// of version 1, or have short keys. Signatures by its key are not looked at either: whoever sits in between
+/// has a certificate and key of their own, so a good signature would prove nothing.
 #[derive(Debug)]
 struct AnyCertificate(Arc<CryptoProvider>);
 

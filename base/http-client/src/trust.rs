@@ -9,8 +9,8 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
-/// Believes what the authorities signed, and their own certificates: who makes a certificate with one command
-/// of openssl has marked it as an authority's, and gives that very file to those who shall believe it.
+/// Believes what the authorities signed, and their own certificates: a certificate made with one `openssl` command is
+/// marked as an authority's, and that same file is handed to whoever is to trust it.
 ///
 /// # Errors
 /// [`AuthorityFault`] when a certificate cannot be one, or there is none.
@@ -37,6 +37,18 @@ pub enum AuthorityFault {
     None(#[from] VerifierBuilderError),
 }
 
+/// Whether nobody signed the certificate but itself, or it is an authority's: times are looked at before.
+fn is_of_issuer(fault: &CertificateError) -> bool {
+    match fault {
+        CertificateError::UnknownIssuer => true,
+        CertificateError::Other(other) => matches!(
+            other.0.downcast_ref::<webpki::Error>(),
+            Some(webpki::Error::CaUsedAsEndEntity)
+        ),
+        _ => false,
+    }
+}
+
 #[derive(Debug)]
 struct Authorities {
     signed: Arc<WebPkiServerVerifier>,
@@ -59,12 +71,11 @@ impl ServerCertVerifier for Authorities {
             ocsp_response,
             now,
         );
-        // Times are looked at before signatures, so they are good when it comes to these: what is left is the name.
-        // `Other` is what an authority that shows its own certificate comes to.
         match signed {
-            Err(Error::InvalidCertificate(
-                CertificateError::UnknownIssuer | CertificateError::Other(_),
-            )) if self.certificates.iter().any(|known| known == end_entity) => {
+            // Times are good where these are what is wrong: what is left is the name.
+            Err(Error::InvalidCertificate(fault))
+                if is_of_issuer(&fault) && self.certificates.contains(end_entity) =>
+            {
                 verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
                 Ok(ServerCertVerified::assertion())
             }

@@ -1,6 +1,6 @@
 //! Addresses as people type them: with `"`, `<` and `>` as they are, which belong escaped.
 //!
-//! `curl -g 'http://127.0.0.1:9090/api/v1/query?query=up{job="app"} > 0'` sends them so, as do clients in Go; Go's servers
+//! `curl -g 'http://127.0.0.1:9090/api/v1/query?query=up{job="app"}>0'` sends them so, as do clients in Go; Go's servers
 //! take it, and Prometheus' documentation has it. What parses addresses here does not. So they are escaped
 //! in the line that begins a request, on connections that have not had anything but whole heads until then: where a body, a
 //! request ahead of its turn or another protocol may be on the way, bytes stay as they are.
@@ -10,8 +10,10 @@ use std::mem;
 /// Where in a connection the next byte stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
-    /// In the line that begins a request.
-    Line,
+    /// In the line that begins a request, before its address.
+    Method,
+    /// In that line, in the address or after it.
+    Address,
     /// After it; whether the line so far is empty, as the last one of a head is.
     Headers { is_empty: bool },
     /// Behind a head.
@@ -32,7 +34,7 @@ pub(crate) struct Heads {
 
 impl Heads {
     pub(crate) const fn new() -> Self {
-        Self { place: Place::Line, count: 0, is_blank: true }
+        Self { place: Place::Method, count: 0, is_blank: true }
     }
 
     /// Whole heads so far.
@@ -43,7 +45,7 @@ impl Heads {
     /// Behind a head: what comes is the next one, if that was all of its request.
     pub(crate) fn next(&mut self) {
         if self.place == Place::Behind {
-            (self.place, self.is_blank) = (Place::Line, true);
+            (self.place, self.is_blank) = (Place::Method, true);
         }
     }
 
@@ -61,7 +63,7 @@ impl Heads {
                 _ => None,
             };
             match (code, self.place) {
-                (Some(code), Place::Line) => {
+                (Some(code), Place::Address) => {
                     escaped.get_or_insert_with(|| bytes[..idx].to_vec()).extend_from_slice(code);
                 }
                 _ => {
@@ -77,11 +79,14 @@ impl Heads {
 
     fn pass(&mut self, byte: u8) {
         self.place = match (self.place, byte) {
-            (Place::Line, b'\n') if !self.is_blank => Place::Headers { is_empty: true },
-            (Place::Line, byte) => {
+            (Place::Method, b'\n') if !self.is_blank => Place::Headers { is_empty: true },
+            (Place::Method, b' ') if !self.is_blank => Place::Address,
+            (Place::Method, byte) => {
                 self.is_blank &= matches!(byte, b'\r' | b'\n');
-                Place::Line
+                Place::Method
             }
+            (Place::Address, b'\n') => Place::Headers { is_empty: true },
+            (Place::Address, _) => Place::Address,
             (Place::Headers { is_empty: true }, b'\n') => {
                 self.count += 1;
                 Place::Behind
@@ -103,7 +108,7 @@ impl Left {
         self.0.is_empty()
     }
 
-    /// Takes `bytes`, and gives those that fit into `room`.
+    /// Takes `bytes`, and gives those that fit into `buffer`.
     pub(crate) fn put(&mut self, bytes: Vec<u8>, buffer: &mut tokio::io::ReadBuf<'_>) {
         self.0 = bytes;
         self.give(buffer);
@@ -146,6 +151,35 @@ mod tests {
         let told = read(&mut heads, &["GET /<\nA: \"\n\n"]);
         assert_eq!(told, "GET /%3C\nA: \"\n\n");
         assert_eq!(heads.count(), 2);
+    }
+
+    #[test]
+    fn it_does_not_matter_how_the_bytes_come() {
+        let sent = "\r\nGET /q?query={a=\"b\"}>0 HTTP/1.1\r\nA: <b>\r\n\r\n";
+        let expected = "\r\nGET /q?query={a=%22b%22}%3E0 HTTP/1.1\r\nA: <b>\r\n\r\n";
+        for cut in 0..=sent.len() {
+            let parts = [&sent[..cut], &sent[cut..]];
+            assert_eq!(read(&mut Heads::new(), &parts), expected, "{cut}");
+        }
+        let single: Vec<&str> = sent.split_inclusive(|_: char| true).collect();
+        assert_eq!(read(&mut Heads::new(), &single), expected, "each by itself");
+        let method = "G\"T / HTTP/1.1\r\n\r\n";
+        assert_eq!(read(&mut Heads::new(), &[method]), method, "it is no address");
+    }
+
+    #[test]
+    fn bytes_that_find_no_room_come_next() {
+        let (mut left, mut read) = (Left::default(), Vec::new());
+        let mut room = [0; 3];
+        let mut buffer = tokio::io::ReadBuf::new(&mut room);
+        left.put(b"%22abc%3E".to_vec(), &mut buffer);
+        read.extend_from_slice(buffer.filled());
+        while !left.is_empty() {
+            let mut buffer = tokio::io::ReadBuf::new(&mut room);
+            left.give(&mut buffer);
+            read.extend_from_slice(buffer.filled());
+        }
+        assert_eq!(read, b"%22abc%3E");
     }
 
     #[test]

@@ -104,12 +104,12 @@ impl Inner {
                     let source = io::Error::other(self.fail(reason));
                     MaintainError::Io { action: "delete late samples".to_owned(), source }
                 })?;
-                tombstones.add_late(late);
+                tombstones.add_late(late.clone());
             }
             self.write_head_tombstones(&tombstones, publishing)?;
             let mut state = self.state.write();
             state.head.tombstones = tombstones;
-            state.head.forget_deleted_late();
+            state.head.forget_late(&late);
         }
         for block in blocks.iter().filter(|block| may_have(&block.meta, range)) {
             let select = |loaded: &Loaded| -> Result<Vec<u32>, SelectError> {

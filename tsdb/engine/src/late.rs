@@ -2,21 +2,16 @@
 //! of overlapping blocks joins with it.
 
 use std::io;
-use std::sync::Arc;
 
 use parking_lot::MutexGuard;
-use swell_model::{DurationMs, TimeRange};
 
-use crate::block::Packing;
-use crate::compact::execute::{Job, Reads, discard, fill};
 use crate::compact::plan::{FLUSH_SPAN, window_of};
-use crate::compact::sources::{HeadSlices, Sliced};
 use crate::db::Inner;
 use crate::described;
+use crate::flush::Flushing;
 use crate::head::Head;
 use crate::maintain::MaintainError;
 use crate::publish::Publishing;
-use crate::select::Columns;
 use crate::status::MaintainReport;
 use crate::wal::{FlushMark, LogError, WalWriter};
 
@@ -39,7 +34,7 @@ impl Inner {
         &self,
         report: &mut MaintainReport,
     ) -> Result<bool, MaintainError> {
-        let (window, mark, deletions) = {
+        let flushing = {
             let writer = self.commit.lock();
             let state = self.state.read();
             let (late, floor) = (state.head.late_range(), state.head.read_floor());
@@ -50,63 +45,12 @@ impl Inner {
             let window = window_of(late.start_incl, FLUSH_SPAN);
             let below = window.1.min(floor);
             let mark = FlushMark { from: window.0, below, upto: writer.position() };
-            (window, mark, state.head.tombstones.clone())
+            Flushing { window, mark, deletions: state.head.tombstones.clone() }
         };
-        let range = TimeRange { start_incl: mark.from, end_incl: mark.below - DurationMs(1) };
-        let late = HeadSlices::new(self, range, Head::late_series);
-        let series = Sliced::new(late, Columns::samples(Vec::new(), range));
-        let job = Job {
-            id: self.next_id(),
-            window,
-            resolution: DurationMs::ZERO,
-            sources: Vec::new(),
-            reads: Reads::Samples,
-            packing: Packing::Plain,
-        };
-        let filled = fill(&*self.dir, job, series, &mut Some)?;
-        let Some((writer, conflicts)) = filled else { return Err(MaintainError::Stopped) };
-        let publishing = self.publishing.lock();
-        if self.state.read().head.tombstones != deletions {
-            // Something was deleted meanwhile, and the new block still has it.
-            discard(writer);
-            return Ok(true);
-        }
-        let block = self.finish(writer, &publishing)?;
-        if let Some(block) = &block {
-            report.flushed_block_count += 1;
-            self.metrics.flushes.inc();
+        if let Some(block) = self.put_into_block(flushing, Head::late_series, report)? {
             tracing::info!(block = block.name, "late samples were written to a block");
         }
-        self.metrics.merge_conflicts.inc_by(conflicts);
-        self.publish(block, &mark, report, &publishing)?;
         Ok(true)
-    }
-
-    /// Shows readers the block in place of the head's samples, and notes in the log that it has them.
-    pub(crate) fn publish(
-        &self,
-        block: Option<Arc<crate::block::Block>>,
-        mark: &FlushMark,
-        report: &mut MaintainReport,
-        publishing: &Publishing<'_>,
-    ) -> Result<(), MaintainError> {
-        // References to series that are forgotten here must not be in a batch between check and append.
-        let mut writer = self.commit.lock();
-        {
-            let mut state = self.state.write();
-            if let Some(block) = block {
-                let mut blocks = Vec::clone(&state.blocks);
-                blocks.push(block);
-                blocks.sort_by_key(|block| (block.meta.start, block.meta.id));
-                state.blocks = Arc::new(blocks);
-            }
-            let forgotten = state.head.forget(mark, false);
-            self.metrics.theirs.series_removed.inc_by(forgotten as u64);
-            report.forgotten_series_count += forgotten;
-        }
-        writer.note(*mark);
-        self.log_marks(writer)?;
-        self.list_blocks(publishing)
     }
 
     /// Makes up for what a full disk prevented: removes what is no block, and writes marks to the log.
@@ -133,7 +77,10 @@ impl Inner {
 
     /// Makes all marks durable. A log that is in doubt is left alone: they go with the next start, which reads from it
     /// what there is to read.
-    fn log_marks(&self, mut writer: MutexGuard<'_, WalWriter>) -> Result<(), MaintainError> {
+    pub(crate) fn log_marks(
+        &self,
+        mut writer: MutexGuard<'_, WalWriter>,
+    ) -> Result<(), MaintainError> {
         if self.writes.refusal().is_some_and(|refusal| !refusal.is_passing) {
             return Ok(());
         }
@@ -212,7 +159,7 @@ mod tests {
 
     use prometheus::Registry;
     use swell_env::{ManualClock, MemDir};
-    use swell_model::{Batch, Labels, Row, SampleSink as _, TimestampMs};
+    use swell_model::{Batch, DurationMs, Labels, Row, SampleSink as _, TimestampMs};
 
     use super::*;
     use crate::wal::Position;
@@ -286,5 +233,37 @@ mod tests {
         let clock = Arc::new(ManualClock::new(TimestampMs(100 * HOUR)));
         let db = Db::open(Arc::new(again), Config::standard(), clock, &Registry::new());
         assert_eq!(late_count(&db.expect("reopens")), 1, "after a kill");
+    }
+
+    #[test]
+    fn a_sample_that_lags_while_its_window_is_written_outlives_a_kill() {
+        let dir = Arc::new(MemDir::new());
+        let open = |dir: Arc<MemDir>| {
+            let clock = Arc::new(ManualClock::new(TimestampMs(100 * HOUR)));
+            let settings =
+                Config { out_of_order_window: DurationMs(24 * HOUR), ..Config::standard() };
+            Db::open(dir, settings, clock, &Registry::new()).expect("opens")
+        };
+        let db = open(Arc::clone(&dir));
+        let append = |name: &str, at_ms: i64| {
+            let series = db.resolve(&Labels::from_pairs([("__name__", name)])).expect("resolves");
+            let row = Row::new(TimestampMs(at_ms), vec![series], vec![1.0]);
+            db.append(&Batch::of_rows(vec![row])).expect("appends")
+        };
+        for step in 0..5 * 4 {
+            append("up", step * HOUR / 4);
+        }
+        let window = (TimestampMs(0), TimestampMs(2 * HOUR));
+        let flushing = db.inner.begin_window(|_| Some(window)).expect("there are samples");
+        assert_eq!(append("late", HOUR).stored_late, 1);
+        let late_count = |db: &Db| db.inner.state.read().head.late_count();
+        let killed = |dir: &MemDir| open(Arc::new(dir.after_kill()));
+        assert_eq!(late_count(&killed(&dir)), 1, "killed before the block is there");
+        let mut report = MaintainReport::default();
+        let block = db.inner.put_into_block(flushing, Head::series, &mut report).expect("writes");
+        assert!(block.is_some());
+        // Whether the block has it depends on the moment; it waits for the next one anyhow.
+        assert_eq!(late_count(&db), 1);
+        assert_eq!(late_count(&killed(&dir)), 1, "killed after it");
     }
 }

@@ -22,6 +22,7 @@ mod db;
 mod delete;
 mod described;
 mod exemplars;
+mod flush;
 mod follow;
 mod groupings;
 mod head;

@@ -6,22 +6,18 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use swell_env::Monotonic;
-use swell_model::{DurationMs, SelectError, TimeRange, TimestampMs};
+use swell_model::{SelectError, TimestampMs};
 use swell_telemetry::chain;
 
-use crate::block::{self, Block, BlockId, BlockMeta, Packing, WriteBlockError};
-use crate::compact::execute::{Job, Reads, discard, fill};
-use crate::compact::plan::{self, Rewrite, Window};
-use crate::compact::sources::{HeadSlices, Sliced};
+use crate::block::{self, Block, BlockId, BlockMeta, WriteBlockError};
+use crate::compact::plan::Rewrite;
 use crate::db::{Db, Inner};
-use crate::head::{Head, HistogramChunk};
+use crate::head::HistogramChunk;
 use crate::metrics::PrometheusNames;
 use crate::pace::{BackgroundShare, Pacer};
 use crate::reserve;
 use crate::retention::{self, Limits};
-use crate::select::Columns;
 use crate::status::{Damage, MaintainReport};
-use crate::wal::FlushMark;
 
 /// Directories and index of a block that nobody reads are dropped after this long.
 const UNLOAD_AFTER: Duration = Duration::from_secs(300);
@@ -321,63 +317,6 @@ impl Inner {
             let chunk = HistogramChunk::new(&samples);
             self.state.write().head.pack_histograms(series, chunk);
         }
-    }
-
-    /// Writes the oldest complete window of the head as a block, and exchanges the two. Gives whether there was such
-    /// a window.
-    pub(crate) fn flush(&self, report: &mut MaintainReport) -> Result<bool, MaintainError> {
-        // Samples that only a clock explains that jumped make no window complete.
-        let until = self.times().held + self.config.future_limit;
-        self.flush_window(report, |head| {
-            plan::flush(TimeRange { end_incl: head.end_incl.min(until), ..head })
-        })
-    }
-
-    /// Writes the window of the head that `choose` names, given the times that are there.
-    pub(crate) fn flush_window(
-        &self,
-        report: &mut MaintainReport,
-        choose: impl FnOnce(TimeRange) -> Option<Window>,
-    ) -> Result<bool, MaintainError> {
-        let (window, mark, deletions) = {
-            // No batch is between its check against the floor and its being in the head.
-            let writer = self.commit.lock();
-            let mut state = self.state.write();
-            let Some(window) = state.head.flushable().and_then(choose) else { return Ok(false) };
-            // From here on nothing is added to the window, nor before it, but late samples.
-            state.head.raise_accept_floor(window.1);
-            let from = state.head.read_floor().unwrap_or(TimestampMs::MIN).max(window.0);
-            let mark = FlushMark { from, below: window.1, upto: writer.position() };
-            (window, mark, state.head.tombstones.clone())
-        };
-        // Late samples before what the head is read from stay there: another flush writes them.
-        let range = TimeRange { start_incl: mark.from, end_incl: window.1 - DurationMs(1) };
-        let all = HeadSlices::new(self, range, Head::series);
-        let series = Sliced::new(all, Columns::samples(Vec::new(), range));
-        let job = Job {
-            id: self.next_id(),
-            window,
-            resolution: DurationMs::ZERO,
-            sources: Vec::new(),
-            reads: Reads::Samples,
-            packing: Packing::Plain,
-        };
-        let filled = fill(&*self.dir, job, series, &mut Some)?;
-        let Some((writer, conflicts)) = filled else { return Err(MaintainError::Stopped) };
-        let publishing = self.publishing.lock();
-        if self.state.read().head.tombstones != deletions {
-            // Something was deleted meanwhile, and the new block still has it.
-            discard(writer);
-            return Ok(true);
-        }
-        let block = self.finish(writer, &publishing)?;
-        if block.is_some() {
-            report.flushed_block_count += 1;
-            self.metrics.flushes.inc();
-        }
-        self.metrics.merge_conflicts.inc_by(conflicts);
-        self.publish(block, &mark, report, &publishing)?;
-        Ok(true)
     }
 
     /// The first day that is to be aggregated of which a block is kept for that alone.

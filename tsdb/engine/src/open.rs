@@ -369,8 +369,8 @@ impl Opening<'_> {
         };
         match tombstones::read_head(self.dir) {
             Ok(found) => {
+                found.late().iter().for_each(|deletion| head.forget_late(deletion));
                 head.tombstones = found;
-                head.forget_deleted_late();
             }
             Err(ReadTombstonesError::Read { source, .. })
                 if source.kind() == io::ErrorKind::NotFound =>

@@ -121,7 +121,11 @@ impl Replay {
         let Restored { mut head, exemplars, described } = restored;
         let position = Position { segment_nr: replayed.next_nr, record_nr: 0 };
         let end = Position { segment_nr: replayed.next_nr - 1, record_nr: u64::from(u32::MAX) };
-        head.tombstones.end_at(end);
+        if head.tombstones.end_at(end) {
+            // Before anything else is logged, or the next start would take later samples for deleted ones.
+            tombstones::write_head(&*inner.dir, &head.tombstones)
+                .map_err(opening.io(format!("write {}", tombstones::head_name())))?;
+        }
         after_replay(&mut head, &inner.state.read().blocks, position, inner.allowed());
         damage.append(&mut replayed.damage);
         let reach = Reach::of(inner, &head);
@@ -266,9 +270,14 @@ impl Opening<'_> {
             }
             match record {
                 wal::Record::Batch(record) => restored.take(&mut known, record, position),
+                wal::Record::LateBelow(below) => {
+                    restored.head.raise_accept_floor(below);
+                    0
+                }
                 wal::Record::Flushed(mark) => {
                     let is_news = restored.head.read_floor() < Some(mark.below);
-                    if is_news || mark.upto > Position::default() {
+                    // One that only tells the floor changes nothing where that is known.
+                    if is_news || !mark.is_of_floor() {
                         restored.head.forget(&mark, true);
                     }
                     0

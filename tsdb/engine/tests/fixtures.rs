@@ -150,6 +150,11 @@ fn version_4_opens() {
     assert_eq!(shown(&series.histogram_runs), shown(&expected));
 }
 
+#[test]
+fn version_5_opens() {
+    check("v5", true);
+}
+
 fn check(name: &str, has_checkpoint: bool) -> Db {
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name);
     let root = tempfile::tempdir().expect("temporary directory");
@@ -161,7 +166,11 @@ fn check(name: &str, has_checkpoint: bool) -> Db {
     assert_eq!(status.damage, []);
     assert!(status.blocks.block_count >= 2, "merged and fresh blocks");
     // Of the newest directories all log is before the checkpoint.
-    assert_eq!(status.wal.replayed_record_count > 0, !["v3-labels", "v4"].contains(&name), "a log");
+    assert_eq!(
+        status.wal.replayed_record_count > 0,
+        !["v3-labels", "v4", "v5"].contains(&name),
+        "a log"
+    );
     assert_eq!(status.wal.began_at_checkpoint, has_checkpoint);
     assert_eq!(status.wal.checkpoint_fault, None);
     let mut names = Vec::new();

@@ -57,7 +57,7 @@ impl Notices {
         Self(Arc::new(Shared {
             active: Mutex::default(),
             changes: Mutex::new(Some(changes)),
-            subscribers: Arc::new(Semaphore::new(streams_max)),
+            subscribers: Arc::new(Semaphore::new(streams_max.min(Semaphore::MAX_PERMITS))),
         }))
     }
 

@@ -7,13 +7,25 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 
-/// Believes what the authorities signed, and their own certificates: who makes a certificate for a client with one
-/// command of openssl has marked it as an authority's, and gives that very file to the server.
+/// Believes what the authorities signed, and their own certificates: one made for a client with one `openssl` command is
+/// marked as an authority's, and that same file is handed to the server.
 #[derive(Debug)]
 pub(super) struct Clients {
     pub(super) signed: Arc<dyn ClientCertVerifier>,
     /// Those of the authorities.
     pub(super) certificates: Vec<CertificateDer<'static>>,
+}
+
+/// Whether nobody signed the certificate but itself, or it is an authority's: times are looked at before.
+fn is_of_issuer(fault: &CertificateError) -> bool {
+    match fault {
+        CertificateError::UnknownIssuer => true,
+        CertificateError::Other(other) => matches!(
+            other.0.downcast_ref::<webpki::Error>(),
+            Some(webpki::Error::CaUsedAsEndEntity)
+        ),
+        _ => false,
+    }
 }
 
 impl ClientCertVerifier for Clients {
@@ -35,12 +47,10 @@ impl ClientCertVerifier for Clients {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        // Times are looked at before signatures, so they are good when it comes to these.
-        // `Other` is what an authority that shows its own certificate comes to.
         match self.signed.verify_client_cert(end_entity, intermediates, now) {
-            Err(Error::InvalidCertificate(
-                CertificateError::UnknownIssuer | CertificateError::Other(_),
-            )) if self.certificates.iter().any(|known| known == end_entity) => {
+            Err(Error::InvalidCertificate(fault))
+                if is_of_issuer(&fault) && self.certificates.contains(end_entity) =>
+            {
                 Ok(ClientCertVerified::assertion())
             }
             told => told,

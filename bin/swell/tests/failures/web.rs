@@ -43,7 +43,7 @@ fn over_tls_only_known_users_get_in() {
     let (code, stdout, stderr) = query(&at("ann:o%3An%2Fe@"), &["--ca-file", &ca]);
     assert_eq!(code, 0, "{stderr}");
     has(&stdout, &["\"7\""]);
-    // The server's own certificate as the authority, as one that is signed by itself is given
+    // The server's own certificate as its authority
     assert_eq!(query(&at("ann:o%3An%2Fe@"), &["--ca-file", &own]).0, 0);
     for user in ["", "ann:one@", "eve:o%3An%2Fe@"] {
         let (code, _, stderr) = query(&at(user), &["--ca-file", &ca]);

@@ -57,21 +57,12 @@ impl Head {
         if keep_series { 0 } else { self.forget_series() }
     }
 
-    /// Forgets late samples that are deleted.
-    pub(crate) fn forget_deleted_late(&mut self) {
-        if self.tombstones.late().is_empty() {
-            return;
-        }
-        for idx in self.late_series() {
-            let labels = self.labels(self.reference(idx));
-            let of_series =
-                self.tombstones.late().iter().filter(|deletion| deletion.series.contains(&labels));
+    /// Forgets the late samples of a deletion.
+    pub(crate) fn forget_late(&mut self, deletion: &LateDeletion) {
+        let LateDeletion { from_ms, to_ms, upto, series } = deletion;
+        for idx in series.iter().filter_map(|labels| self.index.find(labels)) {
             let Some(extra) = &mut self.series[idx as usize].extra else { continue };
-            let forget = |deletion: &LateDeletion| {
-                let LateDeletion { from_ms, to_ms, upto, .. } = deletion;
-                extra.late.forget((*from_ms, to_ms.saturating_add(1)), *upto)
-            };
-            let forgotten: usize = of_series.map(forget).sum();
+            let forgotten = extra.late.forget((*from_ms, to_ms.saturating_add(1)), *upto);
             if forgotten > 0 {
                 self.late_count -= forgotten;
                 self.late_changes += 1;

@@ -278,29 +278,27 @@ fn read_late(cursor: &mut Cursor<'_>) -> Result<Vec<LateDeletion>, DecodeError> 
 /// A file of version 1 does not tell when its deletions were made: they hold for late samples that come later, too.
 fn late_of(in_order: &Tombstones<Labels>) -> Vec<LateDeletion> {
     let upto = Position { segment_nr: u64::MAX, record_nr: u64::MAX };
-    let of = |(labels, intervals): (&Labels, &Arc<Intervals>)| {
-        let series = BTreeSet::from([labels.clone()]);
-        let all: Vec<LateDeletion> = intervals
-            .as_slice()
-            .iter()
-            .map(|(from_ms, to_ms)| LateDeletion {
-                upto,
-                from_ms: *from_ms,
-                to_ms: *to_ms,
-                series: series.clone(),
-            })
-            .collect();
-        all
-    };
-    in_order.iter().flat_map(of).collect()
+    let mut by_interval: BTreeMap<(i64, i64), BTreeSet<Labels>> = BTreeMap::new();
+    for (labels, intervals) in in_order.iter() {
+        for interval in intervals.as_slice() {
+            by_interval.entry(*interval).or_default().insert(labels.clone());
+        }
+    }
+    by_interval
+        .into_iter()
+        .map(|((from_ms, to_ms), series)| LateDeletion { upto, from_ms, to_ms, series })
+        .collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use prometheus::Registry;
     use proptest::prelude::*;
-    use swell_env::MemDir;
+    use swell_env::{ManualClock, MemDir};
+    use swell_model::{Batch, DurationMs, Row, SampleSink as _, TimestampMs};
 
     use super::*;
+    use crate::{Config, Db};
 
     fn folder() -> MemDir {
         let dir = MemDir::new();
@@ -362,6 +360,46 @@ mod tests {
     }
 
     #[test]
+    fn damage_of_what_is_deleted_of_the_head_is_noticed_and_newer_versions_are_told() {
+        let dir = folder();
+        let mut tombstones = HeadTombstones::default();
+        tombstones.add(labels(1), 10, 20);
+        let upto = Position { segment_nr: 7, record_nr: 300 };
+        let series = [labels(1), labels(2)].into();
+        tombstones.add_late(LateDeletion { upto, from_ms: -5, to_ms: 5, series });
+        write_head(&dir, &tombstones).expect("written");
+        let name = head_name();
+        let is_damaged =
+            |dir: &MemDir| matches!(read_head(dir), Err(ReadTombstonesError::Damaged { .. }));
+        let len = read_whole(&dir, &name, 1000).expect("readable").len();
+        for offset in 0..len {
+            dir.flip(&name, offset, 1).expect("flipped");
+            assert!(is_damaged(&dir), "byte {offset}");
+            dir.flip(&name, offset, 1).expect("flipped back");
+        }
+        assert_eq!(read_head(&dir).expect("sound"), tombstones);
+        let put = |version: u32, owner: BlockId, name: &str| {
+            let bytes = file_of(version, owner, |out| put_varint(out, 0));
+            small_file::replace(&dir, name, &bytes).expect("written");
+        };
+        put(HEAD_VERSION + 1, manifest::HEAD, &name);
+        assert!(matches!(read_head(&dir), Err(ReadTombstonesError::Newer { version: 3, .. })));
+        let block = name_of(BlockId(3));
+        put(VERSION + 1, BlockId(3), &block);
+        let told = read(&dir, &block, BlockId(3));
+        assert!(matches!(told, Err(ReadTombstonesError::Newer { version: 2, .. })));
+        let late = |out: &mut Vec<u8>| {
+            // No groups; one deletion at a place, from 5 to 4, of no series.
+            out.extend_from_slice(&[0, 1, 0, 0]);
+            put_zigzag(out, 5);
+            put_varint(out, (-1i64).cast_unsigned());
+            put_varint(out, 0);
+        };
+        small_file::replace(&dir, &name, &file_of(HEAD_VERSION, manifest::HEAD, late)).expect("ok");
+        assert!(is_damaged(&dir), "an empty interval");
+    }
+
+    #[test]
     fn deletions_of_the_first_version_hold_for_all_late_samples() {
         let dir = folder();
         let mut in_order = Tombstones::default();
@@ -374,5 +412,39 @@ mod tests {
         assert!(
             !found.hides_late(|| labels(1), 21, far) && !found.hides_late(|| labels(2), 20, far)
         );
+    }
+
+    #[test]
+    fn deletions_of_the_first_version_hide_nothing_that_is_sent_after_the_first_start() {
+        const HOUR: i64 = 3_600_000;
+        let dir = Arc::new(MemDir::new());
+        let open = |dir: Arc<MemDir>| {
+            let clock = Arc::new(ManualClock::new(TimestampMs(100 * HOUR)));
+            let settings =
+                Config { out_of_order_window: DurationMs(24 * HOUR), ..Config::standard() };
+            Db::open(dir, settings, clock, &Registry::new()).expect("opens")
+        };
+        let append = |db: &Db, at_ms: i64| {
+            let series = db.resolve(&labels(1)).expect("resolves");
+            let row = Row::new(TimestampMs(at_ms), vec![series], vec![1.0]);
+            db.append(&Batch::of_rows(vec![row])).expect("appends").stored_late
+        };
+        let db = open(Arc::clone(&dir));
+        append(&db, 5 * HOUR);
+        assert_eq!(append(&db, HOUR), 1);
+        drop(db);
+        let mut in_order = Tombstones::default();
+        in_order.add(labels(1), 0, 2 * HOUR);
+        let bytes = file_of(VERSION, manifest::HEAD, |out| put_groups(&in_order, out));
+        small_file::replace(&*dir, &head_name(), &bytes).expect("written");
+        let late_count = |db: &Db| db.inner.state.read().head.late_count();
+        let db = open(Arc::clone(&dir));
+        assert_eq!(late_count(&db), 0, "it is deleted");
+        assert_eq!(append(&db, HOUR + 1), 1);
+        let mut disk = dir;
+        for start in 2..4 {
+            disk = Arc::new(disk.after_kill());
+            assert_eq!(late_count(&open(Arc::clone(&disk))), 1, "start {start}");
+        }
     }
 }

@@ -81,11 +81,14 @@ impl HeadTombstones {
     }
 
     /// Deletes no late samples that are logged behind that place: it is the end of the log, and what names a later one is
-    /// about a log that is gone.
-    pub(crate) fn end_at(&mut self, end: Position) {
-        for deletion in &mut self.late {
-            deletion.upto = deletion.upto.min(end);
+    /// about a log that is gone, or told no place. Gives whether there was such a one.
+    pub(crate) fn end_at(&mut self, end: Position) -> bool {
+        let mut is_changed = false;
+        for deletion in self.late.iter_mut().filter(|deletion| deletion.upto > end) {
+            deletion.upto = end;
+            is_changed = true;
         }
+        is_changed
     }
 
     /// Forgets what lies before `floor_ms`; gives whether that was anything.

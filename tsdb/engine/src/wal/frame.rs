@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 pub(crate) const SEGMENT_MAGIC: &[u8; 8] = b"SWELLWAL";
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 /// Magic, version, number of the segment, checksum of these.
 pub(crate) const SEGMENT_HEADER_LEN: usize = 24;
 

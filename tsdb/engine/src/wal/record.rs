@@ -18,6 +18,7 @@ use crate::starts::{put_starts, read_starts};
 
 const KIND_BATCH: u8 = 0;
 const KIND_FLUSHED: u8 = 1;
+const KIND_LATE_BELOW: u8 = 2;
 
 /// A series within one segment, dense from 0.
 pub(crate) type LocalId = u32;
@@ -29,6 +30,8 @@ pub(crate) enum Record<'p> {
     Batch(BatchRecord<'p>),
     /// Samples were put into a block.
     Flushed(FlushMark),
+    /// Samples before this time that stand behind it came late: what is before it is being put into a block.
+    LateBelow(TimestampMs),
 }
 
 /// All samples in `[from, below)` that were logged up to and with `upto` are in blocks.
@@ -43,6 +46,11 @@ impl FlushMark {
     /// All samples before `below` are in blocks, but for late ones.
     pub(crate) fn of_floor(below: TimestampMs) -> Self {
         Self { from: TimestampMs::MIN, below, upto: Position::default() }
+    }
+
+    /// Whether it says no more than until when all is in blocks, as the one that a segment begins with.
+    pub(crate) fn is_of_floor(&self) -> bool {
+        self.upto == Position::default()
     }
 }
 
@@ -167,6 +175,12 @@ pub(crate) fn put_flushed(mark: &FlushMark, out: &mut Vec<u8>) {
     put_varint(out, mark.upto.record_nr);
 }
 
+/// Appends the payload that says which samples behind it came late.
+pub(crate) fn put_late_below(below: TimestampMs, out: &mut Vec<u8>) {
+    out.push(KIND_LATE_BELOW);
+    put_zigzag(out, below.0);
+}
+
 /// Reads a payload whose checksum was right. Records of a segment are read in their order, with the same `bases`.
 pub(crate) fn read<'p>(payload: &'p [u8], bases: &mut Bases) -> Result<Record<'p>, DecodeError> {
     let mut cursor = Cursor::new(payload);
@@ -177,6 +191,7 @@ pub(crate) fn read<'p>(payload: &'p [u8], bases: &mut Bases) -> Result<Record<'p
             below: TimestampMs(cursor.zigzag()?),
             upto: Position { segment_nr: cursor.varint()?, record_nr: cursor.varint()? },
         }),
+        KIND_LATE_BELOW => Record::LateBelow(TimestampMs(cursor.zigzag()?)),
         _ => return Err(cursor.fault("the kind of a record is unknown")),
     };
     cursor.finish()?;

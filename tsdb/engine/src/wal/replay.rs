@@ -100,7 +100,7 @@ fn replay_segment(
     let file = dir.open(&name).map_err(ReplayError::io("read", &name))?;
     let file_len = file.len().map_err(ReplayError::io("read", &name))?;
     let version = read_version(&*file, file_len).map_err(ReplayError::io("read", &name))?;
-    if let Some(version) = version.filter(|version| *version != VERSION) {
+    if let Some(version) = version.filter(|version| !(1..=VERSION).contains(version)) {
         return Err(ReplayError::Newer { file: name, version });
     }
     // Behind a checkpoint the header says nothing that is needed.

@@ -56,7 +56,7 @@ impl Tail {
             Stretch::Record { record_nr, payload, .. } => {
                 match record::read(payload, &mut self.bases) {
                     Ok(Record::Batch(batch)) => TailItem::Batch(record_nr, batch.into()),
-                    Ok(Record::Flushed(_)) => TailItem::Other,
+                    Ok(Record::Flushed(_) | Record::LateBelow(_)) => TailItem::Other,
                     Err(_) => TailItem::Damaged((RECORD_HEADER_LEN + payload.len()) as u64),
                 }
             }

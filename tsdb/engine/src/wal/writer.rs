@@ -8,7 +8,9 @@ use swell_model::{Batch, DurationMs, SeriesRef, TimestampMs};
 
 use super::definitions::Definitions;
 use super::frame::{end_record, segment_header, start_record};
-use super::record::{FlushMark, LocalId, Position, batch_span, put_batch, put_flushed};
+use super::record::{
+    FlushMark, LocalId, Position, batch_span, put_batch, put_flushed, put_late_below,
+};
 use super::resume::{Resume, put_series};
 use super::values::Bases;
 use super::{FOLDER, segment_name};
@@ -69,6 +71,8 @@ pub(crate) struct WalWriter {
     marks: Vec<FlushMark>,
     /// Samples before it are in blocks, but for late ones.
     floor: Option<TimestampMs>,
+    /// Samples before it count as late from here on, which the log does not say yet.
+    late_below: Option<TimestampMs>,
 }
 
 const NO_ID: LocalId = LocalId::MAX;
@@ -138,11 +142,12 @@ impl WalWriter {
             logged_bytes: unsaved_bytes,
             marks: Vec::new(),
             floor,
+            late_below: None,
         }
     }
 
-    /// Ends a full segment and starts the next, so that records have one to go to. A segment that ends in half a record,
-    /// since writing that failed, is cut and ended.
+    /// Ends a full segment and starts the next, so that records have one to go to, and says there what the log has to say
+    /// before another batch. A segment that ends in half a record, since writing that failed, is cut and ended.
     pub(crate) fn make_room(&mut self) -> Result<(), LogError> {
         self.cut_torn_end()?;
         if self.current.as_ref().is_some_and(Current::is_full) {
@@ -151,7 +156,20 @@ impl WalWriter {
         if self.current.is_none() {
             self.current = Some(self.start()?);
         }
+        if let Some(below) = self.late_below {
+            self.write_short(|record| put_late_below(below, record))?;
+            self.late_below = None;
+        }
         Ok(())
+    }
+
+    /// Writes a record of a few bytes.
+    fn write_short(&mut self, put: impl FnOnce(&mut Vec<u8>)) -> Result<Written, LogError> {
+        let current = self.current.as_ref().expect("make_room started a segment");
+        start_record(&mut self.record);
+        put(&mut self.record);
+        assert!(end_record(&mut self.record, current.record_count), "{A_MARK_IS_SHORT}");
+        self.write(&Encoded { span: None, definition_bytes: 0 })
     }
 
     fn cut_torn_end(&mut self) -> Result<(), LogError> {
@@ -233,7 +251,14 @@ impl WalWriter {
     /// Takes a mark that samples are in a block; [`WalWriter::write_marks`] writes it down.
     pub(crate) fn note(&mut self, mark: FlushMark) {
         self.floor = self.floor.max(Some(mark.below));
+        self.late_below = self.late_below.filter(|below| *below > mark.below);
         self.marks.push(mark);
+    }
+
+    /// Samples before `below` count as late from here on: a block is being made of those that are there. The log says so
+    /// before its next batch; else the mark of that block would be taken for one of these samples, too.
+    pub(crate) fn late_below(&mut self, below: TimestampMs) {
+        self.late_below = self.late_below.max(Some(below));
     }
 
     /// Whether there are marks of which it is not known that they are durable.
@@ -246,11 +271,8 @@ impl WalWriter {
         let mut last = None;
         for idx in 0..self.marks.len() {
             self.make_room()?;
-            let current = self.current.as_ref().expect("make_room started a segment");
-            start_record(&mut self.record);
-            put_flushed(&self.marks[idx], &mut self.record);
-            assert!(end_record(&mut self.record, current.record_count), "{A_MARK_IS_SHORT}");
-            last = Some(self.write(&Encoded { span: None, definition_bytes: 0 })?);
+            let mark = self.marks[idx];
+            last = Some(self.write_short(|record| put_flushed(&mark, record))?);
         }
         Ok(last)
     }
@@ -393,7 +415,7 @@ impl WalWriter {
     pub(crate) fn come_back(&mut self, floor: Option<TimestampMs>) -> Result<(), LogError> {
         self.cut_torn_end()?;
         self.end_current()?;
-        self.floor = floor;
+        (self.floor, self.late_below) = (floor, None);
         let last = floor.map_or(TimestampMs::MIN, |floor| floor - DurationMs(1));
         for segment in &mut self.ended {
             segment.span = segment.span.map(|(from, to)| (from.min(last), to.min(last)));
