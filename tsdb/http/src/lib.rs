@@ -60,7 +60,7 @@ pub use targets::{
 pub use write::{Message, RemoteWrite, RemoteWriteConfig, write_router};
 
 use axum::Router;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::from_fn_with_state;
 use axum::routing::{any, get, post};
 use std::sync::Arc;
 
