@@ -120,6 +120,8 @@ impl Inner {
         if entries.iter().any(|entry| deleted.ends_with(&format!("/{}", entry.name))) {
             return Err(foreign("samples that were deleted"));
         }
+        // It is read once, and its file goes.
+        opened.let_go();
         Ok(Arc::new(opened))
     }
 

@@ -378,6 +378,7 @@ impl Drop for Db {
         {
             tracing::error!("the thread that syncs the log panicked");
         }
+        self.inner.state.read().all_blocks().iter().for_each(|block| block.let_go());
     }
 }
 

@@ -75,12 +75,16 @@ impl Inner {
     /// Shows readers the blocks without `gone`, and with `new`. Reads that began before go on with what they have.
     pub(crate) fn exchange(&self, gone: &[BlockId], new: Option<Arc<Block>>) {
         let mut state = self.state.write();
-        let kept = state.all_blocks().into_iter().filter(|block| !gone.contains(&block.meta.id));
-        let mut all: Vec<Arc<Block>> = kept.chain(new).collect();
+        let (left, mut all): (Vec<Arc<Block>>, Vec<Arc<Block>>) =
+            state.all_blocks().into_iter().partition(|block| gone.contains(&block.meta.id));
+        all.extend(new);
         all.sort_by_key(|block| (block.meta.start, block.meta.id));
         let is_coarse = |block: &Arc<Block>| block.meta.resolution > DurationMs::ZERO;
         let (coarse, blocks) = all.into_iter().partition(is_coarse);
         (state.blocks, state.coarse) = (Arc::new(blocks), Arc::new(coarse));
+        drop(state);
+        // Who reads a block just now may hold it up.
+        left.iter().for_each(|block| block.let_go());
     }
 
     /// What the list of blocks must say now.

@@ -78,3 +78,41 @@ fn blocks_that_retention_deletes_during_a_read_stay_readable() {
     assert_ne!(read_all(&db), before);
     assert_eq!(collected(read), before);
 }
+
+/// Files of blocks below a directory that this process has open: all, and those that are deleted.
+fn open_blocks(root: &std::path::Path) -> (usize, usize) {
+    let open = std::fs::read_dir("/proc/self/fd").expect("on Linux");
+    let targets = open.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
+    let blocks: Vec<String> = targets
+        .filter(|target| target.starts_with(root.join("blocks")))
+        .map(|target| target.display().to_string())
+        .collect();
+    (blocks.len(), blocks.iter().filter(|name| name.ends_with("(deleted)")).count())
+}
+
+#[test]
+fn the_space_of_a_block_comes_back_with_the_end_of_its_last_read() {
+    let root = tempfile::tempdir().expect("temporary directory");
+    let dir = Arc::new(FsDir::open(root.path()).expect("made"));
+    let limits = Config { retention_time: DurationMs(12 * HOUR), ..config(WalSync::Never) };
+    let clock = Arc::new(ManualClock::new(TimestampMs(10_000 * 24 * HOUR)));
+    let db = Db::open(dir, limits, clock, &Registry::new()).expect("opens");
+    fill(&db, 0..6);
+    db.maintain(TimestampMs(0)).expect("maintains");
+    let read = db.select(&[], &SelectHints::range(TimeRange::ALL)).expect("selects");
+    let (mut retired, mut merged) = (0, 0);
+    for hour in 6..30 {
+        fill(&db, hour..hour + 1);
+        let report = db.maintain(TimestampMs(0)).expect("maintains");
+        (retired, merged) =
+            (retired + report.retired_block_count, merged + report.compacted_block_count);
+        read_all(&db);
+    }
+    assert!(retired > 0 && merged > 0, "{retired} blocks were deleted, {merged} made of others");
+    assert!(open_blocks(root.path()).1 > 0, "a read that is under way has its files");
+    drop(read);
+    let listed = db.status().blocks.block_count;
+    assert_eq!(open_blocks(root.path()), (listed, 0), "deleted files are closed");
+    drop(db);
+    assert_eq!(open_blocks(root.path()), (0, 0), "a storage that is closed has no file open");
+}

@@ -29,12 +29,20 @@ pub(crate) struct Block {
     file: Arc<dyn ReadFile>,
     sections: [Section; SECTION_COUNT],
     has_statistics: bool,
-    /// Directories and index while the block is in use, with the time it was last asked.
-    loaded: Mutex<Option<(Arc<Loaded>, Monotonic)>>,
+    kept: Mutex<Kept>,
     /// First damage met; the block takes no part in compaction after that.
     damage: Mutex<Option<(u64, String)>>,
     /// What of the block is deleted; of a block whose tombstones are damaged nothing is read.
     tombstones: RwLock<Result<Arc<Tombstones<u32>>, TombstonesFault>>,
+}
+
+/// What a block keeps in memory. It holds the block in turn, so that one that is gone must not keep it: its file would
+/// stay open, and its space taken, for ever.
+#[derive(Debug, Default)]
+struct Kept {
+    /// Directories and index while the block is in use, with the time it was last asked.
+    loaded: Option<(Arc<Loaded>, Monotonic)>,
+    is_gone: bool,
 }
 
 /// Where the tombstones of a block are damaged, and how.
@@ -125,7 +133,7 @@ impl Block {
             file,
             sections,
             has_statistics: version == VERSION_STATISTICS,
-            loaded: Mutex::default(),
+            kept: Mutex::default(),
             damage: Mutex::default(),
             tombstones: RwLock::new(Ok(Arc::default())),
         })
@@ -176,27 +184,34 @@ impl Block {
 
     /// Directories and index, read now if they are not there.
     pub(crate) fn load(self: &Arc<Self>, now: Monotonic) -> Result<Arc<Loaded>, ReadBlockError> {
-        let mut slot = self.loaded.lock();
-        if let Some((loaded, used)) = slot.as_mut() {
+        let mut kept = self.kept.lock();
+        if let Some((loaded, used)) = kept.loaded.as_mut() {
             *used = now;
             return Ok(Arc::clone(loaded));
         }
         let loaded = Arc::new(self.read_directories()?);
-        *slot = Some((Arc::clone(&loaded), now));
+        if !kept.is_gone {
+            kept.loaded = Some((Arc::clone(&loaded), now));
+        }
         Ok(loaded)
     }
 
     /// Directories and index, where they are in memory.
     pub(crate) fn in_use(&self) -> Option<Arc<Loaded>> {
-        self.loaded.try_lock()?.as_ref().map(|(loaded, _)| Arc::clone(loaded))
+        self.kept.try_lock()?.loaded.as_ref().map(|(loaded, _)| Arc::clone(loaded))
     }
 
     /// Gives the memory of directories and index back when nobody asked for them since `before`.
     pub(crate) fn unload_unused(&self, now: Monotonic, idle: std::time::Duration) {
-        let mut slot = self.loaded.lock();
-        if slot.as_ref().is_some_and(|(_, used)| now.since(*used) >= idle) {
-            *slot = None;
+        let mut kept = self.kept.lock();
+        if kept.loaded.as_ref().is_some_and(|(_, used)| now.since(*used) >= idle) {
+            kept.loaded = None;
         }
+    }
+
+    /// The block is read by nobody but who has it: its file is closed with the last of them.
+    pub(crate) fn let_go(&self) {
+        *self.kept.lock() = Kept { loaded: None, is_gone: true };
     }
 
     /// The first damage that was met, with its offset.
