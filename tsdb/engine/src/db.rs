@@ -23,7 +23,7 @@ use swell_model::{
 use swell_telemetry::chain;
 
 use crate::acknowledged::Acknowledged;
-use crate::block::{Block, BlockId, BlockMeta};
+use crate::block::{Block, BlockId, BlockMeta, Departed};
 use crate::checkpoint::Saved;
 use crate::coarse::{self, Choice};
 use crate::config::{Config, WalSync};
@@ -82,6 +82,8 @@ pub(crate) struct Inner {
     pub(crate) writes: Writes,
     /// Damage met at open, but for the log's; what is met later stands with its block.
     pub(crate) damage: Vec<Damage>,
+    /// Blocks that are gone, while answers may be of them. Nothing else is locked under it but their damage.
+    pub(crate) departed: Mutex<Vec<Departed>>,
     /// Damage that is no longer warned of. Nothing else is locked under it.
     pub(crate) acknowledged: RwLock<Acknowledged>,
     pub(crate) samples_appended: AtomicU64,

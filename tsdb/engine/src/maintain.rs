@@ -9,7 +9,7 @@ use swell_env::Monotonic;
 use swell_model::{SelectError, TimestampMs};
 use swell_telemetry::chain;
 
-use crate::block::{self, Block, BlockId, BlockMeta, WriteBlockError};
+use crate::block::{self, Block, BlockId, BlockMeta, Departed, WriteBlockError};
 use crate::compact::plan::Rewrite;
 use crate::db::{Db, Inner};
 use crate::head::HistogramChunk;
@@ -394,6 +394,18 @@ impl Inner {
     /// Damage that nobody acknowledged.
     pub(crate) fn open_damage(&self) -> Vec<Damage> {
         let mut damage = self.all_damage();
+        let acknowledged = self.acknowledged.read();
+        damage.retain(|found| acknowledged.of(found).is_none());
+        damage
+    }
+
+    /// Damage of blocks that are gone which an answer given now may lack samples for.
+    pub(crate) fn departed_damage(&self) -> Vec<Damage> {
+        let now = self.clock.monotonic();
+        let mut departed = self.departed.lock();
+        departed.retain_mut(|block| block.is_answering(now));
+        let mut damage: Vec<Damage> = departed.iter().filter_map(Departed::damage).collect();
+        drop(departed);
         let acknowledged = self.acknowledged.read();
         damage.retain(|found| acknowledged.of(found).is_none());
         damage

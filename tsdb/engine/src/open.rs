@@ -150,6 +150,7 @@ impl Db {
             samples_appended: AtomicU64::new(0),
             missing_blocks: found.missing,
             next_block: AtomicU64::new(found.next_block),
+            departed: Mutex::default(),
             orphans: Mutex::default(),
             hold_from_ms: AtomicI64::new(i64::MAX),
             log_holds: Mutex::default(),

@@ -10,7 +10,7 @@ use swell_model::DurationMs;
 use swell_telemetry::chain;
 
 use crate::block::manifest::{self, Listed};
-use crate::block::{self, Block, BlockId, BlockWriter, ReadBlockError};
+use crate::block::{self, Block, BlockId, BlockWriter, Departed, ReadBlockError};
 use crate::db::Inner;
 use crate::maintain::MaintainError;
 use crate::tombstones::{self, HeadTombstones, Tombstones};
@@ -74,9 +74,15 @@ impl Inner {
 
     /// Shows readers the blocks without `gone`, and with `new`. Reads that began before go on with what they have.
     pub(crate) fn exchange(&self, gone: &[BlockId], new: Option<Arc<Block>>) {
+        let now = self.clock.monotonic();
         let mut state = self.state.write();
         let (left, mut all): (Vec<Arc<Block>>, Vec<Arc<Block>>) =
             state.all_blocks().into_iter().partition(|block| gone.contains(&block.meta.id));
+        // Before they are off the list, so that at each moment a block is on one of both.
+        let mut departed = self.departed.lock();
+        departed.retain_mut(|block| block.is_answering(now));
+        departed.extend(left.iter().map(|block| Departed::of(block, now)));
+        drop(departed);
         all.extend(new);
         all.sort_by_key(|block| (block.meta.start, block.meta.id));
         let is_coarse = |block: &Arc<Block>| block.meta.resolution > DurationMs::ZERO;

@@ -266,7 +266,9 @@ impl Db {
     /// Damage that may make answers for these times incomplete, as sentences for the reader.
     #[must_use]
     pub fn warnings(&self, range: TimeRange) -> Vec<String> {
-        let damage = self.inner.open_damage();
+        // Blocks first: one that goes meanwhile is among the departed.
+        let mut damage = self.inner.open_damage();
+        damage.extend(self.inner.departed_damage());
         let touching = damage.iter().filter(|damage| damage.touches(range));
         let mut warnings: Vec<String> = touching.map(Damage::sentence).collect();
         if !self.inner.is_replayed() {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use common::{HOUR, Model, append, config, open, read_all};
 use prometheus::Registry;
 use swell_engine::{Config, Db, WalSync};
-use swell_env::{FsDir, ManualClock};
+use swell_env::{Dir as _, FsDir, ManualClock, MemDir};
 use swell_model::{DurationMs, SelectHints, SeriesIter, SeriesSource as _, TimeRange, TimestampMs};
 
 const SERIES: usize = 30;
@@ -115,4 +115,32 @@ fn the_space_of_a_block_comes_back_with_the_end_of_its_last_read() {
     assert_eq!(open_blocks(root.path()), (listed, 0), "deleted files are closed");
     drop(db);
     assert_eq!(open_blocks(root.path()), (0, 0), "a storage that is closed has no file open");
+}
+
+#[test]
+fn damage_of_a_block_that_goes_during_a_read_is_still_told() {
+    let dir = Arc::new(MemDir::new());
+    let limits = Config { retention_time: DurationMs(6 * HOUR), ..config(WalSync::Never) };
+    let clock = Arc::new(ManualClock::new(TimestampMs(10_000 * 24 * HOUR)));
+    let db = Db::open(dir.clone(), limits, clock.clone(), &Registry::new()).expect("opens");
+    fill(&db, 0..6);
+    db.maintain(TimestampMs(0)).expect("maintains");
+    let before = read_all(&db);
+    let blocks = dir.list("blocks").expect("lists").into_iter().map(|entry| entry.name);
+    let oldest = blocks.filter(|name| name.ends_with(".blk")).min().expect("a block");
+    let oldest = format!("blocks/{oldest}");
+    let hints = SelectHints { passes_over_damage: true, ..SelectHints::range(TimeRange::ALL) };
+    let read = db.select(&[], &hints).expect("selects");
+    // Where its samples are: behind the header.
+    (16..80).for_each(|offset| dir.flip(&oldest, offset, 1).expect("flips"));
+    for hour in 6..20 {
+        fill(&db, hour..hour + 1);
+        db.maintain(TimestampMs(0)).expect("maintains");
+    }
+    assert!(dir.open(&oldest).is_err(), "retention has deleted the block");
+    assert_ne!(collected(read), before, "samples are missing");
+    let told = db.warnings(TimeRange::ALL);
+    assert!(told.iter().any(|warning| warning.contains(&oldest)), "{told:?}");
+    clock.advance(DurationMs(HOUR));
+    assert_eq!(db.warnings(TimeRange::ALL), [""; 0], "no answer is of it any more");
 }

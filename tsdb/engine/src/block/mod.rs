@@ -22,7 +22,7 @@ pub(crate) use aggregates::Depth;
 pub(crate) use columns::FrameCache;
 pub(crate) use group::{BlockSeries, HistogramColumns};
 pub(crate) use meta::{BlockId, BlockMeta};
-pub(crate) use reader::{Block, Loaded};
+pub(crate) use reader::{Block, Departed, Loaded};
 pub(crate) use runs::aggregate;
 pub(crate) use times::TimesRef;
 pub(crate) use writer::{BlockWriter, WriteBlockError};

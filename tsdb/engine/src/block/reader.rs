@@ -9,7 +9,7 @@ use parking_lot::{Mutex, RwLock};
 use swell_chunk::{Cursor, DecodeError};
 use swell_env::{Dir, Monotonic, ReadFile};
 use swell_index::{Identity, IndexError, KnownTexts, SliceIndex, SymbolHashes};
-use swell_model::DurationMs;
+use swell_model::{DurationMs, TimeRange};
 
 use super::frames::{self, Frame};
 use super::group::{BlockSeries, Group, GroupDirectory};
@@ -19,6 +19,7 @@ use super::{
     SECTION_COUNT, SERIES, SERIES_GROUP_LEN, TIMES, TRAILER_LEN, VERSION_AGGREGATES, VERSION_PLAIN,
     VERSION_RUNS, VERSION_STATISTICS,
 };
+use crate::status::Damage;
 use crate::tombstones::{self, ReadTombstonesError, Tombstones};
 
 /// A finished block whose footer is sound.
@@ -30,8 +31,8 @@ pub(crate) struct Block {
     sections: [Section; SECTION_COUNT],
     has_statistics: bool,
     kept: Mutex<Kept>,
-    /// First damage met; the block takes no part in compaction after that.
-    damage: Mutex<Option<(u64, String)>>,
+    /// First damage met; the block takes no part in compaction after that. Shared with [`Departed`].
+    damage: Arc<Mutex<Option<(u64, String)>>>,
     /// What of the block is deleted; of a block whose tombstones are damaged nothing is read.
     tombstones: RwLock<Result<Arc<Tombstones<u32>>, TombstonesFault>>,
 }
@@ -43,6 +44,39 @@ struct Kept {
     /// Directories and index while the block is in use, with the time it was last asked.
     loaded: Option<(Arc<Loaded>, Monotonic)>,
     is_gone: bool,
+}
+
+/// An answer may take this long after the last read of a block.
+const ANSWERS_WITHIN: std::time::Duration = std::time::Duration::from_secs(600);
+
+/// A block that is gone: a read that began before may still meet damage in its file, or has met it and is to be told.
+#[derive(Debug)]
+pub(crate) struct Departed {
+    file: String,
+    range: TimeRange,
+    damage: Arc<Mutex<Option<(u64, String)>>>,
+    /// When it was last seen in use.
+    used: Monotonic,
+}
+
+impl Departed {
+    pub(crate) fn of(block: &Block, now: Monotonic) -> Self {
+        let (file, range) = (block.name.clone(), block.meta.range());
+        Self { file, range, damage: Arc::clone(&block.damage), used: now }
+    }
+
+    /// Whether answers may still be of it: a read has it, or had it a while ago.
+    pub(crate) fn is_answering(&mut self, now: Monotonic) -> bool {
+        if Arc::strong_count(&self.damage) > 1 {
+            self.used = now;
+        }
+        now.since(self.used) < ANSWERS_WITHIN
+    }
+
+    pub(crate) fn damage(&self) -> Option<Damage> {
+        let (offset, what) = self.damage.lock().clone()?;
+        Some(Damage { file: self.file.clone(), offset, what, range: Some(self.range) })
+    }
 }
 
 /// Where the tombstones of a block are damaged, and how.
@@ -134,7 +168,7 @@ impl Block {
             sections,
             has_statistics: version == VERSION_STATISTICS,
             kept: Mutex::default(),
-            damage: Mutex::default(),
+            damage: Arc::default(),
             tombstones: RwLock::new(Ok(Arc::default())),
         })
     }
