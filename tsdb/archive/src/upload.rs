@@ -96,7 +96,7 @@ pub struct UploadReport {
 pub struct Uploader {
     archive: Arc<Archive>,
     config: UploadConfig,
-    /// Windows found without samples: not looked at again until a restart.
+    /// Windows that the last run found without samples. Some may come yet, by an import.
     empty: Vec<Window>,
 }
 
@@ -136,6 +136,7 @@ impl Uploader {
         now: TimestampMs,
     ) -> Result<UploadReport, UploadError> {
         self.archive.refresh()?;
+        self.empty.clear();
         let span = self.config.span;
         let sealed_before = settled_before.min(now - self.config.after);
         let mut report = UploadReport {

@@ -49,6 +49,24 @@ fn sealed_days_go_out_and_come_back_bit_for_bit() {
 }
 
 #[test]
+fn a_window_that_was_empty_goes_out_once_it_has_samples() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let archive = archive_in(folder.path());
+    let local = TimeRange { start_incl: day(0), end_incl: TimestampMs(day(3).0 - 1) };
+    let second = TimeRange { start_incl: day(1), end_incl: TimestampMs(day(2).0 - 1) };
+    let whole = MemorySource(sample_series());
+    let outside = |range| MemorySource(whole.within(range));
+    let first = outside(TimeRange { start_incl: day(0), end_incl: TimestampMs(day(1).0 - 1) });
+    let mut uploader = uploader(&archive);
+    let report = uploader.run(&first, local, day(3), day(4)).expect("uploaded");
+    assert_eq!((report.window_count, report.hold_from), (1, local.end_incl), "two have none");
+    // An import brings what was missing.
+    let report = uploader.run(&whole, local, day(2), day(4)).expect("uploaded");
+    assert_eq!((report.window_count, report.hold_from), (1, day(2)), "the third must stay");
+    same(archive.read(&[], second, false).expect("readable"), whole.within(second));
+}
+
+#[test]
 fn reads_are_pruned_and_still_right() {
     let folder = tempfile::tempdir().expect("a folder");
     let source = MemorySource(sample_series());
