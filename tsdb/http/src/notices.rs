@@ -19,8 +19,6 @@ use crate::service::Api;
 
 /// Changes a slow reader may lag behind before it misses some.
 const CHANGES_KEPT: usize = 64;
-/// Streams at once unless told, as Prometheus' `--web.max-notifications-subscribers`.
-const SUBSCRIBERS_MAX: usize = 16;
 
 /// One notice, in the words of Prometheus where it has the same.
 #[derive(Clone, Debug, Serialize)]
@@ -45,11 +43,14 @@ struct Shared {
 
 impl Default for Notices {
     fn default() -> Self {
-        Self::with_streams(SUBSCRIBERS_MAX)
+        Self::with_streams(Self::STREAMS_MAX)
     }
 }
 
 impl Notices {
+    /// Streams at once unless told, as Prometheus' `--web.max-notifications-subscribers`.
+    pub const STREAMS_MAX: usize = 16;
+
     /// Notices with so many streams at once.
     #[must_use]
     pub fn with_streams(streams_max: usize) -> Self {

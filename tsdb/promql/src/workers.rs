@@ -7,8 +7,7 @@ pub trait Workers: Send + Sync + fmt::Debug {
     /// Most pieces done at a time, the caller's own thread included; 1 says that there is no use in cutting work.
     fn width(&self) -> usize;
 
-    /// Fewer series than this are not worth a piece of their own: to start and end a thread takes some 0.1 ms of CPU, these
-    /// some 3 ms over an hour of samples.
+    /// Fewer series than this are not worth a piece of their own: a thread costs more than it gives (benches/README.md).
     fn series_min(&self) -> usize {
         512
     }

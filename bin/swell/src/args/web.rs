@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use clap::Args;
 use swell_http::RoutePrefix;
 use swell_model::DurationMs;
-use swell_tsdb_http::Origins;
+use swell_tsdb_http::{Notices, Origins};
 
 use super::{parse_count, parse_time};
 use crate::config::ExternalUrl;
@@ -57,7 +57,7 @@ impl WebArgs {
 
     /// Streams of notifications at once.
     pub(crate) fn notification_streams_max(&self) -> usize {
-        self.notification_streams_max.unwrap_or(16)
+        self.notification_streams_max.unwrap_or(Notices::STREAMS_MAX)
     }
 
     /// Title of pages.

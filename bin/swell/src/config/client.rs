@@ -157,7 +157,7 @@ pub(super) fn url(key: &str, text: &str, faults: &mut Faults<'_>) -> Option<Url>
 }
 
 fn proxy(raw: RawProxy<'_>, context: ClientContext<'_>, faults: &mut Faults<'_>) -> Proxy {
-    // What templates leave empty is not given
+    // What templates leave empty is not given.
     let given = |text: &&str| !text.is_empty();
     let raw = RawProxy { url: raw.url.filter(given), exempt: raw.exempt.filter(given), ..raw };
     let mut connect_headers = Vec::new();

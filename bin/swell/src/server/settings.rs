@@ -247,6 +247,20 @@ mod tests {
     }
 
     #[test]
+    fn flags_of_outages_and_streams_reach_what_they_set() {
+        let flags = ["--rules.alert.for-outage-tolerance=2h", "--rules.alert.for-grace-period=5m"];
+        let config = settings(&given(&flags)).expect("good");
+        let restore = config.alerting.restore;
+        assert_eq!(restore.outage_tolerance, DurationMs::from_secs(7200));
+        assert_eq!(restore.grace, DurationMs::from_secs(300));
+        let standard = settings(&given(&[])).expect("good").alerting.restore;
+        assert_eq!(standard.outage_tolerance, DurationMs::from_secs(3600));
+        let web = given(&["--web.max-notifications-subscribers=3"]).web;
+        assert_eq!(web.notification_streams_max(), 3);
+        assert_eq!(given(&[]).web.notification_streams_max(), 16);
+    }
+
+    #[test]
     fn the_command_line_tells_the_location_before_the_file() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("swell.yaml");

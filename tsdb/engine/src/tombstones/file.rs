@@ -275,7 +275,8 @@ fn read_late(cursor: &mut Cursor<'_>) -> Result<Vec<LateDeletion>, DecodeError> 
     Ok(all)
 }
 
-/// A file of version 1 does not tell when its deletions were made: they hold for late samples that come later, too.
+/// A file of version 1 does not tell when its deletions were made: they hold for all late samples that the log has. The
+/// start that reads it writes the end of the log into it ([`HeadTombstones::end_at`]).
 fn late_of(in_order: &Tombstones<Labels>) -> Vec<LateDeletion> {
     let upto = Position { segment_nr: u64::MAX, record_nr: u64::MAX };
     let mut by_interval: BTreeMap<(i64, i64), BTreeSet<Labels>> = BTreeMap::new();
