@@ -1,6 +1,7 @@
 //! Against a real name server, where this machine has one.
 
-use std::net::{Ipv4Addr, UdpSocket};
+use std::net::{Ipv4Addr, TcpStream, UdpSocket};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -21,9 +22,26 @@ impl Drop for NameServer {
 }
 
 impl NameServer {
-    /// Starts it; `None` where the machine has no dnsmasq.
+    /// Starts it; `None` where the machine has no dnsmasq. A port that somebody takes meanwhile ends it: then on another one.
     fn start() -> Option<Self> {
         let program = swell_lab::tools::program("dnsmasq", "dnsmasq-base")?;
+        for _ in 0..20 {
+            let mut server = Self::start_on_free_port(&program);
+            for _ in 0..200 {
+                std::thread::park_timeout(Duration::from_millis(50));
+                let has_ended = server.process.try_wait().expect("a child").is_some();
+                if has_ended {
+                    break;
+                }
+                if TcpStream::connect((Ipv4Addr::LOCALHOST, server.port)).is_ok() {
+                    return Some(server);
+                }
+            }
+        }
+        panic!("dnsmasq found no port");
+    }
+
+    fn start_on_free_port(program: &Path) -> Self {
         let free = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let port = free.local_addr().expect("bound").port();
         drop(free);
@@ -44,7 +62,7 @@ impl NameServer {
             .stderr(Stdio::null())
             .spawn()
             .expect("it starts");
-        Some(Self { process, port })
+        Self { process, port }
     }
 
     fn source(&self, record: DnsRecord, names: &[&str]) -> DnsSource {
